@@ -1,0 +1,1 @@
+"""Argosy, a service mesh in Python."""

@@ -1,0 +1,60 @@
+"""Host names: short names to full ones, wildcards, and which of several matches is the most specific.
+
+Rules are Istio's: a short name (no dot) in an object means `<name>.<the object's namespace>.svc.<domain>`; a wildcard
+is `*` alone or a leading `*.`; the longest exact name wins over any wildcard, a longer wildcard over a shorter one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+CLUSTER_DOMAIN = "cluster.local"
+
+
+def service_host(name: str, namespace: str, domain: str = CLUSTER_DOMAIN) -> str:
+    """The full host of a Kubernetes Service."""
+    return f"{name}.{namespace}.svc.{domain}"
+
+
+def resolve_host(host: str, namespace: str, domain: str = CLUSTER_DOMAIN) -> str:
+    """What `host` written in an object of `namespace` means. Only names without a dot are completed."""
+    if host == "*" or "." in host:
+        return host
+    return service_host(host, namespace, domain)
+
+
+def service_of_host(host: str, domain: str = CLUSTER_DOMAIN) -> tuple[str, str] | None:
+    """(namespace, name) if `host` is a Kubernetes Service's full name, else None."""
+    suffix = f".svc.{domain}"
+    if not host.endswith(suffix):
+        return None
+    parts = host[: -len(suffix)].split(".")
+    return (parts[1], parts[0]) if len(parts) == 2 and all(parts) else None
+
+
+def is_wildcard(host: str) -> bool:
+    """True for `*` and `*.suffix`."""
+    return host.startswith("*")
+
+
+def host_matches(pattern: str, host: str) -> bool:
+    """True if `pattern` (exact or wildcard) covers `host` (exact or wildcard itself). Case-insensitive."""
+    pattern, host = pattern.lower(), host.lower()
+    if pattern == "*" or pattern == host:
+        return True
+    return pattern.startswith("*") and host.endswith(pattern[1:]) and len(host) > len(pattern) - 1
+
+
+def hosts_overlap(one: str, other: str) -> bool:
+    """True if some concrete host is covered by both."""
+    return host_matches(one, other) or host_matches(other, one)
+
+
+def specificity(pattern: str) -> tuple[int, int, str]:
+    """Sort key: the most specific pattern first (exact before wildcard, longer before shorter, then by name)."""
+    return (1 if is_wildcard(pattern) else 0, -len(pattern), pattern)
+
+
+def most_specific(patterns: Iterable[str], host: str) -> str | None:
+    """The most specific of `patterns` that covers `host`, or None."""
+    return min((p for p in patterns if host_matches(p, host)), key=specificity, default=None)

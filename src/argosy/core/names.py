@@ -1,0 +1,66 @@
+"""Names of things that several packages must agree on: object keys, Envoy cluster names, ports, fixed names.
+
+Cluster names are Istio's (`outbound|9080|v1|reviews.default.svc.cluster.local`), since
+dashboards, logs and people read them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+ROOT_NAMESPACE = "istio-system"
+MESH_GATEWAY = "mesh"
+DEFAULT_TRUST_DOMAIN = "cluster.local"
+
+PASSTHROUGH_CLUSTER = "PassthroughCluster"
+BLACKHOLE_CLUSTER = "BlackHoleCluster"
+INBOUND_PASSTHROUGH_CLUSTER = "InboundPassthroughCluster"
+XDS_CLUSTER = "argosy-pilot"
+MIXER_CLUSTER = "argosy-mixer"
+
+OUTBOUND_PORT = 15001
+INBOUND_PORT = 15006
+HEALTH_PORT = 15021
+ENVOY_METRICS_PORT = 15090
+ENVOY_UID = 1337
+INBOUND_SOURCE_ADDRESS = "127.0.0.6"
+
+
+class ObjectKey(NamedTuple):
+    """The key of an object within its kind. Cluster-scoped objects have an empty namespace."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+class ClusterName(NamedTuple):
+    """The parts of an Envoy cluster's name."""
+
+    direction: str
+    port: int
+    subset: str
+    host: str
+
+    def __str__(self) -> str:
+        return f"{self.direction}|{self.port}|{self.subset}|{self.host}"
+
+
+def outbound_cluster(host: str, port: int, subset: str = "") -> str:
+    """Name of the cluster by which clients reach `host:port` (and one subset of it)."""
+    return str(ClusterName("outbound", port, subset, host))
+
+
+def inbound_cluster(port: int) -> str:
+    """Name of the cluster by which a sidecar reaches its own application on `port`."""
+    return str(ClusterName("inbound", port, "", ""))
+
+
+def parse_cluster_name(name: str) -> ClusterName | None:
+    """The parts of a cluster name that Argosy built, or None for any other."""
+    parts = name.split("|")
+    if len(parts) != 4 or not parts[1].isdigit():
+        return None
+    return ClusterName(parts[0], int(parts[1]), parts[2], parts[3])
