@@ -19,8 +19,8 @@ class Sample:
     """A local stand-in for an image.
 
     module: what `python -m` runs; None for an image that is only a shell and tools (curl, busybox): the manifest's
-    command is then run as it stands. args: used where the manifest gives none. env: what the image itself would set; the
-    manifest's `env` goes over it. ports: where it listens with these args.
+    command is then run as it stands. args: used where the manifest gives none. env: what the image itself would set;
+    the manifest's `env` goes over it. ports: where it listens with these args.
     """
 
     name: str
@@ -61,7 +61,7 @@ _IMAGES: Mapping[str, Sample] = {
 
 
 def repository(image: str) -> str:
-    """The last word of an image reference, without tag and digest: `ghcr.io/mccutchen/go-httpbin:v2` -> `go-httpbin`."""
+    """The last word of an image reference, without tag and digest: `x.io/mccutchen/go-httpbin:v2` -> `go-httpbin`."""
     return image.strip().rpartition("/")[2].partition("@")[0].partition(":")[0]
 
 

@@ -1,7 +1,8 @@
 """The httpbin sample: answers that show, or are what, the request asked for. The subset that mesh tasks use.
 
 Echo: `/get /post /put /patch /delete /anything /headers /ip /user-agent /cookies /hostname`. Made to order:
-`/status/{code} /delay/{s} /bytes/{n} /stream/{n} /response-headers /redirect-to /basic-auth/{user}/{password} /html /json /uuid`.
+`/status/{code} /delay/{s} /bytes/{n} /stream/{n} /response-headers /redirect-to /basic-auth/{user}/{password}
+/html /json /uuid`.
 `HTTPBIN_VALUES=list` shows header and query values as lists (go-httpbin), `string` as one string (the older httpbin).
 Run: `python -m argosy.samples.httpbin [port]`, default 8080.
 """

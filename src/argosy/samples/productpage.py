@@ -1,8 +1,8 @@
 """Bookinfo's product page: the web page that calls details and reviews, and their JSON for programs.
 
 `/`, `/productpage`, `POST /login` (form field `username`, no password), `/logout`, `/health`, `/static/*`,
-`/api/v1/products[/{id}[/reviews|/ratings]]`. A logged-in user's name goes out as the header `end-user`. Details gets one
-try of 3 s, ratings one, reviews two; what does not answer is replaced by a sentence and the page is still 200.
+`/api/v1/products[/{id}[/reviews|/ratings]]`. A logged-in user's name goes out as the header `end-user`. Details gets
+one try of 3 s, ratings one, reviews two; what does not answer is replaced by a sentence and the page is still 200.
 The session cookie is the bare user name, unsigned: a stage prop for header routing, no protection of anything.
 Run: `python -m argosy.samples.productpage [port]`, default 9080.
 """

@@ -1,8 +1,8 @@
 """Bookinfo's reviews service: two reviews of a book, with stars when this version asks ratings for them.
 
 `GET /reviews/{id}`, `GET /health`. v1: `ENABLE_RATINGS` unset or false. v2: `ENABLE_RATINGS=true`, black stars, waits
-10 s for ratings. v3: additionally `STAR_COLOR=red`, waits 2.5 s. When ratings gives no stars the answer is still 200 and
-each review carries the error instead. Run: `python -m argosy.samples.reviews [port]`, default 9080.
+10 s for ratings. v3: additionally `STAR_COLOR=red`, waits 2.5 s. When ratings gives no stars the answer is still 200
+and each review carries the error instead. Run: `python -m argosy.samples.reviews [port]`, default 9080.
 """
 
 import os

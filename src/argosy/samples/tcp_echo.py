@@ -1,8 +1,8 @@
 """The tcp-echo sample: sends every line back with a word in front.
 
 Run: `python -m argosy.samples.tcp_echo [PORT[,PORT...] [PREFIX]]`, default `9000 hello`. The line "x" comes back as
-"hello x". A line longer than 64 KiB comes back in pieces, each with the prefix; bytes without a newline are answered when
-the client has closed its half of the connection.
+"hello x". A line longer than 64 KiB comes back in pieces, each with the prefix; bytes without a newline are answered
+when the client has closed its half of the connection.
 """
 
 import asyncio
@@ -33,8 +33,8 @@ async def echo_lines(reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
         while chunk := await _read_line(reader):
             writer.write(prefix + b" " + chunk)
             await writer.drain()
-    except ConnectionError:
-        pass  # the client went away: nothing is left to say to it
+    except (ConnectionError, asyncio.CancelledError):
+        pass  # the client went away, or the program ends: nothing is left to say
     finally:
         writer.close()
 
