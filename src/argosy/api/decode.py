@@ -1,0 +1,152 @@
+"""`Document` -> typed `Object`: the door through which all configuration comes in.
+
+Given plain data, gives a frozen object, or raises with *all* that is wrong with its shape: the fast path is one
+`msgspec.convert`; only when it fails, `diagnose` walks the types again to name every fault with its line.
+Knows no meaning: that is `galley.validate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from argosy.api.diagnose import Problem, problems_of
+from argosy.api.document import Document
+from argosy.api.kinds import KINDS, NOT_YET_KINDS, PLATFORM_KINDS, Kind, nearest_kind
+from argosy.api.meta import Object
+from argosy.api.paths import FieldPath, format_path
+from argosy.api.scalars import decode_custom
+from argosy.core.errors import ArgosyError, Finding
+from argosy.core.frozen import EMPTY, FrozenMap
+from argosy.core.names import ObjectKey
+
+DEFAULT_NAMESPACE = "default"
+_TOP_FIELDS = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
+
+
+def decode_object(document: Document, namespace: str = DEFAULT_NAMESPACE) -> Object[Any]:
+    """The typed object in `document`; objects that name no namespace get `namespace`.
+
+    Errors: `ArgosyError` with every finding about the object's shape (codes ARG0005-ARG0019), each with its line.
+    """
+    kind = _kind_of(document)
+    data = document.data
+    try:
+        meta = msgspec.convert(data.get("metadata", {}), _Metadata, dec_hook=decode_custom)
+        spec = msgspec.convert(_body(kind, data), kind.type, dec_hook=decode_custom)
+    except (msgspec.ValidationError, RecursionError):
+        raise ArgosyError(_diagnose(kind, document)) from None
+    if extra := _extra_fields(kind, data):
+        raise ArgosyError(_findings(document, extra))
+    if not kind.namespaced and meta.namespace:
+        raise ArgosyError([_stray_namespace(document, kind)])
+    where = (meta.namespace or namespace) if kind.namespaced else ""
+    return Object(kind.name, where, meta.name, meta.labels, meta.annotations, spec, document.origin)
+
+
+def decode_objects(documents: Iterable[Document], namespace: str = DEFAULT_NAMESPACE) -> list[Object[Any]]:
+    """All objects, or one `ArgosyError` with the findings of every faulty document."""
+    objects: list[Object[Any]] = []
+    findings: list[Finding] = []
+    for document in documents:
+        try:
+            objects.append(decode_object(document, namespace))
+        except ArgosyError as error:
+            findings.extend(error.findings)
+    if findings:
+        raise ArgosyError(findings)
+    return objects
+
+
+def key_of(document: Document, namespace: str = DEFAULT_NAMESPACE) -> tuple[str, ObjectKey]:
+    """(kind, key) that `document` is about, without decoding the rest. Raises `ArgosyError` for unknown kinds."""
+    kind = _kind_of(document)
+    if not document.name:
+        raise ArgosyError([document.finding("ARG0013", "required field is missing", field="metadata.name")])
+    where = (document.namespace or namespace) if kind.namespaced else ""
+    return kind.name, ObjectKey(where, document.name)
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    """What Argosy reads of an object's metadata; the rest is Kubernetes' own."""
+
+    name: str
+    namespace: str = ""
+    labels: FrozenMap[str, str] = EMPTY
+    annotations: FrozenMap[str, str] = EMPTY
+
+
+def _kind_of(document: Document) -> Kind:
+    name, api_version = document.data.get("kind"), document.data.get("apiVersion")
+    for field, value in (("kind", name), ("apiVersion", api_version)):
+        if not isinstance(value, str) or not value:
+            hint = "every object starts with apiVersion, kind and metadata"
+            raise ArgosyError(
+                [document.finding("ARG0005", f"{field} is missing or not a string", field=field, hint=hint)]
+            )
+    assert isinstance(name, str)
+    kind = KINDS.get(name)
+    if kind is None or not _same_group(kind, str(api_version)):
+        raise ArgosyError([_unknown_kind(document, name, str(api_version))])
+    if api_version not in kind.api_versions:
+        message = f"{name} is not served in version {api_version!r}"
+        hint = f"use one of: {', '.join(kind.api_versions)}"
+        raise ArgosyError([document.finding("ARG0009", message, field="apiVersion", hint=hint)])
+    return kind
+
+
+def _same_group(kind: Kind, api_version: str) -> bool:
+    group = api_version.rpartition("/")[0]
+    # A group that nobody serves is a typing error in apiVersion, not another kind of the same name.
+    return group == kind.group or group not in _FOREIGN_GROUPS
+
+
+_FOREIGN_GROUPS = frozenset({"gateway.networking.k8s.io", "serving.knative.dev", "networking.k8s.io", "extensions"})
+
+
+def _unknown_kind(document: Document, name: str, api_version: str) -> Finding:
+    if name in NOT_YET_KINDS and "istio.io" in api_version:
+        message = f"{name} is valid Istio, but not supported yet"
+        return document.finding("ARG0008", message, field="kind", hint="remove the object from the file")
+    if name in PLATFORM_KINDS or name in KINDS:
+        message = f"kind {name} of {api_version} is not supported by this platform"
+        hint = "workloads are Deployments, reached through Services; routes are VirtualServices and Gateways of Istio"
+        return document.finding("ARG0007", message, field="kind", hint=hint)
+    near = nearest_kind(name)
+    hint = f"did you mean {near}?" if near else f"known kinds: {', '.join(KINDS)}"
+    return document.finding("ARG0006", f"unknown kind {name!r}", field="kind", hint=hint)
+
+
+def _body(kind: Kind, data: dict[str, Any]) -> Any:
+    return data if kind.whole else data.get("spec", {})
+
+
+def _extra_fields(kind: Kind, data: dict[str, Any]) -> list[Problem]:
+    """Fields beside `spec`: a typing error such as `specs:` would silently drop a whole configuration."""
+    if kind.whole or not data.keys() - _TOP_FIELDS:
+        return []
+    hint = "the fields of an object stand under spec"
+    return [Problem((key,), "ARG0010", f"unknown field {key!r}", hint) for key in sorted(data.keys() - _TOP_FIELDS)]
+
+
+def _diagnose(kind: Kind, document: Document) -> list[Finding]:
+    data = document.data
+    problems = list(problems_of(_Metadata, data.get("metadata", {}), ("metadata",)))
+    prefix: FieldPath = () if kind.whole else ("spec",)
+    problems += problems_of(kind.type, _body(kind, data), prefix)
+    problems += _extra_fields(kind, data)
+    # Whole-document kinds look into metadata too: say each thing once.
+    unique = list(dict.fromkeys(problems))
+    assert unique, f"msgspec refused what diagnose accepts: {kind.name}"
+    return _findings(document, unique)
+
+
+def _findings(document: Document, problems: Iterable[Problem]) -> list[Finding]:
+    return [document.finding(p.code, p.message, field=format_path(p.path), hint=p.hint) for p in problems]
+
+
+def _stray_namespace(document: Document, kind: Kind) -> Finding:
+    message = f"{kind.name} is cluster-scoped and has no namespace"
+    return document.finding("ARG0019", message, field="metadata.namespace", hint="remove metadata.namespace")

@@ -1,0 +1,110 @@
+"""The kinds of configuration: names, served versions, scope, and the type of their `spec`.
+
+A constant table and look-ups; also what other kinds exist, so that a refusal can say why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import MappingProxyType
+
+import msgspec
+
+from argosy.api import kubernetes, mixer, networking, routing, security
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind. `whole` means that `type` decodes the whole document instead of its `spec`."""
+
+    name: str
+    group: str
+    versions: tuple[str, ...]
+    plural: str
+    type: type[msgspec.Struct]
+    short_names: tuple[str, ...] = ()
+    namespaced: bool = True
+    whole: bool = False
+
+    @property
+    def api_versions(self) -> tuple[str, ...]:
+        """What `apiVersion` may say; the preferred one first."""
+        return tuple(f"{self.group}/{version}" if self.group else version for version in self.versions)
+
+
+_NETWORKING = ("v1", "v1beta1", "v1alpha3")
+_SECURITY = ("v1", "v1beta1")
+_MIXER = ("v1alpha2",)
+
+_ALL = (
+    Kind("VirtualService", "networking.istio.io", _NETWORKING, "virtualservices", routing.VirtualService, ("vs",)),
+    Kind(
+        "DestinationRule", "networking.istio.io", _NETWORKING, "destinationrules", networking.DestinationRule, ("dr",)
+    ),
+    Kind("Gateway", "networking.istio.io", _NETWORKING, "gateways", networking.Gateway, ("gw",)),
+    Kind("ServiceEntry", "networking.istio.io", _NETWORKING, "serviceentries", networking.ServiceEntry, ("se",)),
+    Kind(
+        "PeerAuthentication",
+        "security.istio.io",
+        _SECURITY,
+        "peerauthentications",
+        security.PeerAuthentication,
+        ("pa",),
+    ),
+    Kind(
+        "AuthorizationPolicy",
+        "security.istio.io",
+        _SECURITY,
+        "authorizationpolicies",
+        security.AuthorizationPolicy,
+        ("ap",),
+    ),
+    Kind("handler", "config.istio.io", _MIXER, "handlers", mixer.Handler),
+    Kind("instance", "config.istio.io", _MIXER, "instances", mixer.Instance),
+    Kind("rule", "config.istio.io", _MIXER, "rules", mixer.Rule),
+    Kind("Namespace", "", ("v1",), "namespaces", kubernetes.Namespace, ("ns",), namespaced=False, whole=True),
+    Kind("Service", "", ("v1",), "services", kubernetes.Service, ("svc",)),
+    Kind("ServiceAccount", "", ("v1",), "serviceaccounts", kubernetes.ServiceAccount, ("sa",), whole=True),
+    Kind("Deployment", "apps", ("v1",), "deployments", kubernetes.Deployment, ("deploy",)),
+    Kind("Pod", "", ("v1",), "pods", kubernetes.Pod, ("po",), whole=True),
+    Kind("Secret", "", ("v1",), "secrets", kubernetes.Secret, whole=True),
+    Kind("ConfigMap", "", ("v1",), "configmaps", kubernetes.ConfigMap, ("cm",), whole=True),
+)
+
+KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
+"""Every kind by its name."""
+
+_NOT_YET_KINDS = (
+    "EnvoyFilter ProxyConfig Sidecar WorkloadEntry WorkloadGroup RequestAuthentication Telemetry WasmPlugin "
+    "TrafficExtension adapter attributemanifest template quota listentry listchecker denier memquota redisquota "
+    "metric logentry prometheus stdio fluentd checknothing kubernetes QuotaSpec QuotaSpecBinding HTTPAPISpec "
+    "HTTPAPISpecBinding MeshPolicy Policy ServiceRole ServiceRoleBinding RbacConfig ClusterRbacConfig IstioOperator "
+)
+NOT_YET_KINDS = frozenset(_NOT_YET_KINDS.split())
+"""Kinds of Istio (of today or of 1.4) that Argosy does not implement."""
+
+_PLATFORM_KINDS = (
+    "StatefulSet DaemonSet ReplicaSet Job CronJob Ingress IngressClass NetworkPolicy PersistentVolume "
+    "PersistentVolumeClaim StorageClass Node Endpoints EndpointSlice Event LimitRange ResourceQuota "
+    "PodDisruptionBudget HorizontalPodAutoscaler Role RoleBinding ClusterRole ClusterRoleBinding "
+    "CustomResourceDefinition MutatingWebhookConfiguration ValidatingWebhookConfiguration PriorityClass "
+    "ReplicationController HTTPRoute TCPRoute TLSRoute GRPCRoute GatewayClass ReferenceGrant Certificate "
+    "ClusterIssuer Issuer Lease APIService "
+)
+PLATFORM_KINDS = frozenset(_PLATFORM_KINDS.split())
+"""Kinds of Kubernetes and its neighbours that this platform does not run."""
+
+
+def resolve_kind(word: str) -> Kind | None:
+    """The kind that a person means by `word`: name, plural or short name, in any case."""
+    lower = word.lower()
+    return next((k for k in _ALL if lower in (k.name.lower(), k.plural, *k.short_names)), None)
+
+
+def nearest_kind(word: str) -> str:
+    """The known kind that is spelled most like `word`, or an empty string."""
+    by_lower = {name.lower(): name for name in KINDS}
+    close = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.7)
+    return by_lower[close[0]] if close else ""

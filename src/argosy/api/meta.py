@@ -1,0 +1,81 @@
+"""The pieces that all typed configuration shares: base structs, scalar types, and `Object`.
+
+Given and giving nothing but values. Types only say which *shape* a field has; what a value means is for
+`galley.validate`. Attribute names are Istio's in snake case; durations end in `_s` and are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar
+
+import msgspec
+
+from argosy.core.errors import Origin
+from argosy.core.frozen import EMPTY, FrozenMap
+from argosy.core.names import ObjectKey
+
+NO_NAMES: frozenset[str] = frozenset()
+NOWHERE = Origin()
+
+
+class Strict(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Base of Istio's messages: a field that is not listed is refused.
+
+    `not_yet` names fields (and `not_yet_values` enum values, by field) that Istio has and Argosy does not implement:
+    they are refused too, but with another message than a typing error.
+    """
+
+    not_yet: ClassVar[frozenset[str]] = NO_NAMES
+    not_yet_values: ClassVar[dict[str, frozenset[str]]] = {}
+
+
+class Tolerant(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Base of Kubernetes' messages: they carry many fields that this platform needs not know."""
+
+
+class Seconds(float):
+    """A duration, written `1h30m`, `10s`, `1.5s`, `250ms` in documents."""
+
+    __slots__ = ()
+
+
+class Percent(float):
+    """A percentage 0-100, written `{value: 12.5}` in documents."""
+
+    __slots__ = ()
+
+
+class StringMatch(Strict, frozen=True, kw_only=True):
+    """How a string is compared; exactly one of the three is set."""
+
+    exact: str | None = None
+    prefix: str | None = None
+    regex: str | None = None
+
+
+class WorkloadSelector(Strict, frozen=True, kw_only=True):
+    """Selects pods by labels; empty selects all pods in scope."""
+
+    match_labels: FrozenMap[str, str] = EMPTY
+
+
+S_co = TypeVar("S_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Object(Generic[S_co]):
+    """One object of the configuration: identity, labels, and its typed `spec`."""
+
+    kind: str
+    namespace: str
+    name: str
+    labels: FrozenMap[str, str]
+    annotations: FrozenMap[str, str]
+    spec: S_co
+    origin: Origin = NOWHERE
+
+    @property
+    def key(self) -> ObjectKey:
+        """The key within the kind; the namespace is empty for cluster-scoped kinds."""
+        return ObjectKey(self.namespace, self.name)
