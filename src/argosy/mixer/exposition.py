@@ -1,0 +1,70 @@
+"""Prometheus text of what the aggregator holds, and Mixer's own metrics.
+
+Uses `prometheus_client` for format and escaping; families are built for each scrape from the aggregator's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
+
+from argosy.flow.histogram import BOUNDS, Histogram
+from argosy.mixer.join import Labels
+from argosy.mixer.metrics import MetricsAggregator
+from argosy.mixer.telemetry import COUNTERS, HISTOGRAMS
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_LIMITS = (*(f"{bound:g}" if bound < 1e6 else str(int(bound)) for bound in BOUNDS), "+Inf")
+
+
+def expose(aggregator: MetricsAggregator, own: Iterable[tuple[str, str, str, float]] = ()) -> bytes:
+    """The text of `/metrics`: Istio's metrics, then `mixer_*`, then `own` as (name, type, help, value) of others."""
+    registry = CollectorRegistry()
+    registry.register(_Families(aggregator, tuple(own)))
+    return generate_latest(registry)
+
+
+class _Families:
+    """A collector over the aggregator."""
+
+    def __init__(self, aggregator: MetricsAggregator, own: tuple[tuple[str, str, str, float], ...]) -> None:
+        self._aggregator = aggregator
+        self._own = own
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        for name, series in self._aggregator.counters():
+            family = Metric(name.removesuffix("_total"), COUNTERS[name], "counter")
+            for labels, value in series.items():
+                family.add_sample(name, dict(labels), value)
+            yield family
+        for name, observed in self._aggregator.histograms():
+            family = Metric(name, HISTOGRAMS[name], "histogram")
+            for labels, histogram in observed.items():
+                _add_histogram(family, name, labels, histogram)
+            yield family
+        for name, kind, text, value in (*_own_metrics(self._aggregator.dump()), *self._own):
+            family = Metric(name.removesuffix("_total"), text, kind)
+            family.add_sample(name, {}, value)
+            yield family
+
+
+def _add_histogram(family: Metric, name: str, labels: Labels, histogram: Histogram) -> None:
+    base = dict(labels)
+    for limit, count in zip(_LIMITS, histogram.cumulative(), strict=True):
+        family.add_sample(f"{name}_bucket", {**base, "le": limit}, count)
+    family.add_sample(f"{name}_sum", base, histogram.sum)
+    family.add_sample(f"{name}_count", base, histogram.total)
+
+
+def _own_metrics(state: dict[str, int]) -> tuple[tuple[str, str, str, float], ...]:
+    return (
+        ("mixer_streams", "gauge", "Open telemetry streams.", state["streams"]),
+        ("mixer_nodes", "gauge", "Proxies whose counters are remembered.", state["nodes"]),
+        ("mixer_series", "gauge", "Metric series held.", state["series"]),
+        ("mixer_series_overflowed_total", "counter", "Updates beyond the limit on series.", state["overflowed"]),
+    )

@@ -1,0 +1,151 @@
+"""Few tags to Istio's full labels: joins a proxy's series with what the registry knows.
+
+Given: the reporting pod, the tags of the telemetry contract (peer, peer_id, peer_ip, service, code, flags, grpc,
+security, protocol) and a `Directory`. Gives: the label set that Istio documents, and the flow key of the graph.
+Who the peer is comes from its certificate or from Pilot's own endpoint metadata; a plaintext caller is looked up by
+its address, and its security stays `none`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from argosy.core.names import BLACKHOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, PASSTHROUGH_CLUSTER
+from argosy.flow.directory import Directory, service_ref
+from argosy.flow.record import DESTINATION, MUTUAL_TLS, PLAINTEXT, SOURCE, UNKNOWN_SECURITY, FlowKey, Outcome
+from argosy.flow.workload import UNKNOWN, PodRef, ServiceRef, WorkloadRef
+from argosy.mixer.telemetry import Node, Tags
+
+CLUSTER_ID = "Kubernetes"
+NOBODY = "unknown"
+_PSEUDO_SERVICES = (PASSTHROUGH_CLUSTER, BLACKHOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER)
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class Joined(NamedTuple):
+    """A series resolved: its labels in output order, its flow, and how its requests ended."""
+
+    labels: Labels
+    flow: FlowKey
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """One end of the traffic."""
+
+    workload: WorkloadRef
+    principal: str
+    address: str = ""
+    pod: str = ""
+
+
+def join(directory: Directory, node: Node, tags: Tags) -> Joined:
+    """Resolve one series of the proxy at `node`. Never fails: what is not known is `unknown`."""
+    tag = dict(tags)
+    reporter = SOURCE if tag.get("reporter") == SOURCE else DESTINATION
+    pod = directory.pod(node.namespace, node.pod)
+    own = _own_end(pod, node, tag.get("peer_id", ""))
+    peer = _peer_end(directory, tag)
+    source, destination = (own, peer) if reporter == SOURCE else (peer, own)
+    outcome = Outcome(tag.get("code", ""), tag.get("flags") or "-", tag.get("grpc", ""))
+    protocol = "grpc" if outcome.grpc else tag.get("protocol") or "http"
+    service = _service(directory, tag.get("service", ""))
+    flow = FlowKey(
+        reporter=reporter,
+        source=source.workload,
+        destination=destination.workload,
+        service=service,
+        protocol=protocol,
+        security=_seen_security(reporter, tag, outcome),
+        source_address=source.address,
+        source_pod=source.pod,
+    )
+    labels = (
+        ("reporter", reporter),
+        *_end_labels("source", source),
+        *_end_labels("destination", destination),
+        *_service_labels(service),
+        ("request_protocol", protocol),
+        *_outcome_labels(protocol, outcome),
+        ("connection_security_policy", (tag.get("security") or PLAINTEXT) if reporter == DESTINATION else NOBODY),
+    )
+    return Joined(labels, flow, outcome)
+
+
+def _own_end(pod: PodRef | None, node: Node, peer_id: str) -> _End:
+    # Our own principal was used only if the peer showed one: there is no one-sided TLS between proxies.
+    if pod is None:
+        return _End(WorkloadRef(namespace=node.namespace), "")
+    return _End(pod.workload, pod.principal if peer_id else "")
+
+
+def _peer_end(directory: Directory, tag: dict[str, str]) -> _End:
+    peer, principal = tag.get("peer", ""), tag.get("peer_id", "")
+    if name := _peer_workload(peer):
+        workload, namespace = name
+        return _End(directory.workload(namespace, workload) or WorkloadRef(namespace, workload), principal)
+    address = tag.get("peer_ip", "").rpartition(":")[0] or tag.get("peer_ip", "")
+    pod = directory.pod_at(address) if address else None
+    if pod is not None:
+        return _End(pod.workload, principal, address, f"{pod.name}.{pod.namespace}")
+    return _End(UNKNOWN, principal, address)
+
+
+def _peer_workload(peer: str) -> tuple[str, str] | None:
+    """(workload, namespace) of `<workload>.<namespace>.workload`. A certificate may list several names: the first."""
+    first = peer.split(",", 1)[0]
+    if not first.endswith(".workload"):
+        return None
+    workload, dot, namespace = first[: -len(".workload")].rpartition(".")
+    return (workload, namespace) if dot and workload and namespace else None
+
+
+def _service(directory: Directory, host: str) -> ServiceRef:
+    if host in _PSEUDO_SERVICES:
+        # As in Istio: the cluster that took the traffic stands as the name; the host is not a service.
+        return ServiceRef(host="", name=host, namespace="")
+    return service_ref(directory, host)
+
+
+def _seen_security(reporter: str, tag: dict[str, str], outcome: Outcome) -> str:
+    if tag.get("peer_id"):
+        return MUTUAL_TLS
+    if reporter == DESTINATION:
+        return tag.get("security") or PLAINTEXT
+    # A call that never reached a peer says nothing about how it would have been secured.
+    return PLAINTEXT if tag.get("peer") and outcome.flags == "-" else UNKNOWN_SECURITY
+
+
+def _end_labels(side: str, end: _End) -> Labels:
+    workload = end.workload
+    return (
+        (f"{side}_workload", workload.name or NOBODY),
+        (f"{side}_workload_namespace", workload.namespace or NOBODY),
+        (f"{side}_principal", end.principal or NOBODY),
+        (f"{side}_app", workload.app or NOBODY),
+        (f"{side}_version", workload.version or NOBODY),
+        (f"{side}_canonical_service", workload.canonical_service or NOBODY),
+        (f"{side}_canonical_revision", workload.canonical_revision or ("latest" if workload.known else NOBODY)),
+        (f"{side}_cluster", CLUSTER_ID if workload.known else NOBODY),
+    )
+
+
+def _service_labels(service: ServiceRef) -> Labels:
+    return (
+        ("destination_service", service.host or NOBODY),
+        ("destination_service_name", service.name or NOBODY),
+        ("destination_service_namespace", service.namespace or NOBODY),
+    )
+
+
+def _outcome_labels(protocol: str, outcome: Outcome) -> Labels:
+    flags = ("response_flags", outcome.flags)
+    if protocol == "tcp":
+        return (flags,)
+    code = ("response_code", outcome.code or "0")
+    if protocol == "grpc":
+        return (code, ("grpc_response_status", outcome.grpc), flags)
+    return (code, flags)

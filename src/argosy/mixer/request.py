@@ -1,0 +1,153 @@
+"""Attributes of one request: what the proxy says about a call, joined with the registry, as a bag for expressions.
+
+Given: the plain facts of an authorization check (`CheckFacts`) and the directory. Gives: attributes. The caller is
+who its certificate says; an address only picks *which* pod of that identity it is, and a pod whose identity disagrees
+with the certificate is not believed. Headers are lower-cased; headers that claim attributes are not read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from argosy.core.frozen import EMPTY
+from argosy.core.spiffe import SpiffeIDError, parse_spiffe_id
+from argosy.flow.directory import Directory, service_ref
+from argosy.flow.workload import PodRef
+from argosy.mixer.attributes import Attributes, Value
+from argosy.mixer.telemetry import Node
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFacts:
+    """What arrived, unjudged: from Envoy's authorization request."""
+
+    node: Node | None = None
+    """The asking proxy, if the request names it and the connection's certificate agrees."""
+    source_principal: str = ""
+    """URI of the caller's certificate, empty without mutual TLS."""
+    source_address: str = ""
+    destination_address: str = ""
+    destination_port: int = 0
+    service: str = ""
+    """Host of the called service, where the proxy's configuration names it."""
+    method: str = ""
+    scheme: str = ""
+    path: str = ""
+    host: str = ""
+    request_id: str = ""
+    protocol: str = "http"
+    size: int = -1
+    requested_server_name: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def request_attributes(facts: CheckFacts, directory: Directory) -> Attributes:
+    """The bag of one request."""
+    bag: dict[str, Value] = {"context.reporter.kind": "inbound", "context.reporter.local": True}
+    bag["context.protocol"] = "grpc" if _is_grpc(facts) else facts.protocol
+    bag["connection.mtls"] = bool(facts.source_principal)
+    _put(bag, "connection.requested_server_name", facts.requested_server_name)
+    _request(bag, facts)
+    _source(bag, facts, directory)
+    _destination(bag, facts, directory)
+    return bag
+
+
+def destination_attributes(pod: PodRef) -> Attributes:
+    """What is constant about requests to a pod's workload: for `workload_needs_check`."""
+    bag: dict[str, Value] = {}
+    _workload(bag, "destination", pod)
+    return bag
+
+
+def _request(bag: dict[str, Value], facts: CheckFacts) -> None:
+    if facts.protocol == "tcp":
+        return
+    headers = {name.lower(): value for name, value in facts.headers.items() if not name.startswith(":")}
+    bag["request.headers"] = headers
+    path, _, query = facts.path.partition("?")
+    bag["request.query_params"] = dict(pair.partition("=")[::2] for pair in query.split("&") if pair)
+    for name, value in (
+        ("request.method", facts.method),
+        ("request.path", facts.path),
+        ("request.url_path", path),
+        ("request.host", facts.host),
+        ("request.scheme", facts.scheme),
+        ("request.id", facts.request_id),
+        ("request.useragent", headers.get("user-agent", "")),
+        ("request.referer", headers.get("referer", "")),
+    ):
+        _put(bag, name, value)
+    if facts.size >= 0:
+        bag["request.size"] = facts.size
+
+
+def _source(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> None:
+    _put_address(bag, "source.ip", facts.source_address)
+    bag["source.labels"] = EMPTY
+    if facts.source_principal:
+        try:
+            identity = parse_spiffe_id(facts.source_principal)
+        except SpiffeIDError:
+            return
+        bag["source.principal"] = bag["source.user"] = identity.principal
+        _put(bag, "source.namespace", identity.namespace)
+        _put(bag, "source.serviceAccount", identity.service_account)
+    pod = directory.pod_at(facts.source_address)
+    if pod is not None and (not facts.source_principal or pod.principal == facts.source_principal):
+        _workload(bag, "source", pod)
+        bag["source.name"] = pod.name
+        bag["source.uid"] = f"kubernetes://{pod.name}.{pod.namespace}"
+
+
+def _destination(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> None:
+    _put_address(bag, "destination.ip", facts.destination_address)
+    if facts.destination_port:
+        bag["destination.port"] = facts.destination_port
+    bag["destination.labels"] = EMPTY
+    node = facts.node
+    pod = directory.pod(node.namespace, node.pod) if node else directory.pod_at(facts.destination_address)
+    if node is not None:
+        bag["destination.namespace"] = node.namespace
+    if pod is not None:
+        _workload(bag, "destination", pod)
+        bag["destination.name"] = pod.name
+        bag["destination.uid"] = f"kubernetes://{pod.name}.{pod.namespace}"
+    service = service_ref(directory, facts.service)
+    _put(bag, "destination.service.host", service.host)
+    _put(bag, "destination.service.name", service.name)
+    _put(bag, "destination.service.namespace", service.namespace)
+    if service.name and service.namespace:
+        bag["destination.service.uid"] = f"istio://{service.namespace}/services/{service.name}"
+
+
+def _workload(bag: dict[str, Value], side: str, pod: PodRef) -> None:
+    workload = pod.workload
+    bag[f"{side}.labels"] = pod.labels
+    bag[f"{side}.namespace"] = pod.namespace
+    _put(bag, f"{side}.serviceAccount", pod.service_account)
+    _put(bag, f"{side}.owner", pod.owner)
+    if side == "destination":
+        _put(bag, "destination.principal", pod.principal.removeprefix("spiffe://"))
+    if workload.known:
+        bag[f"{side}.workload.name"] = workload.name
+        bag[f"{side}.workload.namespace"] = workload.namespace
+        bag[f"{side}.workload.uid"] = f"istio://{workload.namespace}/workloads/{workload.name}"
+
+
+def _is_grpc(facts: CheckFacts) -> bool:
+    return facts.headers.get("content-type", "").startswith("application/grpc")
+
+
+def _put(bag: dict[str, Value], name: str, value: str) -> None:
+    """Only what has a value is present: absence is what `|` falls back on."""
+    if value:
+        bag[name] = value
+
+
+def _put_address(bag: dict[str, Value], name: str, text: str) -> None:
+    try:
+        bag[name] = ip_address(text)
+    except ValueError:
+        return

@@ -1,0 +1,86 @@
+"""What Envoy reports, as plain data: the contract between the metrics service (edge) and the aggregator.
+
+Names and tags are those that Argosy's own access-log configuration makes; nothing here knows protobuf.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+REQUESTS = "istio_requests_total"
+DURATION = "istio_request_duration_milliseconds"
+REQUEST_BYTES = "istio_request_bytes"
+RESPONSE_BYTES = "istio_response_bytes"
+TCP_SENT = "istio_tcp_sent_bytes_total"
+TCP_RECEIVED = "istio_tcp_received_bytes_total"
+TCP_OPENED = "istio_tcp_connections_opened_total"
+TCP_CLOSED = "istio_tcp_connections_closed_total"
+
+COUNTERS: dict[str, str] = {
+    REQUESTS: "Requests that a proxy handled.",
+    TCP_SENT: "Bytes sent to the client on TCP connections.",
+    TCP_RECEIVED: "Bytes received from the client on TCP connections.",
+    TCP_OPENED: "TCP connections opened.",
+    TCP_CLOSED: "TCP connections closed.",
+}
+HISTOGRAMS: dict[str, str] = {
+    DURATION: "Duration of requests in milliseconds.",
+    REQUEST_BYTES: "Size of request bodies in bytes.",
+    RESPONSE_BYTES: "Size of response bodies in bytes.",
+}
+
+Tags = tuple[tuple[str, str], ...]
+
+
+class CounterSample(NamedTuple):
+    """One series' absolute value."""
+
+    name: str
+    tags: Tags
+    value: float
+
+
+class HistogramSample(NamedTuple):
+    """One series' observations since the last flush; buckets are (upper bound, cumulative count)."""
+
+    name: str
+    tags: Tags
+    observed: float
+    total: float
+    buckets: tuple[tuple[float, float], ...]
+
+
+@dataclass(slots=True)
+class Flush:
+    """One flush of one proxy. `uptime_s` is the process's age where the proxy reports it."""
+
+    counters: list[CounterSample] = field(default_factory=list)
+    histograms: list[HistogramSample] = field(default_factory=list)
+    uptime_s: float | None = None
+
+
+class Node(NamedTuple):
+    """The verified sender: its xDS node id and what the id says about the pod."""
+
+    id: str
+    namespace: str
+    pod: str
+
+
+def parse_node_id(node_id: str) -> Node | None:
+    """The parts of `sidecar~<ip>~<pod>.<ns>~<ns>.svc.cluster.local` (or `router~...`), or None for any other text."""
+    parts = node_id.split("~")
+    if len(parts) != 4 or parts[0] not in ("sidecar", "router"):
+        return None
+    # Pod names may hold dots, namespaces may not.
+    pod, dot, namespace = parts[2].rpartition(".")
+    if not dot or not pod or not namespace:
+        return None
+    return Node(node_id, namespace, pod)
+
+
+def istio_name(name: str) -> str:
+    """`name` without a prefix that Envoy or a scope put before it; empty if it is not one of Istio's."""
+    at = name.find("istio_")
+    return name[at:] if at >= 0 else ""
