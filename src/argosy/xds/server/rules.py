@@ -1,0 +1,75 @@
+"""What a server decides once for all its streams: type order, timers, limits, and who is to blame for a refusal.
+
+Given:   type URLs in the order in which a client must learn of them.
+Gives:   one frozen value that every stream shares.
+Must not hold anything about one client.
+Source:  xDS protocol, "Eventual consistency considerations" (order), "How the client specifies what resources to
+         return" (wildcards).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+from argosy.xds.messages import ErrorDetail
+
+Blame = Callable[[ErrorDetail, Collection[str]], frozenset[str]]
+
+_PUNCTUATION = ".,:;"  # part of names, but after a name also the end of a clause
+
+
+def blame_by_name(detail: ErrorDetail, names: Collection[str]) -> frozenset[str]:
+    """Give the names that occur in the refusal's text as whole words; all of them if none does."""
+    found = frozenset(name for name in names if _mentions(detail.message, name))
+    return found or frozenset(names)
+
+
+def _mentions(text: str, name: str) -> bool:
+    at = text.find(name) if name else -1
+    while at >= 0:
+        if not _continues(text[:at][-1:]) and not _continues(text[at + len(name) : at + len(name) + 2]):
+            return True
+        at = text.find(name, at + 1)
+    return False
+
+
+def _continues(edge: str) -> bool:
+    """Tell whether the characters next to a match make it part of a longer name."""
+    if not edge:
+        return False
+    if edge[0] in _PUNCTUATION:
+        return len(edge) > 1 and not edge[1].isspace()
+    return edge[0].isalnum() or edge[0] in "_-/|@"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a server treats the types it serves, and its limits.
+
+    order:          types in the order of additions (clusters before endpoints before listeners before routes);
+                    removals go the other way; types not named come last, by name.
+    full_sets:      state-of-the-world types whose responses carry the whole set, so that leaving out is removing.
+    never_removed:  delta types that are never told of removed or absent resources.
+    named_only:     types for which a first request without names asks for nothing rather than for everything.
+    empty_answers:  per type, the name that an otherwise empty first answer reports as removed, for clients that
+                    do not take an empty response for an answer.
+    hold_timeout_s: after this long a resource that waits for another is reported (`Held`); it keeps waiting.
+    restate_s:      how long after a reconnect nothing is removed: the client may not have said yet what it holds.
+    in_flight_max:  responses per type that may wait for an answer.
+    blame:          which of a refused response's resources are refused; the others count as applied.
+    """
+
+    order: tuple[str, ...]
+    full_sets: frozenset[str] = frozenset()
+    never_removed: frozenset[str] = frozenset()
+    named_only: frozenset[str] = frozenset()
+    empty_answers: Mapping[str, str] = field(default_factory=dict)
+    hold_timeout_s: float = 15.0
+    restate_s: float = 1.0
+    in_flight_max: int = 100
+    blame: Blame = blame_by_name
+
+    def rank(self, type_url: str) -> int:
+        """Give a type's place in the order; types not named share the last."""
+        return self.order.index(type_url) if type_url in self.order else len(self.order)

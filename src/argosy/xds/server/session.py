@@ -1,0 +1,317 @@
+"""One client's session: the core that decides what to send and when, for both variants of the protocol.
+
+Given:   snapshots, subscription changes and answers (already told apart by `delta.py` or `sotw.py`), and the time.
+Gives:   per type, what may be sent now and what may be removed now; events; the next moment at which to look again.
+Must not build messages or know either variant's rules about nonces and names.
+Source:  xDS protocol, "Eventual consistency considerations", "Resource warming", "ACK/NACK and resource type
+         instance version".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from enum import Enum
+from functools import partial
+
+from argosy.xds.messages import NO_RESOURCES, Changes, ErrorDetail, Resource, ResourceRef, Snapshot
+from argosy.xds.server.events import Acked, Event, Held, Nacked, Opened, Settled, Stale, Subscribed, Unsubscribed
+from argosy.xds.server.gate import Pins, missing
+from argosy.xds.server.interner import Interner
+from argosy.xds.server.ledger import UNKNOWN, Canonical, Flight, Ledger, is_same
+from argosy.xds.server.rules import Rules
+
+
+class Removal(Enum):
+    """How a client learns that a resource is gone."""
+
+    TOLD = "told"  # by name, and that a name is absent too
+    LEFT_OUT = "left out"  # of the next full set
+    NEVER = "never"  # it keeps the resource until it unsubscribes
+
+
+class Session:
+    """The state of one stream. Several offers before a look merge into one pending push."""
+
+    __slots__ = (
+        "_events",
+        "_grace_blocks",
+        "_nonces",
+        "_removals",
+        "_restated_until",
+        "_settled",
+        "_stream_id",
+        "interner",
+        "ledgers",
+        "opened",
+        "rules",
+        "snapshot",
+    )
+
+    def __init__(self, rules: Rules, interner: Interner, stream_id: str, removals: Removal) -> None:
+        """Start with a client that has asked for nothing; `removals` holds for types that the rules do not except."""
+        self.rules = rules
+        self.interner = interner
+        self.ledgers: dict[str, Ledger] = {}
+        self.snapshot: Snapshot | None = None
+        self.opened = False
+        self._removals = removals
+        self._stream_id = stream_id
+        self._nonces = 0
+        self._events: list[Event] = []
+        self._settled: int | None = None
+        self._restated_until: float | None = None
+        self._grace_blocks = False
+
+    # -- input
+
+    def open(self, node: object | None) -> None:
+        """Note the first request; later ones change nothing: a stream's identity is fixed."""
+        if not self.opened:
+            self.opened = True
+            self._events.append(Opened(node))
+
+    def ledger(self, type_url: str) -> tuple[Ledger, bool]:
+        """Give a type's ledger, and whether it is new: this is the type's first request."""
+        ledger = self.ledgers.get(type_url)
+        if ledger is not None:
+            return ledger, False
+        target = self.snapshot.of(type_url) if self.snapshot else NO_RESOURCES
+        ledger = Ledger(type_url, self.rules.rank(type_url), target)
+        self.ledgers[type_url] = ledger
+        return ledger, True
+
+    def change_subscription(
+        self, ledger: Ledger, added: Collection[str], dropped: Collection[str], *, first: bool
+    ) -> None:
+        """Apply one request's changes of names; dropping comes before adding."""
+        if dropped:
+            ledger.unsubscribe(dropped, self._canonical(ledger), self.interner)
+            self._events.append(Unsubscribed(ledger.type_url, tuple(dropped)))
+        if added:
+            ledger.subscribe(added, self._canonical(ledger), self.interner)
+        if added or first:
+            self._events.append(Subscribed(ledger.type_url, tuple(added), first))
+
+    def restate(self, ledger: Ledger, versions: Mapping[str, str], now: float) -> None:
+        """Take what a type's first request says that the client holds from an earlier stream.
+
+        Removals wait a while afterwards: the client states its types one after another, and what it has not yet
+        stated may require what would be removed.
+        """
+        ledger.answer_due = not versions
+        if versions:
+            self._restated_until = now + self.rules.restate_s
+        if self._restated_until is None or now >= self._restated_until:
+            return
+        ledger.restate(versions, self._canonical(ledger))
+        for name in self._owed(ledger):
+            ledger.force(name)
+
+    def _owed(self, ledger: Ledger) -> set[str]:
+        """Names that something in flight made the client wait for, before it restated this type."""
+        return {
+            ref.name
+            for other in self.ledgers.values()
+            for flight in other.flights.values()
+            for resource in flight.resources
+            for ref in resource.companions
+            if ref.type_url == ledger.type_url and ledger.asks_for(ref.name)
+        }
+
+    def _canonical(self, ledger: Ledger) -> Canonical:
+        return str if self.snapshot is None else partial(self.snapshot.canonical, ledger.type_url)
+
+    def answer(self, ledger: Ledger, flight: Flight, detail: ErrorDetail | None) -> None:
+        """Apply an ACK (no detail) or a NACK of one response."""
+        ledger.last_error = detail
+        if detail is None:
+            ledger.accept(flight)
+            self._events.append(Acked(ledger.type_url, flight.nonce, flight.versions()))
+            return
+        versions = flight.versions()
+        refused = self.rules.blame(detail, list(versions)) & versions.keys() if versions else frozenset()
+        refused = frozenset(refused or versions)
+        ledger.accept(flight, refused)
+        blamed = {name: version for name, version in versions.items() if name in refused}
+        self._events.append(Nacked(ledger.type_url, flight.nonce, tuple(sorted(blamed)), blamed, detail))
+
+    def note_stale(self, type_url: str, nonce: str) -> None:
+        """Note an answer to a response that is not in flight."""
+        self._events.append(Stale(type_url, nonce))
+
+    def offer(self, snapshot: Snapshot, changes: Changes | None) -> None:
+        """Take the newest world. Changes that start after the snapshot offered last are not trusted."""
+        known = self.snapshot
+        if known is snapshot:
+            return
+        if known is None or (changes is not None and changes.since > known.number):
+            changes = None
+        self.snapshot = snapshot
+        for ledger in self.ledgers.values():
+            named = None if changes is None else changes.names.get(ledger.type_url, ())
+            ledger.retarget(snapshot.of(ledger.type_url), named)
+
+    # -- output
+
+    def look(self, now: float) -> list[Ledger]:
+        """Begin a look at what can be sent: report what has waited for long, give the types in order of additions."""
+        if self.snapshot is None:
+            return []
+        self._grace_blocks = False
+        for ledger in self.ledgers.values():
+            self._report_held(ledger, self.snapshot, now)
+        return sorted(self.ledgers.values(), key=lambda ledger: (ledger.rank, ledger.type_url))
+
+    def _report_held(self, ledger: Ledger, snapshot: Snapshot, now: float) -> None:
+        overdue = now - self.rules.hold_timeout_s
+        for name in [n for n, since in ledger.waiting.items() if since <= overdue and n not in ledger.reported]:
+            ledger.reported[name] = None
+            waiting_for = self._waits_for(ledger, snapshot, name)
+            ref = ResourceRef(ledger.type_url, name)
+            self._events.append(Held(ref, removal=ledger.goal(name) is None, waiting_for=waiting_for))
+
+    def _waits_for(self, ledger: Ledger, snapshot: Snapshot, name: str) -> tuple[ResourceRef, ...]:
+        goal = ledger.goal(name)
+        if goal is None:
+            return Pins(self.ledgers.values(), snapshot).holders(ledger, name)
+        return missing(ledger.deliverable(goal) or goal, self.ledgers)
+
+    def removal(self, ledger: Ledger) -> Removal:
+        """Tell how this client learns that a resource of a type is gone."""
+        if self._removals is Removal.TOLD:
+            return Removal.NEVER if ledger.type_url in self.rules.never_removed else Removal.TOLD
+        return Removal.LEFT_OUT if ledger.type_url in self.rules.full_sets else Removal.NEVER
+
+    def additions(self, ledger: Ledger, now: float) -> tuple[list[Resource], list[str]]:
+        """Give what of a type may be sent now, by name, and names asked for that do not exist."""
+        send: list[Resource] = []
+        absent: list[str] = []
+        if len(ledger.flights) >= self.rules.in_flight_max:
+            return send, absent
+        for name in sorted(ledger.pending):
+            goal, expected = ledger.goal(name), ledger.expected(name)
+            forced = name in ledger.forced
+            if goal is None and expected is not None:
+                continue  # a removal
+            if not forced and is_same(goal, expected):
+                ledger.done_with(name)
+            elif goal is None:
+                self._note_absent(ledger, name, absent)
+            else:
+                self._consider(ledger, name, goal, send, now)
+        return send, absent
+
+    def _note_absent(self, ledger: Ledger, name: str, absent: list[str]) -> None:
+        if self.removal(ledger) is Removal.TOLD:
+            absent.append(name)
+        else:
+            ledger.done_with(name)
+
+    def _consider(self, ledger: Ledger, name: str, goal: Resource, send: list[Resource], now: float) -> None:
+        """Send a resource unless it must wait. In place of a refused one goes what is held, where that is awaited."""
+        resource = ledger.deliverable(goal)
+        if resource is None:
+            ledger.done_with(name)
+        elif resource.requires and missing(resource, self.ledgers):
+            ledger.waiting.setdefault(name, now)
+        else:
+            send.append(resource)
+
+    def removals(self, ledger: Ledger, now: float) -> list[str]:
+        """Give what of a type may be removed now."""
+        names = [n for n in sorted(ledger.pending) if ledger.goal(n) is None and ledger.expected(n) is not None]
+        if not names or self.snapshot is None or len(ledger.flights) >= self.rules.in_flight_max:
+            return []
+        if self.removal(ledger) is Removal.NEVER:
+            for name in names:
+                ledger.done_with(name)
+            return []
+        if self._restated_until is not None and now < self._restated_until:
+            self._grace_blocks = True
+            return []
+        pins = Pins(self.ledgers.values(), self.snapshot)
+        allowed = []
+        for name in names:
+            if ledger.rejected.get(name) == UNKNOWN:
+                ledger.done_with(name)
+            elif pins.blocks(ledger, name):
+                ledger.waiting.setdefault(name, now)
+            else:
+                allowed.append(name)
+        return allowed
+
+    def owes_empty_answer(self, ledger: Ledger) -> bool:
+        """Tell whether a type's first request is still without any answer, and there is nothing to wait for."""
+        return ledger.answer_due and not ledger.pending
+
+    def depart(self, ledger: Ledger, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> str:
+        """Note that a response is sent and give its nonce. Companions of what is sent become due again."""
+        self._nonces += 1
+        nonce = f"{self._stream_id}{self._nonces}"
+        ledger.depart(Flight(nonce, resources, removed))
+        for resource in resources:
+            for ref in resource.companions:
+                other = self.ledgers.get(ref.type_url)
+                if other is not None and other.asks_for(ref.name):
+                    other.force(ref.name)
+        return nonce
+
+    # -- timers, events, explanation
+
+    def next_due(self) -> float | None:
+        """Give the time at which to look for output and events again without any input; None: never."""
+        due = [
+            since + self.rules.hold_timeout_s
+            for ledger in self.ledgers.values()
+            for name, since in ledger.waiting.items()
+            if name not in ledger.reported
+        ]
+        if self._grace_blocks and self._restated_until is not None:
+            due.append(self._restated_until)
+        return min(due, default=None)
+
+    def events(self) -> list[Event]:
+        """Hand out what happened since the last call."""
+        settled = self._is_settled()
+        if not settled:
+            self._settled = None
+        elif self.snapshot is not None and self._settled != self.snapshot.number:
+            self._settled = self.snapshot.number
+            self._events.append(Settled(self.snapshot.number))
+        events, self._events = self._events, []
+        return events
+
+    def _is_settled(self) -> bool:
+        return self.snapshot is not None and bool(self.ledgers) and all(map(self._is_clean, self.ledgers.values()))
+
+    def _is_clean(self, ledger: Ledger) -> bool:
+        if ledger.pending or ledger.flights or ledger.answer_due:
+            return False
+        if not ledger.differs:
+            return True
+        return self.removal(ledger) is Removal.NEVER and all(ledger.goal(name) is None for name in ledger.differs)
+
+    def dump(self) -> dict[str, object]:
+        """Give the session's state as plain data: per type what is asked, pending, in flight, held back, refused."""
+        return {
+            "snapshot": self.snapshot.number if self.snapshot else None,
+            "settled": self._settled,
+            "types": {type_url: self._dump_type(ledger) for type_url, ledger in self.ledgers.items()},
+        }
+
+    def _dump_type(self, ledger: Ledger) -> dict[str, object]:
+        error = ledger.last_error
+        held_back = {
+            name: [f"{ref.type_url} {ref.name}" for ref in self._waits_for(ledger, self.snapshot, name)]
+            for name in ledger.waiting
+            if self.snapshot is not None
+        }
+        return {
+            "wildcard": ledger.wildcard,
+            "names": len(ledger.names),
+            "pending": sorted(ledger.pending),
+            "in_flight": {nonce: flight.names() for nonce, flight in ledger.flights.items()},
+            "held_back": held_back,
+            "refused": dict(ledger.rejected),
+            "last_error": None if error is None else {"code": error.code, "message": error.message},
+        }
