@@ -37,8 +37,8 @@ def port_argument(argv: Sequence[str], default: int) -> int:
 def open_socket(port: int) -> socket.socket:
     """Listen on all IPv4 addresses of the pod and say so on stdout."""
     listener = socket.create_server(("0.0.0.0", port), backlog=BACKLOG)
-    # Accepted connections inherit it. asyncio does this itself only for sockets made with IPPROTO_TCP, which this one is
-    # not; without it an answer of two writes (head, body) waits some 40 ms for the client's delayed ACK.
+    # Accepted connections inherit it. asyncio does this itself only for sockets made with IPPROTO_TCP, which this one
+    # is not; without it an answer of two writes (head, body) waits some 40 ms for the client's delayed ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     host, bound = listener.getsockname()[:2]
     print(f"listening on {host}:{bound}", flush=True)
