@@ -1,0 +1,238 @@
+"""Envoy's bootstrap: all that a proxy knows before its control plane has spoken.
+
+Given a pod's plan and where the node's control plane listens; gives the configuration file as a plain dictionary.
+Everything mutable comes by ADS; here are the node's identity, the two static clusters (Pilot for xDS, Mixer for
+statistics), where the pod's certificate lies, and limits. Follows envoy.config.bootstrap.v3.Bootstrap.
+
+Paths are those inside the pod (`PROXY_DIR`), equal in all pods, so that generated resources can name them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from argosy.agent.pod import PodPlan
+from argosy.agent.privileges import Privileges
+from argosy.core.names import HEALTH_PORT, MIXER_CLUSTER, XDS_CLUSTER
+
+PROXY_DIR = "/etc/argosy/proxy"
+BOOTSTRAP_FILE = "bootstrap.json"
+SDS_FILE = "sds.json"
+ADMIN_SOCKET = "admin.sock"
+IDENTITY_SECRET = "default"
+ROOT_SECRET = "ROOTCA"
+_ADMIN_CLUSTER = "argosy-admin"
+_TYPES = "type.googleapis.com/envoy"
+
+
+@dataclass(frozen=True, slots=True)
+class Upstreams:
+    """Where Pilot and Mixer listen, as seen from a pod: (address, port) each."""
+
+    pilot: tuple[str, int]
+    mixer: tuple[str, int]
+    flush_s: float = 1.0
+    connections_max: int = 50_000
+
+
+def build_bootstrap(plan: PodPlan, upstreams: Upstreams, privileges: Privileges) -> dict[str, Any]:
+    """Envoy's whole start-up configuration.
+
+    Shape:  JSON-able dictionary of envoy.config.bootstrap.v3.Bootstrap.
+    Note:   both xDS subscriptions wait without a limit: an Envoy that never heard its control plane serves nothing,
+            which is right, because nothing yet says what may be served.
+    """
+    bootstrap: dict[str, Any] = {
+        "node": _node(plan),
+        "admin": {"address": {"pipe": {"path": f"{PROXY_DIR}/{ADMIN_SOCKET}", "mode": 0o600}}},
+        "dynamic_resources": _dynamic_resources(),
+        "static_resources": {
+            "clusters": [
+                _control_plane_cluster(XDS_CLUSTER, "pilot", upstreams.pilot),
+                _control_plane_cluster(MIXER_CLUSTER, "mixer", upstreams.mixer),
+                _admin_cluster(),
+            ],
+            "listeners": [_health_listener()],
+        },
+        "stats_flush_interval": f"{upstreams.flush_s:g}s",
+        "stats_sinks": [_metrics_sink()],
+        "stats_config": {"use_all_default_tags": False, "stats_matcher": _stats_matcher()},
+        "overload_manager": _overload_manager(upstreams.connections_max),
+    }
+    if bind_config := privileges.bind_config():
+        bootstrap["cluster_manager"] = {"upstream_bind_config": dict(bind_config)}
+    return bootstrap
+
+
+def sds_config() -> dict[str, Any]:
+    """The `sds_config` of both secrets: one file, replaced as a whole, watched through its directory."""
+    return {
+        "resource_api_version": "V3",
+        "path_config_source": {"path": f"{PROXY_DIR}/{SDS_FILE}", "watched_directory": {"path": PROXY_DIR}},
+    }
+
+
+def build_sds_file(*, chain_pem: str, key_pem: str, roots_pem: str) -> dict[str, Any]:
+    """The pod's secrets file: its certificate under `default`, the trusted roots under `ROOTCA`."""
+    secret = f"{_TYPES}.extensions.transport_sockets.tls.v3.Secret"
+    identity = {
+        "certificate_chain": {"inline_string": chain_pem},
+        "private_key": {"inline_string": key_pem},
+    }
+    return {
+        "resources": [
+            {"@type": secret, "name": IDENTITY_SECRET, "tls_certificate": identity},
+            {
+                "@type": secret,
+                "name": ROOT_SECRET,
+                "validation_context": {"trusted_ca": {"inline_string": roots_pem}},
+            },
+        ]
+    }
+
+
+def _node(plan: PodPlan) -> dict[str, Any]:
+    labels = dict(plan.labels)
+    metadata = {
+        "NAME": plan.name,
+        "NAMESPACE": plan.namespace,
+        "LABELS": labels,
+        "SERVICE_ACCOUNT": plan.service_account,
+        "WORKLOAD_NAME": plan.workload,
+        "INSTANCE_IPS": plan.ip,
+    }
+    cluster = labels.get("service.istio.io/canonical-name") or labels.get("app") or plan.workload
+    return {"id": plan.node_id, "cluster": f"{cluster}.{plan.namespace}", "metadata": metadata}
+
+
+def _dynamic_resources() -> dict[str, Any]:
+    source = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
+    ads = {
+        "api_type": "DELTA_GRPC",
+        "transport_api_version": "V3",
+        "set_node_on_first_message_only": True,
+        "grpc_services": [{"envoy_grpc": {"cluster_name": XDS_CLUSTER}}],
+    }
+    return {"ads_config": ads, "cds_config": source, "lds_config": source}
+
+
+def _control_plane_cluster(name: str, component: str, address: tuple[str, int]) -> dict[str, Any]:
+    host, port = address
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "2s",
+        "load_assignment": _one_endpoint(name, {"socket_address": {"address": host, "port_value": port}}),
+        "transport_socket": {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": _client_tls(f"{component}.istio-system.svc"),
+        },
+        "typed_extension_protocol_options": _http2(),
+        "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 300}},
+    }
+
+
+def _client_tls(server_name: str) -> dict[str, Any]:
+    matcher = {"san_type": "DNS", "matcher": {"exact": server_name}}
+    return {
+        "@type": f"{_TYPES}.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        "sni": server_name,
+        "common_tls_context": {
+            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"},
+            "alpn_protocols": ["h2"],
+            "tls_certificate_sds_secret_configs": [{"name": IDENTITY_SECRET, "sds_config": sds_config()}],
+            "combined_validation_context": {
+                "default_validation_context": {"match_typed_subject_alt_names": [matcher]},
+                "validation_context_sds_secret_config": {"name": ROOT_SECRET, "sds_config": sds_config()},
+            },
+        },
+    }
+
+
+def _http2() -> dict[str, Any]:
+    return {
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": f"{_TYPES}.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {
+                # A control plane that vanished without closing is noticed within 40 s.
+                "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "10s"}}
+            },
+        }
+    }
+
+
+def _admin_cluster() -> dict[str, Any]:
+    pipe = {"pipe": {"path": f"{PROXY_DIR}/{ADMIN_SOCKET}"}}
+    return {
+        "name": _ADMIN_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": _one_endpoint(_ADMIN_CLUSTER, pipe),
+    }
+
+
+def _one_endpoint(name: str, address: Mapping[str, Any]) -> dict[str, Any]:
+    return {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": dict(address)}}]}]}
+
+
+def _health_listener() -> dict[str, Any]:
+    """`/healthz/ready` on 15021, for load balancers in front of gateways; the rest of the admin page stays private."""
+    route = {
+        "match": {"path": "/healthz/ready"},
+        "route": {"cluster": _ADMIN_CLUSTER, "prefix_rewrite": "/ready"},
+    }
+    manager = {
+        "@type": f"{_TYPES}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "argosy-health",
+        "route_config": {"virtual_hosts": [{"name": "health", "domains": ["*"], "routes": [route]}]},
+        "http_filters": [
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {"@type": f"{_TYPES}.extensions.filters.http.router.v3.Router"},
+            }
+        ],
+    }
+    return {
+        "name": "argosy-health",
+        "address": {"socket_address": {"address": "0.0.0.0", "port_value": HEALTH_PORT}},
+        "filter_chains": [
+            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+        ],
+    }
+
+
+def _metrics_sink() -> dict[str, Any]:
+    return {
+        "name": "envoy.stat_sinks.metrics_service",
+        "typed_config": {
+            "@type": f"{_TYPES}.config.metrics.v3.MetricsServiceConfig",
+            "transport_api_version": "V3",
+            "grpc_service": {"envoy_grpc": {"cluster_name": MIXER_CLUSTER}},
+            "emit_tags_as_labels": True,
+            "histogram_emit_mode": "HISTOGRAM",
+        },
+    }
+
+
+def _stats_matcher() -> dict[str, Any]:
+    # What is not named here costs memory for every cluster of the mesh (about 40 KB each) and bytes in every flush.
+    prefixes = ("istio_", "cluster_manager.", "listener_manager.", "server.")
+    patterns: list[dict[str, str]] = [{"prefix": prefix} for prefix in prefixes]
+    return {"inclusion_list": {"patterns": [*patterns, {"contains": "xds"}]}}
+
+
+def _overload_manager(connections_max: int) -> dict[str, Any]:
+    monitor = "envoy.resource_monitors.global_downstream_max_connections"
+    return {
+        "resource_monitors": [
+            {
+                "name": monitor,
+                "typed_config": {
+                    "@type": f"{_TYPES}.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                    "max_active_downstream_connections": connections_max,
+                },
+            }
+        ]
+    }

@@ -1,0 +1,133 @@
+"""What a pod on this machine is to run: plain, frozen, complete. No object of the configuration is needed any more.
+
+Made by `local.desired`, kept in the pod's state file so that a restarted agent finds it again.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from argosy.core.names import ObjectKey
+
+PROXY_CONTAINER = "istio-proxy"
+
+
+class Role(StrEnum):
+    """What the pod's Envoy is: none, a sidecar beside an application, or a gateway."""
+
+    NONE = "none"
+    SIDECAR = "sidecar"
+    ROUTER = "router"
+
+
+class Port(msgspec.Struct, frozen=True):
+    """A declared container port."""
+
+    port: int
+    name: str = ""
+    protocol: str = "TCP"
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """How to see that a container can serve. `path` empty: a TCP connection is enough."""
+
+    port: int
+    path: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    period_s: float = 1.0
+    initial_delay_s: float = 0.0
+    failures_max: int = 3
+
+
+class Container(msgspec.Struct, frozen=True):
+    """One application process of a pod: `argv` is already found by the image's name."""
+
+    name: str
+    image: str
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...] = ()
+    ports: tuple[Port, ...] = ()
+    probe: Probe | None = None
+
+
+class Exclusions(msgspec.Struct, frozen=True):
+    """What the capture leaves alone; Istio's `traffic.sidecar.istio.io/*` annotations. `include_ranges` ("*",): all."""
+
+    include_inbound: tuple[str, ...] = ("*",)
+    exclude_inbound: tuple[int, ...] = ()
+    exclude_outbound: tuple[int, ...] = ()
+    include_outbound: tuple[int, ...] = ()
+    include_ranges: tuple[str, ...] = ("*",)
+    exclude_ranges: tuple[str, ...] = ()
+
+
+class PodPlan(msgspec.Struct, frozen=True):
+    """One pod. `owner` is its Deployment's name ("" for a bare pod), `template_hash` tells its version."""
+
+    namespace: str
+    name: str
+    ip: str
+    role: Role
+    service_account: str = "default"
+    owner: str = ""
+    template_hash: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
+    containers: tuple[Container, ...] = ()
+    exclusions: Exclusions = Exclusions()
+    grace_s: float = 30.0
+
+    @property
+    def key(self) -> ObjectKey:
+        """(namespace, name)."""
+        return ObjectKey(self.namespace, self.name)
+
+    @property
+    def workload(self) -> str:
+        """The name that telemetry and certificates give to the set of pods this one belongs to."""
+        return self.owner or self.name
+
+    @property
+    def has_envoy(self) -> bool:
+        """True for pods with a sidecar and for gateways."""
+        return self.role is not Role.NONE
+
+    @property
+    def node_id(self) -> str:
+        """The xDS node id: `sidecar~<ip>~<pod>.<namespace>~<namespace>.svc.cluster.local`."""
+        return f"{self.role.value}~{self.ip}~{self.name}.{self.namespace}~{self.namespace}.svc.cluster.local"
+
+
+def pod_document(
+    plan: PodPlan, *, node: str, phase: str, ready: bool, terminating: bool = False, restarts: int = 0, reason: str = ""
+) -> dict[str, Any]:
+    """The Kubernetes-shaped Pod document that the agent reports. A terminating pod is never ready."""
+    containers = [
+        {"name": c.name, "image": c.image, "ports": [_port_document(port) for port in c.ports]} for c in plan.containers
+    ]
+    metadata: dict[str, Any] = {
+        "name": plan.name,
+        "namespace": plan.namespace,
+        "labels": dict(plan.labels),
+        "annotations": {**dict(plan.annotations), "argosy.io/sidecar": "true" if plan.has_envoy else "false"},
+    }
+    if plan.owner:
+        metadata["ownerReferences"] = [{"apiVersion": "apps/v1", "kind": "Deployment", "name": plan.owner}]
+    condition = {"type": "Ready", "status": "True" if ready and not terminating else "False", "reason": reason}
+    status = {"podIP": plan.ip, "phase": phase, "conditions": [condition], "restartCount": restarts}
+    if terminating:
+        status["reason"] = "Terminating"
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": {"serviceAccountName": plan.service_account, "nodeName": node, "containers": containers},
+        "status": status,
+    }
+
+
+def _port_document(port: Port) -> dict[str, Any]:
+    return {"name": port.name, "containerPort": port.port, "protocol": port.protocol}
