@@ -17,7 +17,7 @@ from argosy.api.document import Document
 from argosy.api.kinds import KINDS, NOT_YET_KINDS, PLATFORM_KINDS, Kind, nearest_kind
 from argosy.api.meta import Object
 from argosy.api.paths import FieldPath, format_path
-from argosy.api.scalars import decode_custom
+from argosy.api.scalars import decode_custom, freeze
 from argosy.core.errors import ArgosyError, Finding
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.names import ObjectKey
@@ -43,7 +43,9 @@ def decode_object(document: Document, namespace: str = DEFAULT_NAMESPACE) -> Obj
     if not kind.namespaced and meta.namespace:
         raise ArgosyError([_stray_namespace(document, kind)])
     where = (meta.namespace or namespace) if kind.namespaced else ""
-    return Object(kind.name, where, meta.name, meta.labels, meta.annotations, spec, document.origin)
+    # Whole-document kinds type their status themselves.
+    status = EMPTY if kind.whole or not isinstance(data.get("status"), dict) else freeze(data["status"])
+    return Object(kind.name, where, meta.name, meta.labels, meta.annotations, spec, document.origin, status)
 
 
 def decode_objects(documents: Iterable[Document], namespace: str = DEFAULT_NAMESPACE) -> list[Object[Any]]:

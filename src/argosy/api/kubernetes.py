@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import msgspec
 from msgspec import field
 
 from argosy.api.meta import Tolerant
@@ -128,6 +129,11 @@ class PodSpec(Tolerant, frozen=True, kw_only=True):
     host_network: bool = False
     termination_grace_period_seconds: int = 30
     node_name: str = ""
+
+    def __post_init__(self) -> None:
+        # Kubernetes reads an empty name as the default one; identities must never be built from an empty name.
+        if not self.service_account_name:
+            msgspec.structs.force_setattr(self, "service_account_name", "default")
 
 
 class TemplateMeta(Tolerant, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ Given and giving nothing but values. Types only say which *shape* a field has; w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
@@ -65,7 +65,7 @@ S_co = TypeVar("S_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Object(Generic[S_co]):
-    """One object of the configuration: identity, labels, and its typed `spec`."""
+    """One object of the configuration: identity, labels, and its typed `spec`; `status` is what the platform adds."""
 
     kind: str
     namespace: str
@@ -74,6 +74,7 @@ class Object(Generic[S_co]):
     annotations: FrozenMap[str, str]
     spec: S_co
     origin: Origin = NOWHERE
+    status: FrozenMap[str, Any] = EMPTY
 
     @property
     def key(self) -> ObjectKey:

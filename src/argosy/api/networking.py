@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from msgspec import field
 
-from argosy.api.meta import Seconds, Strict, WorkloadSelector
+from argosy.api.meta import Object, Seconds, Strict, WorkloadSelector
 from argosy.core.frozen import EMPTY, FrozenMap
 
 NO_PORTS: FrozenMap[str, int] = FrozenMap()
@@ -256,3 +256,9 @@ class ServiceEntry(Strict, frozen=True, kw_only=True):
     workload_selector: LabelSelector | None = None
     export_to: tuple[str, ...] = ()
     subject_alt_names: tuple[str, ...] = ()
+
+
+def allocated_addresses(entry: Object[ServiceEntry]) -> FrozenMap[str, str]:
+    """Host -> address that Galley chose for hosts of a service entry without addresses (`status.addresses`)."""
+    chosen = entry.status.get("addresses", ())
+    return FrozenMap({item["host"]: item["value"] for item in chosen})

@@ -1,0 +1,1 @@
+"""Galley: accepts configuration or says why not, and keeps every accepted revision."""

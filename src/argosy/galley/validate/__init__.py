@@ -1,0 +1,50 @@
+"""Meaning of single objects: hosts, ports, durations, exclusive fields.
+
+    findings = validate_object(obj)
+
+Given one typed object, gives findings; looks at no other object (that is `galley.analyze`). Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from argosy.api.meta import Object
+from argosy.core.errors import Finding
+from argosy.galley.validate import gateway, kubernetes, mixer, networking, routing, security
+from argosy.galley.validate.check import Check, is_dns_name, is_label
+
+_VALIDATORS: Mapping[str, Callable[[Check, Any], None]] = MappingProxyType(
+    {
+        "VirtualService": routing.validate_virtual_service,
+        "DestinationRule": networking.validate_destination_rule,
+        "ServiceEntry": networking.validate_service_entry,
+        "Gateway": gateway.validate_gateway,
+        "PeerAuthentication": security.validate_peer_authentication,
+        "AuthorizationPolicy": security.validate_authorization_policy,
+        "handler": mixer.validate_handler,
+        "instance": mixer.validate_instance,
+        "rule": mixer.validate_rule,
+        "Service": kubernetes.validate_service,
+        "Deployment": kubernetes.validate_deployment,
+        "Secret": kubernetes.validate_secret,
+    }
+)
+
+
+def validate_object(obj: Object[Any]) -> list[Finding]:
+    """Everything that is wrong or doubtful in `obj` alone; fields as the document spells them, lines not yet known."""
+    check = Check(obj)
+    # The object's own name, not one label: dots are allowed (`a.b`), upper case is not.
+    if not is_dns_name(obj.name) or obj.name != obj.name.lower():
+        hint = "use a-z, 0-9, '-' and '.', at most 253 characters"
+        check.error("ARG0101", "metadata.name", f"{obj.name!r} is not a name", hint)
+    if obj.namespace and not is_label(obj.namespace):
+        check.error("ARG0101", "metadata.namespace", f"{obj.namespace!r} is not the name of a namespace")
+    check.labels("metadata.labels", obj.labels)
+    validator = _VALIDATORS.get(obj.kind)
+    if validator is not None:
+        validator(check, obj.spec)
+    return check.findings

@@ -1,0 +1,234 @@
+"""`Check`: collects findings about one object, with the rules that many kinds share (hosts, ports, durations, ...).
+
+Given a typed object; each method looks at one value and adds a finding when it is wrong. Fields are given as the
+document spells them (`spec.http[0].timeout`), so that the caller can find the line. Pure.
+Source: Istio's and Kubernetes' validation rules; Envoy's limits where it would refuse what Istio lets pass.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from string import ascii_letters, ascii_lowercase, digits
+from typing import Any
+
+import re2
+
+from argosy.api.meta import Object
+from argosy.api.paths import format_path
+from argosy.core.errors import Finding, Level
+
+REGEX_CHARS_MAX = 1024
+DURATION_S_MAX = 315_576_000_000.0
+_LOWER = frozenset(ascii_lowercase + digits + "-")
+_ANY = frozenset(ascii_letters + digits + "-")
+_LABEL = frozenset(ascii_letters + digits + "-_.")
+_TOKEN = frozenset(ascii_letters + digits + "!#$%&'*+-.^_`|~")
+
+
+class Check:
+    """The findings about one object, and the means to add to them."""
+
+    def __init__(self, obj: Object[Any]) -> None:
+        self.obj = obj
+        self.findings: list[Finding] = []
+
+    def error(self, code: str, field: str, message: str, hint: str = "") -> None:
+        """Add a finding that refuses the object."""
+        self._add(Level.ERROR, code, field, message, hint)
+
+    def warn(self, code: str, field: str, message: str, hint: str = "") -> None:
+        """Add a finding that does not refuse the object."""
+        self._add(Level.WARNING, code, field, message, hint)
+
+    def _add(self, level: Level, code: str, field: str, message: str, hint: str) -> None:
+        o = self.obj
+        self.findings.append(Finding(code, level, message, o.kind, o.namespace, o.name, field, o.origin, hint))
+
+    def host(self, field: str, host: str, *, wildcard: bool = False) -> None:
+        """A DNS name; with `wildcard`, also `*` and `*.suffix`."""
+        name = host
+        if "*" in host:
+            if not wildcard:
+                self.error("ARG0104", field, f"wildcard {host!r} is not allowed here", "name one host")
+                return
+            if host == "*":
+                return
+            name = host.removeprefix("*.")
+        if not is_dns_name(name):
+            self.error(
+                "ARG0103", field, f"{host!r} is not a host name", "use labels of a-z, 0-9 and '-' joined by dots"
+            )
+
+    def port(self, field: str, number: int | None) -> None:
+        """A port number, 1-65535."""
+        if number is not None and not 1 <= number <= 65535:
+            self.error("ARG0105", field, f"port {number} is not in 1-65535")
+
+    def percent(self, field: str, value: float | None) -> None:
+        """A percentage, 0-100."""
+        if value is not None and not 0 <= value <= 100:
+            self.error("ARG0106", field, f"{value:g} is not in 0-100")
+
+    def duration(self, field: str, seconds: float | None, *, zero: bool = False) -> None:
+        """A duration of at least 1 ms, in whole milliseconds; with `zero`, also 0."""
+        if seconds is None or (zero and seconds == 0):
+            return
+        if seconds < 0.001 or seconds > DURATION_S_MAX:
+            self.error(
+                "ARG0107", field, f"duration {seconds:g}s must be at least 1ms", "write for example 500ms or 10s"
+            )
+        elif abs(seconds * 1000 - round(seconds * 1000)) > 1e-6:
+            self.error("ARG0107", field, f"duration {seconds:g}s is finer than 1ms", "round to whole milliseconds")
+
+    def regex(self, field: str, pattern: str) -> None:
+        """A regular expression that RE2 compiles, at most 1,024 characters."""
+        if len(pattern) > REGEX_CHARS_MAX:
+            self.error("ARG0108", field, f"regular expression is longer than {REGEX_CHARS_MAX} characters")
+            return
+        options = re2.Options()
+        options.log_errors = False
+        try:
+            re2.compile(pattern, options)
+        except re2.error as error:
+            reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
+            hint = "the syntax is RE2's: no look-around, no back-references"
+            self.error("ARG0108", field, f"not a regular expression: {reason}", hint)
+
+    def one_of(self, field: str, given: Mapping[str, bool], *, required: bool = True) -> None:
+        """Exactly one (or, if not `required`, at most one) of the named members is given."""
+        present = [name for name, is_given in given.items() if is_given]
+        if len(present) > 1:
+            self.error("ARG0109", field, f"{' and '.join(present)} exclude each other", "keep one of them")
+        elif required and not present:
+            self.error("ARG0110", field, f"one of {', '.join(given)} is needed")
+
+    def not_empty(self, field: str, value: object, what: str) -> None:
+        """`value` holds something."""
+        if not value:
+            self.error("ARG0110", field, f"{what} is needed")
+
+    def at_least(self, field: str, value: int | None, least: int = 0, most: int = 2**32 - 1) -> None:
+        """A number within bounds."""
+        if value is not None and not least <= value <= most:
+            self.error("ARG0122", field, f"{value} is not in {least}-{most}")
+
+    def weights(self, field: str, weights: Iterable[int]) -> None:
+        """Relative weights of several destinations: none negative, not all zero."""
+        values = list(weights)
+        for index, weight in enumerate(values):
+            if not 0 <= weight < 2**31:
+                self.error("ARG0111", f"{field}[{index}].weight", f"weight {weight} is negative or too large")
+        if len(values) > 1 and not any(values):
+            self.error(
+                "ARG0111", field, "the weights of all destinations are 0", "weights are relative: give at least one"
+            )
+        elif sum(values) >= 2**32:
+            self.error("ARG0111", field, "the weights add up to more than 4294967295")
+
+    def unique(self, field: str, values: Iterable[tuple[str, object]], what: str) -> None:
+        """No value occurs twice; `values` are (suffix of the field, value)."""
+        seen: set[object] = set()
+        for suffix, value in values:
+            if value in seen:
+                self.error("ARG0114", f"{field}{suffix}", f"{what} {value!r} stands here twice")
+            seen.add(value)
+
+    def network(self, field: str, text: str) -> None:
+        """An IP address or a CIDR block."""
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            self.error(
+                "ARG0115", field, f"{text!r} is not an IP address or CIDR block", "write 10.1.2.3 or 10.1.0.0/16"
+            )
+
+    def address(self, field: str, text: str) -> None:
+        """An IP address."""
+        if not is_ip(text):
+            self.error("ARG0115", field, f"{text!r} is not an IP address")
+
+    def dns_label(self, field: str, name: str, what: str) -> None:
+        """A DNS label in lower case, at most 63 characters."""
+        if not is_label(name):
+            self.error("ARG0101", field, f"{what} {name!r} is not a DNS label", "use a-z, 0-9 and '-', at most 63")
+
+    def labels(self, field: str, labels: Mapping[str, str]) -> None:
+        """Kubernetes labels: keys `[prefix/]name`, values of at most 63 characters."""
+        for key, value in labels.items():
+            at = member(field, key)
+            prefix, slash, name = key.rpartition("/")
+            if not _is_label_name(name) or not name or (slash and not is_dns_name(prefix)):
+                self.error("ARG0102", at, f"label key {key!r} is not valid")
+            if not _is_label_name(value):
+                hint = "letters, digits, '-', '_' and '.', at most 63, starting and ending with a letter or digit"
+                self.error("ARG0102", at, f"label value {value!r} is not valid", hint)
+
+    def header_name(self, field: str, name: str, *, pseudo: bool = False) -> None:
+        """An HTTP header's name; with `pseudo`, also `:authority` and the like."""
+        token = name[1:] if pseudo and name.startswith(":") else name
+        if not token or not set(token) <= _TOKEN or len(name) > 256:
+            self.error("ARG0112", field, f"{name!r} is not a header name")
+
+    def status(self, field: str, code: int | None, least: int = 200) -> None:
+        """An HTTP status."""
+        if code is not None and not least <= code <= 599:
+            self.error("ARG0113", field, f"HTTP status {code} is not in {least}-599")
+
+    def printable(self, field: str, text: str) -> None:
+        """No control characters: they could split headers or end names early."""
+        if any(ord(char) < 32 or ord(char) == 127 for char in text):
+            self.error("ARG0116", field, "control characters are not allowed here")
+
+    def export_to(self, values: Iterable[str]) -> None:
+        """`.` (own namespace), `*` (all), `~` (none) or a namespace."""
+        for index, value in enumerate(values):
+            if value not in (".", "*", "~") and not is_label(value):
+                hint = "'.' is the own namespace, '*' all; else a namespace"
+                self.error("ARG0126", f"spec.exportTo[{index}]", f"{value!r} is not a namespace", hint)
+
+    def gateway_names(self, field: str, names: Iterable[str]) -> None:
+        """`[namespace/]name` of Gateways, or `mesh`."""
+        for index, name in enumerate(names):
+            namespace, slash, own = name.rpartition("/")
+            if not is_dns_name(own) or (slash and not is_label(namespace) and namespace != "."):
+                self.error(
+                    "ARG0101",
+                    f"{field}[{index}]",
+                    f"{name!r} is not the name of a gateway",
+                    "[namespace/]name, or mesh",
+                )
+
+
+def member(field: str, key: str) -> str:
+    """The path of `key` within the map at `field`."""
+    # format_path drops the leading dot of a lone key, which a member of something needs.
+    text = format_path((key,))
+    return field + (text if text.startswith("[") else f".{text}")
+
+
+def is_label(name: str) -> bool:
+    """True for a DNS label in lower case."""
+    return 0 < len(name) <= 63 and set(name) <= _LOWER and name[0] != "-" != name[-1]
+
+
+def is_dns_name(name: str) -> bool:
+    """True for dotted DNS labels (a final dot is not allowed), in any case."""
+    if not 0 < len(name) <= 253:
+        return False
+    return all(0 < len(p) <= 63 and set(p) <= _ANY and p[0] != "-" != p[-1] for p in name.split("."))
+
+
+def is_ip(text: str) -> bool:
+    """True for an IPv4 or IPv6 address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_label_name(text: str) -> bool:
+    if not text:
+        return True
+    return len(text) <= 63 and set(text) <= _LABEL and text[0].isalnum() and text[-1].isalnum()

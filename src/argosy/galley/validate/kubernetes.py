@@ -1,0 +1,153 @@
+"""Kubernetes' objects: is what they say possible on this platform?
+
+Given typed objects, adds findings to a `Check`; what a manifest asks for and this platform leaves out is a warning.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from string import ascii_letters, digits
+
+from argosy.api.kubernetes import Container, Deployment, EnvVar, PodSpec, Secret, Service, ServicePort
+from argosy.core.labels import selects
+from argosy.galley.validate.check import Check, is_label, member
+
+REPLICAS_MAX = 1000
+POD_FIELDS = frozenset(
+    [
+        "metadata.name",
+        "metadata.namespace",
+        "metadata.uid",
+        "spec.nodeName",
+        "spec.serviceAccountName",
+        "status.podIP",
+        "status.hostIP",
+    ]
+)
+"""Fields that `valueFrom.fieldRef` may name, beside labels and annotations."""
+
+_ENV = frozenset(ascii_letters + digits + "_.-")
+
+
+def validate_service(check: Check, service: Service) -> None:
+    """All rules about one Service."""
+    if not is_label(check.obj.name):
+        check.error("ARG0101", "metadata.name", f"service name {check.obj.name!r} is not a DNS label")
+    check.labels("spec.selector", service.selector)
+    if service.cluster_ip not in ("", "None"):
+        check.address("spec.clusterIP", service.cluster_ip)
+    if service.type == "ExternalName":
+        check.host("spec.externalName", service.external_name)
+        return
+    if service.external_name:
+        check.error("ARG0121", "spec.externalName", f"externalName goes with type ExternalName, not {service.type}")
+    if not service.ports and not service.headless:
+        check.error("ARG0110", "spec.ports", "at least one port is needed")
+    check.unique("spec.ports", ((f"[{i}].name", p.name) for i, p in enumerate(service.ports) if p.name), "port name")
+    ports = ((f"[{i}].port", (p.port, p.protocol)) for i, p in enumerate(service.ports))
+    check.unique("spec.ports", ports, "port")
+    for index, port in enumerate(service.ports):
+        _validate_service_port(check, f"spec.ports[{index}]", port, several=len(service.ports) > 1)
+
+
+def _validate_service_port(check: Check, at: str, port: ServicePort, *, several: bool) -> None:
+    check.port(f"{at}.port", port.port)
+    check.port(f"{at}.nodePort", port.node_port)
+    if several and not port.name:
+        check.error("ARG0110", at, "a name is needed where a service has several ports")
+    if port.name:
+        check.dns_label(f"{at}.name", port.name, "port name")
+    if port.protocol != "TCP":
+        check.warn("ARG0151", f"{at}.protocol", f"{port.protocol} is not carried by the mesh")
+    _validate_port_reference(check, f"{at}.targetPort", port.target_port)
+
+
+def _validate_port_reference(check: Check, at: str, port: int | str | None) -> None:
+    if isinstance(port, int):
+        check.port(at, port)
+    elif port is not None and (not is_label(port) or len(port) > 15 or port.isdecimal()):
+        check.error(
+            "ARG0105", at, f"{port!r} is neither a port number nor a port's name", "remove the quotes of a number"
+        )
+
+
+def validate_deployment(check: Check, deployment: Deployment) -> None:
+    """All rules about one Deployment."""
+    check.at_least("spec.replicas", deployment.replicas, 0, REPLICAS_MAX)
+    template = deployment.template
+    check.labels("spec.template.metadata.labels", template.metadata.labels)
+    if deployment.selector.match_expressions:
+        message = "matchExpressions is valid Kubernetes, but not supported yet"
+        check.error("ARG0011", "spec.selector.matchExpressions", message, "use matchLabels")
+    if not selects(deployment.selector.match_labels, template.metadata.labels):
+        hint = "spec.template.metadata.labels must hold every label of the selector"
+        check.error("ARG0121", "spec.selector.matchLabels", "the selector does not match the template's labels", hint)
+    validate_pod_spec(check, "spec.template.spec", template.spec)
+
+
+def validate_pod_spec(check: Check, at: str, spec: PodSpec) -> None:
+    """All rules about what a pod runs."""
+    check.not_empty(f"{at}.containers", spec.containers, "at least one container")
+    check.unique(f"{at}.containers", ((f"[{i}].name", c.name) for i, c in enumerate(spec.containers)), "container")
+    check.dns_label(f"{at}.serviceAccountName", spec.service_account_name, "service account")
+    check.at_least(f"{at}.terminationGracePeriodSeconds", spec.termination_grace_period_seconds, 0, 2**31 - 1)
+    for index, container in enumerate(spec.containers):
+        _validate_container(check, f"{at}.containers[{index}]", container)
+    if spec.init_containers:
+        check.warn("ARG0151", f"{at}.initContainers", "init containers are not run by this platform")
+
+
+def _validate_container(check: Check, at: str, container: Container) -> None:
+    check.dns_label(f"{at}.name", container.name, "container")
+    check.not_empty(f"{at}.image", container.image, "an image")
+    names = ((f"[{i}].name", p.name) for i, p in enumerate(container.ports) if p.name)
+    check.unique(f"{at}.ports", names, "port name")
+    for index, port in enumerate(container.ports):
+        check.port(f"{at}.ports[{index}].containerPort", port.container_port)
+    for index, variable in enumerate(container.env):
+        _validate_env(check, f"{at}.env[{index}]", variable)
+    probe = container.readiness_probe
+    if probe is None:
+        return
+    field = f"{at}.readinessProbe"
+    given = {"httpGet": probe.http_get is not None, "tcpSocket": probe.tcp_socket is not None}
+    check.one_of(field, given, required=False)
+    if probe.http_get is not None:
+        _validate_port_reference(check, f"{field}.httpGet.port", probe.http_get.port)
+    if probe.tcp_socket is not None:
+        _validate_port_reference(check, f"{field}.tcpSocket.port", probe.tcp_socket.port)
+    for name, value in (("periodSeconds", probe.period_seconds), ("failureThreshold", probe.failure_threshold)):
+        check.at_least(f"{field}.{name}", value, 1, 2**31 - 1)
+
+
+def _validate_env(check: Check, at: str, variable: EnvVar) -> None:
+    if not variable.name or not set(variable.name) <= _ENV or variable.name[0].isdecimal():
+        check.error("ARG0101", f"{at}.name", f"{variable.name!r} is not the name of an environment variable")
+    if variable.value is not None and "\0" in variable.value:
+        check.error("ARG0116", f"{at}.value", "control characters are not allowed here")
+    source = variable.value_from
+    if source is None:
+        return
+    if variable.value is not None:
+        check.error("ARG0109", at, "value and valueFrom exclude each other")
+    if source.field_ref is None:
+        check.error("ARG0011", f"{at}.valueFrom", "only fieldRef is supported yet", "write the value itself")
+        return
+    path = source.field_ref.field_path
+    if path not in POD_FIELDS and not path.startswith(("metadata.labels['", "metadata.annotations['")):
+        hint = f"known: {', '.join(sorted(POD_FIELDS))}"
+        check.error("ARG0011", f"{at}.valueFrom.fieldRef.fieldPath", f"field {path!r} is not supported", hint)
+
+
+def validate_secret(check: Check, secret: Secret) -> None:
+    """All rules about one Secret; values are never shown."""
+    for key, value in secret.data.items():
+        try:
+            b64decode(value, validate=True)
+        except (binascii.Error, ValueError):
+            check.error("ARG0128", member("data", key), "the value is not base64", "use stringData for plain text")
+    if secret.type == "kubernetes.io/tls":
+        for key in ("tls.crt", "tls.key"):
+            if not secret.data.get(key) and not secret.string_data.get(key):
+                check.error("ARG0120", "data", f"a secret of type kubernetes.io/tls needs {key}")

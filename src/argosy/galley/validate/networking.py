@@ -1,0 +1,250 @@
+"""DestinationRule and ServiceEntry: is what they say possible?
+
+Given typed objects, adds findings to a `Check`. Source: Istio's rules; Envoy's cluster limits.
+"""
+
+from __future__ import annotations
+
+from argosy.api.networking import (
+    ClientTLS,
+    ConnectionPool,
+    ConsistentHash,
+    DestinationRule,
+    HTTPPool,
+    LoadBalancer,
+    OutlierDetection,
+    PortTrafficPolicy,
+    ServiceEntry,
+    TCPPool,
+    TrafficPolicy,
+    WorkloadEndpoint,
+)
+from argosy.core.protocols import parse_protocol
+from argosy.galley.validate.check import Check, is_dns_name, is_ip
+
+RING_SIZE_MAX = 8_388_608
+MAGLEV_SIZE_MAX = 5_000_011
+
+
+def validate_destination_rule(check: Check, rule: DestinationRule) -> None:
+    """All rules about one DestinationRule."""
+    if not is_ip(rule.host):
+        check.host("spec.host", rule.host, wildcard=True)
+    check.export_to(rule.export_to)
+    if rule.workload_selector is not None:
+        check.labels("spec.workloadSelector.matchLabels", rule.workload_selector.match_labels)
+    _validate_policy(check, "spec.trafficPolicy", rule.traffic_policy)
+    check.unique("spec.subsets", ((f"[{i}].name", s.name) for i, s in enumerate(rule.subsets)), "subset")
+    for index, subset in enumerate(rule.subsets):
+        at = f"spec.subsets[{index}]"
+        check.dns_label(f"{at}.name", subset.name, "subset")
+        check.labels(f"{at}.labels", subset.labels)
+        if not subset.labels:
+            check.warn("ARG0151", at, f"subset {subset.name!r} has no labels: it selects every endpoint of the host")
+        _validate_policy(check, f"{at}.trafficPolicy", subset.traffic_policy)
+
+
+def _validate_policy(check: Check, at: str, policy: TrafficPolicy | None) -> None:
+    if policy is None:
+        return
+    if policy == TrafficPolicy():
+        check.error("ARG0110", at, "a traffic policy needs at least one field")
+    _validate_settings(check, at, policy)
+    ports = ((f"[{i}].port.number", p.port.number) for i, p in enumerate(policy.port_level_settings))
+    check.unique(f"{at}.portLevelSettings", ports, "port")
+    for index, settings in enumerate(policy.port_level_settings):
+        field = f"{at}.portLevelSettings[{index}]"
+        check.port(f"{field}.port.number", settings.port.number)
+        _validate_settings(check, field, settings)
+
+
+def _validate_settings(check: Check, at: str, policy: TrafficPolicy | PortTrafficPolicy) -> None:
+    if policy.load_balancer is not None:
+        _validate_load_balancer(check, f"{at}.loadBalancer", policy.load_balancer)
+    if policy.connection_pool is not None:
+        _validate_pool(check, f"{at}.connectionPool", policy.connection_pool)
+    if policy.outlier_detection is not None:
+        _validate_outlier(check, f"{at}.outlierDetection", policy.outlier_detection)
+    if policy.tls is not None:
+        _validate_client_tls(check, f"{at}.tls", policy.tls)
+
+
+def _validate_load_balancer(check: Check, at: str, balancer: LoadBalancer) -> None:
+    given = {"simple": balancer.simple is not None, "consistentHash": balancer.consistent_hash is not None}
+    check.one_of(at, given)
+    if balancer.simple == "LEAST_CONN":
+        check.warn("ARG0153", f"{at}.simple", "LEAST_CONN is deprecated", "use LEAST_REQUEST")
+    if balancer.consistent_hash is not None:
+        _validate_hash(check, f"{at}.consistentHash", balancer.consistent_hash)
+
+
+def _validate_hash(check: Check, at: str, hashing: ConsistentHash) -> None:
+    keys = {
+        "httpHeaderName": hashing.http_header_name is not None,
+        "httpCookie": hashing.http_cookie is not None,
+        "useSourceIp": hashing.use_source_ip is not None,
+        "httpQueryParameterName": hashing.http_query_parameter_name is not None,
+    }
+    check.one_of(at, keys)
+    check.one_of(at, {"ringHash": hashing.ring_hash is not None, "maglev": hashing.maglev is not None}, required=False)
+    if hashing.http_header_name is not None:
+        check.header_name(f"{at}.httpHeaderName", hashing.http_header_name)
+    if hashing.http_cookie is not None:
+        check.header_name(f"{at}.httpCookie.name", hashing.http_cookie.name)
+        check.duration(f"{at}.httpCookie.ttl", hashing.http_cookie.ttl_s, zero=True)
+    if hashing.http_query_parameter_name is not None:
+        check.not_empty(f"{at}.httpQueryParameterName", hashing.http_query_parameter_name, "a name")
+    check.at_least(f"{at}.minimumRingSize", hashing.minimum_ring_size, 0, RING_SIZE_MAX)
+    if hashing.ring_hash is not None:
+        check.at_least(f"{at}.ringHash.minimumRingSize", hashing.ring_hash.minimum_ring_size, 0, RING_SIZE_MAX)
+    if hashing.maglev is not None and (size := hashing.maglev.table_size):
+        check.at_least(f"{at}.maglev.tableSize", size, 2, MAGLEV_SIZE_MAX)
+        if 2 <= size <= MAGLEV_SIZE_MAX and not _is_prime(size):
+            check.error("ARG0122", f"{at}.maglev.tableSize", f"{size} is not a prime", "the default is 65537")
+
+
+def _validate_pool(check: Check, at: str, pool: ConnectionPool) -> None:
+    if pool == ConnectionPool():
+        check.error("ARG0110", at, "a connection pool needs tcp or http")
+    if pool.tcp is not None:
+        _validate_tcp_pool(check, f"{at}.tcp", pool.tcp)
+    if pool.http is not None:
+        _validate_http_pool(check, f"{at}.http", pool.http)
+
+
+def _validate_tcp_pool(check: Check, at: str, pool: TCPPool) -> None:
+    check.at_least(f"{at}.maxConnections", pool.max_connections, 0, 2**31 - 1)
+    check.duration(f"{at}.connectTimeout", pool.connect_timeout_s)
+    check.duration(f"{at}.idleTimeout", pool.idle_timeout_s, zero=True)
+    check.duration(f"{at}.maxConnectionDuration", pool.max_connection_duration_s)
+    if pool.tcp_keepalive is not None:
+        check.at_least(f"{at}.tcpKeepalive.probes", pool.tcp_keepalive.probes)
+        check.duration(f"{at}.tcpKeepalive.time", pool.tcp_keepalive.time_s)
+        check.duration(f"{at}.tcpKeepalive.interval", pool.tcp_keepalive.interval_s)
+
+
+def _validate_http_pool(check: Check, at: str, pool: HTTPPool) -> None:
+    limits = {
+        "http1MaxPendingRequests": pool.http1_max_pending_requests,
+        "http2MaxRequests": pool.http2_max_requests,
+        "maxRequestsPerConnection": pool.max_requests_per_connection,
+        "maxRetries": pool.max_retries,
+    }
+    for name, value in limits.items():
+        check.at_least(f"{at}.{name}", value, 0, 2**31 - 1)
+    check.duration(f"{at}.idleTimeout", pool.idle_timeout_s, zero=True)
+
+
+def _validate_outlier(check: Check, at: str, outlier: OutlierDetection) -> None:
+    counts = {
+        "consecutiveErrors": outlier.consecutive_errors,
+        "consecutive5xxErrors": outlier.consecutive_5xx_errors,
+        "consecutiveGatewayErrors": outlier.consecutive_gateway_errors,
+        "consecutiveLocalOriginFailures": outlier.consecutive_local_origin_failures,
+    }
+    for name, value in counts.items():
+        check.at_least(f"{at}.{name}", value)
+    if outlier.consecutive_errors is not None:
+        check.warn("ARG0153", f"{at}.consecutiveErrors", "consecutiveErrors is deprecated", "use consecutive5xxErrors")
+    check.duration(f"{at}.interval", outlier.interval_s)
+    check.duration(f"{at}.baseEjectionTime", outlier.base_ejection_time_s)
+    check.percent(f"{at}.maxEjectionPercent", outlier.max_ejection_percent)
+    check.percent(f"{at}.minHealthPercent", outlier.min_health_percent)
+
+
+def _validate_client_tls(check: Check, at: str, tls: ClientTLS) -> None:
+    files = {
+        "clientCertificate": tls.client_certificate,
+        "privateKey": tls.private_key,
+        "caCertificates": tls.ca_certificates,
+    }
+    named = [name for name, value in files.items() if value]
+    if tls.credential_name and named:
+        check.error("ARG0109", at, f"credentialName and {named[0]} exclude each other", "keep credentialName")
+    if tls.mode == "MUTUAL" and not tls.credential_name and not (tls.client_certificate and tls.private_key):
+        hint = "give credentialName, or clientCertificate and privateKey"
+        check.error("ARG0120", at, "MUTUAL needs a client certificate and its key", hint)
+    if tls.mode == "ISTIO_MUTUAL" and (named or tls.credential_name):
+        message = f"ISTIO_MUTUAL uses the mesh's certificates: {(named or ['credentialName'])[0]} cannot be given"
+        check.error("ARG0121", at, message, "use MUTUAL, or remove the certificates")
+    if tls.mode == "SIMPLE" and (tls.client_certificate or tls.private_key):
+        check.error("ARG0121", at, "SIMPLE sends no client certificate", "use MUTUAL to authenticate the client")
+    if tls.insecure_skip_verify and (tls.ca_certificates or tls.subject_alt_names):
+        check.error("ARG0121", at, "insecureSkipVerify contradicts caCertificates and subjectAltNames")
+
+
+def validate_service_entry(check: Check, entry: ServiceEntry) -> None:
+    """All rules about one ServiceEntry."""
+    check.not_empty("spec.hosts", entry.hosts, "at least one host")
+    check.unique("spec.hosts", ((f"[{i}]", h) for i, h in enumerate(entry.hosts)), "host")
+    for index, host in enumerate(entry.hosts):
+        if host == "*":
+            check.error("ARG0104", f"spec.hosts[{index}]", "host '*' is not allowed", "use *.suffix or name the hosts")
+        elif not is_ip(host):
+            check.host(f"spec.hosts[{index}]", host, wildcard=True)
+    for index, address in enumerate(entry.addresses):
+        check.network(f"spec.addresses[{index}]", address)
+        if "/" in address and entry.resolution == "DNS":
+            hint = "CIDR blocks go with resolution NONE or STATIC"
+            check.error("ARG0125", f"spec.addresses[{index}]", f"{address!r} with resolution DNS", hint)
+    _validate_entry_ports(check, entry)
+    _validate_resolution(check, entry)
+    for index, endpoint in enumerate(entry.endpoints):
+        _validate_endpoint(check, f"spec.endpoints[{index}]", endpoint, entry)
+    if entry.workload_selector is not None:
+        check.labels("spec.workloadSelector.labels", entry.workload_selector.labels)
+    check.export_to(entry.export_to)
+
+
+def _validate_entry_ports(check: Check, entry: ServiceEntry) -> None:
+    check.unique("spec.ports", ((f"[{i}].name", p.name) for i, p in enumerate(entry.ports)), "port name")
+    check.unique("spec.ports", ((f"[{i}].number", p.number) for i, p in enumerate(entry.ports)), "port")
+    for index, port in enumerate(entry.ports):
+        at = f"spec.ports[{index}]"
+        check.port(f"{at}.number", port.number)
+        check.port(f"{at}.targetPort", port.target_port)
+        check.not_empty(f"{at}.name", port.name, "a name")
+        if port.protocol and parse_protocol(port.protocol) is None:
+            check.error(
+                "ARG0124", f"{at}.protocol", f"unknown protocol {port.protocol!r}", "HTTP, HTTP2, GRPC, TLS, TCP, ..."
+            )
+
+
+def _validate_resolution(check: Check, entry: ServiceEntry) -> None:
+    check.one_of(
+        "spec",
+        {"endpoints": bool(entry.endpoints), "workloadSelector": entry.workload_selector is not None},
+        required=False,
+    )
+    has_targets = bool(entry.endpoints) or entry.workload_selector is not None
+    if entry.resolution == "NONE" and entry.endpoints:
+        hint = "use STATIC for addresses or DNS for names"
+        check.error("ARG0125", "spec.endpoints", "resolution NONE goes where the client asked: no endpoints", hint)
+    if entry.resolution == "STATIC" and not has_targets:
+        check.error("ARG0125", "spec.resolution", "resolution STATIC needs endpoints or a workloadSelector")
+    if entry.resolution == "DNS" and not has_targets:
+        for index, host in enumerate(entry.hosts):
+            if host.startswith("*"):
+                hint = "name the host, or give endpoints"
+                check.error("ARG0125", f"spec.hosts[{index}]", f"{host!r} cannot be resolved by DNS", hint)
+
+
+def _validate_endpoint(check: Check, at: str, endpoint: WorkloadEndpoint, entry: ServiceEntry) -> None:
+    check.not_empty(f"{at}.address", endpoint.address, "an address")
+    if endpoint.address and not is_ip(endpoint.address):
+        if entry.resolution == "STATIC":
+            check.error("ARG0125", f"{at}.address", f"{endpoint.address!r} is not an IP address", "use resolution DNS")
+        elif not is_dns_name(endpoint.address):
+            check.error("ARG0103", f"{at}.address", f"{endpoint.address!r} is not a host name or IP address")
+    names = {port.name for port in entry.ports}
+    for name, number in endpoint.ports.items():
+        check.port(f"{at}.ports.{name}", number)
+        if name not in names:
+            hint = f"ports of the object: {', '.join(sorted(names)) or 'none'}"
+            check.error("ARG0125", f"{at}.ports.{name}", f"port {name!r} is not one of the entry's ports", hint)
+    check.labels(f"{at}.labels", endpoint.labels)
+    check.at_least(f"{at}.weight", endpoint.weight)
+
+
+def _is_prime(number: int) -> bool:
+    return number > 1 and all(number % d for d in range(2, int(number**0.5) + 1))

@@ -1,0 +1,272 @@
+"""VirtualService: is what it says possible?
+
+Given the typed object, adds findings to a `Check`. Source: Istio's VirtualService rules; Envoy route limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from argosy.api.meta import StringMatch
+from argosy.api.routing import (
+    Destination,
+    HeaderOperations,
+    Headers,
+    HTTPFault,
+    HTTPMatch,
+    HTTPRetry,
+    HTTPRoute,
+    L4Match,
+    TLSMatch,
+    TLSRoute,
+    VirtualService,
+)
+from argosy.core.hosts import host_matches, hosts_overlap
+from argosy.core.names import MESH_GATEWAY
+from argosy.galley.validate.check import Check, is_ip, is_label, member
+
+RETRY_ON = frozenset(
+    [
+        "5xx",
+        "gateway-error",
+        "reset",
+        "reset-before-request",
+        "connect-failure",
+        "envoy-ratelimited",
+        "retriable-4xx",
+        "refused-stream",
+        "retriable-status-codes",
+        "retriable-headers",
+        "http3-post-connect-failure",
+        "cancelled",
+        "deadline-exceeded",
+        "internal",
+        "resource-exhausted",
+        "unavailable",
+    ]
+)
+"""What Envoy can retry on, HTTP and gRPC."""
+
+
+def validate_virtual_service(check: Check, vs: VirtualService) -> None:
+    """All rules about one VirtualService."""
+    check.not_empty("spec.hosts", vs.hosts, "at least one host")
+    _validate_hosts(check, vs)
+    check.gateway_names("spec.gateways", vs.gateways)
+    check.export_to(vs.export_to)
+    if not (vs.http or vs.tcp or vs.tls):
+        check.error("ARG0110", "spec", "one of http, tcp or tls is needed", "without routes the object does nothing")
+    for index, http in enumerate(vs.http):
+        _validate_http(check, f"spec.http[{index}]", http)
+    _warn_unreachable(check, vs.http)
+    for index, tcp in enumerate(vs.tcp):
+        at = f"spec.tcp[{index}]"
+        _validate_l4_route(check, at, [(r.destination, r.weight) for r in tcp.route])
+        for n, match in enumerate(tcp.match):
+            _validate_l4_match(check, f"{at}.match[{n}]", match)
+    for index, tls in enumerate(vs.tls):
+        _validate_tls(check, f"spec.tls[{index}]", tls, vs.hosts)
+
+
+def _validate_hosts(check: Check, vs: VirtualService) -> None:
+    in_mesh = not vs.gateways or MESH_GATEWAY in vs.gateways
+    for index, host in enumerate(vs.hosts):
+        at = f"spec.hosts[{index}]"
+        if host == "*" and in_mesh:
+            hint = "name the hosts, or bind the object to a gateway only"
+            check.error("ARG0104", at, "host '*' is not allowed for traffic within the mesh", hint)
+        if not is_ip(host):
+            check.host(at, host, wildcard=True)
+        for earlier in vs.hosts[:index]:
+            if hosts_overlap(earlier, host):
+                check.error("ARG0114", at, f"host {host!r} is already covered by {earlier!r}")
+
+
+def _validate_http(check: Check, at: str, http: HTTPRoute) -> None:
+    actions = {"route": bool(http.route), "redirect": http.redirect is not None}
+    check.one_of(at, {**actions, "directResponse": http.direct_response is not None})
+    for index, match in enumerate(http.match):
+        _validate_http_match(check, f"{at}.match[{index}]", match)
+    for index, route in enumerate(http.route):
+        _validate_destination(check, f"{at}.route[{index}].destination", route.destination)
+        _validate_headers(check, f"{at}.route[{index}].headers", route.headers)
+    check.weights(f"{at}.route", [r.weight for r in http.route])
+    _validate_answers(check, at, http)
+    if http.rewrite is not None:
+        if http.redirect is not None:
+            check.error(
+                "ARG0109", at, "redirect and rewrite exclude each other", "the redirect itself names the new URI"
+            )
+        check.not_empty(f"{at}.rewrite", http.rewrite.uri or http.rewrite.authority, "uri or authority")
+        check.printable(f"{at}.rewrite.uri", http.rewrite.uri)
+        check.printable(f"{at}.rewrite.authority", http.rewrite.authority)
+    check.duration(f"{at}.timeout", http.timeout_s, zero=True)
+    if http.retries is not None:
+        _validate_retries(check, f"{at}.retries", http.retries)
+    if http.fault is not None:
+        _validate_fault(check, f"{at}.fault", http.fault)
+    _validate_mirror(check, at, http)
+    _validate_headers(check, f"{at}.headers", http.headers)
+
+
+def _validate_answers(check: Check, at: str, http: HTTPRoute) -> None:
+    """Redirects and direct responses."""
+    if http.redirect is not None:
+        redirect, field = http.redirect, f"{at}.redirect"
+        target = redirect.uri or redirect.authority or redirect.scheme or redirect.port
+        check.not_empty(field, target, "uri, authority, scheme or port")
+        check.port(f"{field}.port", redirect.port)
+        check.printable(f"{field}.uri", redirect.uri)
+        check.printable(f"{field}.authority", redirect.authority)
+        if redirect.scheme not in ("", "http", "https"):
+            check.error("ARG0121", f"{field}.scheme", f"scheme {redirect.scheme!r} is not http or https")
+        if redirect.redirect_code not in (301, 302, 303, 307, 308):
+            code = redirect.redirect_code
+            check.error("ARG0113", f"{field}.redirectCode", f"{code} is not one of 301, 302, 303, 307, 308")
+    if http.direct_response is not None:
+        check.status(f"{at}.directResponse.status", http.direct_response.status)
+
+
+def _validate_http_match(check: Check, at: str, match: HTTPMatch) -> None:
+    for name, value in (("uri", match.uri), ("scheme", match.scheme), ("method", match.method)):
+        _validate_string_match(check, f"{at}.{name}", value)
+    _validate_string_match(check, f"{at}.authority", match.authority)
+    for field, headers in (("headers", match.headers), ("withoutHeaders", match.without_headers)):
+        for name in headers:
+            check.header_name(member(f"{at}.{field}", name), name, pseudo=True)
+        _validate_matches(check, f"{at}.{field}", headers)
+    _validate_matches(check, f"{at}.queryParams", match.query_params)
+    check.port(f"{at}.port", match.port)
+    check.labels(f"{at}.sourceLabels", match.source_labels)
+    check.gateway_names(f"{at}.gateways", match.gateways)
+
+
+def _validate_matches(check: Check, at: str, matches: Mapping[str, StringMatch]) -> None:
+    for name, value in matches.items():
+        # `{}` means: the header or parameter is there, with any value.
+        if value != StringMatch():
+            _validate_string_match(check, member(at, name), value, allow_empty=True)
+
+
+def _validate_string_match(check: Check, at: str, match: StringMatch | None, *, allow_empty: bool = False) -> None:
+    if match is None:
+        return
+    values = {"exact": match.exact, "prefix": match.prefix, "regex": match.regex}
+    check.one_of(at, {name: value is not None for name, value in values.items()})
+    for name, value in values.items():
+        if value == "" and not (allow_empty and name == "exact"):
+            check.error("ARG0110", f"{at}.{name}", f"{name} must not be empty")
+    if match.regex:
+        check.regex(f"{at}.regex", match.regex)
+
+
+def _validate_destination(check: Check, at: str, destination: Destination) -> None:
+    if not is_ip(destination.host):
+        check.host(f"{at}.host", destination.host)
+    if destination.subset and not is_label(destination.subset):
+        check.error("ARG0101", f"{at}.subset", f"subset {destination.subset!r} is not a DNS label")
+    if destination.port is not None:
+        check.port(f"{at}.port.number", destination.port.number)
+
+
+def _validate_headers(check: Check, at: str, headers: Headers | None) -> None:
+    if headers is None:
+        return
+    for side, operations in (("request", headers.request), ("response", headers.response)):
+        if operations is not None:
+            _validate_operations(check, f"{at}.{side}", operations)
+
+
+def _validate_operations(check: Check, at: str, operations: HeaderOperations) -> None:
+    for verb, items in (("set", operations.set), ("add", operations.add)):
+        for name, value in items.items():
+            field = member(f"{at}.{verb}", name)
+            check.header_name(field, name, pseudo=verb == "set")
+            check.printable(field, value)
+            if value.replace("%%", "").count("%") % 2:
+                hint = "write %% for a percent sign; %NAME% is replaced by the proxy"
+                check.error("ARG0112", field, "a single '%' in a header's value", hint)
+    for index, name in enumerate(operations.remove):
+        check.header_name(f"{at}.remove[{index}]", name)
+        if name.lower() == "host":
+            check.error("ARG0112", f"{at}.remove[{index}]", "the host header cannot be removed")
+
+
+def _validate_retries(check: Check, at: str, retries: HTTPRetry) -> None:
+    check.at_least(f"{at}.attempts", retries.attempts, 0, 2**31 - 1)
+    check.duration(f"{at}.perTryTimeout", retries.per_try_timeout_s)
+    if retries.attempts == 0 and (retries.retry_on or retries.per_try_timeout_s):
+        check.error("ARG0121", at, "retryOn or perTryTimeout without attempts", "give attempts, or remove them")
+    for word in filter(None, (w.strip() for w in retries.retry_on.split(","))):
+        if word not in RETRY_ON and not (word.isdecimal() and 100 <= int(word) <= 599):
+            check.error(
+                "ARG0117", f"{at}.retryOn", f"{word!r} is nothing to retry on", f"use {', '.join(sorted(RETRY_ON))}"
+            )
+
+
+def _validate_fault(check: Check, at: str, fault: HTTPFault) -> None:
+    if fault.delay is None and fault.abort is None:
+        check.error("ARG0110", at, "a fault needs a delay or an abort")
+    if fault.delay is not None:
+        delay = fault.delay
+        check.not_empty(f"{at}.delay", delay.fixed_delay_s is not None, "fixedDelay")
+        check.duration(f"{at}.delay.fixedDelay", delay.fixed_delay_s)
+        check.percent(f"{at}.delay.percentage", delay.percentage)
+        check.percent(f"{at}.delay.percent", delay.percent)
+    if fault.abort is not None:
+        abort = fault.abort
+        check.not_empty(f"{at}.abort", abort.http_status is not None, "httpStatus")
+        check.status(f"{at}.abort.httpStatus", abort.http_status)
+        check.percent(f"{at}.abort.percentage", abort.percentage)
+        check.percent(f"{at}.abort.percent", abort.percent)
+
+
+def _validate_mirror(check: Check, at: str, http: HTTPRoute) -> None:
+    shares = {
+        "mirrorPercentage": http.mirror_percentage,
+        "mirrorPercent": http.mirror_percent,
+        "mirror_percent": http.mirror_percent_v1alpha3,
+    }
+    for name, value in shares.items():
+        check.percent(f"{at}.{name}", value)
+        if value is not None and http.mirror is None:
+            check.error("ARG0121", f"{at}.{name}", f"{name} without mirror", "name the destination in mirror")
+    if http.mirror is not None:
+        _validate_destination(check, f"{at}.mirror", http.mirror)
+
+
+def _warn_unreachable(check: Check, routes: tuple[HTTPRoute, ...]) -> None:
+    for index, route in enumerate(routes[:-1]):
+        if not route.match or HTTPMatch() in route.match:
+            hint = "move the rule without a match to the end"
+            check.warn("ARG0152", f"spec.http[{index + 1}]", "never reached: an earlier rule matches everything", hint)
+            return
+
+
+def _validate_l4_route(check: Check, at: str, routes: list[tuple[Destination, int]]) -> None:
+    check.not_empty(f"{at}.route", routes, "at least one destination")
+    for index, (destination, _) in enumerate(routes):
+        _validate_destination(check, f"{at}.route[{index}].destination", destination)
+    check.weights(f"{at}.route", [weight for _, weight in routes])
+
+
+def _validate_l4_match(check: Check, at: str, match: L4Match | TLSMatch) -> None:
+    for index, subnet in enumerate(match.destination_subnets):
+        check.network(f"{at}.destinationSubnets[{index}]", subnet)
+    check.port(f"{at}.port", match.port)
+    check.labels(f"{at}.sourceLabels", match.source_labels)
+    check.gateway_names(f"{at}.gateways", match.gateways)
+
+
+def _validate_tls(check: Check, at: str, tls: TLSRoute, hosts: tuple[str, ...]) -> None:
+    check.not_empty(f"{at}.match", tls.match, "at least one match with sniHosts")
+    _validate_l4_route(check, at, [(r.destination, r.weight) for r in tls.route])
+    for index, match in enumerate(tls.match):
+        field = f"{at}.match[{index}]"
+        _validate_l4_match(check, field, match)
+        check.not_empty(f"{field}.sniHosts", match.sni_hosts, "at least one SNI host")
+        for n, host in enumerate(match.sni_hosts):
+            check.host(f"{field}.sniHosts[{n}]", host, wildcard=True)
+            if not any(host_matches(pattern, host) for pattern in hosts):
+                hint = f"hosts of the object: {', '.join(hosts)}"
+                check.error("ARG0123", f"{field}.sniHosts[{n}]", f"SNI host {host!r} is not covered by the hosts", hint)
