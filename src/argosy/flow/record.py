@@ -41,9 +41,7 @@ class FlowKey:
     security: str = UNKNOWN_SECURITY
     """`mutual_tls` or `none`; `unknown` where the reporter cannot know it."""
     source_address: str = ""
-    """IP address of a plaintext caller, where the destination reports and no certificate names the caller."""
-    source_pod: str = ""
-    """`<pod>.<namespace>` at that address, where the registry knows one."""
+    """IP address of a plaintext caller that the registry does not know."""
 
 
 @dataclass(slots=True)

@@ -34,7 +34,8 @@ class CheckResult(NamedTuple):
 class Adapter(Protocol):
     """Decides one instance. `value` is None for `checknothing`."""
 
-    templates: tuple[str, ...]
+    @property
+    def templates(self) -> tuple[str, ...]: ...
 
     def check(self, value: object) -> CheckResult: ...
 

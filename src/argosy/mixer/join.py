@@ -39,7 +39,6 @@ class _End:
     workload: WorkloadRef
     principal: str
     address: str = ""
-    pod: str = ""
 
 
 def join(directory: Directory, node: Node, tags: Tags) -> Joined:
@@ -61,7 +60,6 @@ def join(directory: Directory, node: Node, tags: Tags) -> Joined:
         protocol=protocol,
         security=_seen_security(reporter, tag, outcome),
         source_address=source.address,
-        source_pod=source.pod,
     )
     labels = (
         ("reporter", reporter),
@@ -90,7 +88,7 @@ def _peer_end(directory: Directory, tag: dict[str, str]) -> _End:
     address = tag.get("peer_ip", "").rpartition(":")[0] or tag.get("peer_ip", "")
     pod = directory.pod_at(address) if address else None
     if pod is not None:
-        return _End(pod.workload, principal, address, f"{pod.name}.{pod.namespace}")
+        return _End(pod.workload, principal)
     return _End(UNKNOWN, principal, address)
 
 

@@ -1,0 +1,201 @@
+"""Flows to a graph: which nodes there are, which edges, and what each edge carries.
+
+Given: a `FlowWindow` and options. Gives: a `Graph`. Both ends report most traffic; the caller's report counts (it also
+knows of requests that never arrived), the receiver's stands in where the caller has no proxy, and decides about mutual
+TLS, since it saw the certificate. What only one side tells is marked. Peers that nobody vouches for become honest
+unknown nodes that say why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from argosy.core.hosts import service_of_host
+from argosy.core.names import BLACKHOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, PASSTHROUGH_CLUSTER
+from argosy.flow.record import MUTUAL_TLS, PLAINTEXT, SOURCE, FlowCounters, FlowKey, FlowWindow
+from argosy.flow.workload import WorkloadRef
+from argosy.graph.health import health_of
+from argosy.graph.model import Edge, Graph, Node, NodeKind
+
+_NO_SIDECAR = "This workload runs without a sidecar: its traffic is plaintext. Enable injection for its namespace."
+_UNKNOWN_PLAINTEXT = (
+    "Something at this address calls in plaintext and is no pod of the mesh: STRICT mutual TLS would refuse it."
+)
+_UNKNOWN = "No certificate and no registry entry names this peer."
+_PASSTHROUGH = "Traffic to hosts that the mesh does not know. A ServiceEntry gives it a name, metrics and policy."
+_BLACKHOLE = "Traffic that was refused: no route and no ServiceEntry matches what was called."
+_NO_ENDPOINT = "Requests for this service reached no endpoint."
+_EXTERNAL = "A host outside the mesh, declared by a ServiceEntry."
+
+
+@dataclass(frozen=True, slots=True)
+class GraphOptions:
+    """What to show: only these namespaces (empty: all), with or without a node for each called service."""
+
+    namespaces: frozenset[str] = frozenset()
+    service_nodes: bool = False
+
+
+@dataclass(slots=True)
+class _Sides:
+    """What either side reported for one edge, and how it was secured."""
+
+    source: FlowCounters | None = None
+    destination: FlowCounters | None = None
+    secured: dict[tuple[str, str], float] = field(default_factory=dict)
+    services: set[str] = field(default_factory=set)
+
+    def add(self, key: FlowKey, counters: FlowCounters) -> None:
+        if key.reporter == SOURCE:
+            self.source = self.source or FlowCounters()
+            self.source.merge(counters)
+        else:
+            self.destination = self.destination or FlowCounters()
+            self.destination.merge(counters)
+        weight = counters.opened + counters.closed if key.protocol == "tcp" else counters.request_count
+        slot = (key.reporter, key.security)
+        self.secured[slot] = self.secured.get(slot, 0.0) + weight
+        if key.service.host:
+            self.services.add(key.service.host)
+
+
+def build_graph(window: FlowWindow, options: GraphOptions = GraphOptions()) -> Graph:
+    """Build the graph of one window.
+
+    Shape: nodes sorted by id, edges by (source, target, protocol); an edge without traffic in the window is left out.
+    """
+    nodes: dict[str, Node] = {}
+    sides: dict[tuple[str, str, str], _Sides] = {}
+    namespaces: set[str] = set()
+    for key, counters in window.flows:
+        path = _path(key, options.service_nodes)
+        namespaces.update(node.namespace for node in path if node.namespace)
+        if options.namespaces and not any(node.namespace in options.namespaces for node in path):
+            continue
+        for node in path:
+            nodes[node.id] = node
+        for source, target in pairwise(path):
+            sides.setdefault((source.id, target.id, key.protocol), _Sides()).add(key, counters)
+    edges = [
+        edge
+        for (source, target, protocol), both in sorted(sides.items())
+        if (edge := _edge(nodes[source], nodes[target], protocol, both, window.seconds)) is not None
+    ]
+    used = {edge.source for edge in edges} | {edge.target for edge in edges}
+    kept = {name: node for name, node in nodes.items() if name in used}
+    return Graph(
+        nodes=tuple(kept[name] for name in sorted(kept)),
+        edges=tuple(edges),
+        seconds=window.seconds,
+        until=window.until,
+        namespaces=tuple(sorted(namespaces)),
+    )
+
+
+def _path(key: FlowKey, service_nodes: bool) -> list[Node]:
+    """The nodes that a flow passes: source, maybe the service, destination."""
+    source = _workload_node(key.source) if key.source.known else _unknown_node(key.source_address)
+    if not key.destination.known:
+        return [source, _service_node(key)]
+    target = _workload_node(key.destination)
+    if service_nodes and key.service.host:
+        return [source, _service_node(key, reached=True), target]
+    return [source, target]
+
+
+def _workload_node(workload: WorkloadRef) -> Node:
+    name = workload.app or workload.name
+    version = workload.version if workload.app else ""
+    return Node(
+        id=f"{workload.namespace}/{name}/{version or workload.name}",
+        kind=NodeKind.GATEWAY if workload.gateway else NodeKind.APP,
+        name=workload.name if workload.gateway else name,
+        namespace=workload.namespace,
+        version="" if workload.gateway else version,
+        workload=workload.name,
+        box="" if workload.gateway else f"{workload.namespace}/{name}",
+        sidecar=workload.sidecar,
+        why="" if workload.sidecar else _NO_SIDECAR,
+    )
+
+
+def _unknown_node(address: str) -> Node:
+    if not address:
+        return Node("unknown", NodeKind.UNKNOWN, "unknown", why=_UNKNOWN)
+    return Node(f"unknown/{address}", NodeKind.UNKNOWN, f"unknown ({address})", sidecar=False, why=_UNKNOWN_PLAINTEXT)
+
+
+def _service_node(key: FlowKey, *, reached: bool = False) -> Node:
+    name = key.service.name
+    if name in (PASSTHROUGH_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER):
+        return Node(f"passthrough/{name}", NodeKind.PASSTHROUGH, name, why=_PASSTHROUGH)
+    if name == BLACKHOLE_CLUSTER:
+        return Node(f"blackhole/{name}", NodeKind.BLACKHOLE, name, why=_BLACKHOLE)
+    if not key.service.host:
+        return Node("unknown-destination", NodeKind.UNKNOWN, "unknown", why=_UNKNOWN)
+    if service_of_host(key.service.host) is None:
+        return Node(
+            f"external/{key.service.host}", NodeKind.EXTERNAL, key.service.host, key.service.namespace, why=_EXTERNAL
+        )
+    why = "" if reached else _NO_ENDPOINT
+    return Node(f"service/{key.service.host}", NodeKind.SERVICE, name, key.service.namespace, why=why)
+
+
+def _edge(source: Node, target: Node, protocol: str, both: _Sides, seconds: float) -> Edge | None:
+    counters = both.source or both.destination
+    assert counters is not None, "an edge exists because some side reported it"
+    connections = counters.opened or counters.closed
+    if not (counters.request_count or connections or counters.sent_bytes or counters.received_bytes):
+        return None
+    outcomes = sorted(
+        ((o, n / seconds) for o, n in counters.requests.items() if n), key=lambda item: (-item[1], item[0])
+    )
+    # A service node is drawn between two workloads: latency belongs to the whole way, shown on its second half.
+    latency = None if target.kind is NodeKind.SERVICE and not target.why else counters.latency
+    http = protocol != "tcp"
+    return Edge(
+        source=source.id,
+        target=target.id,
+        protocol=protocol,
+        rps=counters.request_count / seconds,
+        outcomes=tuple(outcomes),
+        p50_ms=latency.quantile(0.50) if latency else None,
+        p95_ms=latency.quantile(0.95) if latency else None,
+        p99_ms=latency.quantile(0.99) if latency else None,
+        mtls=_mtls_share(both),
+        sent_bps=(counters.response_bytes if http else counters.sent_bytes) / seconds,
+        received_bps=(counters.request_bytes if http else counters.received_bytes) / seconds,
+        connections_ps=connections / seconds,
+        rps_source=both.source.request_count / seconds if both.source else None,
+        rps_destination=both.destination.request_count / seconds if both.destination else None,
+        services=tuple(sorted(both.services)),
+        notes=_notes(source, target, both),
+        health=health_of(outcomes, tcp_active=not http),
+    )
+
+
+def _mtls_share(both: _Sides) -> float | None:
+    """Of what the receiver saw; else of what the caller saw for calls that reached someone."""
+    for reporter in ("destination", "source"):
+        secure = both.secured.get((reporter, MUTUAL_TLS), 0.0)
+        known = secure + both.secured.get((reporter, PLAINTEXT), 0.0)
+        if known:
+            return secure / known
+    return None
+
+
+def _notes(source: Node, target: Node, both: _Sides) -> tuple[str, ...]:
+    notes = []
+    workloads = (NodeKind.APP, NodeKind.GATEWAY)
+    if both.destination is None and target.kind in workloads:
+        if target.sidecar:
+            notes.append("Only the calling side reports: these requests did not reach the destination's proxy.")
+        else:
+            notes.append("The destination has no sidecar: only the calling side reports.")
+    if both.source is None and source.kind in workloads:
+        if source.sidecar:
+            notes.append("Only the receiving side reports: the caller went around its own proxy.")
+        else:
+            notes.append("The caller has no sidecar: only the receiving side reports.")
+    return tuple(notes)
