@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from argosy.core.frozen import EMPTY
-from argosy.core.spiffe import SpiffeIDError, parse_spiffe_id
+from argosy.core.spiffe import SpiffeID, SpiffeIDError, parse_spiffe_id
 from argosy.flow.directory import Directory, service_ref
 from argosy.flow.workload import PodRef
 from argosy.mixer.attributes import Attributes, Value
@@ -22,8 +22,8 @@ from argosy.mixer.telemetry import Node
 class CheckFacts:
     """What arrived, unjudged: from Envoy's authorization request."""
 
-    node: Node | None = None
-    """The asking proxy, if the request names it and the connection's certificate agrees."""
+    node: Node
+    """The asking proxy, verified: the destination."""
     source_principal: str = ""
     """URI of the caller's certificate, empty without mutual TLS."""
     source_address: str = ""
@@ -59,6 +59,20 @@ def destination_attributes(pod: PodRef) -> Attributes:
     bag: dict[str, Value] = {}
     _workload(bag, "destination", pod)
     return bag
+
+
+def node_belongs(directory: Directory, identity: SpiffeID, node: Node) -> bool:
+    """True if `identity` may speak for `node`: the pod's own identity, or its namespace while the pod is not known."""
+    pod = directory.pod(node.namespace, node.pod)
+    return identity.namespace == node.namespace if pod is None else pod.principal == str(identity)
+
+
+def find_asker(directory: Directory, identity: SpiffeID, address: str) -> Node | None:
+    """The pod at `address`, if it runs with `identity`: who asks about a request that was sent to `address`."""
+    pod = directory.pod_at(address)
+    if pod is None or pod.principal != str(identity):
+        return None
+    return Node(f"sidecar~{pod.address}~{pod.name}.{pod.namespace}~", pod.namespace, pod.name)
 
 
 def _request(bag: dict[str, Value], facts: CheckFacts) -> None:
@@ -106,10 +120,8 @@ def _destination(bag: dict[str, Value], facts: CheckFacts, directory: Directory)
     if facts.destination_port:
         bag["destination.port"] = facts.destination_port
     bag["destination.labels"] = EMPTY
-    node = facts.node
-    pod = directory.pod(node.namespace, node.pod) if node else directory.pod_at(facts.destination_address)
-    if node is not None:
-        bag["destination.namespace"] = node.namespace
+    bag["destination.namespace"] = facts.node.namespace
+    pod = directory.pod(facts.node.namespace, facts.node.pod)
     if pod is not None:
         _workload(bag, "destination", pod)
         bag["destination.name"] = pod.name

@@ -1,0 +1,155 @@
+"""The console over HTTP: the page, its data, Prometheus text, health.
+
+Given: functions that answer (`ConsolePorts`), the folder of the page's files, and the host names it may be called by.
+Gives: a Starlette application. It must not be reachable through a name that someone else's page made up (DNS
+rebinding), so the Host header is checked; the page loads nothing from elsewhere, and its policy says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+WINDOWS_S = (30, 60, 300, 600)
+DEFAULT_WINDOW_S = 60
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECURITY_HEADERS = {
+    b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"cache-control": b"no-store",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQuery:
+    """What the page asks for."""
+
+    window_s: int = DEFAULT_WINDOW_S
+    namespaces: frozenset[str] = frozenset()
+    service_nodes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConsolePorts:
+    """What the console shows, as functions of the process that serves it."""
+
+    graph: Callable[[GraphQuery], Mapping[str, Any]]
+    metrics: Callable[[], bytes]
+    ready: Callable[[], str]
+    """Empty when ready, else why not."""
+
+
+def console_app(ports: ConsolePorts, static: Path, hosts: Collection[str] = ()) -> Starlette:
+    """The application. `hosts` are further names that the console may be called by, beside the loopback's."""
+    routes = [
+        Route("/", _page(static)),
+        Route("/api/graph", _graph(ports)),
+        Route("/metrics", _metrics(ports)),
+        Route("/healthz", _alive),
+        Route("/readyz", _ready(ports)),
+        Mount("/static", StaticFiles(directory=static)),
+    ]
+    allowed = LOCAL_HOSTS | {host.lower() for host in hosts}
+    return Starlette(routes=routes, middleware=[Middleware(_Guard, allowed=allowed)])
+
+
+_Handler = Callable[[Request], Awaitable[Response]]
+
+
+def _page(static: Path) -> _Handler:
+    async def page(request: Request) -> Response:
+        return FileResponse(static / "index.html", media_type="text/html")
+
+    return page
+
+
+def _graph(ports: ConsolePorts) -> _Handler:
+    async def graph(request: Request) -> Response:
+        try:
+            query = parse_graph_query(request.query_params)
+        except ValueError as error:
+            return _json({"error": str(error)}, status=400)
+        return _json(ports.graph(query))
+
+    return graph
+
+
+def _metrics(ports: ConsolePorts) -> _Handler:
+    async def metrics(request: Request) -> Response:
+        return Response(ports.metrics(), media_type=_METRICS_TYPE)
+
+    return metrics
+
+
+async def _alive(request: Request) -> Response:
+    return PlainTextResponse("ok\n")
+
+
+def _ready(ports: ConsolePorts) -> _Handler:
+    async def ready(request: Request) -> Response:
+        reason = ports.ready()
+        return PlainTextResponse(f"{reason or 'ok'}\n", status_code=503 if reason else 200)
+
+    return ready
+
+
+def parse_graph_query(params: Mapping[str, str]) -> GraphQuery:
+    """The query of `/api/graph`; raises ValueError with what is wrong. Times in seconds, lists by commas."""
+    window = params.get("window", str(DEFAULT_WINDOW_S))
+    if not window.isdigit() or not 1 <= int(window) <= WINDOWS_S[-1]:
+        raise ValueError(f"window must be a number of seconds from 1 to {WINDOWS_S[-1]}, not {window!r}")
+    names = frozenset(name for name in params.get("namespaces", "").split(",") if name)
+    return GraphQuery(int(window), names, params.get("services", "") == "1")
+
+
+def _json(data: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(msgspec.json.encode(data), status_code=status, media_type="application/json")
+
+
+class _Guard:
+    """Refuses foreign Host headers and methods that change things; adds the security headers to every answer."""
+
+    def __init__(self, app: ASGIApp, allowed: frozenset[str]) -> None:
+        self._app = app
+        self._allowed = allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_SECURITY_HEADERS.items()]
+            await send(message)
+
+        app = self._app if _host(scope) in self._allowed else _REFUSED
+        await app(scope, receive, send_guarded)
+
+
+_REFUSED = PlainTextResponse("This console does not answer to that host name.\n", status_code=421)
+
+
+def _host(scope: Scope) -> str:
+    """The Host header without its port, lower-cased; empty if there is not exactly one."""
+    found = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+    if len(found) != 1:
+        return ""
+    host: str = found[0].lower()
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0]

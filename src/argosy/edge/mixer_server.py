@@ -1,0 +1,194 @@
+"""Mixer on the wire: Envoy's metrics service and its authorization service, as gRPC handlers.
+
+Given: bytes from proxies, the verified identity of each connection, and ports of Mixer's pure core. Gives: telemetry
+handed on, and verdicts. A stream's node id must belong to the namespace and account of the caller's certificate.
+Source: envoy.service.metrics.v3.MetricsService, envoy.service.auth.v3.Authorization.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+from argosy.core.spiffe import SpiffeID
+from argosy.envoy import api
+from argosy.mixer.check import Decision
+from argosy.mixer.request import CheckFacts
+from argosy.mixer.telemetry import (
+    COUNTERS,
+    HISTOGRAMS,
+    CounterSample,
+    Flush,
+    HistogramSample,
+    Node,
+    istio_name,
+    parse_node_id,
+)
+
+UPTIME = "server.uptime"
+DENIED_BY_HEADER = "x-argosy-denied-by"
+SERVICE_EXTENSION = "argosy.service"
+_METRICS_SERVICE = "envoy.service.metrics.v3.MetricsService"
+_AUTHORIZATION = "envoy.service.auth.v3.Authorization"
+_COUNTER, _GAUGE, _HISTOGRAM = 0, 1, 4
+
+
+@dataclass(frozen=True, slots=True)
+class MixerPorts:
+    """What the server needs of the process: telemetry in, checks out, time, and who is calling."""
+
+    receive: Callable[[int, Node, Flush, float], None]
+    close: Callable[[int, float], None]
+    check: Callable[[CheckFacts], Decision]
+    now: Callable[[], float]
+    identity: Callable[[Any], SpiffeID | None]
+    """The verified identity of a call's peer (given the gRPC context), or None."""
+    belongs: Callable[[SpiffeID, Node], bool]
+    """True if the pod that the node id names runs with this identity."""
+    asker: Callable[[SpiffeID, str], Node | None]
+    """The pod of this identity that has the address to which the checked request was sent, or None."""
+
+
+def mixer_handlers(ports: MixerPorts) -> list[grpc.GenericRpcHandler]:
+    """Handlers for a `grpc.aio` server; register with `add_generic_rpc_handlers`."""
+    server = _Server(ports)
+    return [
+        grpc.method_handlers_generic_handler(
+            _METRICS_SERVICE, {"StreamMetrics": grpc.stream_unary_rpc_method_handler(server.stream_metrics)}
+        ),
+        grpc.method_handlers_generic_handler(
+            _AUTHORIZATION, {"Check": grpc.unary_unary_rpc_method_handler(server.check)}
+        ),
+    ]
+
+
+class _Server:
+    """The two services; bytes in, bytes out."""
+
+    def __init__(self, ports: MixerPorts) -> None:
+        self._ports = ports
+        self._streams = itertools.count(1)
+        self._message = api.message("envoy.service.metrics.v3.StreamMetricsMessage")
+        self._check_request = api.message("envoy.service.auth.v3.CheckRequest")
+
+    async def stream_metrics(self, requests: AsyncIterator[bytes], context: Any) -> bytes:
+        """One proxy's stream: the first message carries the node."""
+        stream = next(self._streams)
+        node: Node | None = None
+        try:
+            async for data in requests:
+                message = await self._parse(self._message, data, context)
+                if node is None:
+                    node = await self._verified(message.identifier.node.id, context)
+                self._ports.receive(stream, node, parse_flush(message), self._ports.now())
+        finally:
+            self._ports.close(stream, self._ports.now())
+        return b""
+
+    async def check(self, data: bytes, context: Any) -> bytes:
+        """One authorization check."""
+        request = await self._parse(self._check_request, data, context)
+        address = request.attributes.destination.address.socket_address.address
+        node = self._ports.asker(await self._identity(context), address)
+        if node is None:
+            await _refuse(context, grpc.StatusCode.PERMISSION_DENIED, "the request was not sent to the caller")
+        return encode_decision(self._ports.check(parse_check_request(request, node)))
+
+    async def _parse(self, message: Any, data: bytes, context: Any) -> Any:
+        try:
+            return message.FromString(data)
+        except DecodeError:
+            return await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "not a message of this service")
+
+    async def _identity(self, context: Any) -> SpiffeID:
+        identity = self._ports.identity(context)
+        if identity is None:
+            await _refuse(context, grpc.StatusCode.UNAUTHENTICATED, "a client certificate is needed")
+        return identity
+
+    async def _verified(self, node_id: str, context: Any) -> Node:
+        identity = await self._identity(context)
+        node = parse_node_id(node_id)
+        if node is None:
+            await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "a proxy must say its node id")
+        if not self._ports.belongs(identity, node):
+            await _refuse(context, grpc.StatusCode.PERMISSION_DENIED, "the node id is not the caller's")
+        return node
+
+
+async def _refuse(context: Any, code: grpc.StatusCode, reason: str) -> NoReturn:
+    await context.abort(code, reason)
+    raise AssertionError("abort raises")
+
+
+def parse_flush(message: Any) -> Flush:
+    """The samples of one `StreamMetricsMessage`. Families that are not Istio's are skipped before they are read."""
+    flush = Flush()
+    for family in message.envoy_metrics:
+        name = istio_name(family.name)
+        if not name:
+            if family.name == UPTIME and family.type == _GAUGE and family.metric:
+                flush.uptime_s = family.metric[0].gauge.value
+        elif name in COUNTERS and family.type == _COUNTER:
+            for metric in family.metric:
+                flush.counters.append(CounterSample(name, _tags(metric), metric.counter.value))
+        elif name in HISTOGRAMS and family.type == _HISTOGRAM:
+            for metric in family.metric:
+                histogram = metric.histogram
+                # Most intervals of most series are empty; those are not worth reading.
+                if histogram.sample_count:
+                    flush.histograms.append(_histogram(name, metric, histogram))
+    return flush
+
+
+def _tags(metric: Any) -> tuple[tuple[str, str], ...]:
+    return tuple([(label.name, label.value) for label in metric.label])
+
+
+def _histogram(name: str, metric: Any, histogram: Any) -> HistogramSample:
+    buckets = tuple([(bucket.upper_bound, float(bucket.cumulative_count)) for bucket in histogram.bucket])
+    return HistogramSample(name, _tags(metric), float(histogram.sample_count), histogram.sample_sum, buckets)
+
+
+def parse_check_request(request: Any, node: Node) -> CheckFacts:
+    """The facts of a `CheckRequest`."""
+    attributes = request.attributes
+    http = attributes.request.http
+    source, destination = attributes.source, attributes.destination
+    return CheckFacts(
+        node=node,
+        source_principal=source.principal if source.principal.startswith("spiffe://") else "",
+        source_address=source.address.socket_address.address,
+        destination_address=destination.address.socket_address.address,
+        destination_port=destination.address.socket_address.port_value,
+        service=attributes.context_extensions.get(SERVICE_EXTENSION, ""),
+        method=http.method,
+        scheme=http.scheme,
+        path=http.path,
+        host=http.host,
+        request_id=http.id,
+        protocol="http" if attributes.request.HasField("http") else "tcp",
+        size=http.size,
+        requested_server_name=attributes.tls_session.sni,
+        headers=dict(http.headers),
+    )
+
+
+def encode_decision(decision: Decision) -> bytes:
+    """The `CheckResponse` of a decision: refused requests get the status, the reason as body, and the rule's name."""
+    response = api.message("envoy.service.auth.v3.CheckResponse")
+    if decision.allowed:
+        return api.encode(response(status={"code": 0}, ok_response={}))
+    headers = [{"header": {"key": DENIED_BY_HEADER, "value": str(decision.rule)}}] if decision.rule else []
+    return api.encode(
+        response(
+            status={"code": decision.code, "message": decision.body},
+            denied_response={"status": {"code": decision.http_status}, "headers": headers, "body": decision.body},
+        )
+    )
