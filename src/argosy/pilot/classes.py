@@ -1,0 +1,55 @@
+"""Proxy classes: what a proxy may see and what it serves, apart from its own name and address.
+
+Resources are built once for a class and shared by all its proxies, so a class holds nothing that differs between
+replicas of one workload.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from argosy.api.meta import Object
+from argosy.core.frozen import FrozenMap
+
+# Labels that only tell replicas or revisions of a workload apart; nothing selects on them.
+_VOLATILE_LABELS = frozenset({"pod-template-hash", "controller-revision-hash", "statefulset.kubernetes.io/pod-name"})
+
+SIDECAR = "sidecar"
+ROUTER = "router"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ProxyClass:
+    """Role (`sidecar`, `router`), namespace, labels, service account, and the container ports by number and name."""
+
+    role: str
+    namespace: str
+    labels: FrozenMap[str, str]
+    service_account: str
+    ports: tuple[tuple[int, str], ...] = ()
+
+    def port_number(self, target: int | str) -> int | None:
+        """The number that `target` (a number or a container port's name) means in these pods."""
+        if isinstance(target, int):
+            return target
+        return next((number for number, name in self.ports if name == target), None)
+
+
+def class_of_pod(pod: Object[Any]) -> ProxyClass:
+    """The class that a pod's proxy belongs to."""
+    spec = pod.spec.spec
+    return ProxyClass(
+        role=ROUTER if pod.annotations.get("argosy.io/proxy-role") == ROUTER else SIDECAR,
+        namespace=pod.namespace,
+        labels=FrozenMap({k: v for k, v in pod.labels.items() if k not in _VOLATILE_LABELS}),
+        service_account=spec.service_account_name,
+        ports=tuple(
+            sorted(
+                (port.container_port, port.name)
+                for container in spec.containers
+                for port in container.ports
+                if port.protocol == "TCP"
+            )
+        ),
+    )

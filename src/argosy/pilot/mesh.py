@@ -1,0 +1,149 @@
+"""What Pilot is given: one engine input for each kind of object, the indexes over them, and the mesh's settings.
+
+Nothing here derives anything. Keys are `ObjectKey`s, values are `api.Object`s; settings are one input with one key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from argosy.api.meta import Object
+from argosy.core.frozen import EMPTY, FrozenMap
+from argosy.core.hosts import resolve_host, service_host
+from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE, ObjectKey
+from argosy.incr import Engine, Index, Input
+
+KINDS = (
+    "Namespace",
+    "Service",
+    "Pod",
+    "ServiceEntry",
+    "VirtualService",
+    "DestinationRule",
+    "Gateway",
+    "PeerAuthentication",
+    "AuthorizationPolicy",
+    "Secret",
+    "handler",
+    "instance",
+    "rule",
+)
+
+SETTINGS_KEY = "mesh"
+
+
+@dataclass(frozen=True, slots=True)
+class MeshSettings:
+    """What applies to the whole mesh. Durations in seconds."""
+
+    trust_domain: str = DEFAULT_TRUST_DOMAIN
+    access_log: bool = True
+    socket_mark: int = 0
+    """The mark that tells a proxy's own connections apart where users cannot (rootless pods); 0: by user."""
+    connect_timeout_s: float = 10.0
+    gateway_ports: FrozenMap[int, int] = field(default_factory=lambda: FrozenMap({80: 8080, 443: 8443}))
+    """A gateway's public port -> the port that its proxy binds (no privilege needed)."""
+
+
+# (rules, handlers, instances, labels and namespace of a destination) -> does Mixer have to be asked for it?
+ConcernPort = Callable[[Sequence[Object[Any]], Sequence[Object[Any]], Sequence[Object[Any]], "Destination"], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """What is known beforehand of the workload that a Mixer rule may concern."""
+
+    namespace: str
+    labels: FrozenMap[str, str]
+    service_account: str
+
+
+class Mesh:
+    """Handles of all inputs and indexes of one engine."""
+
+    def __init__(self, engine: Engine, concerns: ConcernPort) -> None:
+        self.engine = engine
+        self.concerns = concerns
+        self.settings: Input[str, MeshSettings] = engine.input("settings")
+        self.kinds: dict[str, Input[ObjectKey, Object[Any]]] = {kind: engine.input(kind) for kind in KINDS}
+        self.services = self.kinds["Service"]
+        self.pods = self.kinds["Pod"]
+        self.service_entries = self.kinds["ServiceEntry"]
+        self.virtual_services = self.kinds["VirtualService"]
+        self.destination_rules = self.kinds["DestinationRule"]
+        self.gateways = self.kinds["Gateway"]
+
+        self.pods_by_label = self._index("pods_by_label", "Pod", _labels_of_pod)
+        self.services_by_host = self._index("services_by_host", "Service", _host_of_service)
+        self.services_by_port = self._index("services_by_port", "Service", _ports_of_service)
+        self.services_by_namespace = self._index("services_by_namespace", "Service", _namespace_of)
+        self.entries_by_host = self._index("entries_by_host", "ServiceEntry", _hosts_of_entry)
+        self.entries_by_port = self._index("entries_by_port", "ServiceEntry", _ports_of_entry)
+        self.rules_by_namespace = self._index("rules_by_namespace", "DestinationRule", _namespace_of)
+        self.rules_by_host = self._index("rules_by_host", "DestinationRule", _host_of_rule)
+        self.virtual_services_by_host = self._index("vs_by_host", "VirtualService", _mesh_hosts_of_vs)
+        self.virtual_services_by_gateway = self._index("vs_by_gateway", "VirtualService", _gateways_of_vs)
+        self.virtual_services_by_trait = self._index("vs_by_trait", "VirtualService", _traits_of_vs)
+        self.peer_authentications = self._index("pa_by_namespace", "PeerAuthentication", _namespace_of)
+        self.authorization_policies = self._index("ap_by_namespace", "AuthorizationPolicy", _namespace_of)
+
+    def _index(
+        self, name: str, kind: str, keys: Callable[[ObjectKey, Object[Any]], Iterable[Any]]
+    ) -> Index[Any, ObjectKey, Object[Any]]:
+        return self.engine.index(name, self.kinds[kind], keys)
+
+
+def _namespace_of(key: ObjectKey, _value: Object[Any]) -> Iterable[str]:
+    return (key.namespace,)
+
+
+def _labels_of_pod(key: ObjectKey, pod: Object[Any]) -> Iterable[tuple[str, str, str]]:
+    return [(key.namespace, label, value) for label, value in pod.labels.items()]
+
+
+def _host_of_service(key: ObjectKey, _service: Object[Any]) -> Iterable[str]:
+    return (service_host(key.name, key.namespace),)
+
+
+def _ports_of_service(_key: ObjectKey, service: Object[Any]) -> Iterable[int]:
+    return sorted({port.port for port in service.spec.ports})
+
+
+def _hosts_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:
+    return sorted(set(entry.spec.hosts))
+
+
+def _ports_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[int]:
+    return sorted({port.number for port in entry.spec.ports})
+
+
+def _host_of_rule(key: ObjectKey, rule: Object[Any]) -> Iterable[tuple[str, str]]:
+    return ((key.namespace, resolve_host(rule.spec.host, key.namespace)),)
+
+
+def _mesh_hosts_of_vs(key: ObjectKey, virtual_service: Object[Any]) -> Iterable[str]:
+    gateways = virtual_service.spec.gateways
+    if gateways and "mesh" not in gateways:
+        return ()
+    return sorted({resolve_host(host, key.namespace) for host in virtual_service.spec.hosts})
+
+
+def _gateways_of_vs(key: ObjectKey, virtual_service: Object[Any]) -> Iterable[ObjectKey]:
+    return sorted({gateway_key(name, key.namespace) for name in virtual_service.spec.gateways if name != "mesh"})
+
+
+def _traits_of_vs(_key: ObjectKey, virtual_service: Object[Any]) -> Iterable[str]:
+    """`sourceLabels` for a VirtualService whose routes depend on the labels of the client."""
+    rules = (*virtual_service.spec.http, *virtual_service.spec.tcp)
+    return ("sourceLabels",) if any(match.source_labels for rule in rules for match in rule.match) else ()
+
+
+def gateway_key(name: str, namespace: str) -> ObjectKey:
+    """The Gateway that `name` (`gw` or `ns/gw`), written in an object of `namespace`, means."""
+    before, slash, after = name.partition("/")
+    return ObjectKey(before, after) if slash else ObjectKey(namespace, before)
+
+
+__all__ = ["EMPTY", "KINDS", "ROOT_NAMESPACE", "ConcernPort", "Destination", "Mesh", "MeshSettings", "gateway_key"]

@@ -1,0 +1,417 @@
+"""The derived collections: how builders hang together in the incremental engine.
+
+Each method named `_x` is a derived function: it gets a reader and a key, reads other collections, and calls a pure
+builder. What changes together is one key; what many share has a key without the client in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from argosy.api.meta import Object
+from argosy.api.networking import DestinationRule
+from argosy.api.routing import Destination, VirtualService
+from argosy.core.frozen import EMPTY
+from argosy.core.hosts import is_wildcard, service_host, service_of_host, specificity
+from argosy.core.labels import selects
+from argosy.core.names import ROOT_NAMESPACE, ObjectKey, outbound_cluster
+from argosy.core.protocols import Protocol
+from argosy.incr import Derived, Reader
+from argosy.pilot import policy, registry
+from argosy.pilot.build import clusters, endpoints, inbound, listeners, routes
+from argosy.pilot.build.resource import origin_fields
+from argosy.pilot.classes import ROUTER, ProxyClass, class_of_pod
+from argosy.pilot.gateway_model import GatewayModel
+from argosy.pilot.mesh import Destination as MixerDestination
+from argosy.pilot.mesh import Mesh
+from argosy.pilot.registry import Endpoint, HostPort, HostRecord
+from argosy.pilot.scopes import HostRoute, RouteScope, RuledHost, ServerKey, exported
+from argosy.xds.messages import Resource
+
+Resources = tuple[Resource, ...]
+Member = tuple[str, Any]
+"""A derived collection that gives resources, by name, and a key of it."""
+
+
+class Model:
+    """All derived collections over one `Mesh`. Members of groups give tuples of resources."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.mesh = mesh
+        derive = mesh.engine.derived
+        self.host: Derived[str, HostRecord] = derive("host", lambda r, k: registry.build_host(r, mesh, k))
+        self.hosts: Derived[str, tuple[str, ...]] = derive("hosts", lambda r, _k: registry.all_hosts(r, mesh))
+        self.hosts_on_port: Derived[int, tuple[str, ...]] = derive(
+            "hosts_on_port", lambda r, k: registry.hosts_on_port(r, mesh, k)
+        )
+        self.endpoints: Derived[str, tuple[Endpoint, ...]] = derive("endpoints", self._endpoints)
+        self.identities: Derived[str, tuple[str, ...]] = derive("identities", self._identities)
+        self.rule_scope: Derived[str, str] = derive("rule_scope", lambda r, k: policy.rule_scope(r, mesh, k))
+        self.rule: Derived[tuple[str, str], ObjectKey] = derive("rule_of_host", self._rule)
+        self.server_mode: Derived[ServerKey, str] = derive("server_mode", self._server_mode)
+        self.ruled_clusters: Derived[RuledHost, Resources] = derive("ruled_clusters", self._ruled_clusters)
+        self.ruled_endpoints: Derived[RuledHost, Resources] = derive("ruled_endpoints", self._ruled_endpoints)
+        self.virtual_service: Derived[tuple[str, str], ObjectKey] = derive("virtual_service", self._virtual_service)
+        self.virtual_host: Derived[HostRoute, routes.VirtualHostPart] = derive("virtual_host", self._virtual_host)
+        self.http_ports: Derived[str, tuple[int, ...]] = derive("http_ports", self._http_ports)
+        self.pod_class: Derived[ObjectKey, ProxyClass] = derive("pod_class", self._pod_class)
+        self.gateway_model = GatewayModel(self)
+        # Members of groups: what proxies hold.
+        giving: dict[str, Callable[[Reader, Any], Resources]] = {
+            "clusters": self._clusters,
+            "assignments": self._assignments,
+            "builtin": self._builtin,
+            "capture": self._capture,
+            "http_listener": self._http_listener,
+            "tcp_listeners": self._tcp_listeners,
+            "route": self._route,
+            "inbound": self._inbound,
+            "gateway": self.gateway_model.gateway,
+        }
+        self.members: dict[str, Derived[Any, Resources]] = {name: derive(name, fn) for name, fn in giving.items()}
+        self.groups: Derived[ProxyClass, tuple[tuple[str, Any], ...]] = derive("groups", self._groups)
+        self.group_members: Derived[tuple[str, Any], tuple[Member, ...]] = derive("group_members", self._group_members)
+
+    # -- registry -----------------------------------------------------------------------------------------------
+
+    def _endpoints(self, read: Reader, host: str) -> tuple[Endpoint, ...]:
+        record = read.get(self.host, host)
+        return registry.build_endpoints(read, self.mesh, record) if record is not None else ()
+
+    def _identities(self, read: Reader, host: str) -> tuple[str, ...]:
+        record = read.get(self.host, host)
+        if record is None:
+            return ()
+        return registry.build_identities(read, self.mesh, record, read.get(self.endpoints, host) or ())
+
+    def _pod_class(self, read: Reader, key: ObjectKey) -> ProxyClass | None:
+        pod = read.get(self.mesh.pods, key)
+        return class_of_pod(pod) if pod is not None else None
+
+    def _server_mode(self, read: Reader, key: ServerKey) -> str:
+        return policy.mtls_mode(read, self.mesh, key.namespace, key.labels, key.port)
+
+    # -- clusters and endpoints ---------------------------------------------------------------------------------
+
+    def _rule(self, read: Reader, key: tuple[str, str]) -> ObjectKey | None:
+        scope, host = key
+        rule = policy.destination_rule(read, self.mesh, scope, host)
+        return rule.key if rule is not None else None
+
+    def rule_object(self, read: Reader, key: ObjectKey | None) -> Object[DestinationRule] | None:
+        """The DestinationRule of that key."""
+        return read.get(self.mesh.destination_rules, key) if key is not None else None
+
+    def _ruled(self, read: Reader, key: tuple[str, str]) -> RuledHost:
+        return RuledHost(key[1], read.get(self.rule, key))
+
+    def _clusters(self, read: Reader, key: tuple[str, str]) -> Resources:
+        return read.get(self.ruled_clusters, self._ruled(read, key)) or ()
+
+    def _assignments(self, read: Reader, key: tuple[str, str]) -> Resources:
+        return read.get(self.ruled_endpoints, self._ruled(read, key)) or ()
+
+    def _ruled_clusters(self, read: Reader, key: RuledHost) -> Resources:
+        record = read.get(self.host, key.host)
+        if record is None:
+            return ()
+        rule = self.rule_object(read, key.rule)
+        settings = registry.settings(read, self.mesh)
+        identities = read.get(self.identities, key.host) or ()
+        pods = read.get(self.endpoints, key.host) or () if record.resolution in ("DNS", "NONE") else ()
+        made = []
+        for port in record.ports:
+            for subset in ("", *_subsets(rule)):
+                made.append(
+                    clusters.build_cluster(
+                        record=record,
+                        port=port,
+                        subset=subset,
+                        rule=rule,
+                        policy=policy.traffic_policy(rule, subset, port.number),
+                        assignment=_assignment_name(record, port, subset, rule),
+                        identities=identities,
+                        endpoints=pods,
+                        connect_timeout_s=settings.connect_timeout_s,
+                    )
+                )
+        return tuple(made)
+
+    def _ruled_endpoints(self, read: Reader, key: RuledHost) -> Resources:
+        record = read.get(self.host, key.host)
+        if record is None or record.resolution not in ("EDS", "STATIC"):
+            return ()
+        rule = self.rule_object(read, key.rule)
+        found = read.get(self.endpoints, key.host) or ()
+        made = []
+        for port in record.ports:
+            judged = tuple((one, self._accepts_mtls(read, one, port)) for one in found)
+            for subset in ("", *_subsets(rule)):
+                if not clusters.is_eds(record, policy.traffic_policy(rule, subset, port.number)):
+                    continue
+                made.append(
+                    endpoints.build_assignment(
+                        name=_assignment_name(record, port, subset, rule),
+                        port=port,
+                        labels=policy.subset_labels(rule, subset) or EMPTY,
+                        endpoints=judged,
+                    )
+                )
+        return tuple(made)
+
+    def _accepts_mtls(self, read: Reader, endpoint: Endpoint, port: HostPort) -> bool:
+        number = endpoint.port_for(port)
+        if not endpoint.sidecar or number is None:
+            return False
+        return read.get(self.server_mode, ServerKey(endpoint.namespace, endpoint.labels, number)) != policy.DISABLE
+
+    def _builtin(self, read: Reader, _key: str) -> Resources:
+        return clusters.build_builtin_clusters(registry.settings(read, self.mesh).socket_mark)
+
+    # -- outbound routes and listeners --------------------------------------------------------------------------
+
+    def _virtual_service(self, read: Reader, key: tuple[str, str]) -> ObjectKey | None:
+        """The VirtualService that governs mesh traffic of namespace key[0] to host key[1]."""
+        namespace, host = key
+        for pattern in _patterns(host):
+            for candidate, found in read.select(self.mesh.virtual_services_by_host, pattern):
+                if exported(found.spec.export_to, candidate.namespace, namespace):
+                    return candidate
+        return None
+
+    def _virtual_host(self, read: Reader, key: HostRoute) -> routes.VirtualHostPart | None:
+        record = read.get(self.host, key.host)
+        if record is None:
+            return None
+        namespace = key.scope.namespace if key.scope else ""
+        found = read.get(self.virtual_service, (namespace, key.host))
+        virtual_service = read.get(self.mesh.virtual_services, found) if found is not None else None
+        if key.scope is not None and not _is_personal(key.scope, record, virtual_service):
+            return read.get(self.virtual_host, HostRoute(key.host, key.port))
+        client = routes.RouteClient("mesh", namespace, key.scope.labels if key.scope else EMPTY, key.port)
+        return routes.build_virtual_host(
+            name=f"{key.host}:{key.port}",
+            domains=_domains(record, namespace),
+            virtual_service=virtual_service,
+            client=client,
+            resolve=self.resolver(read, virtual_service, key.scope.rules if key.scope else "", key.port),
+            fallback=Destination(host=key.host),
+        )
+
+    def resolver(
+        self, read: Reader, virtual_service: Object[VirtualService] | None, rules: str, port: int
+    ) -> routes.Resolve:
+        """How destinations of a VirtualService become clusters, for clients of rule scope `rules` calling `port`."""
+        namespace = virtual_service.namespace if virtual_service is not None else ""
+
+        def resolve(destination: Destination) -> routes.Target:
+            host = policy.resolved(destination.host, namespace)
+            number = destination.port.number if destination.port is not None else self._only_port(read, host, port)
+            rule = self.rule_object(read, read.get(self.rule, (rules, host)))
+            balancer = policy.traffic_policy(rule, destination.subset, number).load_balancer
+            return outbound_cluster(host, number, destination.subset), balancer
+
+        return resolve
+
+    def _only_port(self, read: Reader, host: str, port: int) -> int:
+        """The port of a destination that names none: the called one if the host has it, else the host's only one."""
+        record = read.get(self.host, host)
+        if record is None or record.port(port) is not None or len(record.ports) != 1:
+            return port
+        return record.ports[0].number
+
+    def _route(self, read: Reader, key: tuple[RouteScope, int]) -> Resources:
+        scope, port = key
+        parts = [routes.passthrough_virtual_host()]
+        for host in read.get(self.hosts_on_port, port) or ():
+            record = read.get(self.host, host)
+            declared = record.port(port) if record is not None else None
+            if declared is not None and declared.protocol.is_http:
+                part = read.get(self.virtual_host, HostRoute(host, port, scope))
+                if part is not None:
+                    parts.append(part)
+        return (routes.build_route_configuration(str(port), parts),)
+
+    def _http_ports(self, read: Reader, _key: str) -> tuple[int, ...]:
+        ports: set[int] = set()
+        for host in read.get(self.hosts, "all") or ():
+            record = read.get(self.host, host)
+            ports.update(port.number for port in record.ports if port.protocol.is_http) if record else None
+        return tuple(sorted(ports))
+
+    def _capture(self, read: Reader, _key: str) -> Resources:
+        return (listeners.build_capture_listener(log=registry.settings(read, self.mesh).access_log),)
+
+    def _http_listener(self, read: Reader, port: int) -> Resources:
+        return (listeners.build_http_listener(port, log=registry.settings(read, self.mesh).access_log),)
+
+    def _tcp_listeners(self, read: Reader, key: tuple[RouteScope, str]) -> Resources:
+        scope, host = key
+        record = read.get(self.host, host)
+        if record is None:
+            return ()
+        made = []
+        for port in record.ports:
+            if port.protocol.is_http or port.protocol is Protocol.UDP:
+                continue
+            targets, origin = self._tcp_targets(read, scope, record, port)
+            made += [
+                listeners.build_tcp_listener(
+                    address=address,
+                    port=port.number,
+                    host=host,
+                    clusters=targets,
+                    origin=origin,
+                    log=registry.settings(read, self.mesh).access_log,
+                )
+                for address in record.addresses
+                if "/" not in address
+            ]
+        return tuple(made)
+
+    def _tcp_targets(
+        self, read: Reader, scope: RouteScope, record: HostRecord, port: HostPort
+    ) -> tuple[Mapping[str, int], dict[str, str]]:
+        found = read.get(self.virtual_service, (scope.namespace, record.host))
+        virtual_service = read.get(self.mesh.virtual_services, found) if found is not None else None
+        if virtual_service is not None:
+            resolve = self.resolver(read, virtual_service, scope.rules, port.number)
+            for rule in virtual_service.spec.tcp:
+                if not rule.match or any(_l4_concerns(match, scope, port.number) for match in rule.match):
+                    origin = origin_fields(
+                        "VirtualService", virtual_service.namespace, virtual_service.name, virtual_service.origin
+                    )
+                    return routes.weights(rule.route, resolve), origin
+        origin = origin_fields(record.kind, record.key.namespace, record.key.name, record.origin)
+        return {outbound_cluster(record.host, port.number): 1}, origin
+
+    # -- inbound ------------------------------------------------------------------------------------------------
+
+    def _inbound(self, read: Reader, key: ProxyClass) -> Resources:
+        settings = registry.settings(read, self.mesh)
+        ports = self._inbound_ports(read, key)
+        context = inbound.InboundContext(
+            trust_domain=settings.trust_domain,
+            policies=policy.authorization_policies(read, self.mesh, key.namespace, key.labels),
+            mode=read.get(self.server_mode, ServerKey(key.namespace, key.labels, 0)) or policy.PERMISSIVE,
+            check=self._concerned(read, key),
+            log=settings.access_log,
+        )
+        made = [clusters.build_inbound_cluster(port.number, settings.socket_mark) for port in ports]
+        return (*made, inbound.build_inbound_listener(ports, context))
+
+    def _inbound_ports(self, read: Reader, key: ProxyClass) -> tuple[inbound.InboundPort, ...]:
+        """Every port that a Service sends to these pods, and every declared container port; a Service's word wins."""
+        found: dict[int, tuple[bool, str]] = {}
+        for service, _value in read.select(self.mesh.services_by_namespace, key.namespace):
+            record = read.get(self.host, service_host(service.name, service.namespace))
+            if record is None or not record.selector or not selects(record.selector, key.labels):
+                continue
+            for port in record.ports:
+                number = key.port_number(port.target or port.number)
+                if number is not None:
+                    found.setdefault(number, (port.protocol.is_http, record.host))
+        for number, _name in key.ports:
+            found.setdefault(number, (False, ""))
+        return tuple(
+            inbound.InboundPort(number, http, service, self._mode(read, key, number))
+            for number, (http, service) in sorted(found.items())
+        )
+
+    def _mode(self, read: Reader, key: ProxyClass, port: int) -> str:
+        return read.get(self.server_mode, ServerKey(key.namespace, key.labels, port)) or policy.PERMISSIVE
+
+    def _concerned(self, read: Reader, key: ProxyClass) -> bool:
+        kinds = ("rule", "handler", "instance")
+        rules, handlers, instances = (
+            [o for k in read.all_keys(self.mesh.kinds[n]) if (o := read.get(self.mesh.kinds[n], k))] for n in kinds
+        )
+        destination = MixerDestination(key.namespace, key.labels, key.service_account)
+        return bool(rules) and self.mesh.concerns(rules, handlers, instances, destination)
+
+    # -- groups -------------------------------------------------------------------------------------------------
+
+    def _groups(self, read: Reader, key: ProxyClass) -> tuple[tuple[str, Any], ...]:
+        scope = read.get(self.rule_scope, key.namespace) or ""
+        if key.role == ROUTER:
+            return (("outbound", scope), ("gateway", key))
+        return (
+            ("outbound", scope),
+            ("routes", RouteScope(key.namespace, scope, self._labels(read, key))),
+            ("inbound", key),
+        )
+
+    def _labels(self, read: Reader, key: ProxyClass) -> Any:
+        """The client's labels if any route of the mesh reads them, else none, so that all workloads share routes."""
+        return key.labels if read.keys(self.mesh.virtual_services_by_trait, "sourceLabels") else EMPTY
+
+    def _group_members(self, read: Reader, key: tuple[str, Any]) -> tuple[Member, ...]:
+        kind, scope = key
+        hosts = read.get(self.hosts, "all") or ()
+        if kind == "outbound":
+            members: list[Member] = [("builtin", "")]
+            for host in hosts:
+                members += [("clusters", (scope, host)), ("assignments", (scope, host))]
+            return tuple(members)
+        if kind == "routes":
+            ports = read.get(self.http_ports, "all") or ()
+            members = [("capture", "")]
+            members += [("http_listener", port) for port in ports]
+            members += [("route", (scope, port)) for port in ports]
+            members += [("tcp_listeners", (scope, host)) for host in hosts if not is_wildcard(host)]
+            return tuple(members)
+        return ((kind, scope),)
+
+
+def _subsets(rule: Object[DestinationRule] | None) -> tuple[str, ...]:
+    return tuple(subset.name for subset in rule.spec.subsets) if rule is not None else ()
+
+
+def _assignment_name(record: HostRecord, port: HostPort, subset: str, rule: Object[DestinationRule] | None) -> str:
+    name = outbound_cluster(record.host, port.number, subset)
+    # A rule of a client's own namespace may cut the same subset by other labels: other endpoints, so another name.
+    if not subset or rule is None or rule.namespace in (record.key.namespace, ROOT_NAMESPACE):
+        return name
+    return f"{name}@{rule.namespace}/{rule.name}"
+
+
+def _patterns(host: str) -> list[str]:
+    """The hosts of VirtualServices that cover `host`, the most specific first."""
+    parts = host.split(".")
+    wild = [f"*.{'.'.join(parts[count:])}" for count in range(1, len(parts))]
+    return sorted({host, *wild, "*"}, key=specificity)
+
+
+def _domains(record: HostRecord, namespace: str) -> list[str]:
+    """The names by which clients of `namespace` call a host. Ports need not be listed: Envoy ignores them."""
+    domains = [record.host, *(address for address in record.addresses if "/" not in address)]
+    service = service_of_host(record.host)
+    if service is not None:
+        own, name = service
+        domains += [f"{name}.{own}", f"{name}.{own}.svc"]
+        if own == namespace:
+            domains.append(name)
+    return domains
+
+
+def _is_personal(scope: RouteScope, record: HostRecord, virtual_service: Object[VirtualService] | None) -> bool:
+    """Whether this scope's virtual host differs from what all others get."""
+    if scope.rules or record.key.namespace == scope.namespace:
+        return True
+    if virtual_service is None:
+        return False
+    spec = virtual_service.spec
+    return bool(spec.export_to) or any(
+        match.source_labels or match.source_namespace for rule in spec.http for match in rule.match
+    )
+
+
+def _l4_concerns(match: Any, scope: RouteScope, port: int) -> bool:
+    if match.gateways and "mesh" not in match.gateways:
+        return False
+    if match.port is not None and match.port != port:
+        return False
+    if match.source_namespace and match.source_namespace != scope.namespace:
+        return False
+    return selects(match.source_labels, scope.labels)

@@ -1,0 +1,162 @@
+"""Which policy applies: the DestinationRule of a client for a host, mutual TLS of a server, authorization of a server.
+
+Pure lookups with tracked reads; precedence is Istio's. Nothing is built here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from argosy.api.meta import Object
+from argosy.api.networking import DestinationRule, TrafficPolicy
+from argosy.api.security import AuthorizationPolicy, PeerAuthentication
+from argosy.core.hosts import most_specific, resolve_host, service_of_host
+from argosy.core.labels import selects
+from argosy.core.names import ROOT_NAMESPACE, ObjectKey
+from argosy.incr import Reader
+from argosy.pilot.mesh import Mesh
+
+PERMISSIVE = "PERMISSIVE"
+STRICT = "STRICT"
+DISABLE = "DISABLE"
+
+
+def rule_scope(read: Reader, mesh: Mesh, namespace: str) -> str:
+    """The namespace whose own DestinationRules a client of `namespace` prefers, or "" if it has none of its own.
+
+    Clients without rules of their own share one scope, so that their clusters are built once for all of them.
+    """
+    return namespace if read.keys(mesh.rules_by_namespace, namespace) else ""
+
+
+def destination_rule(read: Reader, mesh: Mesh, scope: str, host: str) -> Object[DestinationRule] | None:
+    """The rule that governs calls to `host`: the client's own namespace, then the host's, then the root's.
+
+    Within a namespace the most specific host wins, then the first by name.
+    """
+    owner = _namespace_of_host(read, mesh, host)
+    for namespace in dict.fromkeys(n for n in (scope, owner, ROOT_NAMESPACE) if n):
+        exact = read.select(mesh.rules_by_host, (namespace, host))
+        if exact:
+            return exact[0][1]
+        found = _by_wildcard(read, mesh, namespace, host)
+        if found is not None:
+            return found
+    return None
+
+
+def _by_wildcard(read: Reader, mesh: Mesh, namespace: str, host: str) -> Object[DestinationRule] | None:
+    # Candidates are the suffixes of the host itself, so a rule for another host is never read.
+    parts = host.split(".")
+    for count in range(1, len(parts) + 1):
+        pattern = f"*.{'.'.join(parts[count:])}" if count < len(parts) else "*"
+        found = read.select(mesh.rules_by_host, (namespace, pattern))
+        if found:
+            return found[0][1]
+    return None
+
+
+def _namespace_of_host(read: Reader, mesh: Mesh, host: str) -> str:
+    service = service_of_host(host)
+    if service is not None:
+        return service[0]
+    for key in read.keys(mesh.entries_by_host, host):
+        return key.namespace
+    return ""
+
+
+def traffic_policy(rule: Object[DestinationRule] | None, subset: str, port: int) -> TrafficPolicy:
+    """The policy of one subset and port: the port's own settings replace the level they stand in; subset over rule."""
+    if rule is None:
+        return TrafficPolicy()
+    levels = [rule.spec.traffic_policy]
+    levels += [one.traffic_policy for one in rule.spec.subsets if one.name == subset]
+    merged: dict[str, Any] = {}
+    for level in levels:
+        if level is None:
+            continue
+        _overlay(merged, level)
+        for own in level.port_level_settings:
+            if own.port.number == port:
+                merged.clear()
+                _overlay(merged, own)
+    return TrafficPolicy(**merged)
+
+
+def _overlay(merged: dict[str, Any], level: Any) -> None:
+    for name in ("load_balancer", "connection_pool", "outlier_detection", "tls"):
+        value = getattr(level, name)
+        if value is not None:
+            merged[name] = value
+
+
+def subset_labels(rule: Object[DestinationRule] | None, subset: str) -> Mapping[str, str] | None:
+    """Labels of a subset ({} for the whole host), or None if there is no such subset."""
+    if not subset:
+        return {}
+    if rule is None:
+        return None
+    return next((one.labels for one in rule.spec.subsets if one.name == subset), None)
+
+
+def mtls_mode(read: Reader, mesh: Mesh, namespace: str, labels: Mapping[str, str], port: int) -> str:
+    """What a workload accepts on `port`: the workload's policy (port level first), the namespace's, the mesh's."""
+    policies = read.select(mesh.peer_authentications, namespace)
+    own = _first(policies, lambda p: p.spec.selector is not None and _selected(p, labels))
+    if own is not None:
+        by_port = own.spec.port_level_mtls.get(port)
+        if by_port is not None and by_port.mode != "UNSET":
+            return str(by_port.mode)
+    candidates = [own, _first(policies, _is_wide)]
+    if namespace != ROOT_NAMESPACE:
+        candidates.append(_first(read.select(mesh.peer_authentications, ROOT_NAMESPACE), _is_wide))
+    for policy in candidates:
+        if policy is not None and policy.spec.mtls is not None and policy.spec.mtls.mode != "UNSET":
+            return str(policy.spec.mtls.mode)
+    return PERMISSIVE
+
+
+def _is_wide(policy: Object[PeerAuthentication]) -> bool:
+    return policy.spec.selector is None or not policy.spec.selector.match_labels
+
+
+def _selected(policy: Object[Any], labels: Mapping[str, str]) -> bool:
+    return bool(policy.spec.selector.match_labels) and selects(policy.spec.selector.match_labels, labels)
+
+
+def _first(policies: Iterable[tuple[ObjectKey, Object[Any]]], wanted: Any) -> Object[Any] | None:
+    return next((policy for _key, policy in policies if wanted(policy)), None)
+
+
+def authorization_policies(
+    read: Reader, mesh: Mesh, namespace: str, labels: Mapping[str, str]
+) -> tuple[Object[AuthorizationPolicy], ...]:
+    """The policies that concern a workload: those of the root namespace and of its own that select it; sorted."""
+    found: list[Object[AuthorizationPolicy]] = []
+    for scope in dict.fromkeys((ROOT_NAMESPACE, namespace)):
+        for _key, policy in read.select(mesh.authorization_policies, scope):
+            selector = policy.spec.selector
+            if selector is None or selects(selector.match_labels, labels):
+                found.append(policy)
+    return tuple(found)
+
+
+def resolved(host: str, namespace: str) -> str:
+    """`host` as written in an object of `namespace`, in full."""
+    return resolve_host(host, namespace)
+
+
+__all__ = [
+    "DISABLE",
+    "PERMISSIVE",
+    "STRICT",
+    "authorization_policies",
+    "destination_rule",
+    "most_specific",
+    "mtls_mode",
+    "resolved",
+    "rule_scope",
+    "subset_labels",
+    "traffic_policy",
+]

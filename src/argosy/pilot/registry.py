@@ -1,0 +1,224 @@
+"""The service registry: which hosts there are, where their endpoints are, who serves them.
+
+Given tracked reads of Services, ServiceEntries and Pods, gives `HostRecord`s and `Endpoint`s; a Kubernetes Service wins
+over a ServiceEntry of the same host, and among ServiceEntries the first by namespace and name does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from argosy.api.meta import Object
+from argosy.core.errors import Origin
+from argosy.core.frozen import EMPTY, FrozenMap
+from argosy.core.hosts import is_wildcard, service_host
+from argosy.core.labels import selects
+from argosy.core.names import ObjectKey
+from argosy.core.protocols import Protocol, parse_protocol, protocol_of_port
+from argosy.core.spiffe import SpiffeID, SpiffeIDError, workload_id
+from argosy.incr import Reader
+from argosy.pilot.mesh import SETTINGS_KEY, Mesh, MeshSettings
+
+_NO_ORIGIN = Origin()
+_NO_PORTS: FrozenMap[str, int] = FrozenMap()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class HostPort:
+    """One port of a host. `target` is a number, or the name of a container port, or 0 for "the same number"."""
+
+    number: int
+    name: str
+    protocol: Protocol
+    target: int | str = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HostRecord:
+    """One host that clients can call. `resolution`: EDS (pods), STATIC, DNS or NONE (original destination)."""
+
+    host: str
+    key: ObjectKey
+    kind: str
+    ports: tuple[HostPort, ...]
+    resolution: str
+    addresses: tuple[str, ...] = ()
+    selector: FrozenMap[str, str] = EMPTY
+    endpoints: tuple[Endpoint, ...] = ()
+    external: bool = False
+    origin: Origin = _NO_ORIGIN
+
+    def port(self, number: int) -> HostPort | None:
+        """The port of that number, if there is one."""
+        return next((port for port in self.ports if port.number == number), None)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """One address that serves a host. `ports` maps a port's name to a number that differs from the host's."""
+
+    address: str
+    labels: FrozenMap[str, str] = EMPTY
+    ports: FrozenMap[str, int] = _NO_PORTS
+    namespace: str = ""
+    service_account: str = ""
+    workload: str = ""
+    sidecar: bool = False
+    weight: int = 1
+
+    def port_for(self, port: HostPort) -> int | None:
+        """Where this endpoint serves `port`; None where a named target port does not exist here."""
+        if isinstance(port.target, str):
+            return self.ports.get(port.target)
+        return self.ports.get(port.name) or port.target or port.number
+
+
+def settings(read: Reader, mesh: Mesh) -> MeshSettings:
+    """The mesh's settings."""
+    return read.get(mesh.settings, SETTINGS_KEY) or MeshSettings()
+
+
+def build_host(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:
+    """The record of `host`, or None if nobody declares it."""
+    for key, service in read.select(mesh.services_by_host, host):
+        return _from_service(key, service)
+    for key, entry in read.select(mesh.entries_by_host, host):
+        return _from_entry(key, entry, host)
+    return None
+
+
+def hosts_on_port(read: Reader, mesh: Mesh, number: int) -> tuple[str, ...]:
+    """Every host that declares port `number`, sorted."""
+    hosts = {service_host(key.name, key.namespace) for key in read.keys(mesh.services_by_port, number)}
+    for _key, entry in read.select(mesh.entries_by_port, number):
+        hosts.update(entry.spec.hosts)
+    return tuple(sorted(hosts))
+
+
+def all_hosts(read: Reader, mesh: Mesh) -> tuple[str, ...]:
+    """Every host of the mesh, sorted."""
+    hosts = {service_host(key.name, key.namespace) for key in read.all_keys(mesh.services)}
+    for key in read.all_keys(mesh.service_entries):
+        entry = read.get(mesh.service_entries, key)
+        if entry is not None:
+            hosts.update(entry.spec.hosts)
+    return tuple(sorted(hosts))
+
+
+def build_endpoints(read: Reader, mesh: Mesh, record: HostRecord) -> tuple[Endpoint, ...]:
+    """The usable endpoints of a host, sorted by address: pods that are ready, or what a ServiceEntry lists."""
+    if not record.selector:
+        return tuple(sorted(record.endpoints))
+    pods = _selected_pods(read, mesh, record.key.namespace, record.selector)
+    return tuple(sorted(endpoint_of_pod(pod) for pod in pods if is_usable(pod)))
+
+
+def _selected_pods(read: Reader, mesh: Mesh, namespace: str, selector: FrozenMap[str, str]) -> list[Object[Any]]:
+    # One bucket is enough to find the candidates; a change of any pod outside of it does not concern this host.
+    label, value = next(iter(selector.items()))
+    candidates = read.select(mesh.pods_by_label, (namespace, label, value))
+    return [pod for _key, pod in candidates if selects(selector, pod.labels)]
+
+
+def is_usable(pod: Object[Any]) -> bool:
+    """True if clients may be sent to that pod now."""
+    return bool(pod.spec.pod_ip) and pod.spec.ready
+
+
+def endpoint_of_pod(pod: Object[Any]) -> Endpoint:
+    """The endpoint that a pod is. Named container ports are kept so that named target ports resolve."""
+    ports = {
+        port.name: port.container_port
+        for container in pod.spec.spec.containers
+        for port in container.ports
+        if port.name
+    }
+    return Endpoint(
+        address=pod.spec.pod_ip,
+        labels=pod.labels,
+        ports=FrozenMap(ports),
+        namespace=pod.namespace,
+        service_account=pod.spec.spec.service_account_name,
+        workload=pod.spec.workload or pod.name,
+        sidecar=has_sidecar(pod),
+    )
+
+
+def has_sidecar(pod: Object[Any]) -> bool:
+    """True if an Envoy of this mesh captures the pod's traffic."""
+    return bool(pod.annotations.get("argosy.io/sidecar") == "true")
+
+
+def build_identities(read: Reader, mesh: Mesh, record: HostRecord, endpoints: tuple[Endpoint, ...]) -> tuple[str, ...]:
+    """The SPIFFE ids that may answer for a host, sorted: those of its pods' service accounts."""
+    trust_domain = settings(read, mesh).trust_domain
+    accounts = {(e.namespace, e.service_account) for e in endpoints if e.sidecar and e.service_account}
+    found: set[SpiffeID] = set()
+    for namespace, account in accounts:
+        try:
+            found.add(workload_id(trust_domain, namespace, account))
+        except SpiffeIDError:  # galley refuses such names; a pod that has one simply has no identity
+            continue
+    return tuple(str(identity) for identity in sorted(found))
+
+
+def _from_service(key: ObjectKey, service: Object[Any]) -> HostRecord:
+    spec = service.spec
+    ports = tuple(
+        HostPort(
+            port.port, port.name, protocol_of_port(port.name, port.app_protocol, port.protocol), port.target_port or 0
+        )
+        for port in spec.ports
+    )
+    return HostRecord(
+        host=service_host(key.name, key.namespace),
+        key=key,
+        kind="Service",
+        ports=tuple(port for port in ports if port.protocol is not Protocol.UDP),
+        resolution="NONE" if spec.headless else "EDS",
+        addresses=(spec.cluster_ip,) if spec.cluster_ip and not spec.headless else (),
+        selector=spec.selector,
+        origin=service.origin,
+    )
+
+
+def _from_entry(key: ObjectKey, entry: Object[Any], host: str) -> HostRecord:
+    spec = entry.spec
+    ports = tuple(
+        HostPort(port.number, port.name, parse_protocol(port.protocol) or Protocol.TCP, port.target_port or 0)
+        for port in spec.ports
+    )
+    endpoints = tuple(
+        Endpoint(
+            address=one.address,
+            labels=one.labels,
+            ports=one.ports,
+            namespace=key.namespace,
+            service_account=one.service_account,
+            workload=key.name,
+            weight=one.weight or 1,
+        )
+        for one in spec.endpoints
+    )
+    resolution = spec.resolution
+    if resolution == "DNS" and not endpoints and not is_wildcard(host):
+        endpoints = (Endpoint(address=host, namespace=key.namespace, workload=key.name),)
+    return HostRecord(
+        host=host,
+        key=key,
+        kind="ServiceEntry",
+        ports=ports,
+        resolution=resolution,
+        addresses=tuple(spec.addresses) or entry_addresses(entry, host),
+        selector=spec.workload_selector.labels if spec.workload_selector else EMPTY,
+        endpoints=endpoints,
+        external=spec.location == "MESH_EXTERNAL",
+        origin=entry.origin,
+    )
+
+
+def entry_addresses(entry: Object[Any], host: str) -> tuple[str, ...]:
+    """The address that Galley allocated to a ServiceEntry's host without one (kept in an annotation of the object)."""
+    address = entry.annotations.get(f"argosy.io/address.{host}")
+    return (address,) if address else ()
