@@ -21,16 +21,23 @@ KeyName = tuple[str, Any]
 """A key as the outside names it: (collection name, key)."""
 
 
+CYCLE_KEYS_SHOWN_MAX = 10
+"""Keys that the text of a CycleError names; every member of a cycle has its own error, so the text must stay short."""
+
+
 class CycleError(Exception):
     """Some derived keys need each other's value, so that none of them has one.
 
-    `keys` names them in reading order; the last one reads the first one.
+    `keys` names all of them in reading order; the last one reads the first one.
     """
 
     def __init__(self, keys: tuple[KeyName, ...]) -> None:
         """Keep the keys of the cycle, in reading order."""
         self.keys = keys
-        super().__init__(" -> ".join(f"{name}[{key!r}]" for name, key in (*keys, keys[0])))
+        shown = [f"{name}[{key!r}]" for name, key in keys[:CYCLE_KEYS_SHOWN_MAX]]
+        if len(keys) > len(shown):
+            shown.append(f"({len(keys) - len(shown)} more)")
+        super().__init__(" -> ".join([*shown, shown[0]]))
 
 
 @dataclass(frozen=True, slots=True)
