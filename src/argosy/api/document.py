@@ -93,7 +93,7 @@ def parse_documents(text: str, file: str = "") -> list[Document]:
         raise ArgosyError.of("ARG0002", f"file is larger than {DOCUMENT_BYTES_MAX * 16} bytes", origin=Origin(file))
     documents: list[Document] = []
     for node in _compose(text, file):
-        origin = Origin(file, node.start_mark.line + 1, node.start_mark.column + 1)
+        origin = Origin(file, node.start_mark.line + 1)
         size = node.end_mark.index - node.start_mark.index
         if isinstance(node, yaml.ScalarNode) and node.tag == _TAG + "null":
             continue
@@ -145,7 +145,7 @@ def _unfold(document: Document) -> Iterable[Document]:
     assert isinstance(nodes, yaml.SequenceNode)
     members: list[Document] = []
     for data, node in zip(items, nodes.value, strict=True):
-        origin = Origin(document.origin.file, node.start_mark.line + 1, node.start_mark.column + 1)
+        origin = Origin(document.origin.file, node.start_mark.line + 1)
         if not isinstance(data, dict):
             raise ArgosyError.of("ARG0003", "an item of a List must be an object", origin=origin)
         members.extend(_unfold(Document(data, origin, node)))

@@ -32,7 +32,7 @@ _ENV = frozenset(ascii_letters + digits + "_.-")
 
 def validate_service(check: Check, service: Service) -> None:
     """All rules about one Service."""
-    if not is_label(check.obj.name):
+    if not is_label(check.obj.name) and not check.findings:
         check.error("ARG0101", "metadata.name", f"service name {check.obj.name!r} is not a DNS label")
     check.labels("spec.selector", service.selector)
     if service.cluster_ip not in ("", "None"):

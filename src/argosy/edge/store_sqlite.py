@@ -1,0 +1,140 @@
+"""The revisioned store in one SQLite file.
+
+Implements `galley.store.Store`. Every revision is one transaction, synced to disk before `commit` returns (WAL,
+synchronous=FULL), so a kill at any moment leaves the last accepted revision. An object's row is valid from `rev_from`
+to before `rev_to` (NULL: still). The newest `REVISIONS_MAX` revisions are kept. The file holds secrets: mode 0600.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from argosy.core.errors import ArgosyError
+from argosy.core.names import ObjectKey
+from argosy.galley.store import Revision, StoredObject
+
+SCHEMA_VERSION = 1
+REVISIONS_MAX = 1000
+
+_SCHEMA = """
+CREATE TABLE revisions (number INTEGER PRIMARY KEY, at REAL NOT NULL, who TEXT NOT NULL, summary TEXT NOT NULL);
+CREATE TABLE objects (
+  kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
+  rev_from INTEGER NOT NULL, rev_to INTEGER, source TEXT NOT NULL, body BLOB NOT NULL,
+  PRIMARY KEY (kind, namespace, name, rev_from)
+) WITHOUT ROWID;
+CREATE INDEX objects_ended ON objects (rev_to) WHERE rev_to IS NOT NULL;
+CREATE TABLE pods (
+  node TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL,
+  PRIMARY KEY (namespace, name)
+) WITHOUT ROWID;
+"""
+
+
+class SQLiteStore:
+    """One file, one writer. Not for use from several threads at once."""
+
+    def __init__(self, path: Path, *, revisions_max: int = REVISIONS_MAX) -> None:
+        """Open or make the file. Errors: `ArgosyError` ARG0306 if it is not ours or from a newer Argosy."""
+        self._revisions_max = revisions_max
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600, exist_ok=True)
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("PRAGMA busy_timeout = 5000")
+            self._migrate(path)
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            hint = "move the file away to start empty"
+            raise ArgosyError.of("ARG0306", f"{path} cannot be used: {error}", hint=hint) from None
+        except BaseException:
+            self._db.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _migrate(self, path: Path) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            hint = "use the Argosy that wrote it, or a newer one"
+            raise ArgosyError.of("ARG0306", f"{path} was written by a newer Argosy (schema {version})", hint=hint)
+        if version == 0:
+            # executescript ends an open transaction, so the transaction stands in the script itself.
+            self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+
+    def load(self, revision: int | None = None) -> Sequence[StoredObject]:
+        """All objects as of `revision` (None: the newest). Errors: `ArgosyError` ARG0303 if it is not kept."""
+        columns = "SELECT kind, namespace, name, body, source FROM objects"
+        if revision is None:
+            rows = self._db.execute(f"{columns} WHERE rev_to IS NULL").fetchall()
+        else:
+            if not self._db.execute("SELECT 1 FROM revisions WHERE number = ?", (revision,)).fetchone():
+                hint = "`argosy history` lists the revisions that are kept"
+                raise ArgosyError.of("ARG0303", f"revision {revision} is not kept", hint=hint)
+            where = "WHERE rev_from <= ?1 AND (rev_to IS NULL OR rev_to > ?1)"
+            rows = self._db.execute(f"{columns} {where}", (revision,)).fetchall()
+        return [StoredObject(kind, ObjectKey(ns, name), body, source) for kind, ns, name, body, source in rows]
+
+    def history(self, limit: int = 100) -> Sequence[Revision]:
+        """The newest revisions first."""
+        query = "SELECT number, at, who, summary FROM revisions ORDER BY number DESC LIMIT ?"
+        return [Revision(*row) for row in self._db.execute(query, (limit,))]
+
+    def commit(
+        self, revision: Revision, changed: Sequence[StoredObject], removed: Sequence[tuple[str, ObjectKey]]
+    ) -> None:
+        """Keep one revision, durably, all or nothing."""
+        ended = [(o.kind, o.key) for o in changed] + list(removed)
+        with _Transaction(self._db):
+            self._db.execute(
+                "INSERT INTO revisions VALUES (?, ?, ?, ?)",
+                (revision.number, revision.when, revision.who, revision.summary),
+            )
+            self._db.executemany(
+                "UPDATE objects SET rev_to = ? WHERE kind = ? AND namespace = ? AND name = ? AND rev_to IS NULL",
+                [(revision.number, kind, key.namespace, key.name) for kind, key in ended],
+            )
+            self._db.executemany(
+                "INSERT INTO objects VALUES (?, ?, ?, ?, NULL, ?, ?)",
+                [(o.kind, o.key.namespace, o.key.name, revision.number, o.source, o.body) for o in changed],
+            )
+            self._compact(revision.number - self._revisions_max)
+
+    def _compact(self, last_dropped: int) -> None:
+        """Forget revisions up to `last_dropped`, and rows that no kept revision shows."""
+        if last_dropped > 0:
+            self._db.execute("DELETE FROM revisions WHERE number <= ?", (last_dropped,))
+            self._db.execute("DELETE FROM objects WHERE rev_to <= ?", (last_dropped + 1,))
+
+    def load_pods(self) -> Sequence[tuple[str, StoredObject]]:
+        """(node, pod) of every pod last reported."""
+        rows = self._db.execute("SELECT node, namespace, name, body FROM pods").fetchall()
+        return [(node, StoredObject("Pod", ObjectKey(ns, name), body)) for node, ns, name, body in rows]
+
+    def save_pods(self, node: str, pods: Sequence[StoredObject]) -> None:
+        """Replace all pods of one node."""
+        with _Transaction(self._db):
+            self._db.execute("DELETE FROM pods WHERE node = ?", (node,))
+            self._db.executemany(
+                "INSERT OR REPLACE INTO pods VALUES (?, ?, ?, ?)",
+                [(node, pod.key.namespace, pod.key.name, pod.body) for pod in pods],
+            )
+
+
+class _Transaction:
+    """BEGIN IMMEDIATE ... COMMIT; rolled back when the block raises."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        self._db.execute("ROLLBACK" if error else "COMMIT")

@@ -1,0 +1,224 @@
+"""How accepted objects fit together: references to nothing, selectors that select nothing, objects in each other's way.
+
+Given a whole set of typed objects, gives findings, warnings all of them: nothing is refused for what another object is
+or is not, because objects arrive in any order. Pure; looks nothing up elsewhere. Source: Istio's analyzers (IST0101,
+IST0106, IST0109, IST0132, ...), in our own codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from argosy.api.kubernetes import Deployment, Pod, Service
+from argosy.api.meta import Object, WorkloadSelector
+from argosy.api.networking import DestinationRule, Gateway, ServiceEntry
+from argosy.api.routing import Destination, VirtualService
+from argosy.core.errors import Finding, Level
+from argosy.core.hosts import host_matches, is_wildcard, resolve_host, service_host
+from argosy.core.labels import selects
+from argosy.core.names import MESH_GATEWAY, ROOT_NAMESPACE, ObjectKey
+
+# The gateways that come with the mesh need not stand in anybody's files.
+BUILT_IN_WORKLOADS: tuple[tuple[str, Mapping[str, str]], ...] = (
+    (ROOT_NAMESPACE, {"app": "istio-ingressgateway", "istio": "ingressgateway"}),
+    (ROOT_NAMESPACE, {"app": "istio-egressgateway", "istio": "egressgateway"}),
+)
+
+
+@dataclass(slots=True)
+class _World:
+    """What the objects refer to, indexed once."""
+
+    hosts: dict[str, frozenset[int]] = field(default_factory=dict)
+    wildcards: list[tuple[str, frozenset[int]]] = field(default_factory=list)
+    rules: dict[str, list[DestinationRule]] = field(default_factory=dict)
+    wildcard_rules: list[tuple[str, DestinationRule]] = field(default_factory=list)
+    gateways: dict[ObjectKey, Gateway] = field(default_factory=dict)
+    workloads: dict[str, set[tuple[tuple[str, str], ...]]] = field(default_factory=dict)
+
+    def ports(self, host: str) -> frozenset[int] | None:
+        """Ports of a known host, or None."""
+        if host in self.hosts:
+            return self.hosts[host]
+        return next((ports for pattern, ports in self.wildcards if host_matches(pattern, host)), None)
+
+    def rules_for(self, host: str) -> list[DestinationRule]:
+        """Destination rules about `host`, wildcards too."""
+        matching = [rule for pattern, rule in self.wildcard_rules if host_matches(pattern, host)]
+        return [*self.rules.get(host, ()), *matching]
+
+    def selected(self, selector: Mapping[str, str], namespace: str | None) -> bool:
+        """True if some workload (of one namespace) carries the labels."""
+        spaces = self.workloads.values() if namespace is None else [self.workloads.get(namespace, set())]
+        return any(selects(selector, dict(labels)) for space in spaces for labels in space)
+
+
+def analyze_objects(
+    objects: Iterable[Object[Any]], only: Container[tuple[str, ObjectKey]] | None = None
+) -> list[Finding]:
+    """Findings about the set (about the objects in `only`, if given), in the order of kinds and keys."""
+    everything = sorted(objects, key=lambda o: (o.kind, o.key))
+    world = _index(everything)
+    findings: list[Finding] = []
+    for obj in everything:
+        if only is not None and (obj.kind, obj.key) not in only:
+            continue
+        if obj.kind == "VirtualService":
+            findings.extend(_analyze_virtual_service(obj, world))
+        elif obj.kind == "DestinationRule":
+            findings.extend(_analyze_destination_rule(obj, world))
+        elif obj.kind == "Gateway":
+            findings.extend(_analyze_gateway(obj, world))
+        elif obj.kind in ("PeerAuthentication", "AuthorizationPolicy"):
+            findings.extend(_analyze_selector(obj, obj.spec.selector, world))
+    doubles = _analyze_double_hosts([o for o in everything if o.kind == "VirtualService"])
+    findings.extend(f for f in doubles if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
+    return findings
+
+
+def _index(objects: list[Object[Any]]) -> _World:
+    world = _World()
+    for namespace, labels in BUILT_IN_WORKLOADS:
+        world.workloads.setdefault(namespace, set()).add(tuple(sorted(labels.items())))
+    for obj in objects:
+        spec = obj.spec
+        if isinstance(spec, Service):
+            world.hosts[service_host(obj.name, obj.namespace)] = frozenset(p.port for p in spec.ports)
+        elif isinstance(spec, ServiceEntry):
+            ports = frozenset(p.number for p in spec.ports)
+            for host in spec.hosts:
+                if is_wildcard(host):
+                    world.wildcards.append((host, ports))
+                else:
+                    world.hosts[host] = world.hosts.get(host, frozenset()) | ports
+        elif isinstance(spec, DestinationRule):
+            host = resolve_host(spec.host, obj.namespace)
+            if is_wildcard(host):
+                world.wildcard_rules.append((host, spec))
+            else:
+                world.rules.setdefault(host, []).append(spec)
+        elif isinstance(spec, Gateway):
+            world.gateways[obj.key] = spec
+        elif isinstance(spec, (Deployment, Pod)):
+            pod_labels = spec.template.metadata.labels if isinstance(spec, Deployment) else obj.labels
+            world.workloads.setdefault(obj.namespace, set()).add(tuple(pod_labels.items()))
+    return world
+
+
+def _analyze_virtual_service(obj: Object[VirtualService], world: _World) -> Iterator[Finding]:
+    for at, destination in _destinations(obj.spec):
+        yield from _analyze_destination(obj, at, destination, world)
+    for index, name in enumerate(obj.spec.gateways):
+        if name == MESH_GATEWAY:
+            continue
+        key = gateway_key(name, obj.namespace)
+        gateway = world.gateways.get(key)
+        if gateway is None:
+            hint = _did_you_mean(str(key), [str(k) for k in world.gateways])
+            yield _warning(obj, "ARG0203", f"spec.gateways[{index}]", f"there is no Gateway {key}", hint)
+        elif not any(_gateway_serves(gateway, host) for host in obj.spec.hosts):
+            message = f"Gateway {key} serves none of the hosts {', '.join(obj.spec.hosts)}"
+            yield _warning(obj, "ARG0209", f"spec.gateways[{index}]", message)
+
+
+def _destinations(spec: VirtualService) -> Iterator[tuple[str, Destination]]:
+    for i, http in enumerate(spec.http):
+        for n, route in enumerate(http.route):
+            yield f"spec.http[{i}].route[{n}].destination", route.destination
+        if http.mirror is not None:
+            yield f"spec.http[{i}].mirror", http.mirror
+    l4 = [(f"spec.tcp[{i}]", tcp.route) for i, tcp in enumerate(spec.tcp)]
+    l4 += [(f"spec.tls[{i}]", tls.route) for i, tls in enumerate(spec.tls)]
+    for at, targets in l4:
+        for n, target in enumerate(targets):
+            yield f"{at}.route[{n}].destination", target.destination
+
+
+def _analyze_destination(obj: Object[Any], at: str, destination: Destination, world: _World) -> Iterator[Finding]:
+    host = resolve_host(destination.host, obj.namespace)
+    ports = world.ports(host)
+    if ports is None:
+        hint = _did_you_mean(host, world.hosts)
+        yield _warning(obj, "ARG0201", f"{at}.host", f"no service has the host {host}: requests get 503", hint)
+        return
+    if destination.port is not None and destination.port.number not in ports:
+        message = f"{host} has no port {destination.port.number}"
+        hint = f"its ports: {', '.join(map(str, sorted(ports)))}"
+        yield _warning(obj, "ARG0208", f"{at}.port.number", message, hint)
+    elif destination.port is None and len(ports) > 1:
+        message = f"{host} has several ports and none is named"
+        hint = f"name one of {', '.join(map(str, sorted(ports)))} in port.number"
+        yield _warning(obj, "ARG0208", at, message, hint)
+    if destination.subset:
+        names = {s.name for rule in world.rules_for(host) for s in rule.subsets}
+        if destination.subset not in names:
+            hint = _did_you_mean(destination.subset, names) or f"add it to a DestinationRule for {host}"
+            message = f"no DestinationRule defines subset {destination.subset!r} of {host}"
+            yield _warning(obj, "ARG0202", f"{at}.subset", message, hint)
+
+
+def _analyze_destination_rule(obj: Object[DestinationRule], world: _World) -> Iterator[Finding]:
+    host = resolve_host(obj.spec.host, obj.namespace)
+    known = any(host_matches(host, h) for h in world.hosts) if is_wildcard(host) else world.ports(host) is not None
+    if not known:
+        hint = _did_you_mean(host, world.hosts)
+        yield _warning(obj, "ARG0205", "spec.host", f"no service has the host {host}", hint)
+
+
+def _analyze_gateway(obj: Object[Gateway], world: _World) -> Iterator[Finding]:
+    if not world.selected(obj.spec.selector, None):
+        wanted = ", ".join(f"{k}={v}" for k, v in obj.spec.selector.items())
+        hint = "the gateway that comes with the mesh has istio=ingressgateway"
+        yield _warning(obj, "ARG0204", "spec.selector", f"no workload carries {wanted}", hint)
+
+
+def _analyze_selector(obj: Object[Any], selector: WorkloadSelector | None, world: _World) -> Iterator[Finding]:
+    if selector is None:
+        return
+    namespace = None if obj.namespace == ROOT_NAMESPACE else obj.namespace
+    if not world.selected(selector.match_labels, namespace):
+        wanted = ", ".join(f"{k}={v}" for k, v in selector.match_labels.items())
+        where = f"namespace {namespace}" if namespace else "the mesh"
+        message = f"no workload of {where} carries {wanted}: the policy has no effect"
+        yield _warning(obj, "ARG0207", "spec.selector", message)
+
+
+def _analyze_double_hosts(services: list[Object[VirtualService]]) -> Iterator[Finding]:
+    """Within the mesh one host has one VirtualService; at gateways several are merged."""
+    first: dict[tuple[str, str], Object[VirtualService]] = {}
+    for obj in services:
+        if obj.spec.gateways and MESH_GATEWAY not in obj.spec.gateways:
+            continue
+        private = obj.spec.export_to and "*" not in obj.spec.export_to
+        scope = f"{obj.namespace} {obj.spec.export_to}" if private else ""
+        for index, name in enumerate(obj.spec.hosts):
+            host = resolve_host(name, obj.namespace)
+            other = first.setdefault((scope, host), obj)
+            if other is not obj:
+                message = f"{host} is already routed by VirtualService {other.key}, which comes first"
+                yield _warning(obj, "ARG0206", f"spec.hosts[{index}]", message, "merge the two objects")
+
+
+def gateway_key(name: str, namespace: str) -> ObjectKey:
+    """The Gateway that `[namespace/]name` means in an object of `namespace`."""
+    own, slash, rest = name.partition("/")
+    if not slash:
+        return ObjectKey(namespace, name)
+    return ObjectKey(namespace if own == "." else own, rest)
+
+
+def _gateway_serves(gateway: Gateway, host: str) -> bool:
+    served = (pattern.rpartition("/")[2] for server in gateway.servers for pattern in server.hosts)
+    return any(host_matches(pattern, host) or host_matches(host, pattern) for pattern in served)
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    close = get_close_matches(word, list(known), n=1, cutoff=0.75)
+    return f"did you mean {close[0]}?" if close else ""
+
+
+def _warning(obj: Object[Any], code: str, at: str, message: str, hint: str = "") -> Finding:
+    return Finding(code, Level.WARNING, message, obj.kind, obj.namespace, obj.name, at, obj.origin, hint)

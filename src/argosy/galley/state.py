@@ -1,0 +1,286 @@
+"""Galley: the accepted configuration, its revisions, and the only way to change them.
+
+Given a `Store` (a port) and documents; gives `Applied` (a revision, changes, findings) or raises with every finding.
+A change is all or nothing: one transaction, one revision. Equal content makes no revision. Holds no clock and no I/O
+of its own: `now` and `who` are arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from argosy.api import DEFAULT_NAMESPACE, Document, Object, decode_document, decode_object
+from argosy.core.errors import ArgosyError, Finding, errors_in
+from argosy.core.names import ObjectKey
+from argosy.galley.admit import Entry, ObjectId, Validator, admit_document, assign_addresses
+from argosy.galley.analyze import analyze_objects
+from argosy.galley.publish import Publication
+from argosy.galley.store import Revision, Store, StoredObject
+from argosy.xds.messages import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One object before and after; `old` None: added, `new` None: removed."""
+
+    kind: str
+    key: ObjectKey
+    old: Entry | None
+    new: Entry | None
+
+    @property
+    def old_object(self) -> Object[Any] | None:
+        """The object before, or None."""
+        return self.old.object if self.old else None
+
+    @property
+    def new_object(self) -> Object[Any] | None:
+        """The object after, or None."""
+        return self.new.object if self.new else None
+
+    @property
+    def verb(self) -> str:
+        """`added`, `changed` or `removed`."""
+        return "added" if self.old is None else "removed" if self.new is None else "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a change did: the revision now in force, what changed, and findings that did not refuse it."""
+
+    revision: int
+    changes: tuple[Change, ...]
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def unchanged(self) -> bool:
+        """True if everything already was so."""
+        return not self.changes
+
+
+class Galley:
+    """The one writer of configuration."""
+
+    def __init__(self, store: Store, *, validators: Iterable[Validator] = ()) -> None:
+        """Load the newest revision of `store`. `validators` look at each object beside Galley's own rules."""
+        self._store = store
+        self._validators = tuple(validators)
+        newest = store.history(1)
+        self._revision = newest[0].number if newest else 0
+        self._entries = _load(store.load())
+        self._pods: dict[ObjectKey, tuple[str, Entry]] = {}
+        for node, stored in store.load_pods():
+            self._pods[stored.key] = (node, _entry(stored))
+        self._publication = Publication()
+        self._publication.apply_changes(
+            [(entry.id, entry.body) for entry in (*self._entries.values(), *(e for _, e in self._pods.values()))]
+        )
+
+    @property
+    def revision(self) -> int:
+        """The revision in force; 0 before the first."""
+        return self._revision
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """Everything accepted, and the pods, as xDS resources; shared, never mutated."""
+        return self._publication.snapshot
+
+    def objects(self, kind: str | None = None) -> list[Object[Any]]:
+        """All objects (of one kind), sorted by kind and key; pods included."""
+        entries = [*self._entries.values(), *(entry for _, entry in self._pods.values())]
+        found = [e.object for e in entries if kind is None or e.object.kind == kind]
+        return sorted(found, key=lambda o: (o.kind, o.key))
+
+    def get(self, kind: str, key: ObjectKey) -> Object[Any] | None:
+        """One object, or None."""
+        entry = self._find(kind, key)
+        return entry.object if entry else None
+
+    def document(self, kind: str, key: ObjectKey) -> Document | None:
+        """One object's document as it is kept, or None."""
+        entry = self._find(kind, key)
+        return entry.document if entry else None
+
+    def history(self, limit: int = 100) -> Sequence[Revision]:
+        """The newest revisions first."""
+        return self._store.history(limit)
+
+    def analyze(self) -> list[Finding]:
+        """Findings about how the accepted objects fit together."""
+        return analyze_objects(self.objects())
+
+    def apply(
+        self,
+        documents: Iterable[Document],
+        *,
+        now: float,
+        who: str,
+        namespace: str = DEFAULT_NAMESPACE,
+        prune: str | None = None,
+        dry_run: bool = False,
+    ) -> Applied:
+        """Make the configuration hold `documents`, all of them or none.
+
+        prune: name of the source that these documents are all of: its other objects are removed.
+        dry_run: tell what would happen, change nothing.
+        Errors: `ArgosyError` with every finding, errors first, each with its line.
+        """
+        incoming, findings = self._admit(documents, namespace, prune or "")
+        target = dict(self._entries)
+        if prune is not None:
+            target = {i: e for i, e in target.items() if e.source != prune or i in incoming}
+        for object_id, entry in incoming.items():
+            old = target.get(object_id)
+            # Applying by hand what a watched directory owns does not take it from the directory.
+            owner = old.source if old is not None and prune is None else entry.source
+            target[object_id] = Entry(entry.object, entry.document, owner)
+        target = assign_addresses(target, self._entries)
+        changes = self._changes_to(target)
+        touched = {(c.kind, c.key) for c in changes}
+        for finding in analyze_objects((e.object for e in target.values()), touched):
+            findings.append(target[_about(finding)].document.placed(finding))
+        if not dry_run:
+            self._commit(changes, now=now, who=who, summary=_summary(changes))
+        return Applied(self._revision, changes, tuple(findings))
+
+    def delete(
+        self, ids: Iterable[ObjectId], *, now: float, who: str, missing_ok: bool = False, dry_run: bool = False
+    ) -> Applied:
+        """Remove objects, all of them or none. Errors: `ArgosyError` ARG0302 for those that are not there."""
+        wanted = set(ids)
+        absent = sorted(wanted - self._entries.keys())
+        if absent and not missing_ok:
+            hint = "`argosy get` lists what there is"
+            raise ArgosyError([_about_id("ARG0302", i, "there is no such object", hint) for i in absent])
+        changes = self._changes_to({i: e for i, e in self._entries.items() if i not in wanted})
+        if not dry_run:
+            self._commit(changes, now=now, who=who, summary=_summary(changes))
+        return Applied(self._revision, changes)
+
+    def rollback(self, revision: int, *, now: float, who: str, dry_run: bool = False) -> Applied:
+        """Make a new revision that holds what `revision` held. Errors: `ArgosyError` ARG0303 if it is not kept."""
+        if revision == self._revision:
+            return Applied(self._revision, ())
+        target = _load(self._store.load(revision))
+        changes = self._changes_to(target)
+        if not dry_run:
+            self._commit(changes, now=now, who=who, summary=f"rollback to {revision}: {_summary(changes)}")
+        return Applied(self._revision, changes)
+
+    def report_pods(self, node: str, documents: Iterable[Document]) -> tuple[Change, ...]:
+        """Take `documents` as all pods of `node`; they belong to no revision. Errors: `ArgosyError`."""
+        reported: dict[ObjectKey, Entry] = {}
+        for document in documents:
+            obj = decode_object(document)
+            if obj.kind != "Pod":
+                raise ArgosyError([document.finding("ARG0007", "only pods are reported", field="kind")])
+            reported[obj.key] = Entry(obj, document, "")
+        before = {key: entry for key, (owner, entry) in self._pods.items() if owner == node}
+        changes = _difference({("Pod", k): e for k, e in before.items()}, {("Pod", k): e for k, e in reported.items()})
+        if changes:
+            self._store.save_pods(node, [_stored(entry) for entry in reported.values()])
+            self._pods = {k: v for k, v in self._pods.items() if v[0] != node}
+            self._pods |= {key: (node, entry) for key, entry in reported.items()}
+            self._publish(changes)
+        return changes
+
+    def _find(self, kind: str, key: ObjectKey) -> Entry | None:
+        if kind == "Pod":
+            owned = self._pods.get(key)
+            return owned[1] if owned else None
+        return self._entries.get((kind, key))
+
+    def _admit(
+        self, documents: Iterable[Document], namespace: str, source: str
+    ) -> tuple[dict[ObjectId, Entry], list[Finding]]:
+        incoming: dict[ObjectId, Entry] = {}
+        findings: list[Finding] = []
+        for document in documents:
+            entry, found = admit_document(document, namespace=namespace, source=source, validators=self._validators)
+            findings += found
+            if entry is None:
+                continue
+            if entry.id in incoming:
+                first = incoming[entry.id].document.origin
+                message, hint = f"the same object stands at {first}", "keep one of the two"
+                findings.append(document.finding("ARG0301", message, field="metadata.name", hint=hint))
+            incoming[entry.id] = entry
+        if errors := errors_in(findings):
+            raise ArgosyError([*errors, *(f for f in findings if f not in errors)])
+        return incoming, findings
+
+    def _changes_to(self, target: Mapping[ObjectId, Entry]) -> tuple[Change, ...]:
+        return _difference(self._entries, target)
+
+    def _commit(self, changes: tuple[Change, ...], *, now: float, who: str, summary: str) -> None:
+        """Store first: what cannot be kept is not in force."""
+        if not changes:
+            return
+        changes = tuple(replace(c, new=_without_node(c.new)) for c in changes)
+        revision = Revision(self._revision + 1, now, who, summary)
+        changed = [_stored(c.new) for c in changes if c.new is not None]
+        removed = [(c.kind, c.key) for c in changes if c.new is None]
+        self._store.commit(revision, changed, removed)
+        self._revision = revision.number
+        for change in changes:
+            if change.new is None:
+                del self._entries[change.kind, change.key]
+            else:
+                self._entries[change.kind, change.key] = change.new
+        self._publish(changes)
+
+    def _publish(self, changes: tuple[Change, ...]) -> None:
+        self._publication.apply_changes([((c.kind, c.key), c.new.body if c.new else None) for c in changes])
+
+
+def _difference(before: Mapping[ObjectId, Entry], after: Mapping[ObjectId, Entry]) -> tuple[Change, ...]:
+    changes = []
+    for object_id in sorted(before.keys() | after.keys()):
+        old, new = before.get(object_id), after.get(object_id)
+        if old is not None and new is not None and _same(old, new):
+            continue
+        changes.append(Change(*object_id, old, new))
+    return tuple(changes)
+
+
+def _same(old: Entry, new: Entry) -> bool:
+    """Equal content. Where it is written does not count: moving lines in a file is no change of the mesh."""
+    return old is new or (old.document.data == new.document.data and old.source == new.source)
+
+
+def _summary(changes: tuple[Change, ...]) -> str:
+    counts = {verb: sum(c.verb == verb for c in changes) for verb in ("added", "changed", "removed")}
+    return ", ".join(f"{count} {verb}" for verb, count in counts.items() if count) or "nothing"
+
+
+def _load(stored: Iterable[StoredObject]) -> dict[ObjectId, Entry]:
+    return {(s.kind, s.key): _entry(s) for s in stored}
+
+
+def _entry(stored: StoredObject) -> Entry:
+    document = decode_document(stored.body)
+    return Entry(decode_object(document), document, stored.source)
+
+
+def _without_node(entry: Entry | None) -> Entry | None:
+    """What is kept needs no parsed tree: lines of fields are told when an object comes in."""
+    if entry is None:
+        return None
+    return replace(entry, document=replace(entry.document, node=None))
+
+
+def _stored(entry: Entry) -> StoredObject:
+    return StoredObject(entry.object.kind, entry.object.key, entry.body, entry.source)
+
+
+def _about(finding: Finding) -> ObjectId:
+    return finding.kind, ObjectKey(finding.namespace, finding.name)
+
+
+def _about_id(code: str, object_id: ObjectId, message: str, hint: str) -> Finding:
+    error = ArgosyError.of(code, message, hint=hint).findings[0]
+    kind, key = object_id
+    return Finding(error.code, error.level, message, kind, key.namespace, key.name, hint=hint)
