@@ -15,6 +15,7 @@ from argosy.incr.report import CycleError, Failure, KeyName
 
 def sweep(loose: list[Cell], findings: dict[KeyName, Failure]) -> None:
     """Free every unused cell among `loose`, and all that becomes unused by it; empties `loose`."""
+    held: set[Node] = set()
     while loose:
         cell = loose.pop()
         if cell.home.get(cell.key) is not cell:
@@ -26,7 +27,7 @@ def sweep(loose: list[Cell], findings: dict[KeyName, Failure]) -> None:
             if not cell.dependents:
                 _free(cell, loose, findings)
             elif cell.failure is not None and isinstance(cell.failure.exception, CycleError):
-                for member in _unobserved_dependents(cell):
+                for member in _unobserved_dependents(cell, held):
                     _free(member, loose, findings)
 
 
@@ -40,16 +41,24 @@ def _free(node: Node, loose: list[Cell], findings: dict[KeyName, Failure]) -> No
     node.reads = ()
 
 
-def _unobserved_dependents(node: Node) -> list[Node]:
-    """Return the node with all that depend on it, directly or not; nothing if any of them is observed."""
-    found = {node: None}
+def _unobserved_dependents(node: Node, held: set[Node]) -> list[Node]:
+    """Return the node with all that depend on it, directly or not; nothing if any of them is observed.
+
+    held: nodes known to lead to an observed one; they stay so for the whole sweep. Those found here are added, so that
+          the members of a large cycle are not each searched from.
+    """
+    came_from: dict[Node, Node | None] = {node: None}
     rest = [node]
     while rest:
         member = rest.pop()
-        if member.observers:
+        if member.observers or member in held:
+            step: Node | None = member
+            while step is not None:
+                held.add(step)
+                step = came_from[step]
             return []
         for dependent in member.dependents:
-            if dependent not in found:
-                found[dependent] = None
+            if dependent not in came_from:
+                came_from[dependent] = member
                 rest.append(dependent)
-    return list(found)
+    return list(came_from)
