@@ -1,0 +1,173 @@
+"""Galley as a running thing: the one writer of configuration, and its readers in this process and beyond.
+
+Applies come from the command line's API and from watched directories; pods from agents. Every change is handed to the
+listeners of this process at once and to remote components over delta xDS.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import grpc
+import grpc.aio
+import msgspec
+
+from argosy.api import Document, Object
+from argosy.core.clock import Clock
+from argosy.core.errors import ArgosyError
+from argosy.core.names import ROOT_NAMESPACE, ObjectKey
+from argosy.core.spiffe import SpiffeID
+from argosy.edge.tls import peer_identity
+from argosy.edge.xds_server import Push, Refusal, XdsServer
+from argosy.galley.publish import config_type_url
+from argosy.galley.state import Applied, Change, Galley
+from argosy.xds.messages import Changes, Snapshot
+from argosy.xds.server import Event, Rules
+
+logger = logging.getLogger(__name__)
+
+REPORT_PODS = "argosy.galley.v1.Galley"
+READERS = frozenset({"argosy", "pilot", "mixer", "agent"})
+REPORTERS = frozenset({"agent"})
+
+# What others refer to comes first, so that a reader that commits between two messages sees nothing dangling.
+KIND_ORDER = (
+    "Namespace",
+    "ServiceAccount",
+    "Secret",
+    "Service",
+    "ServiceEntry",
+    "Pod",
+    "DestinationRule",
+    "Gateway",
+    "VirtualService",
+)
+CONFIG_RULES = Rules(order=tuple(config_type_url(kind) for kind in KIND_ORDER))
+
+ObjectChange = tuple[str, ObjectKey, Object[Any] | None]
+Listener = Callable[[Iterable[ObjectChange]], None]
+
+
+class PodReport(msgspec.Struct, frozen=True):
+    """All pods of one node, as Kubernetes-shaped documents."""
+
+    node: str
+    pods: list[dict[str, Any]]
+
+
+class GalleyService:
+    """One `Galley` with its listeners and remote readers; also the `Source` of the configuration's xDS server."""
+
+    def __init__(self, galley: Galley, clock: Clock) -> None:
+        self.galley = galley
+        self._clock = clock
+        self._listeners: list[Listener] = []
+        self._readers: dict[int, _Reader] = {}
+
+    def listen(self, listener: Listener) -> None:
+        """Hand all that is accepted to `listener` now, and every change from now on."""
+        self._listeners.append(listener)
+        listener([(one.kind, one.key, one) for one in self.galley.objects()])
+
+    def apply(
+        self,
+        documents: Iterable[Document],
+        *,
+        who: str,
+        namespace: str = "default",
+        prune: str | None = None,
+        dry_run: bool = False,
+    ) -> Applied:
+        """One transaction; see `Galley.apply`. Raises `ArgosyError`."""
+        applied = self.galley.apply(
+            documents, now=self._clock.now(), who=who, namespace=namespace, prune=prune, dry_run=dry_run
+        )
+        if not dry_run:
+            self._publish(applied.changes)
+        return applied
+
+    def delete(
+        self, ids: Iterable[tuple[str, ObjectKey]], *, who: str, missing_ok: bool = False, dry_run: bool = False
+    ) -> Applied:
+        """Remove objects in one transaction. Raises `ArgosyError`."""
+        applied = self.galley.delete(ids, now=self._clock.now(), who=who, missing_ok=missing_ok, dry_run=dry_run)
+        if not dry_run:
+            self._publish(applied.changes)
+        return applied
+
+    def rollback(self, revision: int, *, who: str, dry_run: bool = False) -> Applied:
+        """Go back to what a revision held. Raises `ArgosyError`."""
+        applied = self.galley.rollback(revision, now=self._clock.now(), who=who, dry_run=dry_run)
+        if not dry_run:
+            self._publish(applied.changes)
+        return applied
+
+    def report_pods(self, report: PodReport) -> None:
+        """Take a node's pods. Raises `ArgosyError`."""
+        documents = [Document(pod) for pod in report.pods]
+        self._publish(self.galley.report_pods(report.node, documents))
+
+    def _publish(self, changes: tuple[Change, ...]) -> None:
+        if not changes:
+            return
+        told = [(change.kind, change.key, change.new_object) for change in changes]
+        for listener in self._listeners:
+            listener(told)
+        names: dict[str, set[str]] = {}
+        for change in changes:
+            names.setdefault(config_type_url(change.kind), set()).add(f"{change.key.namespace}/{change.key.name}")
+        frozen = {type_url: frozenset(found) for type_url, found in names.items()}
+        for reader in list(self._readers.values()):
+            reader.offer(self.galley.snapshot, frozen)
+
+    # -- remote readers -----------------------------------------------------------------------------------------
+
+    def connect(self, identity: SpiffeID, node: bytes, push: Push) -> _Reader:
+        """Accept a component of the control plane, and nobody else: configuration holds secrets."""
+        if identity.namespace != ROOT_NAMESPACE or identity.service_account not in READERS:
+            raise Refusal(grpc.StatusCode.PERMISSION_DENIED, "not a component of the control plane")
+        reader = _Reader(str(identity), self.galley.snapshot, push, self._readers)
+        self._readers[id(reader)] = reader
+        return reader
+
+
+class _Reader:
+    """One remote component: a `Connection` of the xDS server."""
+
+    def __init__(self, name: str, snapshot: Snapshot, push: Push, live: dict[int, _Reader]) -> None:
+        self.name = name
+        self.snapshot = snapshot
+        self._push = push
+        self._live = live
+
+    def offer(self, snapshot: Snapshot, names: dict[str, frozenset[str]]) -> None:
+        """Push the newest configuration."""
+        since, self.snapshot = self.snapshot.number, snapshot
+        self._push(snapshot, Changes(since, names))
+
+    def on_event(self, event: Event) -> None:
+        """Components accept everything that they can read; a refusal is their version's, and they log it."""
+
+    def close(self) -> None:
+        """The stream has ended."""
+        del self._live[id(self)]
+
+
+def galley_handlers(service: GalleyService, *, trust_domain: str, clock: Clock) -> list[grpc.GenericRpcHandler]:
+    """gRPC handlers: configuration over xDS, and pods from agents."""
+    xds = XdsServer(service, CONFIG_RULES, trust_domain=trust_domain, clock=clock)
+
+    async def report(data: bytes, context: Any) -> bytes:
+        identity = peer_identity(context, trust_domain)
+        if identity.namespace != ROOT_NAMESPACE or identity.service_account not in REPORTERS:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "only agents report pods")
+        try:
+            service.report_pods(msgspec.json.decode(data, type=PodReport))
+        except (msgspec.DecodeError, ArgosyError) as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return b""
+
+    methods = {"ReportPods": grpc.unary_unary_rpc_method_handler(report)}
+    return [*xds.handlers(), grpc.method_handlers_generic_handler(REPORT_PODS, methods)]

@@ -1,0 +1,248 @@
+"""Pilot as a running thing: takes configuration in batches, commits, and pushes to the proxies that are connected.
+
+One writer: changes are queued, drained after a short quiet time, and committed in one step without awaiting; streams
+take their merged pending push. Until everything was seen once, no proxy is served (it keeps what it has).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+from argosy.api import Object
+from argosy.core.clock import Clock
+from argosy.core.errors import Finding, Level
+from argosy.core.names import ObjectKey
+from argosy.core.spiffe import SpiffeID
+from argosy.edge.xds_server import Push, Refusal, XdsServer
+from argosy.envoy import api
+from argosy.incr import Change, Engine
+from argosy.pilot.build.resource import CLUSTER, LISTENER, ORDER
+from argosy.pilot.classes import ProxyClass
+from argosy.pilot.mesh import KINDS, SETTINGS_KEY, ConcernPort, Mesh, MeshSettings
+from argosy.pilot.model import Model
+from argosy.pilot.world import Outcome, World
+from argosy.xds.messages import Snapshot
+from argosy.xds.server import Event, Held, Nacked, Rules, Settled
+
+logger = logging.getLogger(__name__)
+
+QUIET_S = 0.02
+"""How long no change may come before a commit; a transaction's parts arrive together."""
+QUIET_MAX_S = 0.5
+"""How long changes may wait for quiet."""
+
+ENVOY_RULES = Rules(order=ORDER, full_sets=frozenset({CLUSTER, LISTENER}))
+
+
+@dataclass(slots=True)
+class ProxyStatus:
+    """One connected proxy, for `proxy-status`, `apply --wait` and metrics."""
+
+    pod: ObjectKey
+    proxy_class: ProxyClass
+    offered: int
+    settled: int = 0
+    rejected: dict[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
+    """By type URL: the refused names and Envoy's text, until the next accepted response of that type."""
+    held: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class Pilot:
+    """Engine, world and clients of one process."""
+
+    def __init__(self, settings: MeshSettings, concerns: ConcernPort, clock: Clock) -> None:
+        self.mesh = Mesh(Engine(), concerns)
+        self.model = Model(self.mesh)
+        self.world = World(self.model)
+        self.synced = False
+        self.clients: dict[int, _Client] = {}
+        self.commits = 0
+        self.last: Outcome | None = None
+        self._settings = settings
+        self._clock = clock
+        self._queue: dict[tuple[str, ObjectKey], Object[Any] | None] = {}
+        self._wake = asyncio.Event()
+        self._progress = asyncio.Event()
+        self._accepted = 0
+        self._committed = 0
+        self.world.commit([Change(self.mesh.settings, SETTINGS_KEY, settings)])
+
+    # -- configuration in ---------------------------------------------------------------------------------------
+
+    def on_changes(self, changes: Iterable[tuple[str, ObjectKey, Object[Any] | None]], *, synced: bool) -> None:
+        """Queue changes. Of several changes to one object the last counts, so the queue is bounded by the mesh."""
+        for kind, key, value in changes:
+            if kind in KINDS:
+                self._queue[kind, key] = value
+        self._accepted += 1
+        if synced and not self.synced:
+            self.commit_now()
+            self.synced = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Commit whatever is queued, until cancelled."""
+        while True:
+            await self._wake.wait()
+            await self._quiet()
+            self.commit_now()
+            self.note_progress()
+
+    async def _quiet(self) -> None:
+        deadline = self._clock.monotonic() + QUIET_MAX_S
+        while self._wake.is_set() and self._clock.monotonic() < deadline:
+            self._wake.clear()
+            await asyncio.sleep(QUIET_S)
+        self._wake.clear()
+
+    def commit_now(self) -> None:
+        """Commit the queue as one step and push. Nothing awaits in here."""
+        queued, self._queue = self._queue, {}
+        self._committed = self._accepted
+        if not queued:
+            return
+        outcome = self.world.commit(Change(self.mesh.kinds[kind], key, value) for (kind, key), value in queued.items())
+        self.commits += 1
+        self.last = outcome
+        for failure in outcome.commit.failures:
+            logger.error("cannot build %s %s: %r", failure.name, failure.key, failure.exception)
+        self._push(outcome)
+
+    def _push(self, outcome: Outcome) -> None:
+        by_class: dict[ProxyClass, list[_Client]] = {}
+        moved = set(outcome.moved)
+        for client in list(self.clients.values()):
+            if client.status.pod in moved:
+                client.move()
+            else:
+                by_class.setdefault(client.status.proxy_class, []).append(client)
+        for offer in outcome.offers:
+            for client in by_class.get(offer.proxy_class, ()):
+                client.status.offered = offer.snapshot.number
+                client.push(offer.snapshot, offer.changes)
+
+    # -- proxies ------------------------------------------------------------------------------------------------
+
+    def connect(self, identity: SpiffeID, node: bytes, push: Push) -> _Client:
+        """Accept a proxy: its certificate must be that of the pod that its node id names."""
+        if not self.synced:
+            raise Refusal(grpc.StatusCode.UNAVAILABLE, "configuration is still being read")
+        pod = _pod_of(node)
+        if pod is None:
+            raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, "node.id must be <role>~<ip>~<pod>.<namespace>~<domain>")
+        self.commit_now()
+        found = self.mesh.engine.get(self.mesh.pods, pod)
+        if found is None:
+            raise Refusal(grpc.StatusCode.UNAVAILABLE, "the pod is not known yet")
+        if (identity.namespace, identity.service_account) != (pod.namespace, found.spec.spec.service_account_name):
+            raise Refusal(grpc.StatusCode.PERMISSION_DENIED, "the certificate is not this pod's")
+        return _Client(self, pod, push)
+
+    async def wait_settled(self, deadline_s: float) -> list[ProxyStatus]:
+        """Wait until every connected proxy runs what is committed; gives those that do not at the deadline."""
+        goal = self._accepted
+        try:
+            async with asyncio.timeout(deadline_s):
+                while self._committed < goal or self.laggards():
+                    await self._progress.wait()
+        except TimeoutError:
+            return self.laggards()
+        return []
+
+    def laggards(self) -> list[ProxyStatus]:
+        """Connected proxies that have not acknowledged all of their newest snapshot."""
+        return [one.status for one in self.clients.values() if one.status.settled < one.status.offered]
+
+    def note_progress(self) -> None:
+        """Wake those who wait for proxies."""
+        self._progress.set()
+        self._progress = asyncio.Event()
+
+    def findings(self) -> list[Finding]:
+        """What is wrong now: keys that cannot be built, resources that proxies refused."""
+        found = [
+            Finding("ARG0501", Level.ERROR, f"cannot be built: {failure.exception!r}", name=f"{name} {key}")
+            for (name, key), failure in self.mesh.engine.findings.items()
+        ]
+        for client in self.clients.values():
+            for names, text in client.status.rejected.values():
+                subject = ", ".join(names)
+                message = f"refused by {client.status.pod}: {text}"
+                found.append(Finding("ARG0502", Level.ERROR, message, name=subject))
+        return found
+
+
+class _Client:
+    """One connected proxy: a `Connection` of the xDS server."""
+
+    def __init__(self, pilot: Pilot, pod: ObjectKey, push: Push) -> None:
+        self._pilot = pilot
+        self.push = push
+        proxy_class = pilot.world.class_of(pod)
+        assert proxy_class is not None, "the pod was looked up just now"
+        self.snapshot = pilot.world.join(proxy_class)
+        self.status = ProxyStatus(pod, proxy_class, offered=self.snapshot.number)
+        pilot.clients[id(self)] = self
+
+    @property
+    def name(self) -> str:
+        """The pod."""
+        return str(self.status.pod)
+
+    def move(self) -> None:
+        """The pod's labels changed its class: offer the new class's world."""
+        world = self._pilot.world
+        new = self._pilot.mesh.engine.get(self._pilot.model.pod_class, self.status.pod)
+        if new is None or new == self.status.proxy_class:
+            return
+        snapshot: Snapshot = world.join(new)
+        world.leave(self.status.proxy_class)
+        self.status.proxy_class = new
+        self.status.offered = snapshot.number
+        self.push(snapshot, None)
+
+    def on_event(self, event: Event) -> None:
+        """Keep the status; log what a person should know."""
+        status = self.status
+        if isinstance(event, Settled):
+            status.settled = max(status.settled, event.number)
+            status.rejected.clear()
+            status.held.clear()
+            self._pilot.note_progress()
+        elif isinstance(event, Nacked):
+            status.rejected[event.type_url] = (event.names, event.detail.message)
+            logger.error("%s refused %s: %s", status.pod, ", ".join(event.names), event.detail.message)
+        elif isinstance(event, Held):
+            waiting = tuple(f"{ref.name}" for ref in event.waiting_for)
+            status.held[event.ref.name] = waiting
+            logger.warning("%s: %s waits for %s", status.pod, event.ref.name, ", ".join(waiting))
+
+    def close(self) -> None:
+        """The stream has ended."""
+        del self._pilot.clients[id(self)]
+        self._pilot.world.leave(self.status.proxy_class)
+        self._pilot.world.forget_pod(self.status.pod)
+        self._pilot.note_progress()
+
+
+def _pod_of(node: bytes) -> ObjectKey | None:
+    """The pod that a node's id names: `<role>~<ip>~<pod>.<namespace>~<domain>`."""
+    try:
+        parts = str(api.decode("envoy.config.core.v3.Node", node).id).split("~")
+    except ValueError:
+        return None
+    if len(parts) != 4:
+        return None
+    name, _dot, namespace = parts[2].rpartition(".")
+    return ObjectKey(namespace, name) if name and namespace else None
+
+
+def pilot_server(pilot: Pilot, *, trust_domain: str, clock: Clock) -> XdsServer:
+    """The xDS server for Envoys."""
+    return XdsServer(pilot, ENVOY_RULES, trust_domain=trust_domain, clock=clock)
