@@ -225,12 +225,13 @@ def _stats_matcher() -> dict[str, Any]:
 
 def _overload_manager(connections_max: int) -> dict[str, Any]:
     monitor = "envoy.resource_monitors.global_downstream_max_connections"
+    config = f"{_TYPES}.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
     return {
         "resource_monitors": [
             {
                 "name": monitor,
                 "typed_config": {
-                    "@type": f"{_TYPES}.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                    "@type": config,
                     "max_active_downstream_connections": connections_max,
                 },
             }

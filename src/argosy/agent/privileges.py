@@ -2,7 +2,7 @@
 
 Two modes. `uid` (the platform is root, or maps several uids): Envoy runs as uid 1337 and the rules match the owner.
 `mark` (a user namespace with one uid): everything has the same uid, so Envoy marks its sockets and the rules match the
-mark; the application has lost CAP_NET_ADMIN and cannot set it. Pure; gives arguments for setpriv(1), which the edge runs.
+mark; the application has lost CAP_NET_ADMIN and cannot set it. Pure; gives arguments for setpriv(1).
 """
 
 from __future__ import annotations

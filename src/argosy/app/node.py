@@ -15,6 +15,7 @@ import signal
 import sys
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -30,7 +31,7 @@ _FLAGS = netns.MS_NOSUID | netns.MS_NODEV
 
 
 def prepare_files(spec: NodeSpec) -> None:
-    """Give the node its own /proc, /run and /etc. The host's stay as they are; Envoy's binary appears in /run/argosy."""
+    """Give the node its own /proc, /run and /etc. The host's stay as they are; Envoy appears in /run/argosy."""
     held = {path: os.open(path, os.O_PATH) for path in (spec.envoy, spec.home, *spec.keep)}
     netns.mount("proc", "/proc", "proc", _FLAGS | netns.MS_NOEXEC)
     netns.mount("tmpfs", "/run", "tmpfs", _FLAGS, "mode=0755")
@@ -104,7 +105,7 @@ class Children:
         try:
             for descriptor in child.fds.values():
                 os.set_inheritable(descriptor, True)
-            actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+            actions: list[Any] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
             actions += [(os.POSIX_SPAWN_DUP2, log, target) for target in (1, 2)]
             # Sockets meant for another program are not this one's.
             others = {fd for c in self._spec.children for fd in c.fds.values()} - set(child.fds.values())

@@ -50,7 +50,12 @@ class NodeNetwork:
             (index,) = await netlink.link_lookup(ifname=link)
             await netlink.link("set", index=index, state="up")
             await netlink.route(
-                "replace", dst=f"{pod_ip}/32", oif=index, scope=_LINK_SCOPE, prefsrc=self._address, family=socket.AF_INET
+                "replace",
+                dst=f"{pod_ip}/32",
+                oif=index,
+                scope=_LINK_SCOPE,
+                prefsrc=self._address,
+                family=socket.AF_INET,
             )
 
     async def remove_link(self, link: str) -> None:

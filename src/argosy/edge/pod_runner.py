@@ -1,0 +1,443 @@
+"""Runs one pod: performs the actions of `agent.lifecycle` with real namespaces and processes, and feeds back what happens.
+
+Given the plan and the node's tools; calls `changed` after every step, so that the agent can report. What runs is noted
+in a state file in the pod's directory after each start: a restarted agent gives it back and the same actions, being
+idempotent, adopt instead of start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from argosy.agent.bootstrap import ADMIN_SOCKET, BOOTSTRAP_FILE, SDS_FILE, Upstreams, build_bootstrap, build_sds_file
+from argosy.agent.lifecycle import Action, Input, PodLife, State, step
+from argosy.agent.pod import PROXY_CONTAINER, Container, PodPlan
+from argosy.agent.sandbox import READY, Sandboxes
+from argosy.edge import processes
+from argosy.edge.netlink import NodeNetwork
+from argosy.edge.netns import network_of, processes_by_network
+from argosy.edge.probes import envoy_admin, probe_container
+from argosy.edge.processes import ProcessId
+
+_log = logging.getLogger("argosy.pod")
+SANDBOX_TIMEOUT_S = 10.0
+ENVOY_POLL_S = 0.03
+REASON_CHARS_MAX = 300
+
+
+class Material(msgspec.Struct, frozen=True):
+    """A pod's identity as text; the key never leaves the pod's private directory. Times are seconds since the epoch."""
+
+    chain_pem: str
+    key_pem: str
+    roots_pem: str
+    issued_at: float
+    not_after: float
+
+    def __repr__(self) -> str:
+        return f"Material(not_after={self.not_after})"
+
+
+class Certificates(Protocol):
+    """Gives a pod its identity."""
+
+    async def issue(self, plan: PodPlan) -> Material:
+        """A new key and certificate for the pod's service account."""
+        ...
+
+
+class Processes(msgspec.Struct):
+    """What runs of a pod; the content of its state file."""
+
+    plan: PodPlan
+    holder: ProcessId | None = None
+    envoy: ProcessId | None = None
+    apps: dict[str, ProcessId] = {}
+    stopping: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTools:
+    """What all pods of a node share. `slots` bounds how many sandboxes are made at once."""
+
+    sandboxes: Sandboxes
+    network: NodeNetwork
+    certificates: Certificates
+    upstreams: Upstreams
+    keep_fresh: Callable[[PodPlan, Material, Callable[[Material], None]], Coroutine[Any, Any, None]]
+    base_env: Mapping[str, str]
+    slots: asyncio.Semaphore
+
+
+@dataclass
+class PodRunner:
+    """One pod's runner. `run()` ends when the pod is gone."""
+
+    tools: NodeTools
+    running: Processes
+    life: PodLife
+    changed: Callable[[], None]
+    reason: str = ""
+    _inputs: asyncio.Queue[Input] = field(default_factory=asyncio.Queue)
+    _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _timer: asyncio.TimerHandle | None = None
+
+    @property
+    def plan(self) -> PodPlan:
+        """What the pod is to run."""
+        return self.running.plan
+
+    @property
+    def _directory(self) -> Path:
+        return Path(self.tools.sandboxes.paths.of_pod(self.plan.ip))
+
+    @property
+    def _proxy_directory(self) -> Path:
+        return Path(self.tools.sandboxes.paths.proxy_dir(self.plan.ip))
+
+    @property
+    def log_directory(self) -> Path:
+        """Where the pod's logs are, one file a container."""
+        return Path(self.tools.sandboxes.paths.home) / "pods" / self.plan.namespace / self.plan.name
+
+    def put(self, event: Input) -> None:
+        """Let something happen to the pod."""
+        self._inputs.put_nowait(event)
+
+    def stop(self) -> None:
+        """Ask for an orderly end; remembered across a restart of the agent."""
+        self.running.stopping = True
+        if self._directory.exists():
+            self._save()
+        self.put(Input.STOP)
+
+    async def run(self) -> None:
+        """Walk through the pod's life until it is gone."""
+        self.put(Input.START)
+        try:
+            while self.life.state is not State.GONE:
+                event = await self._inputs.get()
+                before = self.life.state
+                self.life, actions = step(self.life, event, asyncio.get_running_loop().time())
+                if self.life.state is not before:
+                    _log.debug("%s %s: %s -> %s", self.plan.key, event, before, self.life.state)
+                self._set_timer()
+                for action in actions:
+                    self._perform(action)
+        finally:
+            self._cancel_all()
+
+    def _set_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if self.life.due is not None:
+            self._timer = asyncio.get_running_loop().call_at(self.life.due, self.put, Input.TIMER)
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case Action.ENSURE_SANDBOX:
+                self._attempt("sandbox", self._ensure_sandbox(), Input.SANDBOX_UP)
+            case Action.ENSURE_CERTIFICATE:
+                self._attempt("certificate", self._ensure_certificate(), Input.CERTIFICATE_READY)
+            case Action.ENSURE_ENVOY:
+                self._try_start(self._ensure_envoy)
+            case Action.WATCH_ENVOY:
+                self._background("live", self._watch_envoy())
+            case Action.ENSURE_APPS:
+                self._try_start(self._ensure_apps)
+            case Action.PROBE_APPS:
+                self._background("probe", self._probe_apps())
+            case Action.REPORT:
+                self.changed()
+            case Action.FAIL_HEALTH_CHECK:
+                self._background("lame", self._fail_health_check())
+            case Action.TERMINATE_APPS:
+                self._signal_apps(signal.SIGTERM)
+                self._background("apps-gone", self._await_apps_gone())
+            case Action.KILL_APPS:
+                self._signal_apps(signal.SIGKILL)
+            case Action.TERMINATE_ENVOY:
+                self._terminate_envoy(signal.SIGTERM)
+            case Action.KILL_ENVOY:
+                self._terminate_envoy(signal.SIGKILL)
+            case Action.REMOVE_SANDBOX:
+                self._cancel_all()
+                self._attempt("remove", self._remove_sandbox(), Input.SANDBOX_GONE)
+
+    # --- tasks -----------------------------------------------------------------------------------------------------
+
+    def _background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work`, replacing an earlier task of the same name."""
+        if old := self._tasks.pop(name, None):
+            old.cancel()
+        task = asyncio.get_running_loop().create_task(work, name=f"{self.plan.name}:{name}")
+        task.add_done_callback(self._on_task_done)
+        self._tasks[name] = task
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            _log.error("%s: task %s failed: %r", self.plan.key, task.get_name(), error)
+            self._fail(error)
+
+    def _attempt(self, name: str, work: Awaitable[None], success: Input) -> None:
+        async def attempt() -> None:
+            await work
+            self.put(success)
+
+        self._background(name, attempt())
+
+    def _try_start(self, start: Callable[[], None]) -> None:
+        try:
+            start()
+        except OSError as error:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self.reason = str(error)[:REASON_CHARS_MAX] or type(error).__name__
+        self.put(Input.FAILED)
+
+    def _cancel_all(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        for task in self._tasks.values():
+            task.cancel()
+        self._tasks.clear()
+
+    def _watch_exit(self, name: str, process: ProcessId, event: Input) -> None:
+        async def watch() -> None:
+            code = await processes.wait_exit(process)
+            if event is not Input.SANDBOX_GONE and not self.life.terminating:
+                self.reason = f"{name} ended with code {code}"
+                _log.info("%s: %s", self.plan.key, self.reason)
+            self.put(event)
+
+        self._background(f"exit:{name}", watch())
+
+    # --- steps -----------------------------------------------------------------------------------------------------
+
+    async def _ensure_sandbox(self) -> None:
+        holder = self.running.holder
+        if holder is None or not processes.alive(holder):
+            async with self.tools.slots:
+                holder = await self._make_sandbox()
+        self._watch_exit("holder", holder, Input.SANDBOX_GONE)
+
+    async def _make_sandbox(self) -> ProcessId:
+        boxes, plan = self.tools.sandboxes, self.plan
+        await self._clear()
+        self._proxy_directory.mkdir(parents=True, mode=0o700)
+        os.chown(self._proxy_directory, boxes.privileges.envoy_uid, boxes.privileges.envoy_uid)
+        # Envoy, another uid, must be able to pass through to its own directory.
+        self._directory.chmod(0o755)
+        self.log_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (self._directory / "resolv.conf").write_text(boxes.resolv_conf(plan.namespace))
+        (self._directory / "hosts").write_text(boxes.hosts(plan))
+        link = link_name(plan.ip)
+        holder = await self._start_holder(boxes.holder_argv(plan, link=link))
+        await self.tools.network.connect_pod(link, plan.ip)
+        self.running.holder = holder
+        self._save()
+        return holder
+
+    async def _start_holder(self, argv: tuple[str, ...]) -> ProcessId:
+        said, say = os.pipe()
+        try:
+            holder = processes.spawn(argv, env=self.tools.base_env, stdin=None, stdout=say, stderr=say)
+        finally:
+            os.close(say)
+        os.set_blocking(said, False)
+        try:
+            async with asyncio.timeout(SANDBOX_TIMEOUT_S):
+                await _read_until_ready(said)
+        except BaseException:
+            processes.send_signal(holder, signal.SIGKILL, group=True)
+            raise
+        finally:
+            os.close(said)
+        return holder
+
+    async def _ensure_certificate(self) -> None:
+        file = self._proxy_directory / SDS_FILE
+        material = await self.tools.certificates.issue(self.plan)
+        self._write_private(file, self._secrets(material))
+        self._background("renew", self.tools.keep_fresh(self.plan, material, self._renewed))
+
+    def _renewed(self, material: Material) -> None:
+        self._write_private(self._proxy_directory / SDS_FILE, self._secrets(material))
+
+    def _secrets(self, material: Material) -> str:
+        file = build_sds_file(chain_pem=material.chain_pem, key_pem=material.key_pem, roots_pem=material.roots_pem)
+        return json.dumps(file)
+
+    def _write_private(self, path: Path, text: str) -> None:
+        """Replace a file of Envoy's by rename: Envoy, which watches the directory, never sees half of one."""
+        uid = self.tools.sandboxes.privileges.envoy_uid
+        temporary = path.with_name(f".{path.name}.new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            os.fchown(descriptor, uid, uid)
+            file.write(text)
+        temporary.rename(path)
+
+    def _ensure_envoy(self) -> None:
+        envoy, boxes = self.running.envoy, self.tools.sandboxes
+        if envoy is None or not processes.alive(envoy):
+            assert self.running.holder is not None
+            bootstrap = build_bootstrap(self.plan, self.tools.upstreams, boxes.privileges)
+            self._write_private(self._proxy_directory / BOOTSTRAP_FILE, json.dumps(bootstrap))
+            argv = boxes.envoy_argv(self.plan, self.running.holder.pid)
+            envoy = self._spawn_logged(PROXY_CONTAINER, argv, self.tools.base_env)
+            self.running.envoy = envoy
+            self._save()
+        self._watch_exit(PROXY_CONTAINER, envoy, Input.ENVOY_EXITED)
+
+    async def _watch_envoy(self) -> None:
+        """Wait until Envoy says that it has its first whole configuration."""
+        while await envoy_admin(self._proxy_directory / ADMIN_SOCKET, "GET", "/ready") != 200:
+            await asyncio.sleep(ENVOY_POLL_S)  # noqa: ASYNC110  # another process's state: nobody here can set an event
+        self.put(Input.ENVOY_LIVE)
+
+    async def _fail_health_check(self) -> None:
+        await envoy_admin(self._proxy_directory / ADMIN_SOCKET, "POST", "/healthcheck/fail")
+
+    def _ensure_apps(self) -> None:
+        assert self.running.holder is not None
+        for container in self.plan.containers:
+            process = self.running.apps.get(container.name)
+            if process is None or not processes.alive(process):
+                argv = self.tools.sandboxes.app_argv(self.running.holder.pid, container.argv)
+                env = {**self.tools.base_env, "HOSTNAME": self.plan.name, **dict(container.env)}
+                process = self._spawn_logged(container.name, argv, env)
+                self.running.apps[container.name] = process
+            self._watch_exit(container.name, process, Input.APP_EXITED)
+        self._save()
+
+    async def _probe_apps(self) -> None:
+        """Say PROBE_OK when every container serves; afterwards watch those with a readiness probe of their own."""
+        assert self.running.holder is not None
+        pid = self.running.holder.pid
+        async with asyncio.TaskGroup() as group:
+            for container in self.plan.containers:
+                group.create_task(_until_serving(pid, self.plan.ip, container))
+        self.reason = ""
+        self.put(Input.PROBE_OK)
+        watched = [container for container in self.plan.containers if container.probe]
+        async with asyncio.TaskGroup() as group:
+            for container in watched:
+                group.create_task(self._watch_probe(pid, container))
+
+    async def _watch_probe(self, pid: int, container: Container) -> None:
+        assert container.probe is not None
+        failures = 0
+        while True:
+            await asyncio.sleep(container.probe.period_s)
+            if await probe_container(pid, self.plan.ip, container):
+                # Said each time: another container of the pod may have made it unready meanwhile.
+                failures = 0
+                self.put(Input.PROBE_OK)
+                continue
+            failures += 1
+            if failures == container.probe.failures_max:
+                self.reason = f"readiness probe of {container.name} failed"
+                self.put(Input.PROBE_FAILED)
+
+    def _spawn_logged(self, name: str, argv: tuple[str, ...], env: Mapping[str, str]) -> ProcessId:
+        log = os.open(self.log_directory / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            return processes.spawn(argv, env=env, stdin=None, stdout=log, stderr=log)
+        finally:
+            os.close(log)
+
+    # --- ending ----------------------------------------------------------------------------------------------------
+
+    def _signal_apps(self, number: int) -> None:
+        for process in self.running.apps.values():
+            processes.send_signal(process, number, group=True)
+
+    async def _await_apps_gone(self) -> None:
+        for process in self.running.apps.values():
+            await processes.wait_exit(process)
+        self.put(Input.APPS_GONE)
+
+    def _terminate_envoy(self, number: int) -> None:
+        if self.running.envoy is None or not processes.alive(self.running.envoy):
+            self.put(Input.ENVOY_EXITED)
+            return
+        processes.send_signal(self.running.envoy, number)
+        self._watch_exit(PROXY_CONTAINER, self.running.envoy, Input.ENVOY_EXITED)
+
+    async def _remove_sandbox(self) -> None:
+        await self._clear()
+        self.running.holder = self.running.envoy = None
+        self.running.apps.clear()
+
+    async def _clear(self) -> None:
+        """Remove whatever is left of the pod: processes, link, files. Works from any half-made state."""
+        ours = [p for p in (self.running.holder, self.running.envoy, *self.running.apps.values()) if p]
+        if self.running.holder and (network := network_of(self.running.holder.pid)):
+            for pid in processes_by_network().get(network, []):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        for process in ours:
+            processes.send_signal(process, signal.SIGKILL, group=True)
+            await processes.wait_exit(process)
+        await self.tools.network.remove_link(link_name(self.plan.ip))
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _save(self) -> None:
+        file = self._directory / "state.json"
+        temporary = file.with_suffix(".new")
+        temporary.write_bytes(msgspec.json.encode(self.running))
+        temporary.rename(file)
+
+
+def link_name(ip: str) -> str:
+    """The node's end of the link to the pod at `ip`: unique, as the last two bytes of the address are."""
+    third, fourth = ip.split(".")[2:]
+    return f"pod-{third}-{fourth}"
+
+
+def read_state_files(pods: str) -> list[Processes]:
+    """What an earlier agent left running. A file that cannot be read belongs to a pod that cannot be adopted."""
+    found = []
+    for file in Path(pods).glob("*/state.json"):
+        try:
+            found.append(msgspec.json.decode(file.read_bytes(), type=Processes))
+        except (OSError, msgspec.MsgspecError) as error:
+            _log.warning("%s is not readable: %s", file, error)
+    return found
+
+
+async def _read_until_ready(descriptor: int) -> None:
+    """Read what the holder says until it is ready. Raises OSError with its words if it ends before."""
+    said = b""
+    while not said.endswith(f"{READY}\n".encode()):
+        await processes.readable(descriptor)
+        chunk = os.read(descriptor, 4096)
+        said += chunk
+        if not chunk:
+            text = said.decode(errors="replace").strip()[-REASON_CHARS_MAX:]
+            raise OSError(f"the pod's namespaces could not be made: {text or 'no message'}")
+
+
+async def _until_serving(pid: int, ip: str, container: Container) -> None:
+    """Probe until it works; often at first, because most programs start in well under a second."""
+    pause_s = 0.05
+    if container.probe:
+        await asyncio.sleep(container.probe.initial_delay_s)
+    while not await probe_container(pid, ip, container):
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 1.3, 1.0)

@@ -1,0 +1,86 @@
+"""Readiness, seen from inside the pod: TCP and HTTP probes in its network, and Envoy's admin page on its unix socket.
+
+A probe from the outside would be captured and, in strict mode, refused for having no certificate. From inside, the
+application's own address is reached directly. Results are answers, not errors: what does not answer is not ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from argosy.agent.pod import Container, Probe
+from argosy.edge.netns import socket_in_network
+
+PROBE_TIMEOUT_S = 1.0
+_ANSWER_BYTES_MAX = 4096
+
+
+async def probe_container(pid: int, ip: str, container: Container) -> bool:
+    """True if the container serves: by its readiness probe, else all its declared TCP ports accept.
+
+    `pid` is a process in the pod's network. A container without either is ready as soon as it runs.
+    """
+    if container.probe is not None:
+        return await _probe(pid, ip, container.probe)
+    for port in container.ports:
+        if port.protocol == "TCP" and not await _probe(pid, ip, Probe(port.port)):
+            return False
+    return True
+
+
+async def _probe(pid: int, ip: str, probe: Probe) -> bool:
+    # Most programs listen on every address; some only on loopback, which Envoy reaches as well.
+    for address in (ip, "127.0.0.1"):
+        if await _ask(pid, address, probe):
+            return True
+    return False
+
+
+async def _ask(pid: int, address: str, probe: Probe) -> bool:
+    loop = asyncio.get_running_loop()
+    try:
+        connection = socket_in_network(pid)
+    except OSError:
+        return False
+    with connection:
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                await loop.sock_connect(connection, (address, probe.port))
+                if not probe.path:
+                    return True
+                await loop.sock_sendall(
+                    connection, _request("GET", probe.path, f"{address}:{probe.port}", probe.headers)
+                )
+                status = _status(await loop.sock_recv(connection, _ANSWER_BYTES_MAX))
+                return status is not None and 200 <= status < 400
+        except OSError:  # TimeoutError is one
+            return False
+
+
+async def envoy_admin(socket: Path, method: str, path: str) -> int | None:
+    """The status that Envoy's admin page gives, None if it does not answer."""
+    with contextlib.suppress(OSError):
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            reader, writer = await asyncio.open_unix_connection(str(socket))
+            try:
+                writer.write(_request(method, path, "envoy"))
+                await writer.drain()
+                return _status(await reader.read(_ANSWER_BYTES_MAX))
+            finally:
+                writer.close()
+    return None
+
+
+def _request(method: str, path: str, host: str, headers: Sequence[tuple[str, str]] = ()) -> bytes:
+    names = {name.lower() for name, _ in headers}
+    own = [] if "host" in names else [("Host", host)]
+    fields = [*own, *headers, ("User-Agent", "argosy-probe"), ("Content-Length", "0"), ("Connection", "close")]
+    return "\r\n".join([f"{method} {path} HTTP/1.1", *(f"{n}: {v}" for n, v in fields), "", ""]).encode()
+
+
+def _status(answer: bytes) -> int | None:
+    parts = answer.partition(b"\r\n")[0].split(b" ")
+    return int(parts[1]) if len(parts) > 1 and parts[0].startswith(b"HTTP/1.") and parts[1].isdigit() else None

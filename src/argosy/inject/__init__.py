@@ -1,0 +1,1 @@
+"""Which pods get a sidecar, and what their annotations ask of it. Pure; works the same on both platforms."""

@@ -1,0 +1,142 @@
+"""Which pods should run: Deployments and what runs now -> pods to create and pods to stop.
+
+Given the wished Deployments and a view of all present pods; gives the next moves. Called again after every change, it
+walks a rolling update: never more than one pod above the wished number, and an old pod leaves only when enough ready
+ones remain. Names and addresses come from parameters. Source: Kubernetes' Deployment, maxSurge 1, maxUnavailable 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+import msgspec
+
+from argosy.api.kubernetes import PodTemplate
+from argosy.core.names import ObjectKey
+
+SURGE = 1
+_SAFE = "bcdfghjklmnpqrstvwxz2456789"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A Deployment, or a bare pod (`bare`: one pod that bears the object's own name)."""
+
+    key: ObjectKey
+    replicas: int
+    template: PodTemplate
+    template_hash: str
+    bare: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PresentPod:
+    """What counts of a pod that exists: whose it is, of which version, how far it has come. `age`: larger is older."""
+
+    key: ObjectKey
+    owner: ObjectKey
+    template_hash: str
+    ready: bool
+    terminating: bool
+    age: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """What to do next: for `create`, one entry a pod."""
+
+    create: tuple[Wish, ...] = ()
+    stop: tuple[ObjectKey, ...] = ()
+
+
+def template_hash(template: PodTemplate) -> str:
+    """A short name of a template's content, made of letters that form no words."""
+    digest = hashlib.sha256(msgspec.json.encode(template, enc_hook=dict, order="deterministic")).digest()
+    return safe_name(digest, 9)
+
+
+def safe_name(entropy: bytes, length: int) -> str:
+    """`length` letters and digits chosen by `entropy` (at least as many bytes)."""
+    return "".join(_SAFE[byte % len(_SAFE)] for byte in entropy[:length])
+
+
+def pod_name(wish: Wish, suffix: str) -> str:
+    """`<deployment>-<template's hash>-<suffix>`, as Kubernetes names them; a bare pod keeps its own name."""
+    return wish.key.name if wish.bare else f"{wish.key.name}-{wish.template_hash}-{suffix}"
+
+
+def next_moves(wishes: Mapping[ObjectKey, Wish], pods: Iterable[PresentPod]) -> Moves:
+    """The next moves for all Deployments. Pods of a Deployment that is gone are stopped."""
+    by_owner: dict[ObjectKey, list[PresentPod]] = {}
+    for pod in pods:
+        by_owner.setdefault(pod.owner, []).append(pod)
+    create: list[Wish] = []
+    stop: list[ObjectKey] = []
+    for owner in sorted({*wishes, *by_owner}):
+        present = by_owner.get(owner, [])
+        wish = wishes.get(owner)
+        if wish is None:
+            stop += [pod.key for pod in present if not pod.terminating]
+            continue
+        moves = _moves_of(wish, present)
+        create += moves.create
+        stop += moves.stop
+    return Moves(tuple(create), tuple(stop))
+
+
+def _moves_of(wish: Wish, present: list[PresentPod]) -> Moves:
+    living = [pod for pod in present if not pod.terminating]
+    new = [pod for pod in living if pod.template_hash == wish.template_hash]
+    old = [pod for pod in living if pod.template_hash != wish.template_hash]
+    if wish.bare:
+        # One name, one pod: the old one must be gone before the new one can come.
+        missing = wish.replicas - len(present)
+        return Moves((wish,) * max(missing, 0), tuple(pod.key for pod in old))
+    limit = wish.replicas + (SURGE if old else 0)
+    missing = min(wish.replicas - len(new), limit - len(living))
+    surplus = _first_to_go(new)[: max(len(new) - wish.replicas, 0)]
+    return Moves((wish,) * max(missing, 0), tuple(pod.key for pod in (*surplus, *_old_to_go(wish, living, old))))
+
+
+def _old_to_go(wish: Wish, living: list[PresentPod], old: list[PresentPod]) -> list[PresentPod]:
+    """Old pods that are not ready serve nobody and go at once; ready ones only while enough ready pods remain."""
+    unready = [pod for pod in old if not pod.ready]
+    ready = _first_to_go([pod for pod in old if pod.ready])
+    spare = sum(pod.ready for pod in living) - wish.replicas
+    return unready + ready[: max(spare, 0)]
+
+
+def _first_to_go(pods: list[PresentPod]) -> list[PresentPod]:
+    return sorted(pods, key=lambda pod: (pod.ready, pod.age, pod.key))
+
+
+class AddressPool:
+    """Gives pod addresses, each as late as possible again, so that a client's stale idea of one finds nobody."""
+
+    def __init__(self, cidr: str, *, reserved: Iterable[str]) -> None:
+        self._network = IPv4Network(cidr)
+        self._used = set(reserved)
+        self._last = 0
+
+    def take(self) -> str:
+        """A free address. Raises ValueError if there is none."""
+        size = self._network.num_addresses
+        for offset in range(1, size - 1):
+            number = (self._last + offset - 1) % (size - 2) + 1
+            address = str(self._network[number])
+            if address not in self._used:
+                self._used.add(address)
+                self._last = number
+                return address
+        raise ValueError(f"no free address in {self._network}")
+
+    def claim(self, address: str) -> None:
+        """Mark the address of an adopted pod as used."""
+        self._used.add(address)
+
+    def release(self, address: str) -> None:
+        """Give an address back."""
+        self._used.discard(address)

@@ -1,0 +1,115 @@
+"""What the mesh's resolver answers: host names to addresses, as a value.
+
+Given Services, service entries and ready pods; gives a table whose `lookup` says what a DNS answer needs. There is no
+uplink: a name that the mesh does not know does not exist. Names are compared without regard to case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from argosy.api.kubernetes import Service
+from argosy.api.meta import Object
+from argosy.api.networking import ServiceEntry, allocated_addresses
+from argosy.core.hosts import CLUSTER_DOMAIN, service_host
+from argosy.local.service_endpoints import PodFact, pods_of
+
+ALIASES_MAX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`exists` False is NXDOMAIN. Without addresses the name exists but has none of the asked kind.
+
+    `aliases` is the chain of names that led to the addresses, the asked name not included.
+    """
+
+    exists: bool
+    addresses: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+
+_UNKNOWN = Answer(exists=False)
+
+
+@dataclass(frozen=True)
+class NamesTable:
+    """All names. `hosts` and `wildcards` (suffix with its dot) give addresses, `aliases` other names."""
+
+    hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    wildcards: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def lookup(self, name: str) -> Answer:
+        """IPv4 addresses of `name` (a trailing dot is allowed)."""
+        asked = name.lower().removesuffix(".")
+        followed: list[str] = []
+        while (target := self.aliases.get(asked)) and len(followed) < ALIASES_MAX:
+            followed.append(target)
+            asked = target
+        addresses = self.hosts.get(asked)
+        if addresses is None:
+            addresses = self._by_wildcard(asked)
+        if addresses is None and not followed:
+            return _UNKNOWN
+        return Answer(True, addresses or (), tuple(followed))
+
+    def _by_wildcard(self, name: str) -> tuple[str, ...] | None:
+        """The longest wildcard that covers `name`; `*` stands for one label or more."""
+        at = name.find(".")
+        while at >= 0:
+            if (found := self.wildcards.get(name[at:])) is not None:
+                return found
+            at = name.find(".", at + 1)
+        return None
+
+
+def build_names(
+    services: Iterable[Object[Service]],
+    entries: Iterable[Object[ServiceEntry]],
+    pods: Iterable[PodFact],
+    domain: str = CLUSTER_DOMAIN,
+) -> NamesTable:
+    """The table of everything that has a name."""
+    present = sorted(pods, key=lambda pod: pod.ip)
+    hosts: dict[str, tuple[str, ...]] = {}
+    wildcards: dict[str, tuple[str, ...]] = {}
+    aliases: dict[str, str] = {}
+    # Entries first: a Kubernetes Service keeps its own name whatever an entry says.
+    for entry in entries:
+        allocated = allocated_addresses(entry)
+        for host in entry.spec.hosts:
+            addresses = _entry_addresses(entry.spec, host, allocated)
+            if host.startswith("*."):
+                wildcards[host[1:].lower()] = addresses
+            else:
+                hosts[host.lower()] = addresses
+    for service in services:
+        host = service_host(service.name, service.namespace, domain).lower()
+        if service.spec.type == "ExternalName":
+            aliases[host] = service.spec.external_name.lower().removesuffix(".")
+        elif service.spec.headless:
+            serving = pods_of(service, present)
+            hosts[host] = tuple(pod.ip for pod in serving)
+            hosts.update({f"{pod.name}.{host}": (pod.ip,) for pod in serving})
+        elif service.spec.cluster_ip:
+            hosts[host] = (service.spec.cluster_ip,)
+    return NamesTable(hosts, wildcards, aliases)
+
+
+def _entry_addresses(entry: ServiceEntry, host: str, allocated: Mapping[str, str]) -> tuple[str, ...]:
+    """Whole addresses of the entry; ranges cannot be answered. Else the one that was allocated to the host."""
+    given = tuple(text for text in entry.addresses if _is_address(text))
+    if given:
+        return given
+    return (allocated[host],) if host in allocated else ()
+
+
+def _is_address(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,178 @@
+"""From a pod template to a complete `PodPlan`: injection, commands, environment, probes.
+
+Given the template, its namespace's labels, a name and an address; gives the plan, or findings with what must be mended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from argosy.agent.pod import PROXY_CONTAINER, Container, Exclusions, PodPlan, Port, Probe, Role
+from argosy.api import kubernetes
+from argosy.core.errors import Finding, Level
+from argosy.inject.decide import Decision, Template, should_inject
+from argosy.inject.pod import TrafficWishes, parse_traffic_annotations
+from argosy.local.desired import Wish
+from argosy.local.images import CatalogueEntry, Command, find_command
+
+UNKNOWN_PORT = "ARG0604"
+_ROLES = {Template.NONE: Role.NONE, Template.SIDECAR: Role.SIDECAR, Template.GATEWAY: Role.ROUTER}
+# What a program may assume; everything else comes from the image's stand-in and the manifest.
+_BASE_ENV = {"HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """What all plans of a node share."""
+
+    node: str
+    catalogue: Sequence[CatalogueEntry] = ()
+
+    def decide(self, wish: Wish, namespace_labels: Mapping[str, str] | None) -> Decision:
+        """Whether the pods of this wish get an Envoy."""
+        template = wish.template
+        return should_inject(
+            namespace=wish.key.namespace,
+            namespace_labels=namespace_labels,
+            labels=template.metadata.labels,
+            annotations=template.metadata.annotations,
+            host_network=template.spec.host_network,
+        )
+
+    def plan(
+        self, wish: Wish, *, name: str, ip: str, namespace_labels: Mapping[str, str] | None
+    ) -> PodPlan | tuple[Finding, ...]:
+        """The whole plan of one pod, or all findings of its template."""
+        meta, spec = wish.template.metadata, wish.template.spec
+        decision = self.decide(wish, namespace_labels)
+        traffic, findings = parse_traffic_annotations(meta.annotations)
+        containers: list[Container] = []
+        problems = list(findings)
+        fields = _Fields(wish, name, ip, self.node)
+        for container in _programs(spec, decision):
+            made = self._container(container, fields)
+            if isinstance(made, Finding):
+                problems.append(made)
+            else:
+                containers.append(made)
+        if problems:
+            return tuple(_about(finding, wish) for finding in problems)
+        return PodPlan(
+            namespace=wish.key.namespace,
+            name=name,
+            ip=ip,
+            role=_ROLES[decision.template],
+            service_account=spec.service_account_name,
+            owner="" if wish.bare else wish.key.name,
+            template_hash=wish.template_hash,
+            labels=tuple(meta.labels.items()),
+            annotations=tuple(meta.annotations.items()),
+            containers=tuple(containers),
+            exclusions=_exclusions(traffic),
+            grace_s=float(spec.termination_grace_period_seconds),
+        )
+
+    def _container(self, container: kubernetes.Container, fields: _Fields) -> Container | Finding:
+        command = find_command(container, fields.wish.template.metadata.annotations, self.catalogue)
+        if isinstance(command, Finding):
+            return command
+        probe = _probe(container)
+        if isinstance(probe, Finding):
+            return probe
+        return Container(
+            name=container.name,
+            image=container.image,
+            argv=command.argv,
+            env=_environment(command, container, fields),
+            ports=tuple(Port(p.container_port, p.name, p.protocol) for p in container.ports),
+            probe=probe,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """What environment variables can take from the pod itself (Kubernetes' downward API)."""
+
+    wish: Wish
+    name: str
+    ip: str
+    node: str
+
+    def value(self, path: str) -> str:
+        known = {
+            "metadata.name": self.name,
+            "metadata.namespace": self.wish.key.namespace,
+            "status.podIP": self.ip,
+            "status.hostIP": self.node,
+            "spec.nodeName": self.node,
+            "spec.serviceAccountName": self.wish.template.spec.service_account_name,
+        }
+        if path in known:
+            return known[path]
+        kind, _, rest = path.partition("['")
+        meta = self.wish.template.metadata
+        source = {"metadata.labels": meta.labels, "metadata.annotations": meta.annotations}.get(kind)
+        return source.get(rest.removesuffix("']"), "") if source else ""
+
+
+def _programs(spec: kubernetes.PodSpec, decision: Decision) -> Sequence[kubernetes.Container]:
+    """The containers that are programs here: a gateway's only container is Envoy itself."""
+    if decision.template is Template.GATEWAY:
+        return [c for c in spec.containers if c.name != PROXY_CONTAINER]
+    return spec.containers
+
+
+def _environment(command: Command, container: kubernetes.Container, fields: _Fields) -> tuple[tuple[str, str], ...]:
+    env = {**_BASE_ENV, **command.env}
+    for variable in container.env:
+        if variable.value is not None:
+            env[variable.name] = _expand(variable.value, env)
+        elif variable.value_from and variable.value_from.field_ref:
+            env[variable.name] = fields.value(variable.value_from.field_ref.field_path)
+    return tuple(sorted(env.items()))
+
+
+def _expand(value: str, env: Mapping[str, str]) -> str:
+    """`$(NAME)` stands for a variable defined before."""
+    for name, text in env.items():
+        value = value.replace(f"$({name})", text)
+    return value
+
+
+def _probe(container: kubernetes.Container) -> Probe | Finding | None:
+    probe = container.readiness_probe
+    if probe is None or (probe.http_get is None and probe.tcp_socket is None):
+        return None
+    target = probe.http_get or probe.tcp_socket
+    assert target is not None
+    port = target.port if isinstance(target.port, int) else _named_port(container, target.port)
+    if port is None:
+        message = f"the readiness probe of {container.name!r} names port {target.port!r}, which the container has not"
+        return Finding(UNKNOWN_PORT, Level.ERROR, message, field="spec.template.spec.containers")
+    return Probe(
+        port=port,
+        path=probe.http_get.path if probe.http_get else "",
+        period_s=float(max(probe.period_seconds, 1)),
+        initial_delay_s=float(probe.initial_delay_seconds),
+        failures_max=max(probe.failure_threshold, 1),
+    )
+
+
+def _named_port(container: kubernetes.Container, name: str) -> int | None:
+    return next((port.container_port for port in container.ports if port.name == name), None)
+
+
+def _exclusions(wishes: TrafficWishes) -> Exclusions:
+    return Exclusions(
+        include_inbound=wishes.include_inbound,
+        exclude_inbound=wishes.exclude_inbound,
+        include_outbound=wishes.include_outbound,
+        exclude_outbound=wishes.exclude_outbound,
+        include_ranges=wishes.include_ranges,
+        exclude_ranges=wishes.exclude_ranges,
+    )
+
+
+def _about(finding: Finding, wish: Wish) -> Finding:
+    return replace(finding, kind="Pod" if wish.bare else "Deployment", namespace=wish.key.namespace, name=wish.key.name)
