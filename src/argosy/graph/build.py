@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from argosy.core.hosts import service_of_host
 from argosy.core.names import BLACKHOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, PASSTHROUGH_CLUSTER
-from argosy.flow.record import MUTUAL_TLS, PLAINTEXT, SOURCE, FlowCounters, FlowKey, FlowWindow
+from argosy.flow.record import DESTINATION, MUTUAL_TLS, PLAINTEXT, SOURCE, FlowCounters, FlowKey, FlowWindow
 from argosy.flow.workload import WorkloadRef
 from argosy.graph.health import health_of
 from argosy.graph.model import Edge, Graph, Node, NodeKind
@@ -39,7 +39,7 @@ class GraphOptions:
 
 @dataclass(slots=True)
 class _Sides:
-    """What either side reported for one edge, and how it was secured."""
+    """What either side reported of the traffic on one way through the graph, and how it was secured."""
 
     source: FlowCounters | None = None
     destination: FlowCounters | None = None
@@ -59,49 +59,63 @@ class _Sides:
         if key.service.host:
             self.services.add(key.service.host)
 
+    @property
+    def counters(self) -> FlowCounters:
+        """The report that counts: the caller's, else the receiver's."""
+        found = self.source or self.destination
+        assert found is not None, "made when the first report is added"
+        return found
+
+    def security(self) -> tuple[float, float]:
+        """(under mutual TLS, known at all): as the receiver saw it, else as the caller saw it where it reached someone."""
+        for reporter in (DESTINATION, SOURCE):
+            secure = self.secured.get((reporter, MUTUAL_TLS), 0.0)
+            known = secure + self.secured.get((reporter, PLAINTEXT), 0.0)
+            if known:
+                return secure, known
+        return 0.0, 0.0
+
 
 def build_graph(window: FlowWindow, options: GraphOptions = GraphOptions()) -> Graph:
     """Build the graph of one window.
 
     Shape: nodes sorted by id, edges by (source, target, protocol); an edge without traffic in the window is left out.
     """
-    nodes: dict[str, Node] = {}
-    sides: dict[tuple[str, str, str], _Sides] = {}
+    ways: dict[tuple[tuple[Node, ...], str], _Sides] = {}
     namespaces: set[str] = set()
     for key, counters in window.flows:
         path = _path(key, options.service_nodes)
         namespaces.update(node.namespace for node in path if node.namespace)
-        if options.namespaces and not any(node.namespace in options.namespaces for node in path):
-            continue
-        for node in path:
-            nodes[node.id] = node
-        for source, target in pairwise(path):
-            sides.setdefault((source.id, target.id, key.protocol), _Sides()).add(key, counters)
-    edges = [
-        edge
-        for (source, target, protocol), both in sorted(sides.items())
-        if (edge := _edge(nodes[source], nodes[target], protocol, both, window.seconds)) is not None
-    ]
-    used = {edge.source for edge in edges} | {edge.target for edge in edges}
-    kept = {name: node for name, node in nodes.items() if name in used}
+        if not options.namespaces or any(node.namespace in options.namespaces for node in path):
+            ways.setdefault((path, key.protocol), _Sides()).add(key, counters)
+    parts: dict[tuple[Node, Node, str], list[_Sides]] = {}
+    for (path, protocol), sides in ways.items():
+        if _moved(sides.counters):
+            for source, target in pairwise(path):
+                parts.setdefault((source, target, protocol), []).append(sides)
     return Graph(
-        nodes=tuple(kept[name] for name in sorted(kept)),
-        edges=tuple(edges),
+        nodes=tuple(sorted({node for source, target, _ in parts for node in (source, target)})),
+        edges=tuple(_edge(*ends, parts[ends], window.seconds) for ends in sorted(parts)),
         seconds=window.seconds,
         until=window.until,
         namespaces=tuple(sorted(namespaces)),
     )
 
 
-def _path(key: FlowKey, service_nodes: bool) -> list[Node]:
+def _moved(counters: FlowCounters) -> bool:
+    moved = counters.opened or counters.closed or counters.sent_bytes or counters.received_bytes
+    return bool(moved or counters.request_count)
+
+
+def _path(key: FlowKey, service_nodes: bool) -> tuple[Node, ...]:
     """The nodes that a flow passes: source, maybe the service, destination."""
     source = _workload_node(key.source) if key.source.known else _unknown_node(key.source_address)
     if not key.destination.known:
-        return [source, _service_node(key)]
+        return source, _service_node(key)
     target = _workload_node(key.destination)
     if service_nodes and key.service.host:
-        return [source, _service_node(key, reached=True), target]
-    return [source, target]
+        return source, _service_node(key, reached=True), target
+    return source, target
 
 
 def _workload_node(workload: WorkloadRef) -> Node:
@@ -123,7 +137,9 @@ def _workload_node(workload: WorkloadRef) -> Node:
 def _unknown_node(address: str) -> Node:
     if not address:
         return Node("unknown", NodeKind.UNKNOWN, "unknown", why=_UNKNOWN)
-    return Node(f"unknown/{address}", NodeKind.UNKNOWN, f"unknown ({address})", sidecar=False, why=_UNKNOWN_PLAINTEXT)
+    return Node(
+        f"unknown/{address}", NodeKind.UNKNOWN, "unknown", sidecar=False, address=address, why=_UNKNOWN_PLAINTEXT
+    )
 
 
 def _service_node(key: FlowKey, *, reached: bool = False) -> Node:
@@ -142,58 +158,52 @@ def _service_node(key: FlowKey, *, reached: bool = False) -> Node:
     return Node(f"service/{key.service.host}", NodeKind.SERVICE, name, key.service.namespace, why=why)
 
 
-def _edge(source: Node, target: Node, protocol: str, both: _Sides, seconds: float) -> Edge | None:
-    counters = both.source or both.destination
-    assert counters is not None, "an edge exists because some side reported it"
-    connections = counters.opened or counters.closed
-    if not (counters.request_count or connections or counters.sent_bytes or counters.received_bytes):
-        return None
-    outcomes = sorted(
-        ((o, n / seconds) for o, n in counters.requests.items() if n), key=lambda item: (-item[1], item[0])
-    )
+def _edge(source: Node, target: Node, protocol: str, parts: list[_Sides], seconds: float) -> Edge:
+    counters = FlowCounters()
+    for sides in parts:
+        counters.merge(sides.counters)
+    rates = ((outcome, count / seconds) for outcome, count in counters.requests.items() if count)
+    outcomes = tuple(sorted(rates, key=lambda item: (-item[1], item[0])))
     # A service node is drawn between two workloads: latency belongs to the whole way, shown on its second half.
     latency = None if target.kind is NodeKind.SERVICE and not target.why else counters.latency
     http = protocol != "tcp"
+    secure, known = (sum(column) for column in zip(*(sides.security() for sides in parts), strict=True))
     return Edge(
         source=source.id,
         target=target.id,
         protocol=protocol,
         rps=counters.request_count / seconds,
-        outcomes=tuple(outcomes),
+        outcomes=outcomes,
         p50_ms=latency.quantile(0.50) if latency else None,
         p95_ms=latency.quantile(0.95) if latency else None,
         p99_ms=latency.quantile(0.99) if latency else None,
-        mtls=_mtls_share(both),
+        mtls=secure / known if known else None,
         sent_bps=(counters.response_bytes if http else counters.sent_bytes) / seconds,
         received_bps=(counters.request_bytes if http else counters.received_bytes) / seconds,
-        connections_ps=connections / seconds,
-        rps_source=both.source.request_count / seconds if both.source else None,
-        rps_destination=both.destination.request_count / seconds if both.destination else None,
-        services=tuple(sorted(both.services)),
-        notes=_notes(source, target, both),
+        connections_ps=(counters.opened or counters.closed) / seconds,
+        rps_source=_rate([sides.source for sides in parts], seconds),
+        rps_destination=_rate([sides.destination for sides in parts], seconds),
+        services=tuple(sorted({host for sides in parts for host in sides.services})),
+        notes=_notes(source, target, parts),
         health=health_of(outcomes, tcp_active=not http),
     )
 
 
-def _mtls_share(both: _Sides) -> float | None:
-    """Of what the receiver saw; else of what the caller saw for calls that reached someone."""
-    for reporter in ("destination", "source"):
-        secure = both.secured.get((reporter, MUTUAL_TLS), 0.0)
-        known = secure + both.secured.get((reporter, PLAINTEXT), 0.0)
-        if known:
-            return secure / known
-    return None
+def _rate(reports: list[FlowCounters | None], seconds: float) -> float | None:
+    """Requests a second that one side counted; None if that side says nothing."""
+    found = [report.request_count for report in reports if report is not None]
+    return sum(found) / seconds if found else None
 
 
-def _notes(source: Node, target: Node, both: _Sides) -> tuple[str, ...]:
+def _notes(source: Node, target: Node, parts: list[_Sides]) -> tuple[str, ...]:
     notes = []
     workloads = (NodeKind.APP, NodeKind.GATEWAY)
-    if both.destination is None and target.kind in workloads:
+    if target.kind in workloads and all(sides.destination is None for sides in parts):
         if target.sidecar:
             notes.append("Only the calling side reports: these requests did not reach the destination's proxy.")
         else:
             notes.append("The destination has no sidecar: only the calling side reports.")
-    if both.source is None and source.kind in workloads:
+    if source.kind in workloads and all(sides.source is None for sides in parts):
         if source.sidecar:
             notes.append("Only the receiving side reports: the caller went around its own proxy.")
         else:

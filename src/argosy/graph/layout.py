@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-COLUMN_GAP = 190.0
-ROW_GAP = 34.0
+COLUMN_GAP = 172.0
+ROW_GAP = 44.0
 _SWEEPS = 6
 _BEND_HEIGHT = 22.0
 

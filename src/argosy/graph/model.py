@@ -47,6 +47,8 @@ class Node:
     workload: str = ""
     box: str = ""
     sidecar: bool = True
+    address: str = ""
+    """IP address, for peers that have no other name."""
     why: str = ""
     """For nodes that are not workloads of the mesh: what it is and what to do about it."""
 

@@ -14,11 +14,11 @@ from argosy.graph.layout import Item, Layout, layout
 from argosy.graph.model import SEVERITY, Edge, Graph, Health, Node
 from argosy.graph.paths import Curve, Point, curves, path_data, place_labels
 
-NODE_WIDTH = 184.0
+NODE_WIDTH = 208.0
 NODE_HEIGHT = 58.0
 _BOX_PAD = 12.0
 _BOX_TITLE = 30.0
-_BOX_GAP = 12.0
+_BOX_GAP = 16.0
 _PORT_STEP = 11.0
 
 
@@ -32,7 +32,7 @@ def build_view(graph: Graph) -> dict[str, Any]:
     ports = _ports(graph, frames)
     lines = [_line(edge, geometry.bends.get(links[edge], ()), frames, ports) for edge in graph.edges]
     labels = place_labels(lines)
-    workloads = {node.id: node.workload or node.name for node in graph.nodes}
+    names = {node.id: node.workload or node.address or node.name for node in graph.nodes}
     loads = _loads(graph)
     return {
         "window_s": round(graph.seconds, 1),
@@ -43,7 +43,7 @@ def build_view(graph: Graph) -> dict[str, Any]:
         "boxes": [_box_view(name, members, geometry) for name, members in sorted(boxes.items())],
         "nodes": [_node_view(node, frames[node.id], loads[node.id]) for node in graph.nodes],
         "edges": [
-            _edge_view(edge, line, label, f"{workloads[edge.source]}->{workloads[edge.target]}")
+            _edge_view(edge, line, label, f"{names[edge.source]}->{names[edge.target]}")
             for edge, line, label in zip(graph.edges, lines, labels, strict=True)
         ],
         "totals": _totals(graph),
@@ -179,9 +179,16 @@ def _node_view(node: Node, at: Point, load: tuple[list[Edge], list[Edge]]) -> di
         "rps_in": round(sum(e.rps for e in incoming), 3),
         "rps_out": round(sum(e.rps for e in outgoing), 3),
         "error_rate": round(failing + client, 4),
-        "load": _load_text(judged, total),
-        "test": f"node:{node.name}:{node.version}" if node.version else f"node:{node.name}",
+        "detail": _detail(node, _load_text(judged, total)),
+        "address": node.address,
+        "test": f"node:{node.name}:{node.version or node.address}".removesuffix(":"),
     }
+
+
+def _detail(node: Node, load: str) -> str:
+    """The card's second line: where it is, unless that goes without saying, and how much traffic it has."""
+    where = node.address or (node.namespace if node.namespace != "default" else "")
+    return f"{where} · {load}" if where else load
 
 
 def _load_text(edges: list[Edge], rps: float) -> str:
