@@ -7,8 +7,9 @@ Must not change anything, and not know what a type means: a resource says itself
 Sending waits for a required resource that is in the snapshot and that the client asks for, until some version of it
 is acknowledged. One that is in the snapshot but not asked for, or not in the snapshot, is not waited for: waiting
 could never end. Removing waits while something that the client holds, or may hold once answers come in, requires
-the name. Holders are found without a list of all that the client holds: what equals the snapshot requires only what
-is in the snapshot, so only differences, responses in flight, and the snapshot's own dangling references count.
+the name. Companions do not count: a client that waits for endpoints must learn at once that there are none.
+Holders are found without a list of all that the client holds: what equals the snapshot requires only what is in the
+snapshot, so only differences, responses in flight, and the snapshot's own dangling references count.
 """
 
 from __future__ import annotations

@@ -188,7 +188,8 @@ class Ledger:
             self.set_held(name, versions.get(name, UNKNOWN))
         for name in versions.keys() - asked:
             self.set_held(name, versions[name])
-        self.forced.clear()
+        awaited = (name for name in self.names if name not in versions and self.goal(canonical(name)) is None)
+        self.forced = dict.fromkeys(awaited)
         self.pending = dict.fromkeys(self.differs)
 
     def unsubscribe(self, names: Collection[str], canonical: Canonical, interner: Interner) -> None:

@@ -101,7 +101,7 @@ class Session:
         ledger.answer_due = not versions
         if versions:
             self._restated_until = now + self.rules.restate_s
-        if self._restated_until is None or now >= self._restated_until:
+        if not self._in_grace(now):
             return
         ledger.restate(versions, self._canonical(ledger))
         for name in self._owed(ledger):
@@ -192,14 +192,27 @@ class Session:
             goal, expected = ledger.goal(name), ledger.expected(name)
             forced = name in ledger.forced
             if goal is None and expected is not None:
-                continue  # a removal
+                if forced and not self._may_remove(ledger, name, now):
+                    self._answer_awaited(ledger, name, send, absent)
+                continue  # else a removal
             if not forced and is_same(goal, expected):
                 ledger.done_with(name)
             elif goal is None:
                 self._note_absent(ledger, name, absent)
             else:
-                self._consider(ledger, name, goal, send, now)
+                self._consider(ledger, name, goal, send, absent, now)
         return send, absent
+
+    def _answer_awaited(self, ledger: Ledger, name: str, send: list[Resource], absent: list[str]) -> None:
+        """Answer a client that waits for a name which is gone and may not be removed yet: with what it has.
+
+        Where that is not known, with its absence: not answering could keep it from ever freeing what blocks.
+        """
+        held = ledger.held(name)
+        if isinstance(held, Resource):
+            send.append(held)
+        else:
+            self._note_absent(ledger, name, absent)
 
     def _note_absent(self, ledger: Ledger, name: str, absent: list[str]) -> None:
         if self.removal(ledger) is Removal.TOLD:
@@ -207,11 +220,19 @@ class Session:
         else:
             ledger.done_with(name)
 
-    def _consider(self, ledger: Ledger, name: str, goal: Resource, send: list[Resource], now: float) -> None:
-        """Send a resource unless it must wait. In place of a refused one goes what is held, where that is awaited."""
+    def _consider(
+        self, ledger: Ledger, name: str, goal: Resource, send: list[Resource], absent: list[str], now: float
+    ) -> None:
+        """Send a resource unless it must wait. In place of a refused one goes what is held, where that is awaited.
+
+        If nothing is held either, the client learns of an absence; if the server lacks what is held, of nothing.
+        """
         resource = ledger.deliverable(goal)
         if resource is None:
-            ledger.done_with(name)
+            if name in ledger.forced and not ledger.held(name):
+                self._note_absent(ledger, name, absent)
+            else:
+                ledger.done_with(name)
         elif resource.requires and missing(resource, self.ledgers):
             ledger.waiting.setdefault(name, now)
         else:
@@ -226,7 +247,7 @@ class Session:
             for name in names:
                 ledger.done_with(name)
             return []
-        if self._restated_until is not None and now < self._restated_until:
+        if self._in_grace(now):
             self._grace_blocks = True
             return []
         pins = Pins(self.ledgers.values(), self.snapshot)
@@ -239,6 +260,14 @@ class Session:
             else:
                 allowed.append(name)
         return allowed
+
+    def _in_grace(self, now: float) -> bool:
+        return self._restated_until is not None and now < self._restated_until
+
+    def _may_remove(self, ledger: Ledger, name: str, now: float) -> bool:
+        if self.snapshot is None or self._in_grace(now):
+            return False
+        return not Pins(self.ledgers.values(), self.snapshot).blocks(ledger, name)
 
     def owes_empty_answer(self, ledger: Ledger) -> bool:
         """Tell whether a type's first request is still without any answer, and there is nothing to wait for."""
