@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -90,7 +89,9 @@ def _create_ca(directory: Path, trust_domain: str, now: float) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     authority = create_root(trust_domain, key, now=now, serial=x509.random_serial_number())
     certificate = encode_certificate(authority.certificate).encode()
-    aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))  # mode 0700
+    aside = directory.parent / f".{directory.name}.new"  # a fixed name: what a killed start left goes with the next
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(mode=0o700)
     try:
         write_file(aside / KEY_FILE, encode_private_key(key), mode=0o600)
         for name in (CERTIFICATE_FILE, CHAIN_FILE, ROOT_FILE):

@@ -8,7 +8,6 @@ half.
 from __future__ import annotations
 
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,8 +113,12 @@ def read_key_file(path: Path) -> PEMFile:
 
 
 def write_file(path: Path, data: bytes, *, mode: int) -> None:
-    """Replace `path` by `data` so that a crash leaves the old file or the new one; never open to others in between."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    """Replace `path` by `data` so that a crash leaves the old file or the new one; never open to others in between.
+
+    One writer at a time. The name of the temporary file is fixed, so that what a killed writer left is removed by the next.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -276,6 +276,14 @@ def test_first_start_makes_a_root_and_the_next_one_finds_it(tmp_path: Path) -> N
     assert abs(made.certificate.not_valid_after_utc - ten_years) < timedelta(minutes=1)
 
 
+def test_what_a_killed_first_start_left_is_cleaned_by_the_next(tmp_path: Path) -> None:
+    left = tmp_path / ".ca.new"
+    left.mkdir()
+    (left / "ca-key.pem").write_bytes(b"half")
+    load_or_create_ca(tmp_path / "ca", "td", now=START)
+    assert [path.name for path in tmp_path.iterdir()] == ["ca"]
+
+
 @pytest.mark.parametrize("name", ["ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem"])
 def test_a_lost_file_is_an_error_and_never_a_new_root(tmp_path: Path, name: str) -> None:
     load_or_create_ca(tmp_path / "ca", "td", now=START)

@@ -54,6 +54,12 @@ def test_a_public_file_that_cannot_be_used_is_refused(tmp_path: Path, content: b
     assert caught.value.findings[0].origin.file == str(path)
 
 
+def test_what_a_killed_writer_left_is_cleaned_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".file.new").write_bytes(b"half")
+    write_file(tmp_path / "file", b"whole", mode=0o600)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_file(path, b"old", mode=0o600)
