@@ -17,7 +17,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -25,37 +25,18 @@ from argosy.agent.bootstrap import ADMIN_SOCKET, BOOTSTRAP_FILE, SDS_FILE, Upstr
 from argosy.agent.lifecycle import Action, Input, PodLife, State, step
 from argosy.agent.pod import PROXY_CONTAINER, Container, PodPlan
 from argosy.agent.sandbox import READY, Sandboxes
+from argosy.core.clock import Clock
 from argosy.edge import processes
 from argosy.edge.netlink import NodeNetwork
 from argosy.edge.netns import network_of, processes_by_network
 from argosy.edge.probes import envoy_admin, probe_container
 from argosy.edge.processes import ProcessId
+from argosy.edge.tls import CertificateSource, Issuer, Material
 
 _log = logging.getLogger("argosy.pod")
 SANDBOX_TIMEOUT_S = 10.0
 ENVOY_POLL_S = 0.03
 REASON_CHARS_MAX = 300
-
-
-class Material(msgspec.Struct, frozen=True):
-    """A pod's identity as text; the key never leaves the pod's private directory. Times are seconds since the epoch."""
-
-    chain_pem: str
-    key_pem: str
-    roots_pem: str
-    issued_at: float
-    not_after: float
-
-    def __repr__(self) -> str:
-        return f"Material(not_after={self.not_after})"
-
-
-class Certificates(Protocol):
-    """Gives a pod its identity."""
-
-    async def issue(self, plan: PodPlan) -> Material:
-        """A new key and certificate for the pod's service account."""
-        ...
 
 
 class Processes(msgspec.Struct):
@@ -74,9 +55,9 @@ class NodeTools:
 
     sandboxes: Sandboxes
     network: NodeNetwork
-    certificates: Certificates
+    issuer_of: Callable[[PodPlan], Issuer]
+    clock: Clock
     upstreams: Upstreams
-    keep_fresh: Callable[[PodPlan, Material, Callable[[Material], None]], Coroutine[Any, Any, None]]
     base_env: Mapping[str, str]
     slots: asyncio.Semaphore
 
@@ -136,6 +117,10 @@ class PodRunner:
                 self._set_timer()
                 for action in actions:
                     self._perform(action)
+        except Exception:
+            # A programmer's error in this runner must not leave processes that nobody watches.
+            await self._clear()
+            raise
         finally:
             self._cancel_all()
 
@@ -270,17 +255,24 @@ class PodRunner:
         return holder
 
     async def _ensure_certificate(self) -> None:
-        file = self._proxy_directory / SDS_FILE
-        material = await self.tools.certificates.issue(self.plan)
-        self._write_private(file, self._secrets(material))
-        self._background("renew", self.tools.keep_fresh(self.plan, material, self._renewed))
+        source = CertificateSource(self.tools.issuer_of(self.plan), self.tools.clock)
+        adopted = self.running.envoy is not None and processes.alive(self.running.envoy)
+        # An adopted Envoy has a certificate: it goes on serving while a new one is asked for, or Citadel is away.
+        if not (adopted and (self._proxy_directory / SDS_FILE).exists()):
+            self._write_secrets(await source.renew())
+        self._background("renew", self._keep_certificate(source))
 
-    def _renewed(self, material: Material) -> None:
-        self._write_private(self._proxy_directory / SDS_FILE, self._secrets(material))
+    async def _keep_certificate(self, source: CertificateSource) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(source.run())
+            async for material in source.watch():
+                self._write_secrets(material)
 
-    def _secrets(self, material: Material) -> str:
-        file = build_sds_file(chain_pem=material.chain_pem, key_pem=material.key_pem, roots_pem=material.roots_pem)
-        return json.dumps(file)
+    def _write_secrets(self, material: Material) -> None:
+        file = build_sds_file(
+            chain_pem=material.chain.decode(), key_pem=material.key.decode(), roots_pem=material.roots.decode()
+        )
+        self._write_private(self._proxy_directory / SDS_FILE, json.dumps(file))
 
     def _write_private(self, path: Path, text: str) -> None:
         """Replace a file of Envoy's by rename: Envoy, which watches the directory, never sees half of one."""
@@ -307,7 +299,7 @@ class PodRunner:
     async def _watch_envoy(self) -> None:
         """Wait until Envoy says that it has its first whole configuration."""
         while await envoy_admin(self._proxy_directory / ADMIN_SOCKET, "GET", "/ready") != 200:
-            await asyncio.sleep(ENVOY_POLL_S)  # noqa: ASYNC110  # another process's state: nobody here can set an event
+            await asyncio.sleep(ENVOY_POLL_S)  # another process's state: nobody here can set an event
         self.put(Input.ENVOY_LIVE)
 
     async def _fail_health_check(self) -> None:

@@ -15,6 +15,7 @@ from argosy.agent.pod import Container, Probe
 from argosy.edge.netns import socket_in_network
 
 PROBE_TIMEOUT_S = 1.0
+ADMIN_TIMEOUT_S = 5.0
 _ANSWER_BYTES_MAX = 4096
 
 
@@ -63,22 +64,38 @@ async def _ask(pid: int, address: str, probe: Probe) -> bool:
 async def envoy_admin(socket: Path, method: str, path: str) -> int | None:
     """The status that Envoy's admin page gives, None if it does not answer."""
     with contextlib.suppress(OSError):
-        async with asyncio.timeout(PROBE_TIMEOUT_S):
-            reader, writer = await asyncio.open_unix_connection(str(socket))
-            try:
-                writer.write(_request(method, path, "envoy"))
-                await writer.drain()
-                return _status(await reader.read(_ANSWER_BYTES_MAX))
-            finally:
-                writer.close()
+        return _status(await _admin(socket, method, path))
     return None
 
 
-def _request(method: str, path: str, host: str, headers: Sequence[tuple[str, str]] = ()) -> bytes:
+async def envoy_admin_page(socket: Path, path: str) -> tuple[int, str]:
+    """Status and text of a page of Envoy's admin interface. Raises OSError if it does not answer."""
+    head, _, body = (await _admin(socket, "GET", path)).partition(b"\r\n\r\n")
+    status = _status(head)
+    if status is None:
+        raise ConnectionError("envoy's admin page gave no answer")
+    return status, body.decode(errors="replace")
+
+
+async def _admin(socket: Path, method: str, path: str) -> bytes:
+    async with asyncio.timeout(ADMIN_TIMEOUT_S):
+        reader, writer = await asyncio.open_unix_connection(str(socket))
+        try:
+            # HTTP/1.0: the answer comes whole, without chunks, and ends with the connection.
+            writer.write(_request(method, path, "envoy", version="1.0"))
+            await writer.drain()
+            return await reader.read()
+        finally:
+            writer.close()
+
+
+def _request(
+    method: str, path: str, host: str, headers: Sequence[tuple[str, str]] = (), *, version: str = "1.1"
+) -> bytes:
     names = {name.lower() for name, _ in headers}
     own = [] if "host" in names else [("Host", host)]
     fields = [*own, *headers, ("User-Agent", "argosy-probe"), ("Content-Length", "0"), ("Connection", "close")]
-    return "\r\n".join([f"{method} {path} HTTP/1.1", *(f"{n}: {v}" for n, v in fields), "", ""]).encode()
+    return "\r\n".join([f"{method} {path} HTTP/{version}", *(f"{n}: {v}" for n, v in fields), "", ""]).encode()
 
 
 def _status(answer: bytes) -> int | None:

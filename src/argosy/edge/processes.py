@@ -115,3 +115,48 @@ def _collect(descriptor: int) -> int:
     if result is None:
         return -1
     return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status
+
+
+def tool_path() -> str:
+    """PATH with the system directories, where an ordinary user's often lacks sbin."""
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+
+
+@dataclass(frozen=True, slots=True)
+class NodeProcess:
+    """A node as its supervisor holds it. Closing the pipe asks it to end in order; if the holder dies, so does it."""
+
+    process: ProcessId
+    pipe: int
+
+    def close(self) -> None:
+        """Ask for an orderly end: programs of the node get SIGTERM in their ranks. Call once."""
+        os.close(self.pipe)
+
+    def kill(self) -> None:
+        """End everything in the node at once."""
+        send_signal(self.process, signal.SIGKILL)
+
+    async def wait(self) -> int:
+        """Wait until the node is gone; its exit code."""
+        return await wait_exit(self.process)
+
+
+def spawn_node(argv: Sequence[str], spec: bytes, *, inherit: Sequence[int], log: int) -> NodeProcess:
+    """Start a node: `argv` is `local.node_spec.node_argv`'s, `spec` the JSON it reads, `inherit` the sockets in it.
+
+    Must be called from the main thread: the node dies with the thread that started it.
+    """
+    ours, theirs = os.pipe()
+    before = {descriptor: os.get_inheritable(descriptor) for descriptor in inherit}
+    try:
+        for descriptor in inherit:
+            os.set_inheritable(descriptor, True)
+        process = spawn(argv, env={**os.environ, "PATH": tool_path()}, stdin=ours, stdout=log, stderr=log)
+    finally:
+        os.close(ours)
+        for descriptor, inheritable in before.items():
+            os.set_inheritable(descriptor, inheritable)
+    # A specification is far below the size of a pipe's buffer, so this does not wait for the reader.
+    os.write(theirs, spec + b"\n")
+    return NodeProcess(process, theirs)

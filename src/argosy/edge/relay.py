@@ -8,15 +8,16 @@ socket attached (SCM_RIGHTS); the answer is a line `{"ok": true}` or `{"error": 
 
 from __future__ import annotations
 
-import array
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 from pathlib import Path
 
 import msgspec
+
+from argosy.edge.processes import readable
+from argosy.edge.unix_socket import private_listener
 
 _log = logging.getLogger("argosy.relay")
 CONNECT_TIMEOUT_S = 5.0
@@ -146,16 +147,8 @@ class Relay:
 
     async def serve_control(self, path: Path) -> None:
         """Take further ports over the unix socket at `path` (mode 0600), until cancelled."""
-        path.unlink(missing_ok=True)
         loop = asyncio.get_running_loop()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            before = os.umask(0o177)
-            try:
-                listener.bind(str(path))
-            finally:
-                os.umask(before)
-            listener.listen(8)
-            listener.setblocking(False)
+        with private_listener(path) as listener:
             while True:
                 control, _ = await loop.sock_accept(listener)
                 with control:
@@ -166,7 +159,7 @@ class Relay:
     async def _take_port(self, control: socket.socket) -> dict[str, object]:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await _readable(control)
+                await readable(control.fileno())
             line, descriptors = _receive(control)
         except OSError as error:
             return {"error": str(error)}
@@ -182,19 +175,9 @@ class Relay:
         return {"ok": True}
 
 
-async def _readable(control: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    loop.add_reader(control, lambda: ready.done() or ready.set_result(None))
-    try:
-        await ready
-    finally:
-        loop.remove_reader(control)
-
-
 def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
     data, descriptors, _, _ = socket.recv_fds(control, _REQUEST_BYTES_MAX, 4)
-    return data.strip(), list(array.array("i", descriptors))
+    return data.strip(), list(descriptors)
 
 
 def hand_over_port(path: str, listener: socket.socket, spec: PortSpec) -> None:

@@ -46,9 +46,9 @@ class PresentPod:
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """What to do next: for `create`, one entry a pod."""
+    """What to do next: for `create`, the owner of each new pod; for `stop`, the pods themselves."""
 
-    create: tuple[Wish, ...] = ()
+    create: tuple[ObjectKey, ...] = ()
     stop: tuple[ObjectKey, ...] = ()
 
 
@@ -73,7 +73,7 @@ def next_moves(wishes: Mapping[ObjectKey, Wish], pods: Iterable[PresentPod]) -> 
     by_owner: dict[ObjectKey, list[PresentPod]] = {}
     for pod in pods:
         by_owner.setdefault(pod.owner, []).append(pod)
-    create: list[Wish] = []
+    create: list[ObjectKey] = []
     stop: list[ObjectKey] = []
     for owner in sorted({*wishes, *by_owner}):
         present = by_owner.get(owner, [])
@@ -81,24 +81,25 @@ def next_moves(wishes: Mapping[ObjectKey, Wish], pods: Iterable[PresentPod]) -> 
         if wish is None:
             stop += [pod.key for pod in present if not pod.terminating]
             continue
-        moves = _moves_of(wish, present)
-        create += moves.create
-        stop += moves.stop
+        missing, leaving = _moves_of(wish, present)
+        create += [owner] * missing
+        stop += leaving
     return Moves(tuple(create), tuple(stop))
 
 
-def _moves_of(wish: Wish, present: list[PresentPod]) -> Moves:
+def _moves_of(wish: Wish, present: list[PresentPod]) -> tuple[int, list[ObjectKey]]:
+    """How many pods to create, and which to stop."""
     living = [pod for pod in present if not pod.terminating]
     new = [pod for pod in living if pod.template_hash == wish.template_hash]
     old = [pod for pod in living if pod.template_hash != wish.template_hash]
     if wish.bare:
         # One name, one pod: the old one must be gone before the new one can come.
         missing = wish.replicas - len(present)
-        return Moves((wish,) * max(missing, 0), tuple(pod.key for pod in old))
+        return max(missing, 0), [pod.key for pod in old]
     limit = wish.replicas + (SURGE if old else 0)
     missing = min(wish.replicas - len(new), limit - len(living))
     surplus = _first_to_go(new)[: max(len(new) - wish.replicas, 0)]
-    return Moves((wish,) * max(missing, 0), tuple(pod.key for pod in (*surplus, *_old_to_go(wish, living, old))))
+    return max(missing, 0), [pod.key for pod in (*surplus, *_old_to_go(wish, living, old))]
 
 
 def _old_to_go(wish: Wish, living: list[PresentPod], old: list[PresentPod]) -> list[PresentPod]:

@@ -1,0 +1,246 @@
+"""The agent as a program: `python -m argosy.app.agent SETTINGS`, run in the node by its process 1.
+
+It ties `app.pods` to the world: configuration and pod reports over Galley's xDS, certificates from Citadel by the local
+platform's tokens, the resolver, the service rules, and the socket for the command line. On SIGTERM it ends all pods;
+if it is killed they run on, and the next agent adopts them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import msgspec
+
+from argosy.agent.bootstrap import Upstreams
+from argosy.agent.lifecycle import Timing
+from argosy.agent.pod import PodPlan
+from argosy.agent.privileges import Privileges
+from argosy.agent.sandbox import NodePaths, Sandboxes
+from argosy.app.pods import KINDS, Change, Pods, PodsPorts
+from argosy.core.clock import Clock
+from argosy.core.names import ROOT_NAMESPACE
+from argosy.edge import processes
+from argosy.edge.citadel_client import citadel_issuer
+from argosy.edge.config_client import watch_config
+from argosy.edge.dns_server import DNSServer
+from argosy.edge.exec_api import AgentAPI
+from argosy.edge.kube_proxy import ServiceRules
+from argosy.edge.netlink import NodeNetwork
+from argosy.edge.netns import network_of, processes_by_network
+from argosy.edge.pod_runner import NodeTools, Processes, read_state_files
+from argosy.edge.tls import CertificateSource, ClientTLS, Issuer
+from argosy.edge.tokens import TokenSubject, load_or_create_issuer
+from argosy.local.desired import AddressPool, safe_name
+from argosy.local.images import parse_catalogue
+from argosy.local.names_table import NamesTable
+from argosy.local.node_spec import NODE_ADDRESS, POD_CIDR
+from argosy.local.plans import Planner
+
+_log = logging.getLogger("argosy.agent")
+SERVICE_ACCOUNT = "agent"
+REPORT_METHOD = "/argosy.galley.v1.Galley/ReportPods"
+RETRY_S = 0.3
+CALL_TIMEOUT_S = 10.0
+
+
+class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All that the agent is told. Addresses are `host:port` as seen in the node; `catalogue` a file or empty."""
+
+    home: str
+    node: str = "local"
+    node_address: str = NODE_ADDRESS
+    pod_cidr: str = POD_CIDR
+    rootless: bool = False
+    galley: str = f"{NODE_ADDRESS}:15012"
+    citadel: str = f"{NODE_ADDRESS}:15013"
+    pilot: tuple[str, int] = (NODE_ADDRESS, 15012)
+    mixer: tuple[str, int] = (NODE_ADDRESS, 15012)
+    catalogue: str = ""
+    keep: tuple[str, ...] = ()
+    flush_s: float = 1.0
+    drain_s: float = 2.0
+    sandboxes_at_once: int = 4
+    dns_port: int = 53
+
+
+@dataclass(frozen=True, slots=True)
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPorts:
+    """The agent's three connections; tests give their own. `changes` yields (changes, synced)."""
+
+    changes: Callable[[], AsyncIterator[tuple[list[Change], bool]]]
+    report: Callable[[list[dict[str, Any]]], Awaitable[None]]
+    issuer_of: Callable[[PodPlan], Issuer]
+
+
+async def serve_agent(settings: AgentSettings, ports: AgentPorts, clock: Clock) -> None:
+    """Run all pods until SIGTERM, then end them."""
+    found = read_state_files(_paths(settings).pods)
+    living = [running for running in found if running.holder and processes.alive(running.holder)]
+    await remove_leftovers(settings, living)
+    names, rules = DNSServer(NamesTable().lookup), ServiceRules()
+    pods = make_pods(settings, ports, clock, names, rules)
+    dns = await names.serve(settings.node_address, settings.dns_port)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    pods.adopt(living)
+    socket_path = Path(settings.home) / "run" / "agent.sock"
+    socket_path.parent.mkdir(mode=0o700, exist_ok=True)
+    async with asyncio.TaskGroup() as group:
+        work = [
+            group.create_task(pods.run()),
+            group.create_task(AgentAPI(pods).serve(socket_path)),
+            group.create_task(_follow(ports, pods)),
+        ]
+        await stop.wait()
+        await pods.stop()
+        for task in work:
+            task.cancel()
+    await dns.close()
+
+
+async def _follow(ports: AgentPorts, pods: Pods) -> None:
+    async for changes, synced in ports.changes():
+        pods.apply(changes, synced=synced)
+
+
+def make_pods(settings: AgentSettings, ports: AgentPorts, clock: Clock, names: DNSServer, rules: ServiceRules) -> Pods:
+    """The pods' manager with the node's real tools."""
+    catalogue = parse_catalogue(Path(settings.catalogue).read_text(), settings.catalogue) if settings.catalogue else ()
+    privileges = Privileges(settings.rootless)
+    tools = NodeTools(
+        sandboxes=Sandboxes(_paths(settings), privileges, settings.node_address),
+        network=NodeNetwork(settings.node_address),
+        issuer_of=ports.issuer_of,
+        clock=clock,
+        upstreams=Upstreams(settings.pilot, settings.mixer, settings.flush_s),
+        base_env=_base_env(),
+        slots=asyncio.Semaphore(settings.sandboxes_at_once),
+    )
+    pool = AddressPool(settings.pod_cidr, reserved=[settings.node_address])
+    pods_ports = PodsPorts(ports.report, lambda: safe_name(secrets.token_bytes(5), 5), names, rules)
+    return Pods(tools, Planner(settings.node, catalogue), pool, pods_ports, Timing(drain_s=settings.drain_s))
+
+
+def _paths(settings: AgentSettings) -> NodePaths:
+    keep = tuple((path, f"/run/argosy/keep/{n}") for n, path in enumerate(settings.keep))
+    return NodePaths(home=settings.home, envoy="/run/argosy/envoy", keep=keep)
+
+
+def _base_env() -> Mapping[str, str]:
+    """What every process of a pod gets: nothing of the agent's own environment but where programs are."""
+    env = {"PATH": processes.tool_path(), "LANG": "C.UTF-8"}
+    if path := os.environ.get("PYTHONPATH"):
+        env["PYTHONPATH"] = path
+    return env
+
+
+async def remove_leftovers(settings: AgentSettings, living: list[Processes]) -> None:
+    """Remove what an earlier agent left half made: processes in networks of no known pod, links, directories."""
+    ours = {network_of(os.getpid())} | {network_of(r.holder.pid) for r in living if r.holder}
+    for network, pids in processes_by_network().items():
+        if network not in ours:
+            for pid in pids:
+                _log.warning("process %d is in the network of no pod: killed", pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+    wanted = {running.plan.ip for running in living}
+    directory = Path(_paths(settings).pods)
+    for entry in directory.iterdir() if directory.exists() else ():
+        if entry.name not in wanted:
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def connect(settings: AgentSettings, clock: Clock) -> tuple[AgentPorts, CertificateSource]:
+    """The real connections. The source is the agent's own certificate: `run` it."""
+    identity = Path(settings.home) / "identity"
+    tokens = load_or_create_issuer(identity)
+    roots = identity / "root-cert.pem"
+
+    def issuer_for(subject: TokenSubject) -> Issuer:
+        return citadel_issuer(
+            settings.citadel,
+            server_name=f"citadel.{ROOT_NAMESPACE}.svc",
+            roots=roots.read_bytes,
+            token=lambda: tokens.mint(subject, now=clock.now()),
+            clock=clock,
+        )
+
+    source = CertificateSource(issuer_for(TokenSubject(ROOT_NAMESPACE, SERVICE_ACCOUNT, node=settings.node)), clock)
+    tls, server_name = ClientTLS(source), f"galley.{ROOT_NAMESPACE}.svc"
+
+    def channel() -> Any:
+        return tls.channel(settings.galley, server_name)
+
+    async def changes() -> AsyncIterator[tuple[list[Change], bool]]:
+        async for batch in watch_config(channel, KINDS):
+            yield [Change(*change) for change in batch.changes], batch.synced
+
+    async def report(documents: list[dict[str, Any]]) -> None:
+        body = msgspec.json.encode({"node": settings.node, "pods": documents})
+        try:
+            async with channel() as opened:
+                await opened.unary_unary(REPORT_METHOD)(body, timeout=CALL_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise OSError(f"galley: {error.code().name}: {error.details()}") from error
+
+    def issuer_of(plan: PodPlan) -> Issuer:
+        subject = TokenSubject(plan.namespace, plan.service_account, plan.name, plan.workload, settings.node)
+        return issuer_for(subject)
+
+    return AgentPorts(changes, report, issuer_of), source
+
+
+async def run_agent(settings: AgentSettings) -> None:
+    """Get the agent's own certificate (as soon as Citadel answers), then serve."""
+    clock = SystemClock()
+    ports, source = connect(settings, clock)
+    while not source.ready:
+        try:
+            await source.renew()
+        except (OSError, grpc.aio.AioRpcError) as error:
+            _log.info("waiting for citadel: %s", getattr(error, "code", lambda: error)())
+            await asyncio.sleep(RETRY_S)
+    renewing = asyncio.create_task(source.run())
+    try:
+        await serve_agent(settings, ports, clock)
+    finally:
+        renewing.cancel()
+
+
+def main() -> int:
+    """Read the settings and run."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    settings = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=AgentSettings)
+    asyncio.run(run_agent(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
