@@ -211,19 +211,19 @@ def _validate_fault(check: Check, at: str, fault: HTTPFault) -> None:
         delay = fault.delay
         check.not_empty(f"{at}.delay", delay.fixed_delay_s is not None, "fixedDelay")
         check.duration(f"{at}.delay.fixedDelay", delay.fixed_delay_s)
-        check.percent(f"{at}.delay.percentage", delay.percentage)
+        check.percent(f"{at}.delay.percentage.value", delay.percentage)
         check.percent(f"{at}.delay.percent", delay.percent)
     if fault.abort is not None:
         abort = fault.abort
         check.not_empty(f"{at}.abort", abort.http_status is not None, "httpStatus")
         check.status(f"{at}.abort.httpStatus", abort.http_status)
-        check.percent(f"{at}.abort.percentage", abort.percentage)
+        check.percent(f"{at}.abort.percentage.value", abort.percentage)
         check.percent(f"{at}.abort.percent", abort.percent)
 
 
 def _validate_mirror(check: Check, at: str, http: HTTPRoute) -> None:
     shares = {
-        "mirrorPercentage": http.mirror_percentage,
+        "mirrorPercentage.value": http.mirror_percentage,
         "mirrorPercent": http.mirror_percent,
         "mirror_percent": http.mirror_percent_v1alpha3,
     }
