@@ -115,7 +115,7 @@ def read_key_file(path: Path) -> PEMFile:
 def write_file(path: Path, data: bytes, *, mode: int) -> None:
     """Replace `path` by `data` so that a crash leaves the old file or the new one; never open to others in between.
 
-    One writer at a time. The name of the temporary file is fixed, so that what a killed writer left is removed by the next.
+    One writer at a time. The temporary file has a fixed name, so that the next writer removes what a killed one left.
     """
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)

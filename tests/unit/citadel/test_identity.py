@@ -10,6 +10,7 @@ import argosy
 from argosy.citadel.identity import AuthenticatedIdentity, vouch
 from argosy.core.spiffe import SpiffeIDError
 
+IDENTITY = "argosy.citadel.identity"
 VERIFIERS = {"argosy/citadel/tokens.py", "argosy/citadel/policy.py"}
 
 
@@ -20,16 +21,40 @@ def test_it_is_not_made_by_hand() -> None:
         dataclasses.replace(vouch("default", "x"), service_account="y")
 
 
+def reaches_vouch(source: str) -> bool:
+    """True if the module imports more of `argosy.citadel.identity` than the type."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import) and any(name.name == IDENTITY for name in node.names):
+            return True
+        if isinstance(node, ast.ImportFrom):
+            names = {name.name for name in node.names}
+            if node.module == IDENTITY and names != {"AuthenticatedIdentity"}:
+                return True
+            if node.module == "argosy.citadel" and "identity" in names:
+                return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "source, found",
+    [
+        ("from argosy.citadel.identity import AuthenticatedIdentity", False),
+        ("from argosy.citadel.identity import AuthenticatedIdentity, vouch", True),
+        ("from argosy.citadel.identity import _PROOF", True),
+        ("from argosy.citadel import identity", True),
+        ("import argosy.citadel.identity as x", True),
+    ],
+)
+def test_every_way_to_vouch_is_seen(source: str, found: bool) -> None:
+    assert reaches_vouch(source) is found
+
+
 def test_only_verifiers_import_vouch() -> None:
-    source = Path(argosy.__file__).parent
-    importers = {
-        str(path.relative_to(source.parent))
-        for path in source.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ImportFrom)
-        and node.module == "argosy.citadel.identity"
-        and any(alias.name != "AuthenticatedIdentity" for alias in node.names)
-    }
+    package = Path(argosy.__file__).parent
+    texts = {path: path.read_text() for path in package.rglob("*.py")}
+    # Only what names the module is parsed: the rest cannot reach it, and is many files.
+    named = {path: text for path, text in texts.items() if IDENTITY in text or "from argosy.citadel import" in text}
+    importers = {str(path.relative_to(package.parent)) for path, text in named.items() if reaches_vouch(text)}
     assert importers == VERIFIERS
 
 
