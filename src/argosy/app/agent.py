@@ -15,7 +15,6 @@ import secrets
 import shutil
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +34,7 @@ from argosy.core.clock import Clock
 from argosy.core.names import ROOT_NAMESPACE
 from argosy.edge import processes
 from argosy.edge.citadel_client import citadel_issuer
+from argosy.edge.clock import SystemClock
 from argosy.edge.config_client import watch_config
 from argosy.edge.dns_server import DNSServer
 from argosy.edge.exec_api import AgentAPI
@@ -78,19 +78,6 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class SystemClock:
-    """The machine's clocks."""
-
-    def now(self) -> float:
-        """Seconds since the epoch."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
-
-
-@dataclass(frozen=True, slots=True)
 class AgentPorts:
     """The agent's three connections; tests give their own. `changes` yields (changes, synced)."""
 
@@ -103,7 +90,7 @@ async def serve_agent(settings: AgentSettings, ports: AgentPorts, clock: Clock) 
     """Run all pods until SIGTERM, then end them."""
     found = read_state_files(_paths(settings).pods)
     living = [running for running in found if running.holder and processes.alive(running.holder)]
-    await remove_leftovers(settings, living)
+    remove_leftovers(settings, living)
     names, rules = DNSServer(NamesTable().lookup), ServiceRules()
     pods = make_pods(settings, ports, clock, names, rules)
     dns = await names.serve(settings.node_address, settings.dns_port)
@@ -161,7 +148,7 @@ def _base_env() -> Mapping[str, str]:
     return env
 
 
-async def remove_leftovers(settings: AgentSettings, living: list[Processes]) -> None:
+def remove_leftovers(settings: AgentSettings, living: list[Processes]) -> None:
     """Remove what an earlier agent left half made: processes in networks of no known pod, links, directories."""
     ours = {network_of(os.getpid())} | {network_of(r.holder.pid) for r in living if r.holder}
     for network, pids in processes_by_network().items():
@@ -225,7 +212,7 @@ async def run_agent(settings: AgentSettings) -> None:
         try:
             await source.renew()
         except (OSError, grpc.aio.AioRpcError) as error:
-            _log.info("waiting for citadel: %s", getattr(error, "code", lambda: error)())
+            _log.info("waiting for citadel: %s", error.details() if isinstance(error, grpc.aio.AioRpcError) else error)
             await asyncio.sleep(RETRY_S)
     renewing = asyncio.create_task(source.run())
     try:

@@ -217,7 +217,7 @@ class Pods:
                 self._report_due.set()
 
     async def _settled(self) -> None:
-        """Wait until adopted pods are ready again, or have had time to be: a restart of the agent is no news of them."""
+        """Wait until adopted pods are ready again, or have had time: the agent's restart is no news of them."""
         adopted = list(self._runners.values())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ADOPTION_S):

@@ -1,4 +1,4 @@
-"""Runs one pod: performs the actions of `agent.lifecycle` with real namespaces and processes, and feeds back what happens.
+"""Runs one pod: performs the actions of `agent.lifecycle` with real processes and says what came of it.
 
 Given the plan and the node's tools; calls `changed` after every step, so that the agent can report. What runs is noted
 in a state file in the pod's directory after each start: a restarted agent gives it back and the same actions, being
@@ -298,8 +298,10 @@ class PodRunner:
 
     async def _watch_envoy(self) -> None:
         """Wait until Envoy says that it has its first whole configuration."""
-        while await envoy_admin(self._proxy_directory / ADMIN_SOCKET, "GET", "/ready") != 200:
-            await asyncio.sleep(ENVOY_POLL_S)  # another process's state: nobody here can set an event
+        while True:
+            if await envoy_admin(self._proxy_directory / ADMIN_SOCKET, "GET", "/ready") == 200:
+                break
+            await asyncio.sleep(ENVOY_POLL_S)
         self.put(Input.ENVOY_LIVE)
 
     async def _fail_health_check(self) -> None:

@@ -1,8 +1,8 @@
 """From a container to the command that plays it on this machine.
 
 Given the container, its pod's annotations and the user's catalogue; gives the command line and environment, or a
-finding that says what to do. In this order: the annotation `argosy.io/command` (`argosy.io/command.<container>` in pods with
-several), the user's catalogue (image pattern -> command), Argosy's own samples. Nothing is looked up on disk.
+finding that says what to do. In this order: the annotation `argosy.io/command` (`argosy.io/command.<container>` where
+there are several), the user's catalogue (image pattern -> command), Argosy's own samples. Nothing is looked up on disk.
 """
 
 from __future__ import annotations
