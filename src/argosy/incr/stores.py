@@ -34,6 +34,10 @@ class Input(Generic[K, V]):
         self.indexes: list[Index[Any, K, V]] = []
         self.sorted_keys: tuple[K, ...] | None = None
 
+    def __repr__(self) -> str:
+        """Return kind and name: contents may be large."""
+        return f"Input({self.name!r})"
+
     def put(self, key: K, value: V | None, touched: list[Cell]) -> None:
         """Set or (None) remove a key and append the touched cells; its indexes are not told."""
         is_new_key_set = (key in self.values) is (value is None)
@@ -66,6 +70,10 @@ class Derived(Generic[K, V]):
         self.fn = fn
         self.nodes: dict[K, Node] = {}
         self.runs = 0
+
+    def __repr__(self) -> str:
+        """Return kind and name: contents may be large."""
+        return f"Derived({self.name!r})"
 
 
 class Bucket(Generic[K, V]):
@@ -107,6 +115,10 @@ class Index(Generic[X, K, V]):
         self.filed_under: dict[K, dict[X, None]] = {}
         self.pair_cells: dict[X, Cell] = {}
         self.key_cells: dict[X, Cell] = {}
+
+    def __repr__(self) -> str:
+        """Return kind and name: contents may be large."""
+        return f"Index({self.name!r})"
 
     def put(self, key: K, value: V | None, touched: list[Cell]) -> Exception | None:
         """File an entry anew, or (None) take it out, and append the touched cells.

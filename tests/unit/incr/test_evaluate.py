@@ -153,6 +153,15 @@ def test_a_broken_cycle_heals_even_if_the_value_that_comes_back_is_equal() -> No
     assert (names(commit), commit.changed, sheet.failing()) == ("cba", {}, {})
 
 
+def test_a_cycle_ends_the_reads_of_its_members_where_it_closes() -> None:
+    sheet = Formulas(a=("b", "c"), b=1, c=1)
+    sheet.observe("a")
+    sheet.put(b=("a",))
+    assert [read.key for read in sheet.engine.explain(sheet.cells, "a").reads] == ["a", "b"]
+    assert sheet.engine.dump()["derived"]["cells"]["computed"] == 2
+    assert names(sheet.put(c=5)) == ""
+
+
 def test_a_cycle_that_stays_is_verified_without_running_and_is_no_new_failure() -> None:
     sheet = Formulas(a=("z", "b"), b=("a",), z=(), y=1)
     sheet.put(z=("y",))

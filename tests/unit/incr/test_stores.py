@@ -142,3 +142,8 @@ def test_keys_without_an_order_fail_only_who_reads_them_sorted() -> None:
     assert engine.observe(counted, "") is None
     assert isinstance(engine.findings["counted", ""].exception, TypeError)
     assert engine.commit([Change(mixed, 1, None)]).changed == {counted: {"": (None, 1)}}
+
+
+def test_collections_print_their_name_and_not_their_contents() -> None:
+    pods = observed()
+    assert repr([pods.pods, pods.by_label, pods.names]) == "[Input('pods'), Index('by_label'), Derived('names')]"
