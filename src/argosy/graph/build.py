@@ -67,7 +67,7 @@ class _Sides:
         return found
 
     def security(self) -> tuple[float, float]:
-        """(under mutual TLS, known at all): as the receiver saw it, else as the caller saw it where it reached someone."""
+        """(under mutual TLS, known at all): as the receiver saw it, else as the caller did where it reached someone."""
         for reporter in (DESTINATION, SOURCE):
             secure = self.secured.get((reporter, MUTUAL_TLS), 0.0)
             known = secure + self.secured.get((reporter, PLAINTEXT), 0.0)

@@ -1,0 +1,50 @@
+"""Prometheus text."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from argosy.mixer.exposition import expose
+from argosy.mixer.metrics import MetricsAggregator
+from argosy.mixer.telemetry import DURATION, REQUESTS, CounterSample, Flush, HistogramSample
+
+from .mesh import DIRECTORY, node, tags
+
+
+def text(flush: Flush) -> str:
+    aggregator = MetricsAggregator(DIRECTORY)
+    aggregator.receive(1, node("productpage-v1"), flush, 1)
+    return expose(aggregator, [("argosy_up", "gauge", "Up.", 1)]).decode()
+
+
+def samples(flush: Flush) -> dict[str, list[tuple[dict[str, str], float]]]:
+    found: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for family in text_string_to_metric_families(text(flush)):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return found
+
+
+def test_counters_keep_istios_names_and_values() -> None:
+    ((labels, value),) = samples(Flush([CounterSample(REQUESTS, tags(), 3)]))["istio_requests_total"]
+    assert value == 3
+    assert labels["destination_workload"] == "reviews-v2"
+
+
+def test_odd_label_values_are_escaped() -> None:
+    flush = Flush([CounterSample(REQUESTS, tags(service='a"b\\c\nd'), 1)])
+    ((labels, _),) = samples(flush)["istio_requests_total"]
+    assert labels["destination_service"] == 'a"b\\c\nd'
+
+
+def test_histograms_have_cumulative_buckets_sum_and_count() -> None:
+    found = samples(Flush([], [HistogramSample(DURATION, tags(), 3, 27, ((5, 1), (10, 2)))]))
+    buckets = {labels["le"]: value for labels, value in found[f"{DURATION}_bucket"]}
+    assert (buckets["1"], buckets["5"], buckets["10"], buckets["3600000"], buckets["+Inf"]) == (0, 1, 2, 2, 3)
+    assert found[f"{DURATION}_sum"][0][1] == 27
+    assert found[f"{DURATION}_count"][0][1] == 3
+
+
+def test_mixers_own_and_the_hosts_metrics_are_there() -> None:
+    found = samples(Flush())
+    assert found["mixer_nodes"] == [({}, 1)]
+    assert found["argosy_up"] == [({}, 1)]
+    assert "mixer_series_overflowed_total" in found

@@ -1,0 +1,110 @@
+"""Few tags to Istio's labels (reference of the standard metrics)."""
+
+from argosy.flow.workload import UNKNOWN
+from argosy.mixer.join import join
+
+from .mesh import DIRECTORY, TRUST, node, tags
+
+
+def test_source_report_has_istios_full_label_set() -> None:
+    assert dict(join(DIRECTORY, node("productpage-v1"), tags()).labels) == {
+        "reporter": "source",
+        "source_workload": "productpage-v1",
+        "source_workload_namespace": "default",
+        "source_principal": f"{TRUST}/default/sa/bookinfo-productpage",
+        "source_app": "productpage",
+        "source_version": "v1",
+        "source_canonical_service": "productpage",
+        "source_canonical_revision": "v1",
+        "source_cluster": "Kubernetes",
+        "destination_workload": "reviews-v2",
+        "destination_workload_namespace": "default",
+        "destination_principal": f"{TRUST}/default/sa/bookinfo-reviews",
+        "destination_app": "reviews",
+        "destination_version": "v2",
+        "destination_canonical_service": "reviews",
+        "destination_canonical_revision": "v2",
+        "destination_cluster": "Kubernetes",
+        "destination_service": "reviews.default.svc.cluster.local",
+        "destination_service_name": "reviews",
+        "destination_service_namespace": "default",
+        "request_protocol": "http",
+        "response_code": "200",
+        "response_flags": "-",
+        "connection_security_policy": "unknown",
+    }
+
+
+def test_both_sides_agree_on_who_talks_to_whom() -> None:
+    ours = dict(join(DIRECTORY, node("productpage-v1"), tags()).labels)
+    theirs = dict(
+        join(
+            DIRECTORY,
+            node("reviews-v2"),
+            tags(
+                reporter="destination", peer="productpage-v1.default.workload", security="mutual_tls",
+                peer_id=f"{TRUST}/default/sa/bookinfo-productpage",
+            ),
+        ).labels
+    )  # fmt: skip
+    differing = {name for name in ours if ours[name] != theirs[name]}
+    assert differing == {"reporter", "connection_security_policy"}
+    assert theirs["connection_security_policy"] == "mutual_tls"
+
+
+def test_grpc_status_makes_the_protocol_grpc() -> None:
+    labels = dict(join(DIRECTORY, node("productpage-v1"), tags(grpc="14")).labels)
+    assert (labels["request_protocol"], labels["grpc_response_status"]) == ("grpc", "14")
+
+
+def test_tcp_has_no_response_code() -> None:
+    labels = dict(join(DIRECTORY, node("productpage-v1"), tags(protocol="tcp", code="")).labels)
+    assert "response_code" not in labels
+    assert labels["request_protocol"] == "tcp"
+
+
+def test_a_plaintext_caller_is_named_by_the_registry_but_has_no_principal() -> None:
+    joined = join(
+        DIRECTORY, node("reviews-v2"), tags(reporter="destination", peer="", peer_id="", peer_ip="10.88.0.8:41234")
+    )
+    labels = dict(joined.labels)
+    assert (labels["source_workload"], labels["source_principal"]) == ("client", "unknown")
+    assert (labels["connection_security_policy"], labels["destination_principal"]) == ("none", "unknown")
+    assert joined.flow.source_address == ""
+
+
+def test_an_unknown_plaintext_caller_keeps_its_address_in_the_flow_only() -> None:
+    joined = join(DIRECTORY, node("reviews-v2"), tags(reporter="destination", peer="", peer_id="", peer_ip="10.88.9.9"))
+    assert dict(joined.labels)["source_workload"] == "unknown"
+    assert (joined.flow.source, joined.flow.source_address) == (UNKNOWN, "10.88.9.9")
+
+
+def test_a_peer_that_the_registry_does_not_know_keeps_its_certified_name() -> None:
+    labels = dict(join(DIRECTORY, node("productpage-v1"), tags(peer="new-v1.shop.workload")).labels)
+    assert (labels["destination_workload"], labels["destination_workload_namespace"]) == ("new-v1", "shop")
+    assert labels["destination_app"] == "unknown"
+
+
+def test_passthrough_and_blackhole_are_service_names() -> None:
+    labels = dict(
+        join(DIRECTORY, node("productpage-v1"), tags(peer="", peer_id="", service="PassthroughCluster")).labels
+    )
+    assert labels["destination_service_name"] == "PassthroughCluster"
+    assert labels["destination_service"] == "unknown"
+
+
+def test_a_call_that_reached_nobody_says_nothing_about_security() -> None:
+    assert (
+        join(DIRECTORY, node("productpage-v1"), tags(peer="", peer_id="", code="503", flags="UH")).flow.security
+        == "unknown"
+    )
+
+
+def test_a_successful_call_without_certificate_was_plaintext() -> None:
+    assert join(DIRECTORY, node("productpage-v1"), tags(peer_id="")).flow.security == "none"
+
+
+def test_an_unknown_reporter_is_unknown_not_an_error() -> None:
+    labels = dict(join(DIRECTORY, node("gone"), ()).labels)
+    assert labels["destination_workload"] == "unknown"
+    assert labels["destination_workload_namespace"] == "default"

@@ -1,0 +1,88 @@
+"""Attributes of a request."""
+
+from dataclasses import replace
+from ipaddress import ip_address
+
+from argosy.core.spiffe import parse_spiffe_id
+from argosy.mixer.attributes import VOCABULARY
+from argosy.mixer.request import destination_attributes, find_asker, node_belongs, request_attributes
+
+from .mesh import DIRECTORY, PODS, TRUST, node
+from .test_check import FACTS
+
+
+def test_a_full_request_has_every_attribute_in_istios_form() -> None:
+    facts = replace(
+        FACTS, service="ratings.default.svc.cluster.local", path="/ratings/7?a=1&b", host="ratings:9080", scheme="http",
+        request_id="id-1", size=12, requested_server_name="sni", headers={"User-Agent": "curl", ":path": "/x"},
+    )  # fmt: skip
+    bag = request_attributes(facts, DIRECTORY)
+    assert set(bag) <= set(VOCABULARY)
+    assert {name: bag[name] for name in bag if name.startswith("source.")} == {
+        "source.ip": ip_address("10.88.0.5"),
+        "source.labels": {"app": "reviews", "version": "v3"},
+        "source.principal": "cluster.local/ns/default/sa/bookinfo-reviews",
+        "source.user": "cluster.local/ns/default/sa/bookinfo-reviews",
+        "source.namespace": "default",
+        "source.serviceAccount": "bookinfo-reviews",
+        "source.owner": "kubernetes://apis/apps/v1/namespaces/default/deployments/reviews-v3",
+        "source.name": "reviews-v3-x",
+        "source.uid": "kubernetes://reviews-v3-x.default",
+        "source.workload.name": "reviews-v3",
+        "source.workload.namespace": "default",
+        "source.workload.uid": "istio://default/workloads/reviews-v3",
+    }
+    assert bag["destination.service.uid"] == "istio://default/services/ratings"
+    assert bag["destination.uid"] == "kubernetes://ratings-v1-x.default"
+    assert bag["request.headers"] == {"user-agent": "curl"}
+    assert bag["request.query_params"] == {"a": "1", "b": ""}
+    assert (bag["request.path"], bag["request.url_path"], bag["request.size"]) == ("/ratings/7?a=1&b", "/ratings/7", 12)
+    assert (bag["context.protocol"], bag["connection.mtls"]) == ("http", True)
+
+
+def test_grpc_is_known_by_its_content_type() -> None:
+    facts = replace(FACTS, headers={"content-type": "application/grpc+proto"})
+    assert request_attributes(facts, DIRECTORY)["context.protocol"] == "grpc"
+
+
+def test_tcp_has_no_request() -> None:
+    bag = request_attributes(replace(FACTS, protocol="tcp"), DIRECTORY)
+    assert not [name for name in bag if name.startswith("request.")]
+
+
+def test_a_principal_that_is_no_spiffe_id_is_nobody() -> None:
+    bag = request_attributes(replace(FACTS, source_principal="spiffe://bad domain/x"), DIRECTORY)
+    assert "source.principal" not in bag
+    assert bag["source.labels"] == {}
+
+
+def test_a_workloads_constant_attributes() -> None:
+    bag = destination_attributes(PODS[3])
+    assert bag["destination.principal"] == "cluster.local/ns/default/sa/bookinfo-ratings"
+    assert bag["destination.workload.name"] == "ratings-v1"
+    assert "destination.name" not in bag
+
+
+def test_a_node_belongs_to_its_pods_identity_only() -> None:
+    reviews, other = (
+        parse_spiffe_id(f"{TRUST}/default/sa/{name}") for name in ("bookinfo-reviews", "bookinfo-ratings")
+    )
+    assert node_belongs(DIRECTORY, reviews, node("reviews-v2"))
+    assert not node_belongs(DIRECTORY, other, node("reviews-v2"))
+    assert node_belongs(DIRECTORY, other, node("just-started"))
+    assert not node_belongs(DIRECTORY, other, node("just-started", "prod"))
+
+
+def test_who_asks_is_the_pod_at_the_address_with_the_callers_identity() -> None:
+    ratings, gateway = (
+        parse_spiffe_id(f"{TRUST}/default/sa/bookinfo-ratings"),
+        parse_spiffe_id(f"{TRUST}/istio-system/sa/gateway"),
+    )
+    found = find_asker(DIRECTORY, ratings, "10.88.0.6")
+    assert found is not None
+    assert (found.namespace, found.pod) == ("default", "ratings-v1-x")
+    assert find_asker(DIRECTORY, ratings, "10.88.0.5") is None
+    assert find_asker(DIRECTORY, ratings, "10.99.0.1") is None
+    asker = find_asker(DIRECTORY, gateway, "10.88.0.7")
+    assert asker is not None
+    assert asker.id.startswith("router~")

@@ -1,0 +1,132 @@
+"""Rules resolved from objects: names, scope, findings, and which workloads need checks."""
+
+from typing import Any
+
+import pytest
+
+from argosy.api.meta import Object
+from argosy.api.mixer import Action, Handler, Instance, Rule
+from argosy.core.errors import Origin
+from argosy.core.frozen import EMPTY, FrozenMap
+from argosy.core.names import ObjectKey
+from argosy.mixer.request import destination_attributes
+from argosy.mixer.rules import CheckPolicy, parse_reference, resolve_rules, workload_needs_check
+
+from .mesh import PODS
+
+
+def made(kind: str, namespace: str, name: str, spec: Any) -> Object[Any]:
+    return Object(kind, namespace, name, EMPTY, EMPTY, spec, Origin("policy.yaml", 3))
+
+
+def handler(name: str = "deny", namespace: str = "default", adapter: str = "denier", **params: Any) -> Object[Handler]:
+    return made("handler", namespace, name, Handler(compiled_adapter=adapter, params=FrozenMap(params)))
+
+
+def instance(
+    name: str = "nothing", namespace: str = "default", template: str = "checknothing", **params: Any
+) -> Object[Instance]:
+    return made("instance", namespace, name, Instance(compiled_template=template, params=FrozenMap(params)))
+
+
+def rule(
+    match: str = "",
+    namespace: str = "default",
+    *,
+    name: str = "r",
+    to: str = "deny",
+    of: tuple[str, ...] = ("nothing",),
+) -> Object[Rule]:
+    return made("rule", namespace, name, Rule(match=match, actions=(Action(handler=to, instances=of),)))
+
+
+def policy(*rules: Object[Rule]) -> CheckPolicy:
+    return resolve_rules(rules, [instance()], [handler()])
+
+
+@pytest.mark.parametrize(
+    "text, key",
+    [
+        ("x", ("default", "x")),
+        ("x.prod", ("prod", "x")),
+        ("x.handler", ("default", "x")),
+        ("x.handler.prod", ("prod", "x")),
+    ],
+)
+def test_references_may_be_short_or_fully_qualified(text: str, key: tuple[str, str]) -> None:
+    assert parse_reference(text, "handler", "default") == ObjectKey(*key)
+
+
+def test_a_good_rule_has_no_findings() -> None:
+    found = policy(rule('source.namespace == "x"', to="deny.handler.default", of=("nothing.instance.default",)))
+    assert found.findings == ()
+    assert found.rules[0].actions[0].handler == ObjectKey("default", "deny")
+
+
+@pytest.mark.parametrize(
+    "bad, code, field",
+    [
+        (rule(to="gone"), "ARG0910", "spec.actions[0].handler"),
+        (rule(of=("gone",)), "ARG0910", "spec.actions[0].instances[0]"),
+        (rule("source.lables"), "ARG0911", "spec.match"),
+        (rule("source.namespace"), "ARG0911", "spec.match"),
+    ],
+)
+def test_what_a_rule_cannot_do_is_told_with_its_place(bad: Object[Rule], code: str, field: str) -> None:
+    found = policy(bad)
+    assert found.rules == ()
+    (finding,) = found.findings
+    assert (finding.code, finding.field, str(finding.origin), finding.object) == (
+        code,
+        field,
+        "policy.yaml:3",
+        "rule default/r",
+    )
+    assert finding.hint
+
+
+def test_a_bad_handler_disables_only_its_own_actions() -> None:
+    found = resolve_rules(
+        [rule(name="a", to="bad"), rule(name="b")], [instance()], [handler(), handler("bad", status={"code": 99})]
+    )
+    assert [f.code for f in found.findings] == ["ARG0912"]
+    assert [r.key.name for r in found.rules] == ["b"]
+
+
+def test_unsupported_templates_and_wrong_pairs_are_told() -> None:
+    lists = handler("list", adapter="listchecker")
+    found = resolve_rules([rule(to="list")], [instance(), instance("q", template="quota")], [lists])
+    assert [(f.code, f.object) for f in found.findings] == [
+        ("ARG0913", "instance default/q"),
+        ("ARG0913", "rule default/r"),
+    ]
+
+
+def test_an_instances_expression_is_checked() -> None:
+    found = resolve_rules([], [instance("v", template="listentry", value="source.nope")], [])
+    assert (found.findings[0].code, found.findings[0].field) == ("ARG0911", "spec.params.value")
+
+
+def test_rules_of_the_root_namespace_come_first_and_cover_all() -> None:
+    everywhere = resolve_rules(
+        [rule(), rule(namespace="istio-system", to="deny.default", of=("nothing.default",))], [instance()], [handler()]
+    )
+    assert [r.key.namespace for r in everywhere.rules] == ["istio-system", "default"]
+    assert everywhere.rules[0].covers("shop")
+    assert not everywhere.rules[1].covers("shop")
+
+
+@pytest.mark.parametrize(
+    "match, expected",
+    [
+        ('destination.labels["app"] == "ratings" && source.labels["version"] == "v3"', {"ratings"}),
+        ('source.labels["istio"] == "ingressgateway"', {"productpage", "reviews", "ratings"}),
+        ('destination.service.host == "ratings.default.svc.cluster.local"', {"productpage", "reviews", "ratings"}),
+        ('destination.workload.name == "reviews-v3"', {"reviews"}),
+        ('destination.labels["tier"] == "db"', set()),
+    ],
+)
+def test_only_workloads_that_a_rule_can_concern_need_checks(match: str, expected: set[str]) -> None:
+    found = policy(rule(match))
+    asked = {p.labels["app"] for p in PODS if workload_needs_check(found, destination_attributes(p))}
+    assert asked == expected

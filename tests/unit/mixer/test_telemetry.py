@@ -1,0 +1,24 @@
+"""Node ids and metric names."""
+
+import pytest
+
+from argosy.mixer.telemetry import Node, istio_name, parse_node_id
+
+
+def test_a_node_id_names_pod_and_namespace() -> None:
+    text = "sidecar~10.88.0.2~web-0.a.default~default.svc.cluster.local"
+    assert parse_node_id(text) == Node(text, "default", "web-0.a")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "sidecar~1~x~y~z", "ztunnel~1.2.3.4~a.b~c", "sidecar~1.2.3.4~pod~c", "sidecar~1~.n~c"]
+)
+def test_other_texts_are_no_node_ids(text: str) -> None:
+    assert parse_node_id(text) is None
+
+
+@pytest.mark.parametrize(
+    "name, found", [("istio_requests_total", "istio_requests_total"), ("envoy_istio_x", "istio_x"), ("server.live", "")]
+)
+def test_prefixes_before_istio_names_are_stripped(name: str, found: str) -> None:
+    assert istio_name(name) == found
