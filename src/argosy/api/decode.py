@@ -36,7 +36,7 @@ def decode_object(document: Document, namespace: str = DEFAULT_NAMESPACE) -> Obj
     try:
         meta = msgspec.convert(data.get("metadata", {}), _Metadata, dec_hook=decode_custom)
         spec = msgspec.convert(_body(kind, data), kind.type, dec_hook=decode_custom)
-    except (msgspec.ValidationError, RecursionError):
+    except msgspec.ValidationError:
         raise ArgosyError(_diagnose(kind, document)) from None
     if extra := _extra_fields(kind, data):
         raise ArgosyError(_findings(document, extra))

@@ -21,6 +21,8 @@ from argosy.core.errors import ArgosyError, Finding, Level, Origin
 DOCUMENT_BYTES_MAX = 1 << 20
 VALUES_MAX = 100_000
 DEPTH_MAX = 64
+_BRACKETS_MANY = 500
+_INDENT_DEEP = 250
 
 _TAG = "tag:yaml.org,2002:"
 _TRUE = frozenset({"yes", "true", "on", "y"})
@@ -121,6 +123,8 @@ def decode_document(body: bytes) -> Document:
 def _compose(text: str, file: str) -> Iterator[yaml.Node]:
     # The C loader only: composing with it is an order of magnitude faster, and it rejects what libyaml rejects.
     try:
+        if _may_be_deep(text):
+            _check_depth(text, file)
         for node in yaml.compose_all(text, Loader=yaml.CSafeLoader):
             if node is not None:
                 yield node
@@ -133,8 +137,26 @@ def _compose(text: str, file: str) -> Iterator[yaml.Node]:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ArgosyError.of("ARG0001", f"not valid YAML: {error.reason}", origin=Origin(file, line)) from None
-    except RecursionError:
-        raise ArgosyError.of("ARG0002", "nested too deeply", origin=Origin(file, 1)) from None
+
+
+def _may_be_deep(text: str) -> bool:
+    """True unless the text plainly cannot nest deeper than the limit by far: few brackets, short indentation."""
+    if text.count("[") + text.count("{") > _BRACKETS_MANY:
+        return True
+    return any(len(line) - len(line.lstrip(" -?:\t")) > _INDENT_DEEP for line in text.splitlines())
+
+
+def _check_depth(text: str, file: str) -> None:
+    """Refuse deep nesting before nodes are composed: the C composer recurses, and would overflow its stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEPTH_MAX + 2:
+            origin = Origin(file, event.start_mark.line + 1 if event.start_mark else 0)
+            raise ArgosyError.of("ARG0002", f"nested deeper than {DEPTH_MAX} levels", origin=origin)
 
 
 def _unfold(document: Document) -> Iterable[Document]:
