@@ -36,15 +36,13 @@ class World:
 
     def version(self, may_be_bad: bool) -> str:
         self.count += 1
-        return f"{'bad' if may_be_bad and self.rnd.random() < 0.15 else 'v'}{self.count}"
+        return f"{'bad' if may_be_bad and self.rnd.random() < 0.2 else 'v'}{self.count}"
 
     def mutate(self) -> None:
         rnd = self.rnd
         what = rnd.choice(("cluster", "cluster", "endpoints", "route", "route", "drop", "drop cluster", "listener"))
         if what == "cluster":
-            name = rnd.choice(CLUSTERS)
-            self.clusters[name] = self.version(True)
-            self.endpoints.setdefault(name, self.version(False))
+            self.add_cluster()
         elif what == "endpoints" and self.clusters:
             self.endpoints[rnd.choice(sorted(self.clusters))] = self.version(True)
         elif what in ("route", "listener"):
@@ -59,10 +57,21 @@ class World:
             name = rnd.choice(sorted(self.clusters))
             del self.clusters[name]
             del self.endpoints[name]
-            for users in self.users.values():
+            if rnd.random() < 0.5:
+                self.add_cluster()
+            for type_url, users in self.users.items():
                 for user, (_, uses) in list(users.items()):
                     if name in uses:
-                        users[user] = (self.version(False), tuple(u for u in uses if u != name))
+                        left = {u for u in uses if u != name}.union(self.any_use())
+                        users[user] = (self.version(type_url == R), tuple(sorted(left)))
+
+    def add_cluster(self) -> None:
+        name = self.rnd.choice(CLUSTERS)
+        self.clusters[name] = self.version(True)
+        self.endpoints.setdefault(name, self.version(False))
+
+    def any_use(self) -> tuple[str, ...]:
+        return tuple(self.rnd.sample(sorted(self.clusters), 1)) if self.clusters else ()
 
     def snapshot(self) -> Snapshot:
         self.number += 1
