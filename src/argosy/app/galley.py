@@ -19,6 +19,7 @@ from argosy.core.clock import Clock
 from argosy.core.errors import ArgosyError
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.core.spiffe import SpiffeID
+from argosy.edge.config_client import CONFIG_SERVICE
 from argosy.edge.tls import peer_identity
 from argosy.edge.xds_server import Push, Refusal, XdsServer
 from argosy.galley.publish import config_type_url
@@ -170,4 +171,4 @@ def galley_handlers(service: GalleyService, *, trust_domain: str, clock: Clock) 
         return b""
 
     methods = {"ReportPods": grpc.unary_unary_rpc_method_handler(report)}
-    return [*xds.handlers(), grpc.method_handlers_generic_handler(REPORT_PODS, methods)]
+    return [*xds.handlers(CONFIG_SERVICE), grpc.method_handlers_generic_handler(REPORT_PODS, methods)]

@@ -20,14 +20,15 @@ import grpc.aio
 from argosy.api import Object, decode_document, decode_object
 from argosy.core.errors import ArgosyError
 from argosy.core.names import ObjectKey
-from argosy.edge.xds_server import ADS
 from argosy.galley.publish import config_type_url
 from argosy.xds import DeltaClient, ErrorDetail, Update, wire
 from argosy.xds.client import INVALID_ARGUMENT
 
 logger = logging.getLogger(__name__)
 
-METHOD = f"/{ADS}/DeltaAggregatedResources"
+CONFIG_SERVICE = "argosy.galley.v1.ConfigDiscovery"
+"""The protocol is xDS's; the name differs so that Galley and Pilot can share a port."""
+METHOD = f"/{CONFIG_SERVICE}/DeltaAggregatedResources"
 BACKOFF_S = (0.1, 5.0)
 
 

@@ -102,11 +102,11 @@ class XdsServer:
         self._live: dict[int, _Client] = {}
         self.stats = ServerStats()
 
-    def handlers(self) -> list[grpc.GenericRpcHandler]:
-        """Handlers for both variants of the aggregated service; bytes in, bytes out."""
+    def handlers(self, service: str = ADS) -> list[grpc.GenericRpcHandler]:
+        """Handlers for both variants of the aggregated service, under that service name; bytes in, bytes out."""
         return [
             grpc.method_handlers_generic_handler(
-                ADS,
+                service,
                 {
                     "DeltaAggregatedResources": grpc.stream_stream_rpc_method_handler(self._delta),
                     "StreamAggregatedResources": grpc.stream_stream_rpc_method_handler(self._sotw),

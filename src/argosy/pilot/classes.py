@@ -21,12 +21,13 @@ ROUTER = "router"
 
 @dataclass(frozen=True, slots=True, order=True)
 class ProxyClass:
-    """Role (`sidecar`, `router`), namespace, labels, service account, and the container ports by number and name."""
+    """Role (`sidecar`, `router`), namespace, labels, account, workload, and the container ports by number and name."""
 
     role: str
     namespace: str
     labels: FrozenMap[str, str]
     service_account: str
+    workload: str = ""
     ports: tuple[tuple[int, str], ...] = ()
 
     def port_number(self, target: int | str) -> int | None:
@@ -40,10 +41,11 @@ def class_of_pod(pod: Object[Any]) -> ProxyClass:
     """The class that a pod's proxy belongs to."""
     spec = pod.spec.spec
     return ProxyClass(
-        role=ROUTER if pod.annotations.get("argosy.io/proxy-role") == ROUTER else SIDECAR,
+        role=ROUTER if pod.annotations.get("inject.istio.io/templates") == "gateway" else SIDECAR,
         namespace=pod.namespace,
         labels=FrozenMap({k: v for k, v in pod.labels.items() if k not in _VOLATILE_LABELS}),
         service_account=spec.service_account_name,
+        workload=pod.spec.workload or pod.name,
         ports=tuple(
             sorted(
                 (port.container_port, port.name)

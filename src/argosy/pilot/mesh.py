@@ -58,6 +58,7 @@ class Destination:
     namespace: str
     labels: FrozenMap[str, str]
     service_account: str
+    workload: str
 
 
 class Mesh:

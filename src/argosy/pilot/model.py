@@ -327,7 +327,7 @@ class Model:
         rules, handlers, instances = (
             [o for k in read.all_keys(self.mesh.kinds[n]) if (o := read.get(self.mesh.kinds[n], k))] for n in kinds
         )
-        destination = MixerDestination(key.namespace, key.labels, key.service_account)
+        destination = MixerDestination(key.namespace, key.labels, key.service_account, key.workload)
         return bool(rules) and self.mesh.concerns(rules, handlers, instances, destination)
 
     # -- groups -------------------------------------------------------------------------------------------------

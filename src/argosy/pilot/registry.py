@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from argosy.api.meta import Object
+from argosy.api.networking import allocated_addresses
 from argosy.core.errors import Origin
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.hosts import is_wildcard, service_host
@@ -210,7 +211,7 @@ def _from_entry(key: ObjectKey, entry: Object[Any], host: str) -> HostRecord:
         kind="ServiceEntry",
         ports=ports,
         resolution=resolution,
-        addresses=tuple(spec.addresses) or entry_addresses(entry, host),
+        addresses=tuple(spec.addresses) or _allocated(entry, host),
         selector=spec.workload_selector.labels if spec.workload_selector else EMPTY,
         endpoints=endpoints,
         external=spec.location == "MESH_EXTERNAL",
@@ -218,7 +219,6 @@ def _from_entry(key: ObjectKey, entry: Object[Any], host: str) -> HostRecord:
     )
 
 
-def entry_addresses(entry: Object[Any], host: str) -> tuple[str, ...]:
-    """The address that Galley allocated to a ServiceEntry's host without one (kept in an annotation of the object)."""
-    address = entry.annotations.get(f"argosy.io/address.{host}")
+def _allocated(entry: Object[Any], host: str) -> tuple[str, ...]:
+    address = allocated_addresses(entry).get(host)
     return (address,) if address else ()

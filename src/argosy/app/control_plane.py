@@ -1,0 +1,400 @@
+"""The control plane's programs: Galley, Pilot, Citadel and Mixer in one process, or each as its own.
+
+Same parts, other composition: in one process Galley hands changes over as objects; apart, Pilot and Mixer read them
+from Galley over delta xDS. Every server takes mutual TLS (Citadel: TLS and a token); each program answers `/healthz`,
+`/readyz`, `/metrics` and its part of the control API on a socket that only its user can open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import grpc
+import msgspec
+import uvicorn
+from argosy.edge.control_api import ControlPorts, control_app
+
+from argosy.app import mixer as mixer_app
+from argosy.app.galley import GalleyService, galley_handlers
+from argosy.app.mixer import Mixer
+from argosy.app.pilot import Pilot, pilot_server
+from argosy.app.platform_source import PlatformSource
+from argosy.citadel.authority import LEAF_TTL_S
+from argosy.citadel.pem import encode_certificate
+from argosy.citadel.policy import component_host
+from argosy.citadel.tokens import CA_AUDIENCE, verify_token
+from argosy.console.files import static_folder
+from argosy.core.errors import ArgosyError
+from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE
+from argosy.edge.citadel_client import authority_issuer, citadel_issuer
+from argosy.edge.citadel_server import ROOT_FILE, CitadelService, load_ca, load_or_create_ca
+from argosy.edge.clock import SystemClock
+from argosy.edge.config_client import watch_config
+from argosy.edge.console_http import ConsolePorts, console_app
+from argosy.edge.directory_source import watch_source
+from argosy.edge.grpc_server import GRPCServer, start_server
+from argosy.edge.store_sqlite import SQLiteStore
+from argosy.edge.tls import CertificateSource, ClientTLS, RequireIdentity, ServerTLS
+from argosy.edge.tokens import PUBLIC_FILE, TokenSubject, load_or_create_issuer, load_public_key, write_file
+from argosy.edge.xds_server import XdsServer
+from argosy.galley.state import Galley
+from argosy.pilot.mesh import KINDS as PILOT_KINDS
+from argosy.pilot.mesh import MeshSettings
+
+logger = logging.getLogger(__name__)
+
+ALL = ("galley", "pilot", "citadel", "mixer")
+CONSOLE_FD = "ARGOSY_CONSOLE_FD"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one program of the control plane is told, as JSON.
+
+    name: `argosy` for all in one, else the component. Addresses are `host:port`; `listen` takes mutual TLS,
+    `citadel_listen` TLS with tokens. `sources` are watched directories (Galley). `platform` `local`: Galley
+    declares the gateways of one machine itself.
+    """
+
+    name: str
+    home: str
+    listen: str
+    citadel_listen: str
+    galley: str
+    citadel: str
+    trust_domain: str = DEFAULT_TRUST_DOMAIN
+    ca_dir: str = ""
+    sources: tuple[str, ...] = ()
+    socket_mark: int = 0
+    certificate_ttl_s: float = LEAF_TTL_S
+    access_log: bool = True
+    platform: str = ""
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """What runs in this process."""
+        return ALL if self.name == "argosy" else (self.name,)
+
+
+@dataclass(slots=True)
+class Parts:
+    """What this process has of the control plane."""
+
+    citadel: CitadelService | None = None
+    galley: GalleyService | None = None
+    pilot: Pilot | None = None
+    xds: XdsServer | None = None
+    mixer: Mixer | None = None
+    platform: PlatformSource | None = None
+    tasks: list[Coroutine[Any, Any, None]] = field(default_factory=list)
+
+
+class ControlPlane:
+    """One program: builds the parts that its settings name, serves them, and stops in order."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.home = Path(settings.home)
+        self.clock = SystemClock()
+        self.parts = Parts()
+        self.certificates: CertificateSource
+        self._problem = "starting"
+
+    async def serve(self) -> None:
+        """Run until SIGTERM or SIGINT."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        authority = self._authority() if "citadel" in self.settings.components else None
+        self.certificates = CertificateSource(self._issuer(authority), self.clock)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._serve_control())]
+            if authority is not None:
+                tasks.append(group.create_task(self._serve_citadel(authority)))
+            tasks.append(group.create_task(self._serve_mutual(group)))
+            await stop.wait()
+            for task in list(asyncio.all_tasks() - {asyncio.current_task()}):
+                task.cancel()
+
+    # -- certificates -------------------------------------------------------------------------------------------
+
+    def _authority(self) -> Any:
+        now, settings = self.clock.now(), self.settings
+        if settings.ca_dir:
+            authority = load_ca(Path(settings.ca_dir), settings.trust_domain, now=now)
+        else:
+            authority = load_or_create_ca(self.home / "ca", settings.trust_domain, now=now)
+        # Public, and apart from the keys: what everybody who asks Citadel verifies it by.
+        identity = self.home / "identity"
+        identity.mkdir(mode=0o700, parents=True, exist_ok=True)
+        roots = "".join(encode_certificate(one) for one in authority.roots)
+        write_file(identity / ROOT_FILE, roots.encode(), mode=0o644)
+        return authority
+
+    def _roots(self) -> bytes:
+        return (self.home / "identity" / ROOT_FILE).read_bytes()
+
+    def _issuer(self, authority: Any) -> Callable[[], Any]:
+        settings = self.settings
+        if authority is not None:
+            return authority_issuer(
+                lambda: authority, settings.name, clock=self.clock, ttl_s=settings.certificate_ttl_s
+            )
+        tokens = load_or_create_issuer(self.home / "identity")
+        subject = TokenSubject(ROOT_NAMESPACE, settings.name)
+        return citadel_issuer(
+            settings.citadel,
+            server_name=component_host("citadel"),
+            roots=self._roots,
+            token=lambda: tokens.mint(subject, now=self.clock.now()),
+            clock=self.clock,
+            ttl_s=settings.certificate_ttl_s,
+        )
+
+    async def _first_certificate(self) -> None:
+        while True:
+            try:
+                await self.certificates.renew()
+                return
+            except (ArgosyError, grpc.RpcError, OSError) as error:
+                self._problem = f"no certificate yet: {type(error).__name__}"
+                await asyncio.sleep(0.2)
+
+    # -- servers ------------------------------------------------------------------------------------------------
+
+    async def _serve_citadel(self, authority: Any) -> None:
+        load_or_create_issuer(self.home / "identity")
+        key = load_public_key(self.home / "identity" / PUBLIC_FILE)
+        self.parts.citadel = CitadelService(
+            lambda: authority,
+            lambda token, now: verify_token(token, [key], audience=CA_AUDIENCE, now=now),
+            self.clock,
+        )
+        await self._first_certificate()
+        credentials = ServerTLS(self.certificates).token()
+        async with _running(
+            await start_server(
+                [self.parts.citadel.handler()], address=self.settings.citadel_listen, credentials=credentials
+            )
+        ):
+            await asyncio.Event().wait()
+
+    async def _serve_mutual(self, group: asyncio.TaskGroup) -> None:
+        await self._first_certificate()
+        group.create_task(self.certificates.run())
+        handlers = self._build()
+        for task in self.parts.tasks:
+            group.create_task(task)
+        self._problem = ""
+        if not handlers:
+            await asyncio.Event().wait()
+        server = await start_server(
+            handlers,
+            address=self.settings.listen,
+            credentials=ServerTLS(self.certificates).mutual(),
+            interceptors=[RequireIdentity(self.settings.trust_domain)],
+        )
+        async with _running(server):
+            await asyncio.Event().wait()
+
+    def _build(self) -> list[grpc.GenericRpcHandler]:
+        handlers: list[grpc.GenericRpcHandler] = []
+        wanted = self.settings.components
+        if "galley" in wanted:
+            handlers += self._build_galley()
+        if "pilot" in wanted:
+            handlers += self._build_pilot()
+        if "mixer" in wanted:
+            handlers += self._build_mixer()
+        self._connect()
+        return handlers
+
+    def _build_galley(self) -> list[grpc.GenericRpcHandler]:
+        store = SQLiteStore(self.home / "config.db")
+        service = self.parts.galley = GalleyService(Galley(store), self.clock)
+        self.parts.tasks += [follow_source(service, Path(source)) for source in self.settings.sources]
+        return galley_handlers(service, trust_domain=self.settings.trust_domain, clock=self.clock)
+
+    def _build_pilot(self) -> list[grpc.GenericRpcHandler]:
+        settings = self.settings
+        mesh = MeshSettings(
+            trust_domain=settings.trust_domain, socket_mark=settings.socket_mark, access_log=settings.access_log
+        )
+        pilot = self.parts.pilot = Pilot(mesh, mixer_app.concerns, self.clock)
+        self.parts.tasks.append(pilot.run())
+        self.parts.xds = pilot_server(pilot, trust_domain=settings.trust_domain, clock=self.clock)
+        return self.parts.xds.handlers()
+
+    def _build_mixer(self) -> list[grpc.GenericRpcHandler]:
+        self.parts.mixer = Mixer(trust_domain=self.settings.trust_domain, clock=self.clock)
+        return self.parts.mixer.handlers()
+
+    def _connect(self) -> None:
+        """Let Pilot and Mixer hear of changes: from Galley in this process, or over xDS."""
+        for reader, kinds in ((self.parts.pilot, PILOT_KINDS), (self.parts.mixer, mixer_app.KINDS)):
+            if reader is None:
+                continue
+            if self.parts.galley is not None:
+                self.parts.galley.listen(partial(reader.on_changes, synced=True))
+            else:
+                self.parts.tasks.append(self._follow_galley(reader, kinds))
+        if self.parts.galley is not None and self.settings.platform == "local":
+            # Last of the listeners: it answers changes with changes of its own.
+            self.parts.platform = PlatformSource(self.parts.galley)
+            self.parts.galley.listen(self.parts.platform.on_changes)
+
+    async def _follow_galley(self, reader: Pilot | Mixer, kinds: tuple[str, ...]) -> None:
+        tls = ClientTLS(self.certificates)
+        channel = lambda: tls.channel(self.settings.galley, component_host("galley"))  # noqa: E731
+        async for batch in watch_config(channel, kinds):
+            reader.on_changes(batch.changes, synced=batch.synced)
+
+    # -- HTTP ---------------------------------------------------------------------------------------------------
+
+    def ready(self) -> str:
+        """Empty when this program can do its work, else why not."""
+        if self._problem:
+            return self._problem
+        if not self.certificates.ready:
+            return "the certificate has expired"
+        for name, part in (("pilot", self.parts.pilot), ("mixer", self.parts.mixer)):
+            if part is not None and not part.synced:
+                return f"{name} is still reading the configuration"
+        return ""
+
+    def metrics(self) -> bytes:
+        """The text of `/metrics` of this program."""
+        own = [("argosy_ready", "gauge", "1 if this program can do its work.", float(not self.ready()))]
+        if self.parts.pilot is not None and self.parts.xds is not None:
+            stats = self.parts.xds.stats
+            engine = self.parts.pilot.mesh.engine
+            own += [
+                ("pilot_xds", "gauge", "Connected proxies.", float(stats.streams)),
+                ("pilot_xds_pushes_total", "counter", "Responses sent to proxies.", float(stats.responses)),
+                ("pilot_xds_push_bytes_total", "counter", "Bytes sent to proxies.", float(stats.response_bytes)),
+                ("pilot_total_xds_rejects", "counter", "Responses that proxies refused.", float(stats.nacks)),
+                ("pilot_commits_total", "counter", "Commits of the engine.", float(self.parts.pilot.commits)),
+                ("pilot_failing_keys", "gauge", "Keys that cannot be built now.", float(len(engine.findings))),
+            ]
+        if self.parts.mixer is not None:
+            return self.parts.mixer.metrics(own)
+        return _text(own)
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "name": self.settings.name,
+            "pid": os.getpid(),
+            "ready": self.ready() or "ok",
+            "certificate": self.certificates.dump(),
+            "revision": self.parts.galley.galley.revision if self.parts.galley else None,
+            "gateway_ports": self.parts.platform.ports if self.parts.platform else [],
+            "proxies": len(self.parts.pilot.clients) if self.parts.pilot else None,
+        }
+
+    async def _serve_control(self) -> None:
+        """The control API on a unix socket, and the console on the socket that the supervisor opened, if any."""
+        name = "control" if "galley" in self.settings.components else self.settings.name
+        path = self.home / "run" / f"{name}.sock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        old = os.umask(0o177)  # nobody else may open it, from the first moment on
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(old)
+        servers = [_server(control_app(self._control_ports()), listener)]
+        descriptor = os.environ.get(CONSOLE_FD)
+        if descriptor and "mixer" in self.settings.components:
+            ports = ConsolePorts(graph=self._graph, metrics=self.metrics, ready=self.ready)
+            servers.append(_server(console_app(ports, static_folder()), socket.socket(fileno=int(descriptor))))
+        await asyncio.gather(*servers)
+
+    def _graph(self, query: Any) -> Any:
+        return self.parts.mixer.graph(query) if self.parts.mixer is not None else {}
+
+    def _control_ports(self) -> ControlPorts:
+        return ControlPorts(
+            galley=lambda: self.parts.galley,
+            pilot=lambda: self.parts.pilot,
+            metrics=self.metrics,
+            graph=self._graph if "mixer" in self.settings.components else None,
+            ready=self.ready,
+            status=self._status,
+        )
+
+
+async def follow_source(service: GalleyService, path: Path) -> None:
+    """Apply a watched directory again after each change; what was accepted stays while it cannot be read."""
+    async for found in watch_source(path):
+        if isinstance(found, ArgosyError):
+            logger.error("%s is not applied: %s", path, found)
+            continue
+        try:
+            applied = service.apply(found, who=f"directory {path}", prune=f"dir:{path}")
+        except ArgosyError as error:
+            logger.error("%s is not applied: %s", path, error)
+        else:
+            for finding in applied.findings:
+                logger.warning("%s", finding)
+
+
+@contextlib.asynccontextmanager
+async def _running(server: GRPCServer) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await server.stop(grace_s=0.5)
+
+
+async def _server(app: Any, listener: socket.socket) -> None:
+    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # the program handles them
+    try:
+        await server.serve(sockets=[listener])
+    except asyncio.CancelledError:
+        listener.close()
+        raise
+
+
+def _text(rows: list[tuple[str, str, str, float]]) -> bytes:
+    lines = []
+    for name, kind, text, value in rows:
+        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", f"{name} {value:g}"]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def main(arguments: list[str]) -> int:
+    """Run one program: `[settings.json]`. Gives the exit code."""
+    settings = msgspec.json.decode(Path(arguments[0]).read_bytes(), type=Settings)
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format=f"%(asctime)s {settings.name} %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        asyncio.run(ControlPlane(settings).serve())
+    except ArgosyError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except BaseExceptionGroup as group:
+        known, rest = group.split(ArgosyError)
+        if rest is not None:
+            raise rest from None
+        print(known, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,157 @@
+"""Mixer as a running thing: a directory from configuration, telemetry in, checks answered, graph and metrics out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import grpc
+
+from argosy.api import Object
+from argosy.citadel.errors import SVIDError
+from argosy.core.clock import Clock
+from argosy.core.hosts import service_host
+from argosy.core.names import ObjectKey
+from argosy.core.spiffe import SpiffeID, SpiffeIDError, workload_id
+from argosy.edge.console_http import GraphQuery
+from argosy.edge.mixer_server import MixerPorts, mixer_handlers
+from argosy.edge.tls import peer_identity
+from argosy.flow.directory import MeshDirectory
+from argosy.flow.workload import PodRef, ServiceRef, workload_ref
+from argosy.graph.build import GraphOptions, build_graph
+from argosy.graph.view import build_view
+from argosy.mixer.check import Decision, check
+from argosy.mixer.exposition import expose
+from argosy.mixer.metrics import MetricsAggregator
+from argosy.mixer.request import CheckFacts, destination_attributes, find_asker, node_belongs, request_attributes
+from argosy.mixer.rules import CheckPolicy, resolve_rules, workload_needs_check
+from argosy.pilot.mesh import Destination
+
+KINDS = ("Pod", "Service", "ServiceEntry", "rule", "handler", "instance")
+
+
+class Mixer:
+    """Directory, aggregator and rules of one process."""
+
+    def __init__(self, *, trust_domain: str, clock: Clock) -> None:
+        self.trust_domain = trust_domain
+        self.synced = False
+        self.checks = 0
+        self.denials = 0
+        self._clock = clock
+        self._objects: dict[str, dict[ObjectKey, Object[Any]]] = {kind: {} for kind in KINDS}
+        self._revision = 0
+        self.directory = MeshDirectory()
+        self.policy = CheckPolicy()
+        self.aggregator = MetricsAggregator(self.directory)
+
+    def on_changes(self, changes: Iterable[tuple[str, ObjectKey, Object[Any] | None]], *, synced: bool) -> None:
+        """Take over changed objects."""
+        touched = set()
+        for kind, key, value in changes:
+            if kind not in KINDS:
+                continue
+            touched.add(kind)
+            if value is None:
+                self._objects[kind].pop(key, None)
+            else:
+                self._objects[kind][key] = value
+        if touched & {"Pod", "Service", "ServiceEntry"}:
+            self._refresh_directory()
+        if touched & {"rule", "handler", "instance"}:
+            rules, instances, handlers = (self._objects[k].values() for k in ("rule", "instance", "handler"))
+            self.policy = resolve_rules(rules, instances, handlers)
+        self.synced = self.synced or synced
+
+    def _refresh_directory(self) -> None:
+        self._revision += 1
+        pods = [_pod_ref(pod, self.trust_domain) for pod in self._objects["Pod"].values()]
+        services = [
+            ServiceRef(host=service_host(key.name, key.namespace), name=key.name, namespace=key.namespace)
+            for key in self._objects["Service"]
+        ]
+        services += [
+            ServiceRef(host=host, name=host, namespace=key.namespace)
+            for key, entry in self._objects["ServiceEntry"].items()
+            for host in entry.spec.hosts
+        ]
+        self.directory = MeshDirectory(pods, services, revision=self._revision)
+        self.aggregator.set_directory(self.directory)
+
+    def check(self, facts: CheckFacts) -> Decision:
+        """Decide one request."""
+        self.checks += 1
+        decision = check(self.policy, request_attributes(facts, self.directory))
+        self.denials += not decision.allowed
+        return decision
+
+    def metrics(self, own: Sequence[tuple[str, str, str, float]] = ()) -> bytes:
+        """The text of `/metrics`."""
+        mine = (
+            ("mixer_checks_total", "counter", "Requests that Mixer was asked about.", float(self.checks)),
+            ("mixer_denials_total", "counter", "Requests that Mixer refused.", float(self.denials)),
+        )
+        return expose(self.aggregator, (*mine, *own))
+
+    def graph(self, query: GraphQuery) -> Mapping[str, Any]:
+        """The finished view of the traffic graph."""
+        window = self.aggregator.window(query.window_s, self._clock.now())
+        options = GraphOptions(namespaces=query.namespaces, service_nodes=query.service_nodes)
+        return build_view(build_graph(window, options))
+
+    def handlers(self) -> list[grpc.GenericRpcHandler]:
+        """gRPC handlers for proxies."""
+        return mixer_handlers(
+            MixerPorts(
+                receive=self.aggregator.receive,
+                close=self.aggregator.close,
+                check=self.check,
+                now=self._clock.now,
+                identity=self._identity,
+                belongs=lambda identity, node: node_belongs(self.directory, identity, node),
+                asker=lambda identity, address: find_asker(self.directory, identity, address),
+            )
+        )
+
+    def _identity(self, context: Any) -> SpiffeID | None:
+        try:
+            return peer_identity(context, self.trust_domain)
+        except SVIDError:
+            return None
+
+
+def concerns(
+    rules: Sequence[Object[Any]],
+    handlers: Sequence[Object[Any]],
+    instances: Sequence[Object[Any]],
+    destination: Destination,
+) -> bool:
+    """Pilot's port: does any rule concern that workload, so that its proxies must ask Mixer?"""
+    pod = PodRef(
+        namespace=destination.namespace,
+        name="",
+        address="",
+        labels=destination.labels,
+        service_account=destination.service_account,
+        workload=workload_ref(destination.namespace, destination.workload, destination.labels),
+    )
+    return workload_needs_check(resolve_rules(rules, instances, handlers), destination_attributes(pod))
+
+
+def _pod_ref(pod: Object[Any], trust_domain: str) -> PodRef:
+    account = pod.spec.spec.service_account_name
+    sidecar = pod.annotations.get("argosy.io/sidecar") == "true"
+    try:
+        principal = str(workload_id(trust_domain, pod.namespace, account)) if sidecar else ""
+    except SpiffeIDError:
+        principal = ""
+    return PodRef(
+        namespace=pod.namespace,
+        name=pod.name,
+        address=pod.spec.pod_ip,
+        labels=pod.labels,
+        service_account=account,
+        principal=principal,
+        owner=pod.spec.workload,
+        workload=workload_ref(pod.namespace, pod.spec.workload or pod.name, pod.labels, sidecar=sidecar),
+    )
