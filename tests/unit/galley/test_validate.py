@@ -1,0 +1,74 @@
+"""Meaning of single objects, where the grid of broken documents does not reach."""
+
+import pytest
+
+from argosy.api import decode_object, parse_documents
+from argosy.core.errors import errors_in
+from argosy.galley.validate import validate_object
+from argosy.galley.validate.check import is_dns_name, is_label, member
+
+ROUTE = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: a}
+spec: {hosts: [a], http: [{%s, route: [{destination: {host: a}}]}]}
+"""
+
+
+def _codes(text: str) -> list[str]:
+    return [f.code for d in parse_documents(text) for f in errors_in(validate_object(decode_object(d)))]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "timeout: 0s",
+        "match: [{headers: {x: {}}}]",
+        "match: [{queryParams: {x: {exact: ''}}}]",
+        "match: [{headers: {':authority': {prefix: a}}}]",
+        "headers: {request: {set: {':authority': b, x: '%REQ(y)% 100%%'}}}",
+        "retries: {attempts: 0}",
+        "retries: {attempts: 2, retryOn: 'gateway-error, 503'}",
+        "match: [{uri: {regex: '^/a(b|c)+$'}}]",
+    ],
+)
+def test_what_istio_allows_is_allowed(field: str) -> None:
+    assert _codes(ROUTE % field) == []
+
+
+def test_one_destination_needs_no_weight_and_weights_are_relative() -> None:
+    route = (
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec: {hosts: [a], tcp: [%s]}"
+    )
+    assert _codes(route % "{route: [{destination: {host: a}, weight: 0}]}") == []
+    several = "{route: [{destination: {host: a}, weight: %d}, {destination: {host: b}, weight: %d}]}"
+    assert _codes(route % (several % (1, 3))) == []
+    assert _codes(route % (several % (0, 0))) == ["ARG0111"]
+
+
+def test_a_long_regular_expression_is_refused_without_being_compiled() -> None:
+    assert _codes(ROUTE % f"match: [{{uri: {{regex: '{'a' * 1025}'}}}}]") == ["ARG0108"]
+
+
+def test_service_entries_of_all_resolutions_are_accepted() -> None:
+    entry = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a}\nspec: {hosts: [%s], %s}"
+    assert _codes(entry % ("'*.b.c'", "resolution: NONE, addresses: [10.0.0.0/8]")) == []
+    assert _codes(entry % ("b.c", "resolution: DNS")) == []
+    assert _codes(entry % ("b.c", "resolution: DNS, endpoints: [{address: x.y}]")) == []
+    assert _codes(entry % ("b.c", "resolution: STATIC, workloadSelector: {labels: {a: b}}")) == []
+
+
+def test_external_names_need_a_host_and_no_ports() -> None:
+    service = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {%s}"
+    assert _codes(service % "type: ExternalName, externalName: a.b") == []
+    assert _codes(service % "type: ExternalName") == ["ARG0103"]
+    assert _codes(service % "ports: [{port: 80}], externalName: a.b") == ["ARG0121"]
+
+
+def test_names() -> None:
+    assert is_dns_name("a.b-c.D")
+    assert not any(map(is_dns_name, ("", "a..b", "-a", "a-", "a_b", "a" * 64, "a.", ".".join(["abc"] * 64))))
+    assert is_label("a-1")
+    assert not any(map(is_label, ("", "A", "a.b", "-a", "a" * 64)))
+    assert member("spec.x", "a") == "spec.x.a"
+    assert member("spec.x", "a.b") == 'spec.x["a.b"]'
