@@ -44,9 +44,7 @@ def both_sides(
     return [
         (
             FlowKey(reporter, source, target, called, "http", "mutual_tls"),
-            FlowCounters(
-                dict(requests), latency(ms, count), request_bytes=count * 120, response_bytes=count * 900
-            ),
+            FlowCounters(dict(requests), latency(ms, count), request_bytes=count * 120, response_bytes=count * 900),
         )
         for reporter in ("source", "destination")
     ]

@@ -1,0 +1,144 @@
+"""Flows to graph."""
+
+import pytest
+
+from argosy.flow.record import FlowCounters, FlowKey, FlowWindow, Outcome
+from argosy.flow.workload import UNKNOWN, ServiceRef
+from argosy.graph.build import GraphOptions, build_graph
+from argosy.graph.model import Edge, Graph, Health, NodeKind
+
+from .bookinfo import DETAILS, INGRESS, LEGACY, OK, PRODUCTPAGE, REVIEWS, bookinfo_window, both_sides, latency, service
+
+DETAILS_HOST = "details.default.svc.cluster.local"
+
+
+def graph(*flows: tuple[FlowKey, FlowCounters], options: GraphOptions = GraphOptions()) -> Graph:
+    return build_graph(FlowWindow(10.0, 100.0, flows), options)
+
+
+def only_edge(found: Graph) -> Edge:
+    (edge,) = found.edges
+    return edge
+
+
+def test_a_call_reported_by_both_sides_is_counted_once() -> None:
+    edge = only_edge(graph(*both_sides(PRODUCTPAGE, DETAILS, service("details"), 2, 10)))
+    assert (edge.rps, edge.rps_source, edge.rps_destination) == (12, 12, 12)
+    assert (edge.source, edge.target) == ("default/productpage/v1", "default/details/v1")
+    assert (edge.mtls, edge.notes, edge.health) == (1.0, (), Health.HEALTHY)
+    assert edge.p95_ms is not None
+    assert edge.services == (DETAILS_HOST,)
+
+
+def test_the_callers_report_wins_since_it_knows_what_never_arrived() -> None:
+    flows = [
+        (
+            FlowKey("source", PRODUCTPAGE, DETAILS, service("details")),
+            FlowCounters({OK: 80, Outcome("503", "UC", ""): 20}),
+        ),
+        (
+            FlowKey("destination", PRODUCTPAGE, DETAILS, service("details"), security="mutual_tls"),
+            FlowCounters({OK: 80}),
+        ),
+    ]
+    edge = only_edge(graph(*flows))
+    assert (edge.rps, edge.rps_destination, edge.mtls, edge.health) == (10, 8, 1.0, Health.FAILURE)
+
+
+def test_the_receiver_decides_the_share_of_mutual_tls() -> None:
+    flows = [
+        (FlowKey("destination", PRODUCTPAGE, DETAILS, security=security), FlowCounters({OK: count}))
+        for security, count in (("mutual_tls", 30), ("none", 10))
+    ]
+    edge = only_edge(graph(*flows))
+    assert (edge.mtls, edge.plaintext) == (0.75, True)
+    assert edge.notes == ("Only the receiving side reports: the caller went around its own proxy.",)
+
+
+def test_a_caller_without_sidecar_is_named_and_marked() -> None:
+    found = graph((FlowKey("destination", LEGACY, DETAILS, security="none"), FlowCounters({OK: 8})))
+    node = next(node for node in found.nodes if node.namespace == "legacy")
+    assert (node.name, node.sidecar) == ("sleep", False)
+    assert "without a sidecar" in node.why
+    assert only_edge(found).mtls == 0
+    assert "The caller has no sidecar" in only_edge(found).notes[0]
+
+
+def test_an_unknown_plaintext_caller_is_named_by_its_address() -> None:
+    found = graph(
+        (FlowKey("destination", UNKNOWN, DETAILS, security="none", source_address="10.88.0.9"), FlowCounters({OK: 8}))
+    )
+    node = next(node for node in found.nodes if node.kind is NodeKind.UNKNOWN)
+    assert (node.id, node.name, node.address) == ("unknown/10.88.0.9", "unknown", "10.88.0.9")
+    assert "plaintext" in node.why
+
+
+def test_requests_that_reached_no_endpoint_end_at_the_service() -> None:
+    failed = FlowCounters({Outcome("503", "UH", ""): 5})
+    found = graph((FlowKey("source", PRODUCTPAGE, UNKNOWN, service("reviews")), failed))
+    assert [(n.kind, n.name) for n in found.nodes if n.kind is not NodeKind.APP] == [(NodeKind.SERVICE, "reviews")]
+    assert only_edge(found).mtls is None
+    assert only_edge(found).health is Health.FAILURE
+
+
+@pytest.mark.parametrize(
+    "called, kind",
+    [
+        (ServiceRef("", "PassthroughCluster"), NodeKind.PASSTHROUGH),
+        (ServiceRef("", "BlackHoleCluster"), NodeKind.BLACKHOLE),
+        (ServiceRef("api.example.com", "api.example.com"), NodeKind.EXTERNAL),
+        (ServiceRef(), NodeKind.UNKNOWN),
+    ],
+)
+def test_destinations_that_are_no_workload_say_what_they_are(called: ServiceRef, kind: NodeKind) -> None:
+    found = graph((FlowKey("source", PRODUCTPAGE, UNKNOWN, called), FlowCounters({OK: 5})))
+    node = next(node for node in found.nodes if node.kind is kind)
+    assert node.why
+
+
+def test_only_the_calling_side_reports_is_marked() -> None:
+    found = graph((FlowKey("source", PRODUCTPAGE, DETAILS), FlowCounters({Outcome("503", "UF", ""): 5})))
+    assert only_edge(found).notes[0].startswith("Only the calling side reports")
+
+
+def test_versions_of_an_app_share_a_box() -> None:
+    nodes = build_graph(bookinfo_window()).nodes
+    assert {n.version for n in nodes if n.box == "default/reviews"} == {"v1", "v2", "v3"}
+
+
+def test_gateways_are_gateways() -> None:
+    found = graph(*both_sides(INGRESS, PRODUCTPAGE, service("productpage"), 1, 5))
+    assert {n.kind for n in found.nodes} == {NodeKind.GATEWAY, NodeKind.APP}
+
+
+def test_a_namespace_filter_keeps_edges_that_touch_it() -> None:
+    found = build_graph(bookinfo_window(), GraphOptions(frozenset({"legacy"})))
+    assert [edge.source for edge in found.edges] == ["legacy/sleep/sleep"]
+    assert found.namespaces == ("default", "istio-system", "legacy")
+
+
+def test_service_nodes_split_each_call_and_lose_nothing() -> None:
+    plaintext = (FlowKey("destination", LEGACY, DETAILS, service("details"), security="none"), FlowCounters({OK: 120}))
+    found = graph(
+        *both_sides(PRODUCTPAGE, DETAILS, service("details"), 1, 5), plaintext, options=GraphOptions(service_nodes=True)
+    )
+    rates = {(edge.source, edge.target): edge.rps for edge in found.edges}
+    assert rates == {
+        ("default/productpage/v1", f"service/{DETAILS_HOST}"): 6,
+        ("legacy/sleep/sleep", f"service/{DETAILS_HOST}"): 12,
+        (f"service/{DETAILS_HOST}", "default/details/v1"): 18,
+    }
+
+
+def test_flows_without_traffic_draw_nothing() -> None:
+    found = graph((FlowKey("source", PRODUCTPAGE, DETAILS), FlowCounters(latency=latency(5, 0))))
+    assert (found.nodes, found.edges) == ((), ())
+
+
+def test_tcp_counts_bytes_and_connections() -> None:
+    counters = FlowCounters(sent_bytes=1000, received_bytes=500, opened=20)
+    edge = only_edge(
+        graph((FlowKey("source", PRODUCTPAGE, REVIEWS[0], protocol="tcp", security="mutual_tls"), counters))
+    )
+    assert (edge.sent_bps, edge.received_bps, edge.connections_ps, edge.mtls) == (100, 50, 2, 1.0)
+    assert edge.health is Health.HEALTHY
