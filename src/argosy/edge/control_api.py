@@ -1,0 +1,429 @@
+"""The control API: what the command line asks of a running mesh, as HTTP with JSON on a unix socket of one user.
+
+Given: functions that hand out the components of this process (`ControlPorts`). Gives: a Starlette application. Every
+program of the control plane serves the same one; what a program lacks is a 404 that says so. Faults are answered with
+their findings. Secrets' values never leave: they are masked here. Access is decided by the socket's mode, not here.
+
+    POST /v1/apply  /v1/delete  /v1/rollback  /v1/diff  /v1/analyze  /v1/wait
+    GET  /v1/history  /v1/objects/{kind}[/{namespace}/{name}]  /v1/analyze  /v1/graph  /v1/metrics  /v1/status
+    GET  /v1/proxies  /v1/proxy-config/{namespace}/{pod}  /v1/explain[/{collection}]
+    GET  /healthz  /readyz  /metrics
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from argosy.api import DEFAULT_NAMESPACE, Document, Kind, key_of, parse_documents, resolve_kind
+from argosy.api.kinds import KINDS, nearest_kind
+from argosy.core.errors import ArgosyError, Finding, Level, Origin
+from argosy.core.names import ObjectKey
+from argosy.edge.console_http import GraphQuery, parse_graph_query
+from argosy.edge.control_proxies import PilotPort, dump_proxies, dump_proxy_config, explain
+from argosy.galley.diff import diff_change
+from argosy.galley.memory import MemoryStore
+from argosy.galley.state import Applied, Change, Galley
+
+BODY_BYTES_MAX = 64 << 20
+WAIT_S_MAX = 3600.0
+NO_COMPONENT = "ARG0702"
+BAD_REQUEST = "ARG0703"
+NO_SUCH_OBJECT = "ARG0302"
+NO_SUCH_KIND = "ARG0006"
+_T = TypeVar("_T")
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class GalleyPort(Protocol):
+    """What the API needs of Galley; `app.galley.GalleyService` is one."""
+
+    @property
+    def galley(self) -> Galley:
+        """The configuration, for reading."""
+        ...
+
+    def apply(
+        self,
+        documents: Iterable[Document],
+        *,
+        who: str,
+        namespace: str = DEFAULT_NAMESPACE,
+        prune: str | None = None,
+        dry_run: bool = False,
+    ) -> Applied:
+        """One transaction. Raises `ArgosyError`."""
+        ...
+
+    def delete(
+        self, ids: Iterable[tuple[str, ObjectKey]], *, who: str, missing_ok: bool = False, dry_run: bool = False
+    ) -> Applied:
+        """Remove objects. Raises `ArgosyError`."""
+        ...
+
+    def rollback(self, revision: int, *, who: str, dry_run: bool = False) -> Applied:
+        """Go back to what a revision held. Raises `ArgosyError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPorts:
+    """What this process has. A function that gives None: not here, or not yet."""
+
+    galley: Callable[[], GalleyPort | None]
+    pilot: Callable[[], PilotPort | None]
+    metrics: Callable[[], bytes]
+    graph: Callable[[GraphQuery], Mapping[str, Any]] | None
+    ready: Callable[[], str]
+    """Empty when ready, else why not."""
+    status: Callable[[], Mapping[str, Any]]
+    """Plain data about this program: `name`, `pid`, `ready`, ..."""
+
+
+class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file as the user named it, with its text: findings name its lines."""
+
+    file: str
+    text: str
+
+
+class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One document as data, and where it was written."""
+
+    data: dict[str, Any]
+    file: str = ""
+    line: int = 0
+
+
+class ObjectRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One object by its name; the kind may be a short name."""
+
+    kind: str
+    name: str
+    namespace: str = ""
+
+
+class ChangeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of every POST; each endpoint uses what it needs. `wait_s` 0: do not wait for proxies."""
+
+    files: tuple[File, ...] = ()
+    documents: tuple[Item, ...] = ()
+    objects: tuple[ObjectRef, ...] = ()
+    namespace: str = DEFAULT_NAMESPACE
+    prune: str | None = None
+    revision: int = 0
+    missing_ok: bool = False
+    dry_run: bool = False
+    wait_s: float = 0.0
+    who: str = "control"
+
+
+def control_app(ports: ControlPorts) -> Starlette:
+    """The application; serve it on a socket that only the mesh's user can open."""
+    api = _Api(ports)
+    routes = [
+        _post("/v1/apply", api.apply),
+        _post("/v1/delete", api.delete),
+        _post("/v1/rollback", api.rollback),
+        _post("/v1/diff", api.diff),
+        _post("/v1/analyze", api.analyze_files),
+        _post("/v1/wait", api.wait),
+        Route("/v1/history", api.history),
+        Route("/v1/objects/{kind}", api.objects),
+        Route("/v1/objects/{kind}/{namespace}/{name}", api.one_object),
+        Route("/v1/analyze", api.analyze, methods=["GET"]),
+        Route("/v1/proxies", api.proxies),
+        Route("/v1/proxy-config/{namespace}/{pod}", api.proxy_config),
+        Route("/v1/explain", api.explain),
+        Route("/v1/explain/{collection}", api.explain),
+        Route("/v1/graph", api.graph),
+        Route("/v1/metrics", api.metrics),
+        Route("/v1/status", api.status),
+        Route("/metrics", api.metrics),
+        Route("/healthz", api.alive),
+        Route("/readyz", api.ready),
+    ]
+    return Starlette(routes=routes, exception_handlers={ArgosyError: _on_error, HTTPException: _on_http_error})
+
+
+def _post(path: str, handler: Callable[[ChangeRequest], Awaitable[Response]]) -> Route:
+    async def endpoint(request: Request) -> Response:
+        return await handler(await _body(request))
+
+    return Route(path, endpoint, methods=["POST"])
+
+
+async def _body(request: Request) -> ChangeRequest:
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > BODY_BYTES_MAX:
+            raise ArgosyError.of(BAD_REQUEST, f"more than {BODY_BYTES_MAX} bytes in one request", hint="apply in parts")
+    try:
+        return msgspec.json.decode(data or b"{}", type=ChangeRequest)
+    except msgspec.DecodeError as error:
+        raise ArgosyError.of(
+            BAD_REQUEST, f"the request cannot be read: {error}", hint="same version here and there?"
+        ) from None
+
+
+class _Api:
+    """The endpoints over one process's ports."""
+
+    def __init__(self, ports: ControlPorts) -> None:
+        self._ports = ports
+
+    def _galley(self) -> GalleyPort:
+        return self._found("Galley", self._ports.galley())
+
+    def _pilot(self) -> PilotPort:
+        return self._found("Pilot", self._ports.pilot())
+
+    def _found(self, name: str, part: _T | None) -> _T:
+        if part is None:
+            reason = self._ports.ready()
+            hint = f"it is not ready: {reason}" if reason else "ask the program that has it"
+            raise _Absent(NO_COMPONENT, f"this program has no {name}", hint)
+        return part
+
+    # -- changes ------------------------------------------------------------------------------------------------
+
+    async def apply(self, body: ChangeRequest) -> Response:
+        """Apply documents as one revision."""
+        applied = self._galley().apply(
+            read_documents(body), who=body.who, namespace=body.namespace, prune=body.prune, dry_run=body.dry_run
+        )
+        return await self._told(applied, body)
+
+    async def delete(self, body: ChangeRequest) -> Response:
+        """Delete objects that are named, or that stand in documents."""
+        ids = [_id_of(ref, body.namespace) for ref in body.objects]
+        ids += [key_of(document, body.namespace) for document in read_documents(body)]
+        applied = self._galley().delete(ids, who=body.who, missing_ok=body.missing_ok, dry_run=body.dry_run)
+        return await self._told(applied, body)
+
+    async def rollback(self, body: ChangeRequest) -> Response:
+        """Make a revision that equals an older one."""
+        applied = self._galley().rollback(body.revision, who=body.who, dry_run=body.dry_run)
+        return await self._told(applied, body)
+
+    async def diff(self, body: ChangeRequest) -> Response:
+        """What an apply of the documents would change."""
+        applied = self._galley().apply(
+            read_documents(body), who=body.who, namespace=body.namespace, prune=body.prune, dry_run=True
+        )
+        changes = [{**_dump_change(change), "diff": diff_change(change)} for change in applied.changes]
+        return _json({"revision": applied.revision, "changes": changes, "findings": _dump(applied.findings)})
+
+    async def wait(self, body: ChangeRequest) -> Response:
+        """Wait until all connected proxies run what this Pilot knows."""
+        return _json({"laggards": await self._wait(self._pilot(), body.wait_s)})
+
+    async def _told(self, applied: Applied, body: ChangeRequest) -> Response:
+        """The answer to a change. `laggards` is null where nobody waited: not asked to, or no Pilot here."""
+        pilot = self._ports.pilot()
+        waits = body.wait_s > 0 and not body.dry_run and pilot is not None
+        return _json(
+            {
+                "revision": applied.revision,
+                "changes": [_dump_change(change) for change in applied.changes],
+                "findings": _dump(applied.findings),
+                "laggards": await self._wait(pilot, body.wait_s) if waits and pilot is not None else None,
+            }
+        )
+
+    async def _wait(self, pilot: PilotPort, wait_s: float) -> list[dict[str, Any]]:
+        late = {status.pod for status in await pilot.wait_settled(min(wait_s, WAIT_S_MAX))}
+        return [row for row in dump_proxies(pilot) if ObjectKey(row["namespace"], row["pod"]) in late]
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    async def history(self, request: Request) -> Response:
+        """The newest revisions first."""
+        limit = request.query_params.get("limit", "100")
+        if not limit.isdigit():
+            raise ArgosyError.of(BAD_REQUEST, f"limit must be a number, not {limit!r}")
+        galley = self._galley().galley
+        rows = [
+            {"revision": r.number, "when": r.when, "who": r.who, "summary": r.summary}
+            for r in galley.history(int(limit))
+        ]
+        return _json({"revision": galley.revision, "revisions": rows})
+
+    async def objects(self, request: Request) -> Response:
+        """All objects of a kind, of one namespace if the query says so."""
+        kind = _kind(request.path_params["kind"])
+        namespace = request.query_params.get("namespace", "")
+        galley = self._galley().galley
+        keys = [o.key for o in galley.objects(kind.name) if namespace in ("", o.namespace) or not kind.namespaced]
+        items = [_item(galley.document(kind.name, key)) for key in keys]
+        return _json({"kind": kind.name, "plural": kind.plural, "namespaced": kind.namespaced, "items": items})
+
+    async def one_object(self, request: Request) -> Response:
+        """One object; the namespace of cluster-scoped ones is `-`."""
+        kind = _kind(request.path_params["kind"])
+        key = ObjectKey(request.path_params["namespace"] if kind.namespaced else "", request.path_params["name"])
+        galley = self._galley().galley
+        document = galley.document(kind.name, key)
+        if document is None:
+            near = ", ".join(str(o.key) for o in galley.objects(kind.name) if o.name == key.name)
+            hint = f"there is {near}" if near else f"`argosy get {kind.plural} -A` lists what there is"
+            raise ArgosyError(
+                [Finding(NO_SUCH_OBJECT, Level.ERROR, "there is no such object", kind.name, *key, hint=hint)]
+            )
+        items = [_item(document)]
+        return _json({"kind": kind.name, "plural": kind.plural, "namespaced": kind.namespaced, "items": items})
+
+    async def analyze(self, request: Request) -> Response:
+        """What is wrong now: in the configuration (Galley's), and with what was made of it (Pilot's)."""
+        findings: list[Finding] = []
+        if galley := self._ports.galley():
+            findings += galley.galley.analyze()
+        if pilot := self._ports.pilot():
+            findings += pilot.findings()
+        return _json({"findings": _dump(findings)})
+
+    async def analyze_files(self, body: ChangeRequest) -> Response:
+        """What would be wrong with the whole configuration if the documents were applied."""
+        incoming = read_documents(body)
+        replaced = {key_of(document, body.namespace) for document in incoming}
+        galley = self._galley().galley
+        ids = [(o.kind, o.key) for o in galley.objects() if o.kind != "Pod" and (o.kind, o.key) not in replaced]
+        kept = [found for one in ids if (found := galley.document(*one)) is not None]
+        # A thousand objects take a while to decode again, and proxies must not wait for that.
+        findings = await asyncio.to_thread(analyze_documents, [*kept, *incoming], body.namespace)
+        return _json({"findings": _dump(findings)})
+
+    # -- proxies ------------------------------------------------------------------------------------------------
+
+    async def proxies(self, request: Request) -> Response:
+        """Every connected proxy: what it was offered, what it runs, what it refused, what is held back."""
+        return _json({"proxies": dump_proxies(self._pilot())})
+
+    async def proxy_config(self, request: Request) -> Response:
+        """The resources that a pod's proxy should have, as Envoy's own JSON."""
+        pod = ObjectKey(request.path_params["namespace"], request.path_params["pod"])
+        return _json({"source": "pilot", "resources": dump_proxy_config(self._pilot(), pod)})
+
+    async def explain(self, request: Request) -> Response:
+        """The incremental engine: its counts, or why keys of one collection were last computed."""
+        collection = request.path_params.get("collection", "")
+        return _json(explain(self._pilot(), collection, request.query_params.get("key", "")))
+
+    # -- telemetry and health -----------------------------------------------------------------------------------
+
+    async def graph(self, request: Request) -> Response:
+        """The finished view of the traffic graph."""
+        graph = self._found("Mixer", self._ports.graph)
+        try:
+            query = parse_graph_query(request.query_params)
+        except ValueError as error:
+            raise ArgosyError.of(BAD_REQUEST, str(error)) from None
+        return _json(graph(query))
+
+    async def metrics(self, request: Request) -> Response:
+        """Prometheus text."""
+        return Response(self._ports.metrics(), media_type=_METRICS_TYPE)
+
+    async def status(self, request: Request) -> Response:
+        """What this program says about itself."""
+        return _json(self._ports.status())
+
+    async def alive(self, request: Request) -> Response:
+        """It answers."""
+        return PlainTextResponse("ok\n")
+
+    async def ready(self, request: Request) -> Response:
+        """Whether it can do its work, and why not."""
+        reason = self._ports.ready()
+        return PlainTextResponse(f"{reason or 'ok'}\n", status_code=503 if reason else 200)
+
+
+class _Absent(ArgosyError):
+    """What was asked for is not in this program."""
+
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        super().__init__([Finding(code, Level.ERROR, message, hint=hint)])
+
+
+def read_documents(body: ChangeRequest) -> list[Document]:
+    """All documents of a request. Raises `ArgosyError` with the first fault of every file."""
+    documents = [Document(item.data, Origin(item.file, item.line)) for item in body.documents]
+    findings: list[Finding] = []
+    for file in body.files:
+        try:
+            documents += parse_documents(file.text, file.file)
+        except ArgosyError as error:
+            findings += error.findings
+    if findings:
+        raise ArgosyError(findings)
+    return documents
+
+
+def analyze_documents(documents: Sequence[Document], namespace: str = DEFAULT_NAMESPACE) -> list[Finding]:
+    """All findings about documents that are to be a whole configuration, errors too; nothing is kept."""
+    try:
+        applied = Galley(MemoryStore()).apply(documents, now=0.0, who="", namespace=namespace, dry_run=True)
+    except ArgosyError as error:
+        return list(error.findings)
+    return list(applied.findings)
+
+
+def _kind(word: str) -> Kind:
+    kind = resolve_kind(word)
+    if kind is None:
+        near = nearest_kind(word)
+        hint = f"did you mean {near}?" if near else f"kinds: {', '.join(kind.plural for kind in KINDS.values())}"
+        raise ArgosyError.of(NO_SUCH_KIND, f"there is no kind {word!r}", hint=hint)
+    return kind
+
+
+def _id_of(ref: ObjectRef, namespace: str) -> tuple[str, ObjectKey]:
+    kind = _kind(ref.kind)
+    return kind.name, ObjectKey((ref.namespace or namespace) if kind.namespaced else "", ref.name)
+
+
+def _item(document: Document | None) -> dict[str, Any]:
+    assert document is not None, "every object has its document"
+    return {"data": _masked(document.data), "file": document.origin.file, "line": document.origin.line}
+
+
+def _masked(data: dict[str, Any]) -> dict[str, Any]:
+    """The document without a Secret's values: their names say enough."""
+    if data.get("kind") != "Secret":
+        return data
+    hidden = {key: dict.fromkeys(data[key], "***") for key in ("data", "stringData") if isinstance(data.get(key), dict)}
+    return {**data, **hidden}
+
+
+def _dump_change(change: Change) -> dict[str, str]:
+    return {"kind": change.kind, "namespace": change.key.namespace, "name": change.key.name, "verb": change.verb}
+
+
+def _dump(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    return [finding.dump() for finding in findings]
+
+
+def _json(data: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(msgspec.json.encode(data), status_code=status, media_type="application/json")
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ArgosyError)
+    absent = isinstance(error, _Absent) or error.findings[0].code == NO_SUCH_OBJECT
+    return _json({"findings": _dump(error.findings)}, status=404 if absent else 400)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    finding = Finding(BAD_REQUEST, Level.ERROR, f"{request.method} {request.url.path}: {error.detail}")
+    return _json({"findings": _dump([finding])}, status=error.status_code)

@@ -1,0 +1,133 @@
+"""The other end of the control API, for the command line: one blocking call, one answer, or an `ArgosyError`.
+
+Given the folder of the mesh's sockets. When the control plane is four programs, each has a socket of its own; the path
+says which one to ask, and the one of Galley (or of everything) answers for those that are not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from argosy.core.errors import ArgosyError, Finding, Level, Origin
+
+NOT_RUNNING = "ARG0701"
+NO_ANSWER = "ARG0705"
+CALL_TIMEOUT_S = 30.0
+CONTROL = "control"
+# First part of the path after /v1/ -> the program that knows
+_OWNERS = {
+    "proxies": "pilot",
+    "proxy-config": "pilot",
+    "wait": "pilot",
+    "explain": "pilot",
+    "graph": "mixer",
+    "metrics": "mixer",
+}
+PROGRAMS = (CONTROL, "pilot", "mixer", "citadel")
+
+
+class ControlClient:
+    """Calls the programs of one mesh. All calls raise `ArgosyError`: the mesh's findings, or that it does not run."""
+
+    def __init__(self, run: Path) -> None:
+        """`run`: the folder with `control.sock`."""
+        self._run = run
+
+    def get(self, path: str, **params: str | int) -> dict[str, Any]:
+        """GET `/v1/<path>`: the answer's JSON."""
+        return _decoded(self._call("GET", path, params=params))
+
+    def get_text(self, path: str) -> str:
+        """GET `/v1/<path>`: the answer as text."""
+        return self._call("GET", path).text
+
+    def post(self, path: str, body: Mapping[str, Any], *, wait_s: float = 0.0) -> dict[str, Any]:
+        """POST to `/v1/<path>`: the answer's JSON. `wait_s`: how long the mesh may wait before it answers."""
+        return _decoded(self._call("POST", path, body=body, timeout_s=CALL_TIMEOUT_S + wait_s))
+
+    def change(self, path: str, body: Mapping[str, Any], *, wait_s: float = 0.0) -> dict[str, Any]:
+        """Make a change and, if `wait_s` is not 0, wait until the proxies run it, wherever Pilot is.
+
+        Gives the change's answer; its `laggards` are the proxies that did not get there, null if nobody waited.
+        """
+        answer = self.post(path, {**body, "wait_s": wait_s}, wait_s=wait_s)
+        if wait_s and answer["laggards"] is None and not body.get("dry_run"):
+            answer["laggards"] = self.post("wait", {"wait_s": wait_s}, wait_s=wait_s)["laggards"]
+        return answer
+
+    def findings(self) -> list[Finding]:
+        """What is wrong now, by every program that has something to say."""
+        programs = [CONTROL, *(name for name in ("pilot",) if self._has(name))]
+        answers = [_decoded(self._send(program, "GET", "analyze")) for program in programs]
+        return [parse_finding(one) for answer in answers for one in answer["findings"]]
+
+    def statuses(self) -> list[dict[str, Any]]:
+        """What every running program says about itself."""
+        found = [_decoded(self._send(CONTROL, "GET", "status"))]
+        return found + [_decoded(self._send(name, "GET", "status")) for name in PROGRAMS[1:] if self._has(name)]
+
+    def _has(self, program: str) -> bool:
+        return (self._run / f"{program}.sock").exists()
+
+    def _call(self, method: str, path: str, **rest: Any) -> httpx.Response:
+        owner = _OWNERS.get(path.partition("/")[0], CONTROL)
+        return self._send(owner if self._has(owner) else CONTROL, method, path, **rest)
+
+    def _send(
+        self,
+        program: str,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        body: Mapping[str, Any] | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> httpx.Response:
+        content = None if body is None else msgspec.json.encode(body)
+        transport = httpx.HTTPTransport(uds=str(self._run / f"{program}.sock"))
+        try:
+            with httpx.Client(
+                transport=transport, base_url="http://argosy", timeout=timeout_s, trust_env=False
+            ) as client:
+                response = client.request(method, f"/v1/{path}", params=params, content=content)
+        except httpx.ConnectError:
+            raise not_running(program) from None
+        except httpx.HTTPError as error:
+            message = f"the control plane does not answer: {error or type(error).__name__}"
+            raise ArgosyError.of(NO_ANSWER, message, hint=f"see logs/ in {self._run.parent}") from None
+        if response.is_success:
+            return response
+        raise ArgosyError(_findings(response))
+
+
+def not_running(program: str = CONTROL) -> ArgosyError:
+    """The error that says how to start a mesh."""
+    if program != CONTROL:
+        return ArgosyError.of(NOT_RUNNING, f"{program} is not running", hint="it is restarted by itself: try again")
+    hint = "`argosy up` starts it, `argosy demo` starts an example; ARGOSY_HOME says which mesh is meant"
+    return ArgosyError.of(NOT_RUNNING, "the mesh is not running", hint=hint)
+
+
+def parse_finding(data: Mapping[str, Any]) -> Finding:
+    """The inverse of `Finding.dump`."""
+    file, colon, line = data["origin"].rpartition(":")
+    origin = Origin(file, int(line)) if colon and line.isdigit() else Origin(data["origin"])
+    texts = {name: data[name] for name in ("code", "message", "kind", "namespace", "name", "field", "hint")}
+    return Finding(level=Level(data["level"]), origin=origin, **texts)
+
+
+def _decoded(response: httpx.Response) -> dict[str, Any]:
+    return msgspec.json.decode(response.content, type=dict[str, Any])
+
+
+def _findings(response: httpx.Response) -> list[Finding]:
+    try:
+        return [parse_finding(one) for one in _decoded(response)["findings"]]
+    except (msgspec.DecodeError, KeyError, ValueError):
+        message = f"the control plane failed with status {response.status_code}"
+        return [Finding(NO_ANSWER, Level.ERROR, message, hint="see the control plane's log")]
