@@ -265,8 +265,7 @@ class _Api:
         namespace = request.query_params.get("namespace", "")
         galley = self._galley().galley
         keys = [o.key for o in galley.objects(kind.name) if namespace in ("", o.namespace) or not kind.namespaced]
-        items = [_item(galley.document(kind.name, key)) for key in keys]
-        return _json({"kind": kind.name, "plural": kind.plural, "namespaced": kind.namespaced, "items": items})
+        return _json(_listing(kind, [found for key in keys if (found := galley.document(kind.name, key)) is not None]))
 
     async def one_object(self, request: Request) -> Response:
         """One object; the namespace of cluster-scoped ones is `-`."""
@@ -280,8 +279,7 @@ class _Api:
             raise ArgosyError(
                 [Finding(NO_SUCH_OBJECT, Level.ERROR, "there is no such object", kind.name, *key, hint=hint)]
             )
-        items = [_item(document)]
-        return _json({"kind": kind.name, "plural": kind.plural, "namespaced": kind.namespaced, "items": items})
+        return _json(_listing(kind, [document]))
 
     async def analyze(self, request: Request) -> Response:
         """What is wrong now: in the configuration (Galley's), and with what was made of it (Pilot's)."""
@@ -392,9 +390,15 @@ def _id_of(ref: ObjectRef, namespace: str) -> tuple[str, ObjectKey]:
     return kind.name, ObjectKey((ref.namespace or namespace) if kind.namespaced else "", ref.name)
 
 
-def _item(document: Document | None) -> dict[str, Any]:
-    assert document is not None, "every object has its document"
-    return {"data": _masked(document.data), "file": document.origin.file, "line": document.origin.line}
+def _listing(kind: Kind, documents: Sequence[Document]) -> dict[str, Any]:
+    """`objects` as they are kept, and at the same places of `origins` where they were written."""
+    return {
+        "kind": kind.name,
+        "plural": kind.plural,
+        "namespaced": kind.namespaced,
+        "objects": [_masked(document.data) for document in documents],
+        "origins": [{"file": document.origin.file, "line": document.origin.line} for document in documents],
+    }
 
 
 def _masked(data: dict[str, Any]) -> dict[str, Any]:
