@@ -43,8 +43,7 @@ class Histogram:
 
     def merge(self, other: Histogram) -> None:
         """Add all of `other`'s observations."""
-        for index, value in enumerate(other.counts):
-            self.counts[index] += value
+        self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
         self.total += other.total
         self.sum += other.sum
 

@@ -71,7 +71,10 @@ class FlowHistory:
             if number < first or number * ring.bucket_s > now:
                 continue
             for key, counters in flows.items():
-                total.setdefault(key, FlowCounters()).merge(counters)
+                summed = total.get(key)
+                if summed is None:
+                    summed = total[key] = FlowCounters()
+                summed.merge(counters)
         start = max(first * ring.bucket_s, self._began if self._began is not None else now)
         return FlowWindow(seconds=max(now - start, 1.0), until=now, flows=tuple(total.items()))
 

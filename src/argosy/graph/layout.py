@@ -54,24 +54,25 @@ def layout(items: Iterable[Item], links: Iterable[tuple[str, str]]) -> Layout:
     columns = _order(sizes, ranks, cells, chains)
     heights = {name: sizes[name].height if name in sizes else _BEND_HEIGHT for column in columns for name in column}
     tops = _rows(columns, heights, chains)
-    lefts, width = _columns(columns, sizes)
+    widths = [max((sizes[name].width for name in column if name in sizes), default=0.0) for column in columns]
+    lefts = [sum(widths[:index]) + COLUMN_GAP * index for index in range(len(columns))]
     places = {
-        name: Placed(lefts[index] + (_column_width(column, sizes) - sizes[name].width) / 2, tops[name])
+        name: Placed(lefts[index] + (widths[index] - sizes[name].width) / 2, tops[name])
         for index, column in enumerate(columns)
         for name in column
         if name in sizes
     }
+    middles = [left + width / 2 for left, width in zip(lefts, widths, strict=True)]
     bends = {
         link: tuple(
-            (lefts[ranks[link[0]] + 1 + step] + _column_width(columns[ranks[link[0]] + 1 + step], sizes) / 2,
-             tops[name] + _BEND_HEIGHT / 2)
-            for step, name in enumerate(chain[1:-1])
+            (middles[rank], tops[name] + _BEND_HEIGHT / 2)
+            for rank, name in enumerate(chain[1:-1], start=ranks[link[0]] + 1)
         )
         for link, chain in chains.items()
         if len(chain) > 2
-    }  # fmt: skip
+    }
     height = max((tops[name] + heights[name] for name in tops), default=0.0)
-    return Layout(places, bends, width, height)
+    return Layout(places, bends, lefts[-1] + widths[-1] if lefts else 0.0, height)
 
 
 def _without_cycles(names: Iterable[str], links: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -187,18 +188,6 @@ def _settle(column: list[str], pull: Mapping[str, float], heights: Mapping[str, 
     drift = sum(tops[name] - pull[name] for name in column) / len(column) if column else 0.0
     for name in column:
         tops[name] -= drift
-
-
-def _column_width(column: list[str], sizes: Mapping[str, Item]) -> float:
-    return max((sizes[name].width for name in column if name in sizes), default=0.0)
-
-
-def _columns(columns: list[list[str]], sizes: Mapping[str, Item]) -> tuple[list[float], float]:
-    lefts, left = [], 0.0
-    for column in columns:
-        lefts.append(left)
-        left += _column_width(column, sizes) + COLUMN_GAP
-    return lefts, max(left - COLUMN_GAP, 0.0)
 
 
 def _mean(values: list[float] | list[int], default: float) -> float:

@@ -47,17 +47,26 @@ def point_at(curve: Curve, t: float) -> Point:
 
 def place_labels(lines: Iterable[list[Curve]]) -> list[Point]:
     """A point on each line for its label: the middle of its longest part, moved along it while labels collide."""
-    taken: list[Point] = []
+    spots: list[Point] = []
+    # A grid of label-sized cells: only labels in neighbouring cells can collide.
+    grid: dict[tuple[int, int], list[Point]] = {}
     for parts in lines:
         longest = max(parts, key=lambda c: abs(c[3][0] - c[0][0]))
-        tries = [point_at(longest, t) for t in _TRIES]
-        free = (spot for spot in tries if not any(_collide(spot, other) for other in taken))
-        taken.append(next(free, tries[0]))
-    return [(round(x, 1), round(y, 1)) for x, y in taken]
+        tries = (point_at(longest, t) for t in _TRIES)
+        spot = next((spot for spot in tries if not _collides(spot, grid)), point_at(longest, _TRIES[0]))
+        grid.setdefault(_cell(spot), []).append(spot)
+        spots.append((round(spot[0], 1), round(spot[1], 1)))
+    return spots
 
 
-def _collide(one: Point, other: Point) -> bool:
-    return abs(one[0] - other[0]) < LABEL_WIDTH and abs(one[1] - other[1]) < LABEL_HEIGHT
+def _cell(spot: Point) -> tuple[int, int]:
+    return int(spot[0] // LABEL_WIDTH), int(spot[1] // LABEL_HEIGHT)
+
+
+def _collides(spot: Point, grid: dict[tuple[int, int], list[Point]]) -> bool:
+    column, row = _cell(spot)
+    near = (grid.get((column + dx, row + dy), ()) for dx in (-1, 0, 1) for dy in (-1, 0, 1))
+    return any(abs(spot[0] - x) < LABEL_WIDTH and abs(spot[1] - y) < LABEL_HEIGHT for found in near for x, y in found)
 
 
 def _number(point: Point) -> str:

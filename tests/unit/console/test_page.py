@@ -68,6 +68,14 @@ def test_an_empty_mesh_says_what_to_do(tmp_path: Path) -> None:
     assert "No traffic in the last" in page
 
 
+def test_a_link_can_point_to_an_edge_and_its_panel(tmp_path: Path) -> None:
+    with console(BOOKINFO) as url:
+        page = browse(f"{url}#show=edge:reviews-v3->ratings-v1", tmp_path, "--dump-dom")
+    panel = page.partition('id="panel"')[2].partition("</aside>")[0]
+    for text in ("reviews v3 → ratings v1", "All traffic is under mutual TLS", "50 %", 'data-test="code:403"', "18 ms"):
+        assert text in panel
+
+
 def test_a_picture_can_be_taken(tmp_path: Path) -> None:
     """The picture itself is for people; here only that it is not blank."""
     picture = tmp_path / "graph.png"

@@ -1,7 +1,7 @@
 // The console: asks for the view every two seconds, keeps what the user chose in the address, pans and zooms.
 
 import { html } from "./dom.js";
-import { draw, percent } from "./draw.js";
+import { draw, edgeKey, percent } from "./draw.js";
 import { showPanel } from "./panel.js";
 
 const WINDOWS = [[30, "30s", "30 seconds"], [60, "1m", "minute"], [300, "5m", "5 minutes"], [600, "10m", "10 minutes"]];
@@ -19,6 +19,7 @@ function readOptions() {
     window: WINDOWS.some(([seconds]) => seconds === wanted) ? wanted : 60,
     namespaces: new Set((given.get("namespaces") || "").split(",").filter(Boolean)),
     services: given.get("services") === "1",
+    show: given.get("show") || "", // What is chosen, by its test name: a link can point to an edge.
   };
 }
 
@@ -29,8 +30,14 @@ function query() {
   return params;
 }
 
+function remember() {
+  const params = query();
+  if (options.show) params.set("show", options.show);
+  history.replaceState(null, "", `#${params}`);
+}
+
 function changed() {
-  history.replaceState(null, "", `#${query()}`);
+  remember();
   state.fitted = true;
   refresh();
 }
@@ -63,13 +70,26 @@ function away(error) {
 
 function choose(key) {
   state.chosen = state.chosen === key ? null : key;
+  options.show = shown(state.view)?.test || "";
+  remember();
   show();
+}
+
+function shown(view) {
+  return view.nodes.find((node) => node.id === state.chosen) || view.edges.find((edge) => edgeKey(edge) === state.chosen);
+}
+
+// A link may name what to show; it is kept while that has no traffic, and found again when it has.
+function chooseAsLinked(view) {
+  if (!options.show || shown(view)) return;
+  const node = view.nodes.find((candidate) => candidate.test === options.show);
+  const edge = view.edges.find((candidate) => candidate.test === options.show);
+  state.chosen = node ? node.id : edge ? edgeKey(edge) : null;
 }
 
 function show() {
   const view = state.view;
-  const known = view.nodes.some((node) => node.id === state.chosen) || view.edges.some((edge) => `${edge.source}\u0000${edge.target}\u0000${edge.protocol}` === state.chosen);
-  if (!known) state.chosen = null;
+  chooseAsLinked(view);
   at("empty").hidden = view.nodes.length > 0;
   at("empty-window").textContent = WINDOWS.find(([seconds]) => seconds === options.window)[2];
   draw(view, state.chosen, choose);

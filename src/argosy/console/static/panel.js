@@ -56,7 +56,7 @@ function edgePanel(edge, view, choose) {
       ? [["Sent to client", bytes(edge.sent_bps)], ["Received from client", bytes(edge.received_bps)], ["Connections", `${number(edge.connections_ps)}/s`]]
       : [
         ["Requests", `${number(edge.rps)}/s`, "panel-rps"], ["Errors", percent(edge.error_rate), "panel-errors"],
-        ["Requests out / bodies", bytes(edge.received_bps)], ["Responses back / bodies", bytes(edge.sent_bps)],
+        ["Request bodies", bytes(edge.received_bps)], ["Response bodies", bytes(edge.sent_bps)],
         ["Counted by the caller", edge.rps_source === null ? "not reported" : `${number(edge.rps_source)}/s`],
         ["Counted by the receiver", edge.rps_destination === null ? "not reported" : `${number(edge.rps_destination)}/s`],
       ]),
