@@ -2,7 +2,7 @@
 
 import pytest
 
-from argosy.xds.server import Acked, Nacked, Settled, Stale, SotwStream
+from argosy.xds.server import Acked, Nacked, Settled, SotwStream, Stale
 from argosy.xds.server.sotw import set_version
 
 
@@ -211,3 +211,20 @@ def test_a_set_version_depends_on_names_and_versions_only(kit) -> None:
     """So it survives a restart of the server."""
     assert set_version([kit.cluster("a")]) == set_version([kit.cluster("a")])
     assert set_version([kit.cluster("a")]) != set_version([kit.cluster("a", "2")]) != set_version([kit.cluster("b")])
+
+
+def test_x38_a_full_set_refused_for_what_it_repeats_counts_as_applied_otherwise(kit, sotw) -> None:
+    """Two sets in flight carry the bad cluster; the second one's new cluster is not refused with it."""
+    sotw.want(kit.C)
+    sotw.offer(kit.cluster("bad"))
+    sotw.sent()
+    first = sotw.responses[0]
+    sotw.offer(kit.cluster("bad"), kit.cluster("new"))
+    sotw.sent()
+    second = sotw.responses[0]
+    sotw.answer(first, "cluster bad: no")
+    sotw.answer(second, "cluster bad: no")
+    assert sotw.stream.dump()["types"][kit.C]["refused"] == {"bad": "1"}
+    sotw.want(kit.R, "r")
+    sotw.offer(kit.cluster("bad"), kit.cluster("new"), kit.route("r", "1", "new"))
+    assert sotw.sent() == [(kit.R, ["r@1"], [])]

@@ -29,11 +29,18 @@ _NO_NAMES: frozenset[str] = frozenset()
 class Flight:
     """One response that waits for its answer: what it brought and what it took away."""
 
-    __slots__ = ("_by_name", "nonce", "overtaken", "removed", "resources")
+    __slots__ = ("_by_name", "nonce", "overtaken", "removed", "repeated", "resources")
 
-    def __init__(self, nonce: str, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> None:
-        """Keep the response's content by reference."""
+    def __init__(
+        self,
+        nonce: str,
+        resources: tuple[Resource, ...],
+        removed: tuple[str, ...],
+        repeated: tuple[Resource, ...] = (),
+    ) -> None:
+        """Keep the response's content by reference. `repeated`: what only a full set carries along, unchanged."""
         self.nonce = nonce
+        self.repeated = repeated
         self.resources = resources
         self.removed = removed
         self.overtaken: set[str] = set()  # names that a later response, answered before this one, has settled

@@ -128,12 +128,12 @@ class Session:
             ledger.accept(flight)
             self._events.append(Acked(ledger.type_url, flight.nonce, flight.versions()))
             return
-        versions = flight.versions()
-        refused = self.rules.blame(detail, list(versions)) & versions.keys() if versions else frozenset()
-        refused = frozenset(refused or versions)
-        ledger.accept(flight, refused)
-        blamed = {name: version for name, version in versions.items() if name in refused}
-        self._events.append(Nacked(ledger.type_url, flight.nonce, tuple(sorted(blamed)), blamed, detail))
+        versions = flight.versions() | {resource.name: resource.version for resource in flight.repeated}
+        blamed = self.rules.blame(detail, list(versions)) & versions.keys() if versions else frozenset()
+        blamed = frozenset(blamed or versions)
+        ledger.accept(flight, blamed)
+        refused = {name: version for name, version in versions.items() if name in blamed}
+        self._events.append(Nacked(ledger.type_url, flight.nonce, tuple(sorted(refused)), refused, detail))
 
     def note_stale(self, type_url: str, nonce: str) -> None:
         """Note an answer to a response that is not in flight."""
@@ -273,11 +273,20 @@ class Session:
         """Tell whether a type's first request is still without any answer, and there is nothing to wait for."""
         return ledger.answer_due and not ledger.pending
 
-    def depart(self, ledger: Ledger, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> str:
-        """Note that a response is sent and give its nonce. Companions of what is sent become due again."""
+    def depart(
+        self,
+        ledger: Ledger,
+        resources: tuple[Resource, ...],
+        removed: tuple[str, ...],
+        repeated: tuple[Resource, ...] = (),
+    ) -> str:
+        """Note that a response is sent and give its nonce. Companions of what is sent become due again.
+
+        repeated: what a full set carries along unchanged; it may be blamed for a refusal, and is not sent anew.
+        """
         self._nonces += 1
         nonce = f"{self._stream_id}{self._nonces}"
-        ledger.depart(Flight(nonce, resources, removed))
+        ledger.depart(Flight(nonce, resources, removed, repeated))
         for resource in resources:
             for ref in resource.companions:
                 other = self.ledgers.get(ref.type_url)

@@ -127,7 +127,8 @@ class SotwStream:
     def _respond(
         self, ledger: Ledger, carried: tuple[Resource, ...], changed: tuple[Resource, ...], removed: tuple[str, ...]
     ) -> SotwResponse:
-        nonce = self._session.depart(ledger, changed, removed)
+        repeated = () if carried is changed else tuple(sorted({*carried} - {*changed}, key=lambda r: r.name))
+        nonce = self._session.depart(ledger, changed, removed, repeated)
         return SotwResponse(ledger.type_url, nonce, set_version(carried), carried)
 
     def events(self) -> list[Event]:

@@ -223,8 +223,7 @@ def test_an_awaited_name_that_may_not_be_removed_yet_is_answered_with_what_is_he
     stream.receive(DeltaRequest(C), 0.0)
     stream.receive(DeltaRequest(R, ("r",)), 0.0)
     settle(stream)
-    stream.offer(
-        Snapshot(2, {R: {"r": Resource(R, "r", "2", b"", requires=(ResourceRef(C, "b"),))}, C: {"b": cluster}}), None
-    )
+    moved = Resource(R, "r", "2", b"", requires=(ResourceRef(C, "b"),))
+    stream.offer(Snapshot(2, {C: {"b": Resource(C, "b", "1", b"")}, R: {"r": moved}}), None)
     stream.receive(DeltaRequest(C, ("a",)), 0.0)
-    assert (cluster,) in [r.resources for r in stream.outbox(0.0)]
+    assert cluster in stream.outbox(0.0)[0].resources
