@@ -19,10 +19,11 @@ from argosy.core.names import HEALTH_PORT, MIXER_CLUSTER, XDS_CLUSTER
 
 PROXY_DIR = "/etc/argosy/proxy"
 BOOTSTRAP_FILE = "bootstrap.json"
-SDS_FILE = "sds.json"
 ADMIN_SOCKET = "admin.sock"
 IDENTITY_SECRET = "default"
 ROOT_SECRET = "ROOTCA"
+# Envoy takes exactly one secret from a file. Roots first: a new certificate must find its root in place.
+SDS_FILES = {ROOT_SECRET: "roots.json", IDENTITY_SECRET: "certificate.json"}
 _ADMIN_CLUSTER = "argosy-admin"
 _TYPES = "type.googleapis.com/envoy"
 
@@ -66,31 +67,27 @@ def build_bootstrap(plan: PodPlan, upstreams: Upstreams, privileges: Privileges)
     return bootstrap
 
 
-def sds_config() -> dict[str, Any]:
-    """The `sds_config` of both secrets: one file, replaced as a whole, watched through its directory."""
+def sds_config(secret: str) -> dict[str, Any]:
+    """The `sds_config` of one secret: a file, replaced as a whole, watched through its directory."""
+    path = f"{PROXY_DIR}/{SDS_FILES[secret]}"
     return {
         "resource_api_version": "V3",
-        "path_config_source": {"path": f"{PROXY_DIR}/{SDS_FILE}", "watched_directory": {"path": PROXY_DIR}},
+        "path_config_source": {"path": path, "watched_directory": {"path": PROXY_DIR}},
     }
 
 
-def build_sds_file(*, chain_pem: str, key_pem: str, roots_pem: str) -> dict[str, Any]:
-    """The pod's secrets file: its certificate under `default`, the trusted roots under `ROOTCA`."""
+def build_sds_files(*, chain_pem: str, key_pem: str, roots_pem: str) -> dict[str, dict[str, Any]]:
+    """The pod's secrets by file name, in the order in which the files must be replaced."""
     secret = f"{_TYPES}.extensions.transport_sockets.tls.v3.Secret"
     identity = {
         "certificate_chain": {"inline_string": chain_pem},
         "private_key": {"inline_string": key_pem},
     }
-    return {
-        "resources": [
-            {"@type": secret, "name": IDENTITY_SECRET, "tls_certificate": identity},
-            {
-                "@type": secret,
-                "name": ROOT_SECRET,
-                "validation_context": {"trusted_ca": {"inline_string": roots_pem}},
-            },
-        ]
+    content = {
+        ROOT_SECRET: {"validation_context": {"trusted_ca": {"inline_string": roots_pem}}},
+        IDENTITY_SECRET: {"tls_certificate": identity},
     }
+    return {file: {"resources": [{"@type": secret, "name": name, **content[name]}]} for name, file in SDS_FILES.items()}
 
 
 def _node(plan: PodPlan) -> dict[str, Any]:
@@ -142,10 +139,12 @@ def _client_tls(server_name: str) -> dict[str, Any]:
         "common_tls_context": {
             "tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"},
             "alpn_protocols": ["h2"],
-            "tls_certificate_sds_secret_configs": [{"name": IDENTITY_SECRET, "sds_config": sds_config()}],
+            "tls_certificate_sds_secret_configs": [
+                {"name": IDENTITY_SECRET, "sds_config": sds_config(IDENTITY_SECRET)}
+            ],
             "combined_validation_context": {
                 "default_validation_context": {"match_typed_subject_alt_names": [matcher]},
-                "validation_context_sds_secret_config": {"name": ROOT_SECRET, "sds_config": sds_config()},
+                "validation_context_sds_secret_config": {"name": ROOT_SECRET, "sds_config": sds_config(ROOT_SECRET)},
             },
         },
     }

@@ -58,9 +58,14 @@ CALL_TIMEOUT_S = 10.0
 
 
 class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All that the agent is told. Addresses are `host:port` as seen in the node; `catalogue` a file or empty."""
+    """All that the agent is told. Addresses are `host:port` as seen in the node.
+
+    `roots`: file with the mesh's root certificates; read for each request, since it may be replaced. `catalogue`: the
+    user's image catalogue, or empty. `keep` must be the node's (`local.node_spec.NodeSpec.keep`).
+    """
 
     home: str
+    roots: str
     node: str = "local"
     node_address: str = NODE_ADDRESS
     pod_cidr: str = POD_CIDR
@@ -168,7 +173,7 @@ def connect(settings: AgentSettings, clock: Clock) -> tuple[AgentPorts, Certific
     """The real connections. The source is the agent's own certificate: `run` it."""
     identity = Path(settings.home) / "identity"
     tokens = load_or_create_issuer(identity)
-    roots = identity / "root-cert.pem"
+    roots = Path(settings.roots)
 
     def issuer_for(subject: TokenSubject) -> Issuer:
         return citadel_issuer(

@@ -22,6 +22,7 @@ import msgspec
 from argosy.edge import netns
 from argosy.edge.netlink import prepare_node_network
 from argosy.local.node_spec import ChildSpec, NodeSpec
+from argosy.local.service_rules import ENTRY_CIDR, SERVICE_CIDR
 
 BACKOFF_S_FIRST = 0.2
 BACKOFF_S_MAX = 10.0
@@ -195,7 +196,7 @@ def main() -> int:
     spec = msgspec.json.decode(_read_line(), type=NodeSpec)
     (Path(spec.home) / "logs").mkdir(mode=0o700, exist_ok=True)
     prepare_files(spec)
-    prepare_node_network(spec.node_address)
+    prepare_node_network(spec.node_address, (SERVICE_CIDR, ENTRY_CIDR))
     asyncio.run(serve_node(spec))
     return 0
 

@@ -7,7 +7,7 @@ The pod's own side is set by its holder process (`agent.sandbox`). Works in the 
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +18,21 @@ _IPV4 = Path("/proc/sys/net/ipv4")
 _LINK_SCOPE = 253
 
 
-def prepare_node_network(address: str) -> None:
-    """Bring up loopback with the node's address and forward between pods. Needs CAP_NET_ADMIN over the network."""
+def prepare_node_network(address: str, service_cidrs: Sequence[str]) -> None:
+    """Bring up loopback with the node's address and forward between pods. Needs CAP_NET_ADMIN over the network.
+
+    Service addresses get a route, although nothing has them: without one, packets would be refused as unreachable before
+    the rules that lead them to a pod, or answer that there is none, have seen them.
+    """
     with IPRoute() as netlink:
         loopback = netlink.link_lookup(ifname="lo")[0]
         netlink.link("set", index=loopback, state="up")
         netlink.addr("replace", index=loopback, address=address, prefixlen=32)
+        for cidr in service_cidrs:
+            netlink.route("replace", dst=cidr, oif=loopback, prefsrc=address, family=socket.AF_INET)
     settings = {"ip_forward": "1", "conf/all/rp_filter": "0", "conf/default/rp_filter": "0"}
     for name, value in {**settings, "ip_unprivileged_port_start": "0", "conf/all/send_redirects": "0"}.items():
         (_IPV4 / name).write_text(value)
-
-
-@dataclass(frozen=True, slots=True)
-class PodLink:
-    """A link of the node that leads to a pod."""
-
-    name: str
-    index: int
-    pod_ip: str
 
 
 class NodeNetwork:

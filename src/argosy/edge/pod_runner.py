@@ -21,7 +21,15 @@ from typing import Any
 
 import msgspec
 
-from argosy.agent.bootstrap import ADMIN_SOCKET, BOOTSTRAP_FILE, SDS_FILE, Upstreams, build_bootstrap, build_sds_file
+from argosy.agent.bootstrap import (
+    ADMIN_SOCKET,
+    BOOTSTRAP_FILE,
+    IDENTITY_SECRET,
+    SDS_FILES,
+    Upstreams,
+    build_bootstrap,
+    build_sds_files,
+)
 from argosy.agent.lifecycle import Action, Input, PodLife, State, step
 from argosy.agent.pod import PROXY_CONTAINER, Container, PodPlan
 from argosy.agent.sandbox import READY, Sandboxes
@@ -258,7 +266,7 @@ class PodRunner:
         source = CertificateSource(self.tools.issuer_of(self.plan), self.tools.clock)
         adopted = self.running.envoy is not None and processes.alive(self.running.envoy)
         # An adopted Envoy has a certificate: it goes on serving while a new one is asked for, or Citadel is away.
-        if not (adopted and (self._proxy_directory / SDS_FILE).exists()):
+        if not (adopted and (self._proxy_directory / SDS_FILES[IDENTITY_SECRET]).exists()):
             self._write_secrets(await source.renew())
         self._background("renew", self._keep_certificate(source))
 
@@ -269,10 +277,11 @@ class PodRunner:
                 self._write_secrets(material)
 
     def _write_secrets(self, material: Material) -> None:
-        file = build_sds_file(
+        files = build_sds_files(
             chain_pem=material.chain.decode(), key_pem=material.key.decode(), roots_pem=material.roots.decode()
         )
-        self._write_private(self._proxy_directory / SDS_FILE, json.dumps(file))
+        for name, content in files.items():
+            self._write_private(self._proxy_directory / name, json.dumps(content))
 
     def _write_private(self, path: Path, text: str) -> None:
         """Replace a file of Envoy's by rename: Envoy, which watches the directory, never sees half of one."""

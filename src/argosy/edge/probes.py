@@ -11,6 +11,8 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
+
 from argosy.agent.pod import Container, Probe
 from argosy.edge.netns import socket_in_network
 
@@ -63,39 +65,31 @@ async def _ask(pid: int, address: str, probe: Probe) -> bool:
 
 async def envoy_admin(socket: Path, method: str, path: str) -> int | None:
     """The status that Envoy's admin page gives, None if it does not answer."""
-    with contextlib.suppress(OSError):
-        return _status(await _admin(socket, method, path))
+    with contextlib.suppress(OSError, httpx.HTTPError):
+        return (await _admin(socket, method, path)).status_code
     return None
 
 
 async def envoy_admin_page(socket: Path, path: str) -> tuple[int, str]:
     """Status and text of a page of Envoy's admin interface. Raises OSError if it does not answer."""
-    head, _, body = (await _admin(socket, "GET", path)).partition(b"\r\n\r\n")
-    status = _status(head)
-    if status is None:
-        raise ConnectionError("envoy's admin page gave no answer")
-    return status, body.decode(errors="replace")
+    try:
+        answer = await _admin(socket, "GET", path)
+    except httpx.HTTPError as error:
+        raise ConnectionError("envoy's admin page gave no answer") from error
+    return answer.status_code, answer.text
 
 
-async def _admin(socket: Path, method: str, path: str) -> bytes:
-    async with asyncio.timeout(ADMIN_TIMEOUT_S):
-        reader, writer = await asyncio.open_unix_connection(str(socket))
-        try:
-            # HTTP/1.0: the answer comes whole, without chunks, and ends with the connection.
-            writer.write(_request(method, path, "envoy", version="1.0"))
-            await writer.drain()
-            return await reader.read()
-        finally:
-            writer.close()
+async def _admin(socket: Path, method: str, path: str) -> httpx.Response:
+    transport = httpx.AsyncHTTPTransport(uds=str(socket))
+    async with httpx.AsyncClient(transport=transport, base_url="http://envoy", timeout=ADMIN_TIMEOUT_S) as client:
+        return await client.request(method, path)
 
 
-def _request(
-    method: str, path: str, host: str, headers: Sequence[tuple[str, str]] = (), *, version: str = "1.1"
-) -> bytes:
+def _request(method: str, path: str, host: str, headers: Sequence[tuple[str, str]] = ()) -> bytes:
     names = {name.lower() for name, _ in headers}
     own = [] if "host" in names else [("Host", host)]
     fields = [*own, *headers, ("User-Agent", "argosy-probe"), ("Content-Length", "0"), ("Connection", "close")]
-    return "\r\n".join([f"{method} {path} HTTP/{version}", *(f"{n}: {v}" for n, v in fields), "", ""]).encode()
+    return "\r\n".join([f"{method} {path} HTTP/1.1", *(f"{n}: {v}" for n, v in fields), "", ""]).encode()
 
 
 def _status(answer: bytes) -> int | None:
