@@ -34,5 +34,8 @@ def test_every_message_says_what_to_do() -> None:
 
 def test_every_code_has_an_example_that_yields_it() -> None:
     own = [*(ROOT / "tests" / "analyze").rglob("*.yaml"), *(ROOT / "tests" / "unit" / "edge").glob("test_*.py")]
-    own += [*(ROOT / "tests" / "unit" / "api").glob("test_*.py"), *(ROOT / "tests" / "unit" / "galley").glob("test_*.py")]
+    own += [
+        *(ROOT / "tests" / "unit" / "api").glob("test_*.py"),
+        *(ROOT / "tests" / "unit" / "galley").glob("test_*.py"),
+    ]
     assert set(CODES) <= _codes_in(own)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -228,10 +229,7 @@ def _scalar(tag: str, text: str) -> Any:
     if tag == _TAG + "null":
         return None
     if tag == _TAG + "float":
-        try:
-            return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan").replace(".NaN", "nan"))
-        except ValueError:
-            return text
+        return _float(text)
     return text
 
 
@@ -244,6 +242,15 @@ def _int(text: str) -> int | str:
         return int(digits, 0)
     except ValueError:
         return text
+
+
+def _float(text: str) -> float | str:
+    """A finite number; `.nan` and `.inf`, which JSON does not have, stay strings."""
+    try:
+        value = float(text.replace("_", ""))
+    except ValueError:
+        return text
+    return value if isfinite(value) else text
 
 
 def _is_list(node: yaml.MappingNode) -> bool:

@@ -14,10 +14,10 @@ from typing import Any
 
 from argosy.api.kubernetes import Deployment, Pod, Service
 from argosy.api.meta import Object, WorkloadSelector
-from argosy.api.networking import DestinationRule, Gateway, ServiceEntry
+from argosy.api.networking import DestinationRule, Gateway, PortSelector, ServiceEntry
 from argosy.api.routing import Destination, VirtualService
 from argosy.core.errors import Finding, Level
-from argosy.core.hosts import host_matches, is_wildcard, resolve_host, service_host
+from argosy.core.hosts import host_matches, hosts_overlap, is_wildcard, resolve_host, service_host
 from argosy.core.labels import selects
 from argosy.core.names import MESH_GATEWAY, ROOT_NAMESPACE, ObjectKey
 
@@ -119,7 +119,7 @@ def _analyze_virtual_service(obj: Object[VirtualService], world: _World) -> Iter
         if gateway is None:
             hint = _did_you_mean(str(key), [str(k) for k in world.gateways])
             yield _warning(obj, "ARG0203", f"spec.gateways[{index}]", f"there is no Gateway {key}", hint)
-        elif not any(_gateway_serves(gateway, host) for host in obj.spec.hosts):
+        elif not _gateway_serves(gateway, key.namespace, obj):
             message = f"Gateway {key} serves none of the hosts {', '.join(obj.spec.hosts)}"
             yield _warning(obj, "ARG0209", f"spec.gateways[{index}]", message)
 
@@ -139,25 +139,29 @@ def _destinations(spec: VirtualService) -> Iterator[tuple[str, Destination]]:
 
 def _analyze_destination(obj: Object[Any], at: str, destination: Destination, world: _World) -> Iterator[Finding]:
     host = resolve_host(destination.host, obj.namespace)
-    ports = world.ports(host)
+    ports, rules = world.ports(host), world.rules_for(host)
     if ports is None:
         hint = _did_you_mean(host, world.hosts)
         yield _warning(obj, "ARG0201", f"{at}.host", f"no service has the host {host}: requests get 503", hint)
-        return
-    if destination.port is not None and destination.port.number not in ports:
-        message = f"{host} has no port {destination.port.number}"
-        hint = f"its ports: {', '.join(map(str, sorted(ports)))}"
-        yield _warning(obj, "ARG0208", f"{at}.port.number", message, hint)
-    elif destination.port is None and len(ports) > 1:
-        message = f"{host} has several ports and none is named"
-        hint = f"name one of {', '.join(map(str, sorted(ports)))} in port.number"
+    else:
+        yield from _analyze_port(obj, at, host, destination.port, ports)
+    names = {s.name for rule in rules for s in rule.subsets}
+    # Without service and rule, one finding is enough.
+    if destination.subset and destination.subset not in names and (rules or ports is not None):
+        hint = _did_you_mean(destination.subset, names) or f"add it to a DestinationRule for {host}"
+        message = f"no DestinationRule defines subset {destination.subset!r} of {host}"
+        yield _warning(obj, "ARG0202", f"{at}.subset", message, hint)
+
+
+def _analyze_port(
+    obj: Object[Any], at: str, host: str, port: PortSelector | None, ports: frozenset[int]
+) -> Iterator[Finding]:
+    known = ", ".join(map(str, sorted(ports)))
+    if port is not None and port.number not in ports:
+        yield _warning(obj, "ARG0208", f"{at}.port.number", f"{host} has no port {port.number}", f"its ports: {known}")
+    elif port is None and len(ports) > 1:
+        message, hint = f"{host} has several ports and none is named", f"name one of {known} in port.number"
         yield _warning(obj, "ARG0208", at, message, hint)
-    if destination.subset:
-        names = {s.name for rule in world.rules_for(host) for s in rule.subsets}
-        if destination.subset not in names:
-            hint = _did_you_mean(destination.subset, names) or f"add it to a DestinationRule for {host}"
-            message = f"no DestinationRule defines subset {destination.subset!r} of {host}"
-            yield _warning(obj, "ARG0202", f"{at}.subset", message, hint)
 
 
 def _analyze_destination_rule(obj: Object[DestinationRule], world: _World) -> Iterator[Finding]:
@@ -210,9 +214,15 @@ def gateway_key(name: str, namespace: str) -> ObjectKey:
     return ObjectKey(namespace if own == "." else own, rest)
 
 
-def _gateway_serves(gateway: Gateway, host: str) -> bool:
-    served = (pattern.rpartition("/")[2] for server in gateway.servers for pattern in server.hosts)
-    return any(host_matches(pattern, host) or host_matches(host, pattern) for pattern in served)
+def _gateway_serves(gateway: Gateway, namespace: str, obj: Object[VirtualService]) -> bool:
+    """True if some server takes some host of a virtual service in its namespace (`[namespace/]host`)."""
+    for server in gateway.servers:
+        for pattern in server.hosts:
+            scope, _, served = pattern.rpartition("/")
+            wanted = namespace if scope == "." else scope
+            if wanted in ("", "*", obj.namespace) and any(hosts_overlap(served, host) for host in obj.spec.hosts):
+                return True
+    return False
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -5,7 +5,9 @@ Given the typed object, adds findings to a `Check`. Source: Istio's VirtualServi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
+
+import msgspec
 
 from argosy.api.meta import StringMatch
 from argosy.api.routing import (
@@ -58,7 +60,9 @@ def validate_virtual_service(check: Check, vs: VirtualService) -> None:
         check.error("ARG0110", "spec", "one of http, tcp or tls is needed", "without routes the object does nothing")
     for index, http in enumerate(vs.http):
         _validate_http(check, f"spec.http[{index}]", http)
-    _warn_unreachable(check, vs.http)
+    _warn_unreachable(check, "spec.http", [tuple(_unnamed(m) for m in r.match) for r in vs.http], HTTPMatch())
+    _warn_unreachable(check, "spec.tcp", [r.match for r in vs.tcp], L4Match())
+    _warn_unreachable(check, "spec.tls", [r.match for r in vs.tls], TLSMatch(sni_hosts=()))
     for index, tcp in enumerate(vs.tcp):
         at = f"spec.tcp[{index}]"
         _validate_l4_route(check, at, [(r.destination, r.weight) for r in tcp.route])
@@ -66,6 +70,10 @@ def validate_virtual_service(check: Check, vs: VirtualService) -> None:
             _validate_l4_match(check, f"{at}.match[{n}]", match)
     for index, tls in enumerate(vs.tls):
         _validate_tls(check, f"spec.tls[{index}]", tls, vs.hosts)
+
+
+def _unnamed(match: HTTPMatch) -> HTTPMatch:
+    return msgspec.structs.replace(match, name="")
 
 
 def _validate_hosts(check: Check, vs: VirtualService) -> None:
@@ -161,8 +169,11 @@ def _validate_string_match(check: Check, at: str, match: StringMatch | None, *, 
 
 
 def _validate_destination(check: Check, at: str, destination: Destination) -> None:
-    if not is_ip(destination.host):
-        check.host(f"{at}.host", destination.host)
+    if destination.host == "*":
+        check.error("ARG0104", f"{at}.host", "host '*' is no destination", "name one host")
+    elif not is_ip(destination.host):
+        # A wildcard is a destination where a service entry has the same one: traffic goes where it was sent.
+        check.host(f"{at}.host", destination.host, wildcard=True)
     if destination.subset and not is_label(destination.subset):
         check.error("ARG0101", f"{at}.subset", f"subset {destination.subset!r} is not a DNS label")
     if destination.port is not None:
@@ -235,12 +246,14 @@ def _validate_mirror(check: Check, at: str, http: HTTPRoute) -> None:
         _validate_destination(check, f"{at}.mirror", http.mirror)
 
 
-def _warn_unreachable(check: Check, routes: tuple[HTTPRoute, ...]) -> None:
-    for index, route in enumerate(routes[:-1]):
-        if not route.match or HTTPMatch() in route.match:
-            hint = "move the rule without a match to the end"
-            check.warn("ARG0152", f"spec.http[{index + 1}]", "never reached: an earlier rule matches everything", hint)
-            return
+def _warn_unreachable(check: Check, at: str, rules: Sequence[tuple[Hashable, ...]], catch_all: Hashable) -> None:
+    """Rules, given by their match blocks, whose every block an earlier rule has; no block at all matches everything."""
+    seen: set[Hashable] = set()
+    for index, blocks in enumerate(rules):
+        if catch_all in seen or (blocks and seen.issuperset(blocks)):
+            hint = "rules are tried in order: move it up, or remove it"
+            check.warn("ARG0152", f"{at}[{index}]", "never reached: an earlier rule matches the same", hint)
+        seen.update(blocks or (catch_all,))
 
 
 def _validate_l4_route(check: Check, at: str, routes: list[tuple[Destination, int]]) -> None:
