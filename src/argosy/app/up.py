@@ -91,8 +91,7 @@ async def count_pods(home: Path) -> tuple[int, int]:
 
 async def _objects(client: Any, kind: str) -> list[dict[str, Any]]:
     answer = await client.get(f"/v1/objects/{kind}")
-    found: list[dict[str, Any]] = answer.json()["objects"]
-    return found
+    return [item["data"] for item in answer.json()["items"]]
 
 
 def _is_ready(pod: dict[str, Any]) -> bool:
@@ -103,7 +102,7 @@ def _is_ready(pod: dict[str, Any]) -> bool:
 def main(arguments: list[str], run: Callable[[UpOptions, Tell], int] | None = None) -> int:
     """The background form."""
     options = msgspec.json.decode(arguments[0], type=UpOptions)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s supervisor %(message)s")
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s supervisor %(message)s")
 
     def tell(text: str) -> None:
         print(text, flush=True)
