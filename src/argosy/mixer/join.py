@@ -73,6 +73,11 @@ def join(directory: Directory, node: Node, tags: Tags) -> Joined:
     return Joined(labels, flow, outcome)
 
 
+def unknowns(joined: Joined) -> int:
+    """How many labels say that nothing is known."""
+    return sum(value == NOBODY for _, value in joined.labels)
+
+
 def _own_end(pod: PodRef | None, node: Node, peer_id: str) -> _End:
     # Our own principal was used only if the peer showed one: there is no one-sided TLS between proxies.
     if pod is None:

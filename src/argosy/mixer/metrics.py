@@ -18,7 +18,7 @@ from argosy.flow.histogram import Histogram
 from argosy.flow.history import FlowHistory
 from argosy.flow.record import FlowCounters, FlowWindow
 from argosy.mixer import telemetry as t
-from argosy.mixer.join import Joined, Labels, join
+from argosy.mixer.join import Joined, Labels, join, unknowns
 from argosy.mixer.telemetry import Flush, Node, Tags
 
 SERIES_MAX = 50_000
@@ -36,8 +36,8 @@ class _Process:
     """What is remembered of one node's Envoy."""
 
     memory: CounterMemory[_SeriesKey] = field(default_factory=CounterMemory)
-    joined: dict[Tags, Joined] = field(default_factory=dict)
-    joined_at: int = -1
+    joined: dict[Tags, tuple[int, Joined]] = field(default_factory=dict)
+    """With the directory's revision that they were joined at."""
     stream: int = -1
     started: float | None = None
     seen: float = 0.0
@@ -162,12 +162,15 @@ class MetricsAggregator:
                 _observe(counters, name, interval)
 
     def _join(self, process: _Process, node: Node, tags: Tags) -> Joined:
-        if process.joined_at != self._directory.revision:
-            process.joined.clear()
-            process.joined_at = self._directory.revision
-        joined = process.joined.get(tags)
-        if joined is None:
-            joined = process.joined[tags] = join(self._directory, node, tags)
+        revision = self._directory.revision
+        cached = process.joined.get(tags)
+        if cached is not None and cached[0] == revision:
+            return cached[1]
+        joined = join(self._directory, node, tags)
+        # The last counts of a pod arrive after the registry has let go of it: keep what was known when it was there.
+        if cached is not None and unknowns(cached[1]) < unknowns(joined):
+            joined = cached[1]
+        process.joined[tags] = (revision, joined)
         return joined
 
     def _admit(self, family: Mapping[Labels, object], labels: Labels) -> Labels:

@@ -107,6 +107,15 @@ def test_series_are_joined_anew_when_the_directory_has_changed() -> None:
     assert found == {"unknown": 1, "productpage-v1": 2}
 
 
+def test_the_last_counts_of_a_deleted_workload_keep_its_labels() -> None:
+    aggregator = MetricsAggregator(DIRECTORY)
+    aggregator.receive(1, NODE, flush(1), 1)
+    aggregator.set_directory(MeshDirectory([PODS[0]], revision=2))
+    aggregator.receive(1, NODE, flush(3), 2)
+    ((labels, value),) = dict(aggregator.counters())[REQUESTS].items()
+    assert (dict(labels)["destination_app"], value) == ("reviews", 3)
+
+
 def test_series_beyond_the_limit_are_counted_as_overflow_and_told() -> None:
     aggregator = MetricsAggregator(DIRECTORY, series_max=2)
     for index in range(5):
