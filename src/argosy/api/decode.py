@@ -146,7 +146,13 @@ def _diagnose(kind: Kind, document: Document) -> list[Finding]:
 
 
 def _findings(document: Document, problems: Iterable[Problem]) -> list[Finding]:
-    return [document.finding(p.code, p.message, field=format_path(p.path), hint=p.hint) for p in problems]
+    findings = []
+    for problem in problems:
+        # A hint may repeat the value that stands there; nothing of a secret's values is ever told.
+        secret = document.kind == "Secret" and problem.path[:1] in (("data",), ("stringData",))
+        hint = "quote the value" if secret else problem.hint
+        findings.append(document.finding(problem.code, problem.message, field=format_path(problem.path), hint=hint))
+    return findings
 
 
 def _stray_namespace(document: Document, kind: Kind) -> Finding:

@@ -31,9 +31,12 @@ _TRUE = frozenset({"yes", "true", "on", "y"})
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One object as plain JSON-able data. `node` is the parsed tree, for lines; absent when it came over the wire."""
+    """One object as plain JSON-able data. `node` is the parsed tree, for lines; absent when it came over the wire.
 
-    data: dict[str, Any]
+    The data never shows in `repr`: it may hold a secret.
+    """
+
+    data: dict[str, Any] = field(repr=False)
     origin: Origin = NOWHERE
     node: yaml.Node | None = field(default=None, repr=False, compare=False)
 
@@ -142,7 +145,8 @@ def _compose(text: str, file: str) -> Iterator[yaml.Node]:
 
 def _may_be_deep(text: str) -> bool:
     """True unless the text plainly cannot nest deeper than the limit by far: few brackets, short indentation."""
-    if text.count("[") + text.count("{") > _BRACKETS_MANY:
+    # A line that starts with --- ends a document, or is an error within brackets: no nesting reaches over it.
+    if any(part.count("[") + part.count("{") > _BRACKETS_MANY for part in text.split("\n---")):
         return True
     return any(len(line) - len(line.lstrip(" -?:\t")) > _INDENT_DEEP for line in text.splitlines())
 

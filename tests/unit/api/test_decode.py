@@ -175,6 +175,15 @@ def test_a_secret_never_shows_its_values() -> None:
     assert secret.string_data["k"] == "hunter2"
 
 
+def test_nothing_tells_the_values_of_a_secret() -> None:
+    text = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {k: 271828, l: [314159]}\n"
+    with pytest.raises(ArgosyError) as refused:
+        decode_objects(parse_documents(text, "f.yaml"))
+    told = f"{refused.value} {refused.value.findings} {parse_documents(text)}"
+    assert "271828" not in told
+    assert "314159" not in told
+
+
 def test_security_objects_are_typed() -> None:
     policy = _decode(
         "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a}\n"
