@@ -140,7 +140,8 @@ class Galley:
         target = assign_addresses(target, self._entries)
         changes = self._changes_to(target)
         touched = {(c.kind, c.key) for c in changes}
-        for finding in analyze_objects((e.object for e in target.values()), touched):
+        world = [*(e.object for e in target.values()), *self.objects("Pod")]
+        for finding in analyze_objects(world, touched):
             findings.append(target[_about(finding)].document.placed(finding))
         if not dry_run:
             self._commit(changes, now=now, who=who, summary=_summary(changes))

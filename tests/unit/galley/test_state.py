@@ -220,6 +220,17 @@ def test_further_validators_are_asked() -> None:
         _apply(Galley(MemoryStore(), validators=[refuse]), _service("a"))
 
 
+def test_policies_may_select_pods_that_only_the_platform_knows() -> None:
+    policy = (
+        "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p}\n"
+        "spec: {selector: {matchLabels: {app: seen}}, mtls: {mode: STRICT}}"
+    )
+    galley = Galley(MemoryStore())
+    assert [f.code for f in _apply(galley, policy, dry_run=True).findings] == ["ARG0207"]
+    galley.report_pods("n", parse_documents(_pod("a").replace("default}", "default, labels: {app: seen}}")))
+    assert _apply(galley, policy).findings == ()
+
+
 def test_warnings_come_with_the_apply_that_they_are_about() -> None:
     galley = Galley(MemoryStore())
     rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: r}\nspec:\n  host: gone\n"
