@@ -229,6 +229,7 @@ async def run_agent(settings: AgentSettings) -> None:
 def main() -> int:
     """Read the settings and run."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=AgentSettings)
     asyncio.run(run_agent(settings))
     return 0

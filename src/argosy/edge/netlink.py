@@ -21,8 +21,8 @@ _LINK_SCOPE = 253
 def prepare_node_network(address: str, service_cidrs: Sequence[str]) -> None:
     """Bring up loopback with the node's address and forward between pods. Needs CAP_NET_ADMIN over the network.
 
-    Service addresses get a route, although nothing has them: without one, packets would be refused as unreachable before
-    the rules that lead them to a pod, or answer that there is none, have seen them.
+    Service addresses get a route, although nothing has them: without one, packets would be refused as unreachable
+    before the rules that lead them to a pod, or answer that there is none, have seen them.
     """
     with IPRoute() as netlink:
         loopback = netlink.link_lookup(ifname="lo")[0]

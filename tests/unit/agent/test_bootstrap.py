@@ -1,0 +1,60 @@
+import pytest
+
+from argosy.agent.bootstrap import PROXY_DIR, Upstreams, build_bootstrap, build_sds_files
+from argosy.agent.pod import PodPlan, Role
+from argosy.agent.privileges import Privileges
+from argosy.envoy import api
+
+PLAN = PodPlan("shop", "cart-1", "10.88.0.7", Role.SIDECAR, owner="cart", labels=(("app", "cart"), ("version", "v1")))
+UPSTREAMS = Upstreams(pilot=("10.88.0.1", 15012), mixer=("10.88.0.1", 15016))
+
+
+@pytest.mark.parametrize("rootless", [False, True])
+def test_envoys_own_descriptors_read_the_bootstrap(rootless):
+    bootstrap = build_bootstrap(PLAN, UPSTREAMS, Privileges(rootless))
+    assert api.from_dict("envoy.config.bootstrap.v3.Bootstrap", bootstrap).node.id == PLAN.node_id
+
+
+def test_the_node_says_who_the_pod_is():
+    node = build_bootstrap(PLAN, UPSTREAMS, Privileges(False))["node"]
+    assert node["id"] == "sidecar~10.88.0.7~cart-1.shop~shop.svc.cluster.local"
+    assert node["cluster"] == "cart.shop"
+    assert node["metadata"]["LABELS"] == {"app": "cart", "version": "v1"}
+
+
+def test_a_gateway_is_a_router():
+    plan = PodPlan("istio-system", "gw", "10.88.0.9", Role.ROUTER)
+    assert build_bootstrap(plan, UPSTREAMS, Privileges(False))["node"]["id"].startswith("router~10.88.0.9~gw.")
+
+
+def test_each_control_plane_cluster_checks_its_servers_name():
+    clusters = build_bootstrap(PLAN, UPSTREAMS, Privileges(False))["static_resources"]["clusters"]
+    names = {c["name"]: c["transport_socket"]["typed_config"]["sni"] for c in clusters if "transport_socket" in c}
+    assert names == {"argosy-pilot": "pilot.istio-system.svc", "argosy-mixer": "mixer.istio-system.svc"}
+    ports = [
+        c["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]["port_value"]
+        for c in clusters[:2]
+    ]
+    assert ports == [15012, 15016]
+
+
+def test_without_an_own_uid_connections_are_marked():
+    bootstrap = build_bootstrap(PLAN, UPSTREAMS, Privileges(rootless=True))
+    (option,) = bootstrap["cluster_manager"]["upstream_bind_config"]["socket_options"]
+    assert (option["name"], option["int_value"]) == (36, 1337)
+    assert "cluster_manager" not in build_bootstrap(PLAN, UPSTREAMS, Privileges(rootless=False))
+
+
+def test_the_admin_page_is_a_private_socket():
+    pipe = build_bootstrap(PLAN, UPSTREAMS, Privileges(False))["admin"]["address"]["pipe"]
+    assert pipe == {"path": f"{PROXY_DIR}/admin.sock", "mode": 0o600}
+
+
+def test_key_and_certificate_are_one_file_and_roots_come_first():
+    files = build_sds_files(chain_pem="CHAIN", key_pem="KEY", roots_pem="ROOTS")
+    assert list(files) == ["roots.json", "certificate.json"]
+    for content in files.values():
+        (secret,) = content["resources"]
+        api.from_dict(
+            "envoy.extensions.transport_sockets.tls.v3.Secret", {k: v for k, v in secret.items() if k != "@type"}
+        )
