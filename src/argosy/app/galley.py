@@ -113,15 +113,16 @@ class GalleyService:
     def _publish(self, changes: tuple[Change, ...]) -> None:
         if not changes:
             return
-        told = [(change.kind, change.key, change.new_object) for change in changes]
-        for listener in self._listeners:
-            listener(told)
         names: dict[str, set[str]] = {}
         for change in changes:
             names.setdefault(config_type_url(change.kind), set()).add(f"{change.key.namespace}/{change.key.name}")
         frozen = {type_url: frozenset(found) for type_url, found in names.items()}
+        # Readers first: a listener may answer with a change of its own, and readers must hear of both in order.
         for reader in list(self._readers.values()):
             reader.offer(self.galley.snapshot, frozen)
+        told = [(change.kind, change.key, change.new_object) for change in changes]
+        for listener in self._listeners:
+            listener(told)
 
     # -- remote readers -----------------------------------------------------------------------------------------
 

@@ -176,7 +176,7 @@ class Supervisor:
         children += [self._agent(), self._relay()]
         binary = self.options.envoy or str(envoy_binary())
         wanted = [str(self.home), sys.prefix, sys.base_prefix, binary, *map(os.path.abspath, self.options.files)]
-        wanted += [path for path in sys.path if path]
+        wanted += [path for path in sys.path if os.path.exists(path)]
         return NodeSpec(
             home=str(self.home),
             envoy=binary,

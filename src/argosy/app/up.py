@@ -91,7 +91,10 @@ async def count_pods(home: Path) -> tuple[int, int]:
 
 async def _objects(client: Any, kind: str) -> list[dict[str, Any]]:
     answer = await client.get(f"/v1/objects/{kind}")
-    return [item["data"] for item in answer.json()["items"]]
+    if answer.status_code != 200:
+        raise ArgosyError.of("ARG0607", f"the control plane does not answer as it should: {answer.text}")
+    found: list[dict[str, Any]] = answer.json()["objects"]
+    return found
 
 
 def _is_ready(pod: dict[str, Any]) -> bool:
