@@ -1,0 +1,77 @@
+import pytest
+from tests.unit.local.objects import objects
+
+from argosy.local.names_table import Answer, NamesTable, build_names
+from argosy.local.service_endpoints import PodFact
+
+SERVICES = objects("""
+apiVersion: v1
+kind: Service
+metadata: {name: cart, namespace: shop}
+spec: {clusterIP: 10.96.0.9, selector: {app: cart}, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {clusterIP: None, selector: {app: db}, ports: [{port: 5432}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: other, namespace: shop}
+spec: {type: ExternalName, externalName: Cart.shop.svc.cluster.local}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: away, namespace: shop}
+spec: {type: ExternalName, externalName: www.example.org}
+""")
+ENTRIES = objects("""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: e, namespace: shop}
+spec:
+  hosts: [api.example.com, "*.wild.example.com", "*.a.wild.example.com"]
+  addresses: [192.0.2.10, 192.0.2.128/25]
+  ports: [{number: 443, name: tls, protocol: TLS}]
+  resolution: NONE
+""")
+PODS = [
+    PodFact("shop", "db-1", "10.88.0.3", {"app": "db"}, {}, True),
+    PodFact("shop", "db-0", "10.88.0.2", {"app": "db"}, {}, True),
+    PodFact("shop", "db-2", "10.88.0.4", {"app": "db"}, {}, False),
+    PodFact("else", "db-3", "10.88.0.5", {"app": "db"}, {}, True),
+]
+TABLE = build_names(SERVICES, ENTRIES, PODS)
+
+
+@pytest.mark.parametrize(
+    "name, answer",
+    [
+        ("cart.shop.svc.cluster.local", Answer(True, ("10.96.0.9",))),
+        ("CART.Shop.svc.cluster.local.", Answer(True, ("10.96.0.9",))),
+        ("db.shop.svc.cluster.local", Answer(True, ("10.88.0.2", "10.88.0.3"))),
+        ("db-0.db.shop.svc.cluster.local", Answer(True, ("10.88.0.2",))),
+        ("other.shop.svc.cluster.local", Answer(True, ("10.96.0.9",), ("cart.shop.svc.cluster.local",))),
+        ("away.shop.svc.cluster.local", Answer(True, (), ("www.example.org",))),
+        ("api.example.com", Answer(True, ("192.0.2.10",))),
+        ("x.wild.example.com", Answer(True, ("192.0.2.10",))),
+        ("y.x.wild.example.com", Answer(True, ("192.0.2.10",))),
+        ("wild.example.com", Answer(False)),
+        ("cart", Answer(False)),
+        ("cart.shop.svc.cluster.local.shop.svc.cluster.local", Answer(False)),
+        ("", Answer(False)),
+    ],
+)
+def test_the_table_answers(name, answer):
+    assert TABLE.lookup(name) == answer
+
+
+def test_the_longest_wildcard_wins():
+    table = NamesTable(wildcards={".example.com": ("192.0.2.1",), ".a.example.com": ("192.0.2.2",)})
+    assert table.lookup("x.a.example.com").addresses == ("192.0.2.2",)
+    assert table.lookup("x.b.example.com").addresses == ("192.0.2.1",)
+
+
+def test_aliases_that_run_in_a_circle_end():
+    table = NamesTable(aliases={"a": "b", "b": "a"})
+    assert table.lookup("a").addresses == ()

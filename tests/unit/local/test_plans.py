@@ -1,0 +1,105 @@
+from dataclasses import replace
+
+from tests.unit.local.objects import deployment, wish
+
+from argosy.agent.pod import PodPlan, Probe, Role
+from argosy.local.plans import Planner
+
+PLANNER = Planner("node-1")
+
+
+def plan(wished, labels=None):
+    made = PLANNER.plan(wished, name="cart-1", ip="10.88.0.7", namespace_labels=labels)
+    assert isinstance(made, PodPlan), made
+    return made
+
+
+def test_a_plan_is_complete():
+    made = plan(deployment())
+    assert (made.role, made.owner, made.node_id.split("~")[0]) == (Role.SIDECAR, "cart", "sidecar")
+    assert made.containers[0].argv[1:] == ("-m", "argosy.samples.httpbin", "80")
+    assert [p.port for p in made.containers[0].ports] == [80]
+
+
+def test_a_namespace_can_switch_injection_off():
+    assert plan(deployment(), {"istio-injection": "disabled"}).role is Role.NONE
+
+
+def test_environment_takes_fields_of_the_pod_and_earlier_variables():
+    made = plan(
+        wish("""
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: cart, namespace: shop}
+spec:
+  template:
+    metadata: {labels: {app: cart}}
+    spec:
+      serviceAccountName: carter
+      containers:
+      - name: app
+        image: httpbin
+        env:
+        - {name: A, value: one}
+        - {name: B, value: "$(A)-two"}
+        - {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+        - {name: NS, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
+        - {name: SA, valueFrom: {fieldRef: {fieldPath: spec.serviceAccountName}}}
+        - {name: APP, valueFrom: {fieldRef: {fieldPath: "metadata.labels['app']"}}}
+        - {name: WHAT, valueFrom: {fieldRef: {fieldPath: status.unheardOf}}}
+""")
+    )
+    env = dict(made.containers[0].env)
+    wanted = {"A": "one", "B": "one-two", "IP": "10.88.0.7", "NS": "shop", "SA": "carter", "APP": "cart", "WHAT": ""}
+    assert wanted.items() <= env.items()
+    assert made.service_account == "carter"
+
+
+def test_probes_resolve_named_ports():
+    text = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: cart, namespace: shop}
+spec:
+  template:
+    spec:
+      containers:
+      - name: app
+        image: httpbin
+        ports: [{containerPort: 8080, name: web}]
+        readinessProbe: {httpGet: {path: /healthy, port: PORT}, periodSeconds: 3, failureThreshold: 2}
+"""
+    made = plan(wish(text.replace("PORT", "web")))
+    assert made.containers[0].probe == Probe(8080, "/healthy", period_s=3.0, failures_max=2)
+    (finding,) = PLANNER.plan(wish(text.replace("PORT", "nope")), name="x", ip="i", namespace_labels=None)
+    assert "nope" in finding.message
+
+
+def test_all_problems_of_a_template_are_found_at_once_and_name_it():
+    bad = deployment(image="corp/unknown", annotations='{traffic.sidecar.istio.io/excludeInboundPorts: "x"}')
+    findings = PLANNER.plan(bad, name="x", ip="i", namespace_labels=None)
+    assert [(f.kind, f.namespace, f.name) for f in findings] == [("Deployment", "shop", "cart")] * 2
+
+
+def test_a_gateway_has_no_program():
+    gateway = deployment(image="auto", annotations="{inject.istio.io/templates: gateway}")
+    container = replace_container(gateway, "istio-proxy")
+    made = plan(container)
+    assert (made.role, made.containers) == (Role.ROUTER, ())
+
+
+def replace_container(wished, name):
+    text = f"""
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: gw, namespace: istio-system}}
+spec:
+  template:
+    metadata: {{annotations: {{inject.istio.io/templates: gateway}}}}
+    spec: {{containers: [{{name: {name}, image: auto}}]}}
+"""
+    return wish(text)
+
+
+def test_a_bare_pod_has_no_owner():
+    assert plan(replace(deployment(), bare=True)).owner == ""
