@@ -1,0 +1,211 @@
+"""The columns of `argosy get`: for each kind what a person wants to see of an object in one line.
+
+Given documents as the mesh keeps them (plain data), gives cells. Kinds without an entry show their names only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+PROXY_STATES = frozenset({"AppStarting", "CrashLoopBackOff"})
+"""States of a pod in which its sidecar works and its application does not yet."""
+
+Document = Mapping[str, Any]
+Cells = Callable[[Document], Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Headers and the cells below them, beside the name; `wide` come last, with `-o wide`."""
+
+    headers: tuple[str, ...]
+    cells: Cells
+    wide_headers: tuple[str, ...] = ()
+    wide: Cells = lambda document: ()
+
+
+def spec_of(document: Document) -> Mapping[str, Any]:
+    """The `spec`, or an empty mapping."""
+    found = document.get("spec")
+    return found if isinstance(found, dict) else {}
+
+
+def labels_text(labels: Mapping[str, Any] | None) -> str:
+    """`a=b,c=d`."""
+    return ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items()))
+
+
+def _virtual_service(document: Document) -> Sequence[str]:
+    spec = spec_of(document)
+    return _list(spec.get("gateways")), _list(spec.get("hosts"))
+
+
+def _destination_rule(document: Document) -> Sequence[str]:
+    spec = spec_of(document)
+    return spec.get("host", ""), _list(subset.get("name", "") for subset in spec.get("subsets", ()))
+
+
+def _gateway(document: Document) -> Sequence[str]:
+    spec = spec_of(document)
+    ports = [server.get("port", {}) for server in spec.get("servers", ())]
+    hosts = [host for server in spec.get("servers", ()) for host in server.get("hosts", ())]
+    return (
+        labels_text(spec.get("selector")),
+        _list(f"{p.get('number')}/{p.get('protocol')}" for p in ports),
+        _list(hosts),
+    )
+
+
+def _service_entry(document: Document) -> Sequence[str]:
+    spec = spec_of(document)
+    chosen = [item.get("value", "") for item in document.get("status", {}).get("addresses", ())]
+    return (
+        _list(spec.get("hosts")),
+        str(spec.get("location", "MESH_EXTERNAL")),
+        str(spec.get("resolution", "NONE")),
+        _list(spec.get("addresses") or chosen),
+    )
+
+
+def _peer_authentication(document: Document) -> Sequence[str]:
+    spec = spec_of(document)
+    return str(spec.get("mtls", {}).get("mode", "UNSET")), _selector(spec)
+
+
+def _authorization_policy(document: Document) -> Sequence[str]:
+    spec = spec_of(document)
+    return str(spec.get("action", "ALLOW")), _selector(spec), str(len(spec.get("rules", ())))
+
+
+def _service(document: Document) -> Sequence[str]:
+    spec = spec_of(document)
+    ports = [f"{port.get('port')}/{port.get('protocol', 'TCP')}" for port in spec.get("ports", ())]
+    return str(spec.get("type", "ClusterIP")), str(spec.get("clusterIP", "")), _list(ports)
+
+
+def _deployment(document: Document) -> Sequence[str]:
+    spec = spec_of(document)
+    wished = spec.get("replicas", 1)
+    return f"{document.get('readyReplicas', 0)}/{wished}", labels_text(
+        _template(document).get("metadata", {}).get("labels")
+    )
+
+
+def _template(document: Document) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = spec_of(document).get("template", {})
+    return found
+
+
+def _pod(document: Document) -> Sequence[str]:
+    status = document.get("status", {})
+    return (
+        containers_text(
+            len(spec_of(document).get("containers", ())),
+            sidecar=has_sidecar(document),
+            ready=is_ready(document),
+            state=_reason(document),
+        ),
+        pod_status(document),
+        str(status.get("restartCount", 0)),
+        str(status.get("podIP", "")),
+        str(spec_of(document).get("nodeName", "")),
+    )
+
+
+def is_ready(pod: Document) -> bool:
+    """True if the pod's condition `Ready` is `True`."""
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any((one.get("type"), one.get("status")) == ("Ready", "True") for one in conditions)
+
+
+def has_sidecar(pod: Document) -> bool:
+    """True if an Envoy runs in the pod."""
+    return str(pod.get("metadata", {}).get("annotations", {}).get("argosy.io/sidecar")) == "true"
+
+
+def pod_status(pod: Document) -> str:
+    """`Running`, `Terminating`, or the state in which the pod waits."""
+    status = pod.get("status", {})
+    if status.get("reason") == "Terminating":
+        return "Terminating"
+    return "Running" if is_ready(pod) else _reason(pod) or str(status.get("phase", ""))
+
+
+def _reason(pod: Document) -> str:
+    conditions = pod.get("status", {}).get("conditions", ())
+    return next((str(one.get("reason", "")) for one in conditions if one.get("type") == "Ready"), "")
+
+
+def containers_text(apps: int, *, sidecar: bool, ready: bool, state: str) -> str:
+    """Ready containers of all, the sidecar counted: `2/2`. The application is ready only when the pod is."""
+    total = apps + sidecar
+    if ready:
+        return f"{total}/{total}"
+    return f"{int(sidecar and state in PROXY_STATES)}/{total}"
+
+
+def _namespace(document: Document) -> Sequence[str]:
+    labels = document.get("metadata", {}).get("labels") or {}
+    return (str(labels.get("istio-injection") or labels.get("istio.io/rev") or "not injected"),)
+
+
+def _secret(document: Document) -> Sequence[str]:
+    keys = {*document.get("data", {}), *document.get("stringData", {})}
+    return str(document.get("type", "Opaque")), _list(sorted(keys))
+
+
+def _config_map(document: Document) -> Sequence[str]:
+    return (_list(sorted(document.get("data", {}))),)
+
+
+def _rule(document: Document) -> Sequence[str]:
+    spec = spec_of(document)
+    return str(spec.get("match", "")), _list(action.get("handler", "") for action in spec.get("actions", ()))
+
+
+def _images(document: Document) -> Sequence[str]:
+    return (_list(c.get("image", "") for c in _template(document).get("spec", {}).get("containers", ())),)
+
+
+def _selector(spec: Mapping[str, Any]) -> str:
+    return labels_text((spec.get("selector") or {}).get("matchLabels"))
+
+
+def _list(items: Any) -> str:
+    return ",".join(str(item) for item in items or ())
+
+
+BY_KIND: Mapping[str, Columns] = MappingProxyType(
+    {
+        "VirtualService": Columns(("GATEWAYS", "HOSTS"), _virtual_service),
+        "DestinationRule": Columns(("HOST", "SUBSETS"), _destination_rule),
+        "Gateway": Columns(("SELECTOR", "PORTS", "HOSTS"), _gateway),
+        "ServiceEntry": Columns(("HOSTS", "LOCATION", "RESOLUTION", "ADDRESSES"), _service_entry),
+        "PeerAuthentication": Columns(("MODE", "SELECTOR"), _peer_authentication),
+        "AuthorizationPolicy": Columns(("ACTION", "SELECTOR", "RULES"), _authorization_policy),
+        "Service": Columns(
+            ("TYPE", "CLUSTER-IP", "PORTS"),
+            _service,
+            ("SELECTOR",),
+            lambda document: (labels_text(spec_of(document).get("selector")),),
+        ),
+        "Deployment": Columns(("READY", "LABELS"), _deployment, ("IMAGES",), _images),
+        "Pod": Columns(
+            ("READY", "STATUS", "RESTARTS", "IP", "NODE"),
+            _pod,
+            ("LABELS",),
+            lambda document: (labels_text(document.get("metadata", {}).get("labels")),),
+        ),
+        "Namespace": Columns(("INJECTION",), _namespace),
+        "Secret": Columns(("TYPE", "KEYS"), _secret),
+        "ConfigMap": Columns(("KEYS",), _config_map),
+        "rule": Columns(("MATCH", "HANDLERS"), _rule),
+        "handler": Columns(("ADAPTER",), lambda document: (str(spec_of(document).get("compiledAdapter", "")),)),
+        "instance": Columns(("TEMPLATE",), lambda document: (str(spec_of(document).get("compiledTemplate", "")),)),
+    }
+)
+
+NAME_ONLY = Columns((), lambda document: ())

@@ -1,0 +1,191 @@
+"""Commands that look at the mesh: graph, metrics, dashboard, status, check."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import typer
+
+from argosy.cli.shell import Output, OutputOption, control, examples, home, say
+
+PANEL = "Observation"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family's commands."""
+    add = app.command
+    add(
+        "graph", rich_help_panel=PANEL, epilog=examples("argosy graph", "argosy graph --window 300 -n default -o json")
+    )(graph)
+    add("metrics", rich_help_panel=PANEL, epilog=examples("argosy metrics | grep istio_requests_total"))(metrics)
+    add("dashboard", rich_help_panel=PANEL, epilog=examples("argosy dashboard", "argosy dashboard --open"))(dashboard)
+    add("status", rich_help_panel=PANEL, epilog=examples("argosy status", "argosy status -o json"))(status)
+    add("check", rich_help_panel=PANEL, epilog=examples("argosy check", "argosy check --rootless"))(check)
+
+
+def graph(
+    window: Annotated[int, typer.Option("--window", min=1, metavar="SECONDS", help="How far to look back.")] = 60,
+    namespace: Annotated[
+        list[str], typer.Option("-n", "--namespace", metavar="NS", help="Only these namespaces; repeatable.")
+    ] = [],  # noqa: B006 - typer reads the default, nobody changes it
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show who talks to whom.
+
+    Requests a second, errors, latency, and whether it is mutual TLS.
+    """
+    from argosy.cli.output import print_json, print_table
+
+    view = control().get("graph", window=window, namespaces=",".join(namespace))
+    if output is Output.JSON:
+        print_json(view)
+        return
+    names = {node["id"]: _node_name(node) for node in view["nodes"]}
+    headers = ("SOURCE", "DESTINATION", "PROTOCOL", "RATE", "ERRORS", "P95", "SECURITY")
+    rows = [_edge_row(edge, names) for edge in view["edges"]]
+    print_table(headers, sorted(rows), empty=f"no traffic in the last {window} s")
+
+
+def _node_name(node: dict[str, Any]) -> str:
+    return " ".join(part for part in (node["title"], node["version"] or node["address"]) if part)
+
+
+def _edge_row(edge: dict[str, Any], names: dict[str, str]) -> tuple[str, ...]:
+    p95 = edge["p95_ms"]
+    mtls = edge["mtls"]
+    security = "unknown" if mtls is None else "mTLS" if mtls == 1 else "plaintext" if mtls == 0 else f"{mtls:.0%} mTLS"
+    return (
+        names[edge["source"]],
+        names[edge["target"]],
+        edge["protocol"],
+        edge["label"],
+        f"{edge['error_rate']:.1%}",
+        f"{p95:.0f} ms" if p95 is not None else "-",
+        security,
+    )
+
+
+def metrics() -> None:
+    """Print the mesh's metrics as Prometheus text."""
+    typer.echo(control().get_text("metrics"), nl=False)
+
+
+def dashboard(
+    open_: Annotated[bool, typer.Option("--open", help="Open it in a browser, too.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Print the address of the console."""
+    from argosy.cli.output import print_json
+    from argosy.core.errors import ArgosyError
+
+    control().get("status")
+    address = _mesh_file().get("console")
+    if not address:
+        raise ArgosyError.of("ARG0709", "this mesh has no console", hint="`argosy up` starts one")
+    if output is Output.JSON:
+        print_json({"console": address})
+    else:
+        typer.echo(address)
+    if open_:
+        import webbrowser
+
+        webbrowser.open(address)
+
+
+def status(output: OutputOption = Output.TABLE) -> None:
+    """Show what runs, and where it is reached.
+
+    Addresses of the console and the gateways, and the control plane's programs.
+    """
+    from argosy.cli.output import print_json, print_table
+
+    programs = control().statuses()
+    mesh = _mesh_file()
+    if output is Output.JSON:
+        print_json({**mesh, "programs": programs})
+        return
+    addresses = [("console", mesh["console"])] if mesh.get("console") else []
+    addresses += [(f"gateway port {port}", address) for port, address in mesh.get("gateways", {}).items()]
+    print_table(("WHAT", "ADDRESS"), addresses, empty="no addresses")
+    typer.echo()
+    rows = [(str(one["name"]), str(one["pid"]), str(one["ready"]), _facts(one)) for one in programs]
+    print_table(("PROGRAM", "PROCESS", "READY", "FACTS"), rows, empty="no programs")
+
+
+def _facts(program: dict[str, Any]) -> str:
+    """What else a program says, as far as it fits in a line."""
+    rest = {key: value for key, value in program.items() if key not in ("name", "pid", "ready")}
+    return ", ".join(f"{key} {value}" for key, value in rest.items() if isinstance(value, int | str))
+
+
+def _mesh_file() -> dict[str, Any]:
+    """What the supervisor wrote about the running mesh: `console`, `gateways` by port, `pid`."""
+    import json
+
+    try:
+        found = json.loads((home() / "run" / "mesh.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def check(
+    rootless: Annotated[
+        bool | None,
+        typer.Option(
+            "--rootless/--root", help="Check for pods of an ordinary user, or of root.", show_default="who you are"
+        ),
+    ] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Say whether the mesh can run here, and is healthy."""
+    from argosy.cli.output import print_json
+    from argosy.core.errors import errors_in
+    from argosy.edge.platform_check import check_platform
+
+    findings = check_platform(rootless=os.geteuid() != 0 if rootless is None else rootless)
+    running = _is_running()
+    if running:
+        findings += _health()
+    if output is Output.JSON:
+        print_json({"running": running, "findings": [finding.dump() for finding in findings]})
+    else:
+        from argosy.cli.output import tell_findings
+
+        tell_findings(findings)
+        if not findings:
+            typer.echo("ok: pods can run here" + (", and the mesh is healthy" if running else ""))
+        if not running:
+            say("the mesh is not running; `argosy up` starts it")
+    if errors_in(findings):
+        raise typer.Exit(1)
+
+
+def _is_running() -> bool:
+    from argosy.core.errors import ArgosyError
+    from argosy.edge.control_client import NOT_RUNNING
+
+    try:
+        control().get("status")
+    except ArgosyError as error:
+        if error.findings[0].code != NOT_RUNNING:
+            raise
+        return False
+    return True
+
+
+def _health() -> list[Any]:
+    """What is wrong with the running mesh: programs not ready, proxies behind, what Pilot could not do."""
+    from argosy.core.errors import Finding, Level
+
+    findings = list(control().findings())
+    for one in control().statuses():
+        if one["ready"] != "ok":
+            findings.append(Finding("ARG0710", Level.ERROR, f"{one['name']} is not ready: {one['ready']}"))
+    for row in control().get("proxies")["proxies"]:
+        if row["state"] in ("PENDING", "HELD"):
+            message = f"proxy {row['namespace']}/{row['pod']} does not run the newest configuration: {row['state']}"
+            hint = "`argosy proxy-status` tells more"
+            findings.append(Finding("ARG0711", Level.WARNING, message, hint=hint))
+    return findings
