@@ -1,0 +1,103 @@
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from argosy.edge.exec_api import AgentAPI, AgentClient, Request
+
+
+async def appears(path: Path) -> None:
+    while True:
+        if path.exists():
+            return
+        await asyncio.sleep(0)
+
+
+class Access:
+    """One pod `shop/cart`, whose commands run right here."""
+
+    def __init__(self) -> None:
+        self.stopped: list[str] = []
+
+    def list_pods(self):
+        return [{"name": "cart", "ready": True}]
+
+    def log_files(self, namespace, pod):
+        if pod != "cart":
+            raise KeyError(f"there is no pod {namespace}/{pod}")
+        return {"app": "/logs/app.log"}
+
+    def exec_command(self, namespace, pod, container, argv):
+        self.log_files(namespace, pod)
+        return argv, {"PATH": os.defpath, "GREETING": "hello"}
+
+    def stop_pod(self, namespace, pod):
+        self.stopped.append(pod)
+
+    def admin_socket(self, namespace, pod):
+        return Path("/nonexistent/admin.sock")
+
+
+@pytest.fixture
+async def client(tmp_path):
+    access = Access()
+    path = tmp_path / "agent.sock"
+    task = asyncio.create_task(AgentAPI(access).serve(path))
+    await appears(path)
+    client = AgentClient(str(path))
+    client.access = access
+    yield client
+    task.cancel()
+
+
+async def ask(client, *fields, descriptors=(), **named):
+    async with asyncio.timeout(10):
+        return await asyncio.to_thread(client.ask, Request(*fields, **named), descriptors)
+
+
+async def test_pods_logs_and_stop(client):
+    assert await ask(client, "list") == {"pods": [{"name": "cart", "ready": True}]}
+    assert (await ask(client, "logs", "shop", "cart"))["files"] == {"app": "/logs/app.log"}
+    await ask(client, "stop", "shop", "cart")
+    assert client.access.stopped == ["cart"]
+
+
+@pytest.mark.parametrize(
+    "fields, text",
+    [
+        (("logs", "shop", "nope"), "no pod shop/nope"),
+        (("fly",), "unknown operation"),
+        (("admin", "shop", "cart"), "admin"),
+    ],
+)
+async def test_what_cannot_be_done_is_said(client, fields, text):
+    with pytest.raises(OSError, match=text):
+        await ask(client, *fields)
+
+
+async def test_commands_use_the_callers_descriptors(client):
+    out, into = os.pipe()
+    with open(out, "rb") as reading, open(os.devnull, "rb") as null:
+        descriptors = (null.fileno(), into, into)
+        answer = await ask(
+            client,
+            "exec",
+            "shop",
+            "cart",
+            argv=("sh", "-c", "echo $GREETING $TERM; exit 3"),
+            term="vt",
+            descriptors=descriptors,
+        )
+        os.close(into)
+        assert answer == {"exit_code": 3}
+        assert reading.read() == b"hello vt\n"
+
+
+async def test_a_command_needs_its_descriptors(client):
+    with pytest.raises(OSError, match="three descriptors"):
+        await ask(client, "exec", "shop", "cart", argv=("true",))
+
+
+async def test_nobody_else_may_open_the_socket(client, tmp_path):
+    assert (tmp_path / "agent.sock").stat().st_mode & 0o777 == 0o600
