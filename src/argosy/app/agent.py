@@ -30,6 +30,7 @@ from argosy.agent.pod import PodPlan
 from argosy.agent.privileges import Privileges
 from argosy.agent.sandbox import NodePaths, Sandboxes
 from argosy.app.pods import KINDS, Change, Pods, PodsPorts
+from argosy.citadel.authority import LEAF_TTL_S
 from argosy.core.clock import Clock
 from argosy.core.names import ROOT_NAMESPACE
 from argosy.edge import processes
@@ -61,7 +62,7 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All that the agent is told. Addresses are `host:port` as seen in the node.
 
     `roots`: file with the mesh's root certificates; read for each request, since it may be replaced. `catalogue`: the
-    user's image catalogue, or empty. `keep` must be the node's (`local.node_spec.NodeSpec.keep`).
+    user's image catalogue, or empty.
     """
 
     home: str
@@ -75,11 +76,11 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pilot: tuple[str, int] = (NODE_ADDRESS, 15012)
     mixer: tuple[str, int] = (NODE_ADDRESS, 15012)
     catalogue: str = ""
-    keep: tuple[str, ...] = ()
     flush_s: float = 1.0
     drain_s: float = 2.0
     sandboxes_at_once: int = 4
     dns_port: int = 53
+    certificate_ttl_s: float = LEAF_TTL_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +142,10 @@ def make_pods(settings: AgentSettings, ports: AgentPorts, clock: Clock, names: D
 
 
 def _paths(settings: AgentSettings) -> NodePaths:
-    keep = tuple((path, f"/run/argosy/keep/{n}") for n, path in enumerate(settings.keep))
-    return NodePaths(home=settings.home, envoy="/run/argosy/envoy", keep=keep)
+    base = Path("/run/argosy")
+    kept = msgspec.json.decode((base / "keep.json").read_bytes(), type=tuple[str, ...])
+    keep = tuple((path, str(base / "keep" / str(n))) for n, path in enumerate(kept))
+    return NodePaths(home=settings.home, envoy=str(base / "envoy"), keep=keep)
 
 
 def _base_env() -> Mapping[str, str]:
@@ -182,6 +185,7 @@ def connect(settings: AgentSettings, clock: Clock) -> tuple[AgentPorts, Certific
             roots=roots.read_bytes,
             token=lambda: tokens.mint(subject, now=clock.now()),
             clock=clock,
+            ttl_s=settings.certificate_ttl_s,
         )
 
     source = CertificateSource(issuer_for(TokenSubject(ROOT_NAMESPACE, SERVICE_ACCOUNT, node=settings.node)), clock)

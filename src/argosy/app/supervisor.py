@@ -218,6 +218,7 @@ class Supervisor:
             mixer=_split(targets["mixer"]),
             citadel=f"{NODE_ADDRESS}:{CITADEL_PORT}",
             rootless=self.options.rootless,
+            certificate_ttl_s=self.options.certificate_ttl_s,
             drain_s=self.options.drain_s,
         )
         argv = (sys.executable, "-m", "argosy.app.agent", self._write_settings("agent", settings))
