@@ -44,6 +44,7 @@ def prepare_files(spec: NodeSpec) -> None:
     for n, path in enumerate(spec.keep):
         _hold(held[path], base / "keep" / str(n))
         _restore(held[path], path)
+    (base / "keep.json").write_bytes(msgspec.json.encode(spec.keep))
     _restore(held[spec.home], spec.home)
     _own_etc(base / "etc")
     for descriptor in held.values():

@@ -8,10 +8,12 @@ from argosy.edge.exec_api import AgentAPI, AgentClient, Request
 
 
 async def appears(path: Path) -> None:
-    while True:
-        if path.exists():
-            return
+    while not there(path):  # noqa: ASYNC110
         await asyncio.sleep(0)
+
+
+def there(path: Path) -> bool:
+    return path.exists()
 
 
 class Access:
@@ -78,20 +80,12 @@ async def test_what_cannot_be_done_is_said(client, fields, text):
 
 async def test_commands_use_the_callers_descriptors(client):
     out, into = os.pipe()
-    with open(out, "rb") as reading, open(os.devnull, "rb") as null:
-        descriptors = (null.fileno(), into, into)
-        answer = await ask(
-            client,
-            "exec",
-            "shop",
-            "cart",
-            argv=("sh", "-c", "echo $GREETING $TERM; exit 3"),
-            term="vt",
-            descriptors=descriptors,
-        )
-        os.close(into)
-        assert answer == {"exit_code": 3}
-        assert reading.read() == b"hello vt\n"
+    argv = ("sh", "-c", "echo $GREETING $TERM; exit 3")
+    answer = await ask(client, "exec", "shop", "cart", argv=argv, term="vt", descriptors=(out, into, into))
+    assert answer == {"exit_code": 3}
+    assert os.read(out, 100) == b"hello vt\n"
+    os.close(out)
+    os.close(into)
 
 
 async def test_a_command_needs_its_descriptors(client):

@@ -47,10 +47,11 @@ async def test_a_signal_reaches_the_whole_group():
 
 
 async def test_no_other_descriptor_is_passed():
-    with open(os.devnull) as secret:
-        code = f"import os; os.fstat({secret.fileno()})"
-        async with asyncio.timeout(10):
-            assert await processes.wait_exit(spawn(sys.executable, "-c", code)) == 1
+    secret = os.open(os.devnull, os.O_RDONLY)
+    code = f"import os; os.fstat({secret})"
+    async with asyncio.timeout(10):
+        assert await processes.wait_exit(spawn(sys.executable, "-c", code)) == 1
+    os.close(secret)
 
 
 def test_an_unknown_program_is_an_error():

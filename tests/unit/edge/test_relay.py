@@ -9,10 +9,12 @@ from argosy.edge.relay import PortSpec, Relay, hand_over_port
 
 
 async def appears(path: Path) -> None:
-    while True:
-        if path.exists():
-            return
+    while not there(path):  # noqa: ASYNC110
         await asyncio.sleep(0)
+
+
+def there(path: Path) -> bool:
+    return path.exists()
 
 
 @contextlib.asynccontextmanager
