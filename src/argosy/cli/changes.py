@@ -80,8 +80,7 @@ def apply(
 ) -> None:
     """Make the mesh hold these objects, all or none.
 
-    They become one revision.     Objects that name no namespace get the one of -n. What already is as it should be stays; equal content makes no
-    revision.
+    They become one revision; equal content makes none. Objects that name no namespace get the one of -n.
     """
     from argosy.cli.sources import read_files
 
@@ -210,7 +209,8 @@ def analyze(
 ) -> None:
     """Say what is wrong with the configuration.
 
-    That of the running mesh; with -f: as it would be if the files were applied. Includes what could not be built, and what a proxy refused. `validate` checks files without a mesh.
+    That of the running mesh; with -f: as it would be if the files were applied. Includes what could not be built,
+    and what a proxy refused. `validate` checks files without a mesh.
     """
     from argosy.edge.control_client import parse_finding
 

@@ -6,11 +6,14 @@ says which one to ask, and the one of Galley (or of everything) answers for thos
 
 from __future__ import annotations
 
+import http.client
+import socket
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
-import httpx
 import msgspec
 
 from argosy.core.errors import ArgosyError, Finding, Level, Origin
@@ -31,6 +34,31 @@ _OWNERS = {
 PROGRAMS = (CONTROL, "pilot", "mixer", "citadel")
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    content: bytes
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a unix socket, by the standard library: it is imported quickly and closes what it cannot connect."""
+
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("argosy", timeout=timeout_s)
+        self._path = str(path)
+
+    def connect(self) -> None:
+        """Connect to the socket. Raises OSError."""
+        made = socket.socket(socket.AF_UNIX)
+        try:
+            made.settimeout(self.timeout)
+            made.connect(self._path)
+        except OSError:
+            made.close()
+            raise
+        self.sock = made
+
+
 class ControlClient:
     """Calls the programs of one mesh. All calls raise `ArgosyError`: the mesh's findings, or that it does not run."""
 
@@ -44,7 +72,7 @@ class ControlClient:
 
     def get_text(self, path: str) -> str:
         """GET `/v1/<path>`: the answer as text."""
-        return self._call("GET", path).text
+        return self._call("GET", path).content.decode()
 
     def post(self, path: str, body: Mapping[str, Any], *, wait_s: float = 0.0) -> dict[str, Any]:
         """POST to `/v1/<path>`: the answer's JSON. `wait_s`: how long the mesh may wait before it answers."""
@@ -74,7 +102,7 @@ class ControlClient:
     def _has(self, program: str) -> bool:
         return (self._run / f"{program}.sock").exists()
 
-    def _call(self, method: str, path: str, **rest: Any) -> httpx.Response:
+    def _call(self, method: str, path: str, **rest: Any) -> _Answer:
         owner = _OWNERS.get(path.partition("/")[0], CONTROL)
         return self._send(owner if self._has(owner) else CONTROL, method, path, **rest)
 
@@ -87,22 +115,24 @@ class ControlClient:
         params: Mapping[str, str | int] | None = None,
         body: Mapping[str, Any] | None = None,
         timeout_s: float = CALL_TIMEOUT_S,
-    ) -> httpx.Response:
+    ) -> _Answer:
         content = None if body is None else msgspec.json.encode(body)
-        transport = httpx.HTTPTransport(uds=str(self._run / f"{program}.sock"))
+        target = f"/v1/{quote(path)}" + (f"?{urlencode(params)}" if params else "")
+        connection = _Connection(self._run / f"{program}.sock", timeout_s)
         try:
-            with httpx.Client(
-                transport=transport, base_url="http://argosy", timeout=timeout_s, trust_env=False
-            ) as client:
-                response = client.request(method, f"/v1/{path}", params=params, content=content)
-        except httpx.ConnectError:
+            connection.request(method, target, content)
+            response = connection.getresponse()
+            answer = _Answer(response.status, response.read())
+        except (FileNotFoundError, ConnectionRefusedError):
             raise not_running(program) from None
-        except httpx.HTTPError as error:
+        except (OSError, http.client.HTTPException) as error:
             message = f"the control plane does not answer: {error or type(error).__name__}"
             raise ArgosyError.of(NO_ANSWER, message, hint=f"see logs/ in {self._run.parent}") from None
-        if response.is_success:
-            return response
-        raise ArgosyError(_findings(response))
+        finally:
+            connection.close()
+        if answer.status < 300:
+            return answer
+        raise ArgosyError(_findings(answer))
 
 
 def not_running(program: str = CONTROL) -> ArgosyError:
@@ -121,13 +151,13 @@ def parse_finding(data: Mapping[str, Any]) -> Finding:
     return Finding(level=Level(data["level"]), origin=origin, **texts)
 
 
-def _decoded(response: httpx.Response) -> dict[str, Any]:
-    return msgspec.json.decode(response.content, type=dict[str, Any])
+def _decoded(answer: _Answer) -> dict[str, Any]:
+    return msgspec.json.decode(answer.content, type=dict[str, Any])
 
 
-def _findings(response: httpx.Response) -> list[Finding]:
+def _findings(answer: _Answer) -> list[Finding]:
     try:
-        return [parse_finding(one) for one in _decoded(response)["findings"]]
+        return [parse_finding(one) for one in _decoded(answer)["findings"]]
     except (msgspec.DecodeError, KeyError, ValueError):
-        message = f"the control plane failed with status {response.status_code}"
+        message = f"the control plane failed with status {answer.status}"
         return [Finding(NO_ANSWER, Level.ERROR, message, hint="see the control plane's log")]

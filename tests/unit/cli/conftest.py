@@ -1,0 +1,307 @@
+"""A mesh for the command line: the real control API and the real agent's socket over a real Galley and Pilot.
+
+Proxies are stand-ins that say at once that they run what they are offered, unless told to lag. Everything is served by
+one thread for the whole run of the tests; each test gets a new mesh behind the same sockets.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from typer.testing import CliRunner, Result
+
+from argosy.agent.pod import Container, PodPlan, Port, Role, pod_document
+from argosy.app.galley import GalleyService, PodReport
+from argosy.app.pilot import Pilot
+from argosy.cli.main import build_app
+from argosy.core.spiffe import workload_id
+from argosy.edge.clock import SystemClock
+from argosy.edge.control_api import ControlPorts, control_app
+from argosy.edge.exec_api import AgentAPI
+from argosy.edge.unix_socket import private_listener
+from argosy.envoy import api
+from argosy.galley.memory import MemoryStore
+from argosy.galley.state import Galley
+from argosy.pilot.mesh import MeshSettings
+from argosy.xds.messages import Changes, ErrorDetail, Snapshot
+from argosy.xds.server import Nacked, Settled
+
+GRAPH = {
+    "nodes": [
+        {"id": "a", "title": "productpage", "version": "v1", "address": ""},
+        {"id": "b", "title": "reviews", "version": "v3", "address": ""},
+        {"id": "u", "title": "unknown", "version": "", "address": "10.88.0.9"},
+    ],
+    "edges": [
+        {
+            "source": "a",
+            "target": "b",
+            "protocol": "http",
+            "label": "12/s",
+            "error_rate": 0.05,
+            "p95_ms": 7.6,
+            "mtls": 1,
+        },
+        {
+            "source": "u",
+            "target": "a",
+            "protocol": "http",
+            "label": "1.0/s",
+            "error_rate": 0,
+            "p95_ms": None,
+            "mtls": 0,
+        },
+    ],
+}
+
+
+class Proxy:
+    """One connected proxy. It accepts everything as soon as it is told to follow."""
+
+    def __init__(self, pilot: Pilot, pod: PodPlan, *, follows: bool) -> None:
+        node = api.encode(api.message("envoy.config.core.v3.Node")(id=pod.node_id))
+        self.follows = follows
+        self.client = pilot.connect(
+            workload_id("cluster.local", pod.namespace, pod.service_account), node, self._on_push
+        )
+        self._on_push(self.client.snapshot, None)
+
+    def _on_push(self, snapshot: Snapshot, changes: Changes | None) -> None:
+        if self.follows:
+            self.client.on_event(Settled(snapshot.number))
+
+    def refuse(self, name: str, text: str) -> None:
+        url = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+        self.client.on_event(Nacked(url, "1", (name,), {name: "x"}, ErrorDetail(13, text)))
+
+
+class Access:
+    """What the agent knows, as a test says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows: list[dict[str, Any]] = []
+        self.logs: dict[str, str] = {}
+
+    def list_pods(self) -> list[dict[str, Any]]:
+        return self.rows
+
+    def log_files(self, namespace: str, pod: str) -> Mapping[str, str]:
+        return self.logs
+
+    def exec_command(
+        self, namespace: str, pod: str, container: str, argv: Sequence[str]
+    ) -> tuple[Sequence[str], Mapping[str, str]]:
+        if container == "nothing":
+            raise KeyError(f"pod {namespace}/{pod} has no container 'nothing'")
+        return argv, {"PATH": os.environ["PATH"], "POD": pod}
+
+    def stop_pod(self, namespace: str, pod: str) -> None:
+        raise KeyError("not in these tests")
+
+    def admin_socket(self, namespace: str, pod: str) -> Path:
+        return self.folder / "admin.sock"
+
+
+class Mesh:
+    """The rig. `run` is one use of the command line."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.loop = asyncio.new_event_loop()
+        self.access = Access(home)
+        self.unready = ""
+        self.has_pilot = True
+        self._committing: asyncio.Task[None] | None = None
+        (home / "run").mkdir()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._listeners = [private_listener(home / "run" / "control.sock")]
+        self._thread.start()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        ports = ControlPorts(
+            galley=lambda: self.galley,
+            pilot=lambda: self.pilot if self.has_pilot else None,
+            metrics=lambda: b"istio_requests_total 7\n",
+            graph=lambda query: {**GRAPH, "window_s": query.window_s, "namespaces": sorted(query.namespaces)},
+            ready=lambda: self.unready,
+            status=lambda: {"name": "argosy", "pid": 7, "ready": self.unready or "ok", "revision": 3},
+        )
+        config = uvicorn.Config(control_app(ports), log_level="warning", access_log=False, lifespan="off")
+        self._server = uvicorn.Server(config)
+        agent = self.loop.create_task(AgentAPI(self.access).serve(self.home / "run" / "agent.sock"))
+        self.loop.run_until_complete(self._server.serve(sockets=self._listeners))
+        agent.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            self.loop.run_until_complete(agent)
+
+    def call(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
+
+    def reset(self) -> None:
+        self.call(self._reset())
+
+    async def _reset(self) -> None:
+        if self._committing is not None:
+            self._committing.cancel()
+        clock = SystemClock()
+        self.unready, self.has_pilot = "", True
+        self.access.rows, self.access.logs = [], {}
+        self.documents: list[dict[str, Any]] = []
+        self.galley = GalleyService(Galley(MemoryStore()), clock)
+        self.pilot = Pilot(MeshSettings(), lambda *_: False, clock)
+        pilot = self.pilot
+        self.galley.listen(lambda changes: pilot.on_changes(changes, synced=True))
+        self._committing = self.loop.create_task(pilot.run())
+
+    def close(self) -> None:
+        if self._committing is not None:
+            self.loop.call_soon_threadsafe(self._committing.cancel)
+        self._server.should_exit = True
+        self._thread.join(10)
+        self.loop.close()
+
+    # -- what tests do --------------------------------------------------------------------------------------------
+
+    def run(self, *arguments: str, input: str | None = None) -> Result:
+        return CliRunner().invoke(build_app(), list(arguments), input=input)
+
+    def apply(self, text: str) -> None:
+        result = self.run("apply", "-f", "-", input=text)
+        assert result.exit_code == 0, result.output
+
+    def json(self, *arguments: str) -> Any:
+        result = self.run(*arguments, "-o", "json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    def add_pod(self, plan: PodPlan, *, ready: bool = True, state: str = "Ready", for_s: float = 1.0) -> None:
+        """Report a pod, as the agent does, and list it."""
+        self.access.rows.append(
+            {
+                "namespace": plan.namespace,
+                "name": plan.name,
+                "owner": plan.owner,
+                "state": state,
+                "ready": ready,
+                "restarts": 0,
+                "ip": plan.ip,
+                "sidecar": plan.has_envoy,
+                "containers": [c.name for c in plan.containers] + ["istio-proxy"] * plan.has_envoy,
+                "for_s": for_s,
+                "reason": "" if ready else "it fell over",
+            }
+        )
+        self.documents.append(
+            pod_document(plan, node="here", phase="Running", ready=ready, reason="" if ready else state)
+        )
+
+        async def report() -> None:
+            self.galley.report_pods(PodReport("here", self.documents))
+
+        self.call(report())
+
+    def connect(self, plan: PodPlan, *, follows: bool = True) -> Proxy:
+        async def connect() -> Proxy:
+            return Proxy(self.pilot, plan, follows=follows)
+
+        found: Proxy = self.call(connect())
+        return found
+
+
+@pytest.fixture(scope="session")
+def _served_mesh() -> Iterator[Mesh]:
+    # Paths of unix sockets may not be long.
+    folder = Path(tempfile.mkdtemp(prefix="argosy-cli-"))
+    mesh = Mesh(folder)
+    yield mesh
+    mesh.close()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def mesh(_served_mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> Mesh:
+    """A mesh without configuration, pods and proxies; `argosy` finds it."""
+    _served_mesh.reset()
+    monkeypatch.setenv("ARGOSY_HOME", str(_served_mesh.home))
+    return _served_mesh
+
+
+@pytest.fixture
+def no_mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a mesh that does not run."""
+    monkeypatch.setenv("ARGOSY_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+@pytest.fixture
+def pod() -> PodPlan:
+    """A pod with a sidecar."""
+    return PodPlan(
+        namespace="default",
+        name="web-v1-abc-xyz",
+        ip="10.88.0.5",
+        role=Role.SIDECAR,
+        service_account="web",
+        owner="web-v1",
+        labels=(("app", "web"), ("version", "v1")),
+        containers=(Container("app", "web:1", ("web",), ports=(Port(8080),)),),
+    )
+
+
+SERVICE = """\
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  selector: {app: web}
+  ports: [{name: http, port: 80, targetPort: 8080}]
+"""
+
+ROUTE = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web}
+spec:
+  hosts: [web]
+  http:
+  - route:
+    - destination: {host: web}
+"""
+
+DEPLOYMENT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web-v1}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web, version: v1}}
+    spec: {containers: [{name: app, image: "web:1"}]}
+"""
+
+
+@pytest.fixture
+def service() -> str:
+    return SERVICE
+
+
+@pytest.fixture
+def route() -> str:
+    return ROUTE
+
+
+@pytest.fixture
+def deployment() -> str:
+    return DEPLOYMENT
