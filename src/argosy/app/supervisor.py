@@ -175,14 +175,14 @@ class Supervisor:
         children = [self._control_plane(name, console) for name in names]
         children += [self._agent(), self._relay()]
         binary = self.options.envoy or str(envoy_binary())
-        wanted = [str(self.home), sys.prefix, sys.base_prefix, binary, *map(os.path.abspath, self.options.files)]
-        wanted += [path for path in sys.path if os.path.exists(path)]
+        # Directories only: files are read here, before they are applied, and Envoy is handed in by its descriptor.
+        wanted = [str(self.home), sys.prefix, sys.base_prefix, *map(os.path.abspath, self.options.files), *sys.path]
         return NodeSpec(
             home=str(self.home),
             envoy=binary,
             children=tuple(children),
             rootless=self.options.rootless,
-            keep=kept_paths(wanted),
+            keep=kept_paths([path for path in wanted if os.path.isdir(path)]),
         )
 
     def _targets(self) -> dict[str, str]:
