@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from msgspec import field
 
-from argosy.api.meta import Object, Seconds, Strict, WorkloadSelector
+from argosy.api.meta import Object, Seconds, Strict
 from argosy.core.frozen import EMPTY, FrozenMap
 
 NO_PORTS: FrozenMap[str, int] = FrozenMap()
@@ -164,11 +164,11 @@ class Subset(Strict, frozen=True, kw_only=True):
 class DestinationRule(Strict, frozen=True, kw_only=True):
     """How clients call `host`, and its subsets."""
 
+    not_yet = frozenset({"workloadSelector"})
     host: str
     traffic_policy: TrafficPolicy | None = None
     subsets: tuple[Subset, ...] = ()
     export_to: tuple[str, ...] = ()
-    workload_selector: WorkloadSelector | None = None
 
 
 class Port(Strict, frozen=True, kw_only=True):
@@ -189,6 +189,7 @@ class ServerTLS(Strict, frozen=True, kw_only=True):
             "caCrl",
             "credentialNames",
             "insecureSkipVerify",
+            "subjectAltNames",
             "tlsCertificates",
             "verifyCertificateHash",
             "verifyCertificateSpki",
@@ -201,7 +202,6 @@ class ServerTLS(Strict, frozen=True, kw_only=True):
     server_certificate: str = ""
     private_key: str = ""
     ca_certificates: str = ""
-    subject_alt_names: tuple[str, ...] = ()
     min_protocol_version: Literal["TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"] = "TLS_AUTO"
     max_protocol_version: Literal["TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"] = "TLS_AUTO"
     cipher_suites: tuple[str, ...] = ()
@@ -210,11 +210,10 @@ class ServerTLS(Strict, frozen=True, kw_only=True):
 class Server(Strict, frozen=True, kw_only=True):
     """One listening port of a gateway and the hosts that it serves (`[namespace/]host`)."""
 
-    not_yet = frozenset({"defaultEndpoint"})
+    not_yet = frozenset({"bind", "defaultEndpoint"})
     port: Port
     hosts: tuple[str, ...]
     tls: ServerTLS | None = None
-    bind: str = ""
     name: str = ""
 
 
@@ -246,6 +245,7 @@ class LabelSelector(Strict, frozen=True, kw_only=True):
 class ServiceEntry(Strict, frozen=True, kw_only=True):
     """Hosts that the platform does not know, and where they are."""
 
+    not_yet = frozenset({"exportTo", "subjectAltNames"})
     not_yet_values: ClassVar[dict[str, frozenset[str]]] = {"resolution": frozenset({"DNS_ROUND_ROBIN", "DYNAMIC_DNS"})}
     hosts: tuple[str, ...]
     addresses: tuple[str, ...] = ()
@@ -254,8 +254,6 @@ class ServiceEntry(Strict, frozen=True, kw_only=True):
     resolution: Literal["NONE", "STATIC", "DNS"] = "NONE"
     endpoints: tuple[WorkloadEndpoint, ...] = ()
     workload_selector: LabelSelector | None = None
-    export_to: tuple[str, ...] = ()
-    subject_alt_names: tuple[str, ...] = ()
 
 
 def allocated_addresses(entry: Object[ServiceEntry]) -> FrozenMap[str, str]:

@@ -170,8 +170,7 @@ class HTTPRoute(Strict, frozen=True, kw_only=True):
 class L4Match(Strict, frozen=True, kw_only=True):
     """Conditions on a TCP connection; all of them must hold."""
 
-    not_yet = frozenset({"sourceSubnet"})
-    destination_subnets: tuple[str, ...] = ()
+    not_yet = frozenset({"destinationSubnets", "sourceSubnet"})
     port: int | None = None
     source_labels: FrozenMap[str, str] = EMPTY
     source_namespace: str = ""
@@ -181,8 +180,8 @@ class L4Match(Strict, frozen=True, kw_only=True):
 class TLSMatch(Strict, frozen=True, kw_only=True):
     """Conditions on a TLS connection that is not terminated; all of them must hold."""
 
+    not_yet = frozenset({"destinationSubnets"})
     sni_hosts: tuple[str, ...]
-    destination_subnets: tuple[str, ...] = ()
     port: int | None = None
     source_labels: FrozenMap[str, str] = EMPTY
     source_namespace: str = ""

@@ -84,6 +84,7 @@ class Mesh:
         self.entries_by_port = self._index("entries_by_port", "ServiceEntry", _ports_of_entry)
         self.rules_by_namespace = self._index("rules_by_namespace", "DestinationRule", _namespace_of)
         self.rules_by_host = self._index("rules_by_host", "DestinationRule", _host_of_rule)
+        self.rules_by_trait = self._index("rules_by_trait", "DestinationRule", _traits_of_rule)
         self.virtual_services_by_host = self._index("vs_by_host", "VirtualService", _mesh_hosts_of_vs)
         self.virtual_services_by_gateway = self._index("vs_by_gateway", "VirtualService", _gateways_of_vs)
         self.virtual_services_by_trait = self._index("vs_by_trait", "VirtualService", _traits_of_vs)
@@ -122,6 +123,11 @@ def _ports_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[int]:
 
 def _host_of_rule(key: ObjectKey, rule: Object[Any]) -> Iterable[tuple[str, str]]:
     return ((key.namespace, resolve_host(rule.spec.host, key.namespace)),)
+
+
+def _traits_of_rule(_key: ObjectKey, rule: Object[Any]) -> Iterable[str]:
+    """`exportTo` for a rule that not every namespace may see."""
+    return ("exportTo",) if rule.spec.export_to and "*" not in rule.spec.export_to else ()
 
 
 def _mesh_hosts_of_vs(key: ObjectKey, virtual_service: Object[Any]) -> Iterable[str]:

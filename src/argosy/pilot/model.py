@@ -13,7 +13,7 @@ from argosy.api.meta import Object
 from argosy.api.networking import DestinationRule
 from argosy.api.routing import Destination, VirtualService
 from argosy.core.frozen import EMPTY
-from argosy.core.hosts import is_wildcard, service_host, service_of_host, specificity
+from argosy.core.hosts import host_matches, is_wildcard, service_host, service_of_host
 from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey, outbound_cluster
 from argosy.core.protocols import Protocol
@@ -174,7 +174,7 @@ class Model:
     def _virtual_service(self, read: Reader, key: tuple[str, str]) -> ObjectKey | None:
         """The VirtualService that governs mesh traffic of namespace key[0] to host key[1]."""
         namespace, host = key
-        for pattern in _patterns(host):
+        for pattern in policy.host_patterns(host):
             for candidate, found in read.select(self.mesh.virtual_services_by_host, pattern):
                 if exported(found.spec.export_to, candidate.namespace, namespace):
                     return candidate
@@ -256,6 +256,8 @@ class Model:
             if port.protocol.is_http or port.protocol is Protocol.UDP:
                 continue
             targets, origin = self._tcp_targets(read, scope, record, port)
+            rule = self.rule_object(read, read.get(self.rule, (scope.rules, host)))
+            pool = policy.traffic_policy(rule, "", port.number).connection_pool
             made += [
                 listeners.build_tcp_listener(
                     address=address,
@@ -263,6 +265,7 @@ class Model:
                     host=host,
                     clusters=targets,
                     origin=origin,
+                    idle_timeout_s=(pool.tcp.idle_timeout_s or 0) if pool is not None and pool.tcp is not None else 0,
                     log=registry.settings(read, self.mesh).access_log,
                 )
                 for address in record.addresses
@@ -277,8 +280,8 @@ class Model:
         virtual_service = read.get(self.mesh.virtual_services, found) if found is not None else None
         if virtual_service is not None:
             resolve = self.resolver(read, virtual_service, scope.rules, port.number)
-            for rule in virtual_service.spec.tcp:
-                if not rule.match or any(_l4_concerns(match, scope, port.number) for match in rule.match):
+            for rule in (*virtual_service.spec.tls, *virtual_service.spec.tcp):
+                if not rule.match or any(_l4_concerns(match, scope, record.host, port) for match in rule.match):
                     origin = origin_fields(
                         "VirtualService", virtual_service.namespace, virtual_service.name, virtual_service.origin
                     )
@@ -376,13 +379,6 @@ def _assignment_name(record: HostRecord, port: HostPort, subset: str, rule: Obje
     return f"{name}@{rule.namespace}/{rule.name}"
 
 
-def _patterns(host: str) -> list[str]:
-    """The hosts of VirtualServices that cover `host`, the most specific first."""
-    parts = host.split(".")
-    wild = [f"*.{'.'.join(parts[count:])}" for count in range(1, len(parts))]
-    return sorted({host, *wild, "*"}, key=specificity)
-
-
 def _domains(record: HostRecord, namespace: str) -> list[str]:
     """The names by which clients of `namespace` call a host. Ports need not be listed: Envoy ignores them."""
     domains = [record.host, *(address for address in record.addresses if "/" not in address)]
@@ -407,10 +403,14 @@ def _is_personal(scope: RouteScope, record: HostRecord, virtual_service: Object[
     )
 
 
-def _l4_concerns(match: Any, scope: RouteScope, port: int) -> bool:
+def _l4_concerns(match: Any, scope: RouteScope, host: str, port: HostPort) -> bool:
+    """Whether an L4 match can hold at the listener of one host's port; its server name is the host's own."""
+    names = getattr(match, "sni_hosts", ())
+    if names and not (port.protocol.is_tls and any(host_matches(name, host) for name in names)):
+        return False
     if match.gateways and "mesh" not in match.gateways:
         return False
-    if match.port is not None and match.port != port:
+    if match.port is not None and match.port != port.number:
         return False
     if match.source_namespace and match.source_namespace != scope.namespace:
         return False

@@ -11,11 +11,12 @@ from typing import Any
 from argosy.api.meta import Object
 from argosy.api.networking import DestinationRule, TrafficPolicy
 from argosy.api.security import AuthorizationPolicy, PeerAuthentication
-from argosy.core.hosts import most_specific, resolve_host, service_of_host
+from argosy.core.hosts import resolve_host, service_of_host, specificity
 from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.incr import Reader
 from argosy.pilot.mesh import Mesh
+from argosy.pilot.scopes import exported
 
 PERMISSIVE = "PERMISSIVE"
 STRICT = "STRICT"
@@ -25,9 +26,11 @@ DISABLE = "DISABLE"
 def rule_scope(read: Reader, mesh: Mesh, namespace: str) -> str:
     """The namespace whose own DestinationRules a client of `namespace` prefers, or "" if it has none of its own.
 
-    Clients without rules of their own share one scope, so that their clusters are built once for all of them.
+    Clients without rules of their own share one scope, so that their clusters are built once for all of them; as soon
+    as some rule is exported to some namespaces only, every namespace has a scope.
     """
-    return namespace if read.keys(mesh.rules_by_namespace, namespace) else ""
+    own = read.keys(mesh.rules_by_namespace, namespace) or read.keys(mesh.rules_by_trait, "exportTo")
+    return namespace if own else ""
 
 
 def destination_rule(read: Reader, mesh: Mesh, scope: str, host: str) -> Object[DestinationRule] | None:
@@ -37,24 +40,19 @@ def destination_rule(read: Reader, mesh: Mesh, scope: str, host: str) -> Object[
     """
     owner = _namespace_of_host(read, mesh, host)
     for namespace in dict.fromkeys(n for n in (scope, owner, ROOT_NAMESPACE) if n):
-        exact = read.select(mesh.rules_by_host, (namespace, host))
-        if exact:
-            return exact[0][1]
-        found = _by_wildcard(read, mesh, namespace, host)
-        if found is not None:
-            return found
+        # Candidates are the suffixes of the host itself, so a rule for another host is never read.
+        for pattern in host_patterns(host):
+            for key, rule in read.select(mesh.rules_by_host, (namespace, pattern)):
+                if exported(rule.spec.export_to, key.namespace, scope):
+                    return rule
     return None
 
 
-def _by_wildcard(read: Reader, mesh: Mesh, namespace: str, host: str) -> Object[DestinationRule] | None:
-    # Candidates are the suffixes of the host itself, so a rule for another host is never read.
+def host_patterns(host: str) -> list[str]:
+    """The hosts of rules and VirtualServices that cover `host`, the most specific first."""
     parts = host.split(".")
-    for count in range(1, len(parts) + 1):
-        pattern = f"*.{'.'.join(parts[count:])}" if count < len(parts) else "*"
-        found = read.select(mesh.rules_by_host, (namespace, pattern))
-        if found:
-            return found[0][1]
-    return None
+    wild = [f"*.{'.'.join(parts[count:])}" for count in range(1, len(parts))]
+    return sorted({host, *wild, "*"}, key=specificity)
 
 
 def _namespace_of_host(read: Reader, mesh: Mesh, host: str) -> str:
@@ -153,7 +151,7 @@ __all__ = [
     "STRICT",
     "authorization_policies",
     "destination_rule",
-    "most_specific",
+    "host_patterns",
     "mtls_mode",
     "resolved",
     "rule_scope",

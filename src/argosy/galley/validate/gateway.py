@@ -18,13 +18,13 @@ def validate_gateway(check: Check, gateway: Gateway) -> None:
     check.not_empty("spec.servers", gateway.servers, "at least one server")
     names = ((f"[{i}].port.name", s.port.name) for i, s in enumerate(gateway.servers))
     check.unique("spec.servers", names, "port name")
-    by_port: dict[tuple[str, int], bool] = {}
+    by_port: dict[int, bool] = {}
     for index, server in enumerate(gateway.servers):
         at = f"spec.servers[{index}]"
         _validate_server(check, at, server)
         protocol = parse_protocol(server.port.protocol)
         plain = protocol is not None and protocol.is_http
-        if by_port.setdefault((server.bind, server.port.number), plain) != plain:
+        if by_port.setdefault(server.port.number, plain) != plain:
             message = f"port {server.port.number} is already served with another kind of protocol"
             check.error("ARG0124", f"{at}.port", message, "plain HTTP cannot share a port with TLS or TCP")
 
@@ -34,8 +34,6 @@ def _validate_server(check: Check, at: str, server: Server) -> None:
     check.port(f"{at}.port.targetPort", server.port.target_port)
     check.not_empty(f"{at}.port.name", server.port.name, "a name")
     check.not_empty(f"{at}.hosts", server.hosts, "at least one host")
-    if server.bind:
-        check.address(f"{at}.bind", server.bind)
     for index, host in enumerate(server.hosts):
         _validate_server_host(check, f"{at}.hosts[{index}]", host)
     protocol = parse_protocol(server.port.protocol)

@@ -31,8 +31,6 @@ def validate_destination_rule(check: Check, rule: DestinationRule) -> None:
     if not is_ip(rule.host):
         check.host("spec.host", rule.host, wildcard=True)
     check.export_to(rule.export_to)
-    if rule.workload_selector is not None:
-        check.labels("spec.workloadSelector.matchLabels", rule.workload_selector.match_labels)
     _validate_policy(check, "spec.trafficPolicy", rule.traffic_policy)
     check.unique("spec.subsets", ((f"[{i}].name", s.name) for i, s in enumerate(rule.subsets)), "subset")
     for index, subset in enumerate(rule.subsets):
@@ -193,7 +191,6 @@ def validate_service_entry(check: Check, entry: ServiceEntry) -> None:
         _validate_endpoint(check, f"spec.endpoints[{index}]", endpoint, entry)
     if entry.workload_selector is not None:
         check.labels("spec.workloadSelector.labels", entry.workload_selector.labels)
-    check.export_to(entry.export_to)
 
 
 def _validate_entry_ports(check: Check, entry: ServiceEntry) -> None:

@@ -264,8 +264,6 @@ def _validate_l4_route(check: Check, at: str, routes: list[tuple[Destination, in
 
 
 def _validate_l4_match(check: Check, at: str, match: L4Match | TLSMatch) -> None:
-    for index, subnet in enumerate(match.destination_subnets):
-        check.network(f"{at}.destinationSubnets[{index}]", subnet)
     check.port(f"{at}.port", match.port)
     check.labels(f"{at}.sourceLabels", match.source_labels)
     check.gateway_names(f"{at}.gateways", match.gateways)
