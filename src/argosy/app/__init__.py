@@ -1,0 +1,1 @@
+"""Composition roots: one module for each program, and what puts a mesh together on one machine."""
