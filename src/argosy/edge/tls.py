@@ -145,6 +145,7 @@ class ServerTLS:
 
     def _credentials(self, *, require_client_auth: bool) -> grpc.ServerCredentials:
         source = self.source
+        given = source.generation
 
         def configuration() -> Any:
             material = source.material
@@ -152,9 +153,18 @@ class ServerTLS:
                 [(material.key, material.chain)], root_certificates=material.roots
             )
 
-        # gRPC asks before every handshake, from a thread of its own; it accepts an equal configuration.
+        def renewed() -> Any:
+            """The new configuration, once for each renewal; None for "as before"."""
+            nonlocal given
+            if given == source.generation:
+                return None
+            given = source.generation
+            return configuration()
+
+        # gRPC asks before every handshake, in a thread of its own. Whatever it is given replaces what another
+        # handshake may be using just then, without a lock: giving the same again each time crashes the process.
         return grpc.dynamic_ssl_server_credentials(
-            configuration(), configuration, require_client_authentication=require_client_auth
+            configuration(), renewed, require_client_authentication=require_client_auth
         )
 
 

@@ -197,6 +197,19 @@ async def test_rotation_keeps_open_streams_and_serves_new_handshakes_the_new_cer
             await stream.done_writing()
 
 
+async def test_grpc_is_given_a_configuration_once_for_each_renewal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given one at every handshake, it frees what a handshake beside it is using, and the process dies."""
+    fetchers: list[Any] = []
+    monkeypatch.setattr(grpc, "dynamic_ssl_server_credentials", lambda first, fetch, **_options: fetchers.append(fetch))
+    source = await ready(component_source())
+    ServerTLS(source).mutual()
+    ServerTLS(source).token()
+    assert [fetch() for fetch in fetchers] == [None, None]
+    await source.renew()
+    assert all(fetch() is not None for fetch in fetchers)
+    assert [fetch() for fetch in fetchers] == [None, None]
+
+
 async def test_a_replaced_root_is_demanded_from_the_next_client_on() -> None:
     """F10: the roots rotate with the certificate."""
     ours, theirs = await ready(component_source()), await ready(component_source("argosy", FOREIGN))
