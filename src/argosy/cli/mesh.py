@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -54,7 +53,12 @@ def demo(
     ] = False,
 ) -> None:
     """Run the Bookinfo example with traffic, until Ctrl-C."""
-    raise typer.Exit(import_module("argosy.app.demo").demo(home(), check=check))
+    from argosy.app.demo import demo as run
+    from argosy.cli.progress import progress
+
+    with progress() as (tell, show):
+        code = run(home(), check=check, tell=tell, show=show)
+    raise typer.Exit(code)
 
 
 def up(

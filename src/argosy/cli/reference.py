@@ -25,7 +25,7 @@ state is in `$ARGOSY_HOME`, by default `~/.local/state/argosy`. `argosy --instal
 def build_reference() -> str:
     """The whole page."""
     root = typer.main.get_command(build_app())
-    context = typer.Context(root, info_name="argosy")
+    context = typer.Context(root, info_name="argosy", help_option_names=["-h", "--help"])
     families: dict[str, list[str]] = {}
     assert isinstance(root, typer.core.TyperGroup)
     for name in root.list_commands(context):

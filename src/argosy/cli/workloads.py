@@ -91,7 +91,7 @@ def logs(
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     container: ContainerOption = "",
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on printing what is added, until Ctrl-C.")] = False,
-    tail: Annotated[int, typer.Option("--tail", min=0, metavar="N", help="Only the last N lines.")] = -1,
+    tail: Annotated[int | None, typer.Option("--tail", min=0, metavar="N", help="Only the last N lines.")] = None,
 ) -> None:
     """Print what a container of a pod has written."""
     from argosy.cli.pods import ask, find_pod
@@ -105,7 +105,7 @@ def logs(
     if chosen not in files:
         hint = f"containers with a log: {', '.join(files) or 'none yet'}"
         raise ArgosyError.of("ARG0707", f"container {chosen!r} of {row['name']} has no log", hint=hint)
-    copy_log(files[chosen], lines=tail if tail >= 0 else None, follow=follow)
+    copy_log(files[chosen], lines=tail, follow=follow)
 
 
 def exec_(

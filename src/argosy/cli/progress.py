@@ -1,0 +1,31 @@
+"""How a long start is shown: what was said stays, the step being done has a spinner. Plain lines where nobody looks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+
+Say = Callable[[str], None]
+
+
+@contextmanager
+def progress() -> Iterator[tuple[Say, Say]]:
+    """Two ways to speak: (what stays, the step being done)."""
+    if not sys.stdout.isatty():
+        yield _line, _line
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    with console.status(Text("starting")) as status:
+        # As text, not as markup: a message may hold brackets.
+        yield lambda text: console.print(Text(text)), lambda text: status.update(Text(text))
+
+
+def _line(text: str) -> None:
+    typer.echo(text)
+    sys.stdout.flush()

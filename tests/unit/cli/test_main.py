@@ -1,0 +1,61 @@
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from argosy.cli.main import build_app
+
+# The command-line contract: what must be there, whatever else there is.
+CONTRACT = """
+demo up down apply delete diff history rollback get validate analyze ps logs exec scale restart proxy-status
+proxy-config graph metrics dashboard check pilot galley citadel mixer agent
+"""
+
+
+def commands() -> dict[str, object]:
+    root = typer.main.get_command(build_app())
+    assert isinstance(root, typer.core.TyperGroup)
+    return dict(root.commands)
+
+
+def test_every_command_of_the_contract_is_there():
+    assert set(CONTRACT.split()) <= set(commands())
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_command_has_help_with_an_example(name: str):
+    result = CliRunner().invoke(build_app(), [name, "--help"])
+    assert result.exit_code == 0
+    assert f"\n    argosy {name}" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_the_list_of_commands_is_by_family():
+    text = CliRunner().invoke(build_app(), ["--help"]).stdout
+    assert text.index("Mesh:") < text.index("  up ") < text.index("Configuration:") < text.index("  apply ")
+    assert "..." not in text.split("Mesh:")[1], "every summary is a whole sentence"
+
+
+def test_the_version_is_the_package_s():
+    assert CliRunner().invoke(build_app(), ["--version"]).stdout == f"argosy {version('argosy')}\n"
+
+
+def test_unknown_commands_and_options_are_usage_errors():
+    assert CliRunner().invoke(build_app(), ["aply"]).exit_code == 2
+    assert CliRunner().invoke(build_app(), ["apply", "--nothing"]).exit_code == 2
+    assert CliRunner().invoke(build_app(), ["apply"]).exit_code == 2
+
+
+def test_help_imports_nothing_heavy():
+    """Start-up is what a person feels; libraries are imported by the commands that need them."""
+    script = (
+        "import sys; from typer.testing import CliRunner; from argosy.cli.main import build_app;"
+        "CliRunner().invoke(build_app(), ['--help']);"
+        "heavy = ('msgspec', 'yaml', 'rich', 'httpx', 'grpc', 'starlette', 'cryptography');"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
