@@ -1,0 +1,153 @@
+"""The client against small servers on real unix sockets: which program is asked, and what failures look like."""
+
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import ThreadingUnixStreamServer
+
+import msgspec
+import pytest
+
+from argosy.core.errors import ArgosyError, Finding, Level, Origin
+from argosy.edge.control_client import ControlClient, parse_finding
+
+Start = Callable[..., None]
+
+
+@pytest.fixture
+def run() -> Iterator[Path]:
+    # Paths of unix sockets may not be long.
+    with tempfile.TemporaryDirectory(prefix="argosy-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def asked() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def start(run: Path, asked: list[str]) -> Iterator[Start]:
+    """Start a program that gives one answer to everything and notes what it was asked."""
+    servers = []
+
+    def start(program: str, answer: object, status: int = 200) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                length = int(self.headers.get("content-length") or 0)
+                asked.append(f"{program} {self.command} {self.path} {self.rfile.read(length).decode()}".strip())
+                body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
+                self.send_response(status)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_POST = do_GET
+
+            def address_string(self) -> str:
+                return "unix"
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                """Tests are quiet."""
+
+        server = ThreadingUnixStreamServer(str(run / f"{program}.sock"), Handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        servers.append(server)
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_in_one_process_everything_is_asked_of_it(run, start, asked):
+    start("control", {"proxies": []})
+    assert ControlClient(run).get("proxies") == {"proxies": []}
+    ControlClient(run).get("objects/svc", namespace="a b")
+    assert asked == ["control GET /v1/proxies", "control GET /v1/objects/svc?namespace=a+b"]
+
+
+def test_of_four_programs_the_one_that_knows_is_asked(run, start, asked):
+    for program in ("control", "pilot", "mixer"):
+        start(program, {})
+    client = ControlClient(run)
+    for path in ("history", "proxies", "proxy-config/a/b", "explain/clusters", "graph", "metrics"):
+        client.get(path)
+    assert [line.split()[0] for line in asked] == ["control", "pilot", "pilot", "pilot", "mixer", "mixer"]
+
+
+def test_a_change_waits_at_pilot_when_galley_is_elsewhere(run, start, asked):
+    start("control", {"revision": 3, "laggards": None})
+    start("pilot", {"laggards": [{"pod": "a"}]})
+    answer = ControlClient(run).change("apply", {"who": "me"}, wait_s=2.0)
+    assert answer == {"revision": 3, "laggards": [{"pod": "a"}]}
+    assert asked == ['control POST /v1/apply {"who":"me","wait_s":2.0}', 'pilot POST /v1/wait {"wait_s":2.0}']
+
+
+@pytest.mark.parametrize("body, wait_s, laggards", [({}, 0.0, None), ({"dry_run": True}, 2.0, None), ({}, 2.0, [])])
+def test_a_change_waits_once_and_only_if_asked_to(run, start, asked, body, wait_s, laggards):
+    start("control", {"revision": 3, "laggards": laggards})
+    ControlClient(run).change("apply", body, wait_s=wait_s)
+    assert len(asked) == 1
+
+
+def test_findings_and_statuses_come_from_every_program(run, start):
+    found = Finding("ARG0201", Level.WARNING, "m")
+    start("control", {"name": "galley", "findings": [found.dump()]})
+    start("pilot", {"name": "pilot", "findings": [found.dump(), found.dump()]})
+    assert ControlClient(run).findings() == [found] * 3
+    assert [one["name"] for one in ControlClient(run).statuses()] == ["galley", "pilot"]
+
+
+def test_findings_survive_the_way(run, start):
+    finding = Finding("ARG0010", Level.ERROR, "m", "Service", "a", "b", "spec.x", Origin("f:1.yaml", 3), "h")
+    start("control", {"findings": [finding.dump()]}, 400)
+    with pytest.raises(ArgosyError) as caught:
+        ControlClient(run).get("history")
+    assert caught.value.findings == (finding,)
+
+
+@pytest.mark.parametrize("origin", [Origin(), Origin("<stdin>"), Origin("a.yaml", 7)])
+def test_origins_are_read_back(origin: Origin):
+    finding = Finding("ARG0010", Level.INFO, "m", origin=origin)
+    assert parse_finding(finding.dump()) == finding
+
+
+def test_no_socket_is_no_mesh(run):
+    with pytest.raises(ArgosyError, match="ARG0701: the mesh is not running") as caught:
+        ControlClient(run).get("history")
+    assert "`argosy up`" in caught.value.findings[0].hint
+
+
+def test_a_socket_that_a_killed_mesh_left_is_no_mesh(run):
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(run / "control.sock"))
+    with pytest.raises(ArgosyError, match="ARG0701"):
+        ControlClient(run).get("history")
+
+
+def test_a_dead_program_is_named(run, start):
+    start("control", {})
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(run / "pilot.sock"))
+    with pytest.raises(ArgosyError, match="ARG0701: pilot is not running"):
+        ControlClient(run).get("proxies")
+
+
+def test_an_answer_that_is_no_finding_is_a_failure_of_the_control_plane(run, start):
+    start("control", b"Internal Server Error", 500)
+    with pytest.raises(ArgosyError, match="ARG0705: the control plane failed with status 500"):
+        ControlClient(run).get("history")
+
+
+def test_a_program_that_hangs_up_is_a_failure(run):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(run / "control.sock"))
+        listener.listen()
+        threading.Thread(target=lambda: listener.accept()[0].close(), daemon=True).start()
+        with pytest.raises(ArgosyError, match="ARG0705: the control plane does not answer"):
+            ControlClient(run).get("history")
