@@ -1,4 +1,4 @@
-"""Pods as processes in namespaces: real node, agent, control plane and Envoys, with and without a mapped uid for Envoy."""
+"""Pods as processes in namespaces: real node, agent, control plane and Envoys, in both modes of telling Envoy apart."""
 
 from __future__ import annotations
 

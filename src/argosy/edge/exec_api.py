@@ -23,7 +23,7 @@ import msgspec
 
 from argosy.edge import processes
 from argosy.edge.probes import envoy_admin_page
-from argosy.edge.unix_socket import private_listener
+from argosy.edge.unix_socket import private_listener, receive_descriptors
 
 _log = logging.getLogger("argosy.agent.api")
 REQUEST_BYTES_MAX = 1 << 20
@@ -161,7 +161,7 @@ async def _receive_line(connection: socket.socket, descriptors: list[int]) -> by
     async with asyncio.timeout(REQUEST_TIMEOUT_S):
         while not data.endswith(b"\n"):
             await processes.readable(connection.fileno())
-            chunk, received, _, _ = socket.recv_fds(connection, 65536, 3)
+            chunk, received = receive_descriptors(connection, 65536, 3)
             descriptors += received
             data += chunk
             if not chunk or len(data) > REQUEST_BYTES_MAX:

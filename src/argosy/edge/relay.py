@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from argosy.edge.processes import readable
-from argosy.edge.unix_socket import private_listener
+from argosy.edge.unix_socket import private_listener, receive_descriptors
 
 _log = logging.getLogger("argosy.relay")
 CONNECT_TIMEOUT_S = 5.0
@@ -160,7 +160,7 @@ class Relay:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await readable(control.fileno())
-            line, descriptors = _receive(control)
+            line, descriptors = receive_descriptors(control, _REQUEST_BYTES_MAX, 4)
         except OSError as error:
             return {"error": str(error)}
         listeners = [socket.socket(fileno=descriptor) for descriptor in descriptors]
@@ -173,11 +173,6 @@ class Relay:
                 listener.close()
             return {"error": str(error)}
         return {"ok": True}
-
-
-def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
-    data, descriptors, _, _ = socket.recv_fds(control, _REQUEST_BYTES_MAX, 4)
-    return data.strip(), list(descriptors)
 
 
 def hand_over_port(path: str, listener: socket.socket, spec: PortSpec) -> None:

@@ -1,9 +1,11 @@
 import asyncio
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
+from argosy.edge import processes
 from argosy.edge.exec_api import AgentAPI, AgentClient, Request
 
 
@@ -86,6 +88,26 @@ async def test_commands_use_the_callers_descriptors(client):
     assert os.read(out, 100) == b"hello vt\n"
     os.close(out)
     os.close(into)
+
+
+async def test_received_descriptors_are_not_inherited_by_other_programs(client):
+    """A bug: pods that were started while a command ran kept the caller's output open."""
+    out, into = os.pipe()
+    pause, go = os.pipe()
+    running = asyncio.create_task(
+        ask(client, "exec", "shop", "cart", argv=("sh", "-c", "echo hi; cat"), descriptors=(pause, into, into))
+    )
+    assert await asyncio.to_thread(os.read, out, 100) == b"hi\n"
+    os.close(into)
+    os.close(pause)
+    other = processes.spawn(("sleep", "60"), env={"PATH": os.defpath}, stdin=None, stdout=1, stderr=2)
+    os.close(go)
+    assert await running == {"exit_code": 0}
+    async with asyncio.timeout(5):
+        assert await asyncio.to_thread(os.read, out, 100) == b""
+    processes.send_signal(other, signal.SIGKILL)
+    await processes.wait_exit(other)
+    os.close(out)
 
 
 async def test_a_command_needs_its_descriptors(client):
