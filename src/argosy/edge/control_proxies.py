@@ -134,11 +134,12 @@ def explain(pilot: PilotPort, collection: str, text: str) -> dict[str, Any]:
     engine = pilot.world.engine
     if not collection:
         return engine.dump()
-    makers = pilot.world.model.members
-    derived = makers.get(collection)
+    known = {one.name: one for one in vars(pilot.world.model).values() if isinstance(one, Derived)}
+    known |= {one.name: one for one in pilot.world.model.members.values()}
+    derived = known.get(collection)
     if derived is None:
-        hint = f"collections: {', '.join(sorted(makers))}"
-        raise ArgosyError.of(NO_SUCH_COLLECTION, f"no resources are made by {collection!r}", hint=hint)
+        hint = f"collections: {', '.join(sorted(known))}"
+        raise ArgosyError.of(NO_SUCH_COLLECTION, f"nothing is derived as {collection!r}", hint=hint)
     keys = [key for key, node in derived.nodes.items() if text in repr(key) and node.ran_at >= 0]
     shown = [_explain(engine, derived, key) for key in keys[:EXPLANATIONS_MAX]]
     return {"collection": collection, "matching": len(keys), "keys": shown}
