@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -261,6 +262,24 @@ def test_a_stopped_pod_is_replaced(mesh):
         time.sleep(0.05)
     mesh.wait_ready(3)
     assert mesh.pod("shop", "client")["name"] != name
+
+
+def test_a_rolling_update_loses_no_request(mesh):
+    mesh.run("shop", "client", patient("/get"))
+    before = mesh.pod("shop", "httpbin")["name"]
+    changed = MANIFEST.replace("labels: {app: httpbin}}", 'labels: {app: httpbin}, annotations: {version: "2"}}')
+    script = f"for i in $(seq 150); do {CODE} http://httpbin:8000/get; echo; sleep 0.01; done"
+    with ThreadPoolExecutor() as pool:
+        calls = pool.submit(mesh.run, "shop", "client", script)
+        (mesh.home / "src" / "all.yaml").write_text(changed)
+        end = time.monotonic() + 30
+        while before in [p["name"] for p in mesh.pods()] and time.monotonic() < end:
+            time.sleep(0.05)
+        code, text = calls.result()
+    mesh.wait_ready(3)
+    assert before not in [p["name"] for p in mesh.pods()]
+    assert code == 0
+    assert text.split() == ["200"] * 150
 
 
 def test_killing_the_node_leaves_nothing_behind(mesh, tmp_path):
