@@ -253,7 +253,7 @@ def _tell(answer: dict[str, Any], *, wait_s: float, dry_run: bool, output: Outpu
     """What a change did; code 1 if proxies that were waited for do not run it."""
     from argosy.cli.output import print_json
 
-    laggards = answer["laggards"] or ()
+    laggards, unread = answer["laggards"] or (), answer["unread"]
     if output is Output.JSON:
         print_json(answer)
     else:
@@ -264,12 +264,18 @@ def _tell(answer: dict[str, Any], *, wait_s: float, dry_run: bool, output: Outpu
         if not answer["changes"]:
             say("nothing changed")
         elif not dry_run:
-            say(f"revision {answer['revision']}" + (", run by all proxies" if wait_s and not laggards else ""))
+            say(
+                f"revision {answer['revision']}"
+                + (", run by all proxies" if wait_s and not laggards and not unread else "")
+            )
     for row in laggards:
         say(_lag(row))
     if laggards:
         say(f"error: {len(laggards)} proxies do not run revision {answer['revision']} after {wait_s:g} s")
         say("  hint: the mesh goes on trying; `argosy proxy-status` shows where it stands")
+    if unread:
+        say(f"error: {', '.join(unread)} have not read revision {answer['revision']} after {wait_s:g} s")
+    if laggards or unread:
         raise typer.Exit(1)
 
 

@@ -87,6 +87,9 @@ class ControlPorts:
     """Empty when ready, else why not."""
     status: Callable[[], Mapping[str, Any]]
     """Plain data about this program: `name`, `pid`, `ready`, ..."""
+    readers: Callable[[float], Awaitable[Sequence[str]]] | None = None
+    """Wait, at most that many seconds, until the programs that read from this Galley have what is in force; gives the
+    names of those that have not. None: nobody reads from another process."""
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -229,14 +232,20 @@ class _Api:
         return _json({"laggards": await self._wait(self._pilot(), body.wait_s)})
 
     async def _told(self, applied: Applied, body: ChangeRequest) -> Response:
-        """The answer to a change. `laggards` is null where nobody waited: not asked to, or no Pilot here."""
+        """The answer to a change.
+
+        `unread`: programs that have not read it yet. `laggards`: proxies that do not run it yet, null where nobody
+        waited for proxies: not asked to, or no Pilot here (then Pilot's program is to be asked, by `wait`).
+        """
+        waits = body.wait_s > 0 and not body.dry_run
+        unread = await self._ports.readers(body.wait_s) if waits and self._ports.readers is not None else ()
         pilot = self._ports.pilot()
-        waits = body.wait_s > 0 and not body.dry_run and pilot is not None
         return _json(
             {
                 "revision": applied.revision,
                 "changes": [_dump_change(change) for change in applied.changes],
                 "findings": _dump(applied.findings),
+                "unread": list(unread),
                 "laggards": await self._wait(pilot, body.wait_s) if waits and pilot is not None else None,
             }
         )

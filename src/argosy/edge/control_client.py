@@ -85,8 +85,15 @@ class ControlClient:
         """
         answer = self.post(path, {**body, "wait_s": wait_s}, wait_s=wait_s)
         if wait_s and answer["laggards"] is None and not body.get("dry_run"):
-            answer["laggards"] = self.post("wait", {"wait_s": wait_s}, wait_s=wait_s)["laggards"]
+            answer["laggards"] = self._wait(answer["revision"], wait_s)
         return answer
+
+    def _wait(self, revision: int, wait_s: float) -> Any:
+        try:
+            return self.post("wait", {"wait_s": wait_s}, wait_s=wait_s)["laggards"]
+        except ArgosyError as error:
+            message = f"revision {revision} is in force, but nobody tells whether proxies run it"
+            raise ArgosyError([Finding(NO_ANSWER, Level.ERROR, message), *error.findings]) from None
 
     def findings(self) -> list[Finding]:
         """What is wrong now, by every program that has something to say."""

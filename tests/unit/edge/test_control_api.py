@@ -103,6 +103,22 @@ async def test_a_request_without_bounds_is_refused(client):
     assert "bytes in one request" in answer.json()["findings"][0]["message"]
 
 
+async def test_programs_that_have_not_read_a_change_are_named(rig):
+    waited: list[float] = []
+
+    async def readers(deadline_s: float) -> list[str]:
+        waited.append(deadline_s)
+        return ["pilot"]
+
+    transport = httpx.ASGITransport(app=control_app(rig.ports(readers=readers)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        body = {"files": [{"file": "a.yaml", "text": SERVICE}]}
+        told = (await client.post("/v1/apply", json={**body, "wait_s": 2.5, "dry_run": True})).json()
+        assert (told["unread"], waited) == ([], [])
+        told = (await client.post("/v1/apply", json={**body, "wait_s": 2.5})).json()
+        assert (told["unread"], told["laggards"], waited) == (["pilot"], None, [2.5])
+
+
 @pytest.mark.parametrize("path", ["/v1/proxies", "/v1/proxy-config/a/b", "/v1/graph", "/v1/explain"])
 async def test_what_a_program_lacks_is_not_found_there(client, path: str):
     answer = await client.get(path)

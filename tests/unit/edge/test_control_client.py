@@ -95,6 +95,15 @@ def test_a_change_waits_once_and_only_if_asked_to(run, start, asked, body, wait_
     assert len(asked) == 1
 
 
+def test_a_change_that_cannot_be_followed_is_in_force_all_the_same(run, start):
+    start("control", {"revision": 3, "laggards": None})
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(run / "pilot.sock"))
+    with pytest.raises(ArgosyError, match="revision 3 is in force") as caught:
+        ControlClient(run).change("apply", {}, wait_s=1.0)
+    assert caught.value.findings[1].message == "pilot is not running"
+
+
 def test_findings_and_statuses_come_from_every_program(run, start):
     found = Finding("ARG0201", Level.WARNING, "m")
     start("control", {"name": "galley", "findings": [found.dump()]})
