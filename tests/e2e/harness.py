@@ -193,7 +193,10 @@ class Mesh:
     def stop(self) -> int:
         """Stop as Ctrl-C does; gives the exit code."""
         self.process.terminate()
-        return self.process.wait(90)
+        code = self.process.wait(90)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
 
 
 def _local_addresses(pid: int) -> str:

@@ -78,7 +78,16 @@ class Sandboxes:
             ]
         )
         envoy = [self.paths.envoy, "-c", f"{PROXY_DIR}/{BOOTSTRAP_FILE}", "--disable-hot-restart"]
-        envoy += ["--concurrency", str(concurrency), "--log-level", "warning", "--drain-time-s", "45"]
+        envoy += [
+            "--concurrency",
+            str(concurrency),
+            "--log-level",
+            "warning",
+            "--drain-time-s",
+            "45",
+            "--drain-strategy",
+            "immediate",
+        ]
         # People who look at an access log have just made a request.
         envoy += ["--file-flush-interval-msec", "500"]
         isolate = ("unshare", "--mount", "--propagation", "private", "sh", "-e", "-c", setup, "envoy")

@@ -282,6 +282,8 @@ class Supervisor:
         for one in self.sockets.values():
             one.close()
         mesh_file(self.home).unlink(missing_ok=True)
+        for stale in (self.home / "run").glob("*.sock"):
+            stale.unlink()
         shutil.rmtree(self.home / "settings", ignore_errors=True)
 
 
