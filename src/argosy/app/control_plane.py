@@ -23,7 +23,6 @@ from typing import Any
 import grpc
 import msgspec
 import uvicorn
-from argosy.edge.control_api import ControlPorts, control_app
 
 from argosy.app import mixer as mixer_app
 from argosy.app.galley import GalleyService, galley_handlers
@@ -42,6 +41,7 @@ from argosy.edge.citadel_server import ROOT_FILE, CitadelService, load_ca, load_
 from argosy.edge.clock import SystemClock
 from argosy.edge.config_client import watch_config
 from argosy.edge.console_http import ConsolePorts, console_app
+from argosy.edge.control_api import ControlPorts, control_app
 from argosy.edge.directory_source import watch_source
 from argosy.edge.grpc_server import GRPCServer, start_server
 from argosy.edge.store_sqlite import SQLiteStore
@@ -109,6 +109,7 @@ class ControlPlane:
         self.parts = Parts()
         self.certificates: CertificateSource
         self._problem = "starting"
+        self._unread: set[str] = set()
 
     async def serve(self) -> None:
         """Run until SIGTERM or SIGINT."""
@@ -223,7 +224,10 @@ class ControlPlane:
     def _build_galley(self) -> list[grpc.GenericRpcHandler]:
         store = SQLiteStore(self.home / "config.db")
         service = self.parts.galley = GalleyService(Galley(store), self.clock)
-        self.parts.tasks += [follow_source(service, Path(source)) for source in self.settings.sources]
+        self._unread = set(self.settings.sources)
+        for source in self.settings.sources:
+            read = partial(self._unread.discard, source)
+            self.parts.tasks.append(follow_source(service, Path(source), read))
         return galley_handlers(service, trust_domain=self.settings.trust_domain, clock=self.clock)
 
     def _build_pilot(self) -> list[grpc.GenericRpcHandler]:
@@ -271,6 +275,8 @@ class ControlPlane:
         for name, part in (("pilot", self.parts.pilot), ("mixer", self.parts.mixer)):
             if part is not None and not part.synced:
                 return f"{name} is still reading the configuration"
+        if self._unread:
+            return f"{', '.join(sorted(self._unread))} is still being read"
         return ""
 
     def metrics(self) -> bytes:
@@ -335,19 +341,19 @@ class ControlPlane:
         )
 
 
-async def follow_source(service: GalleyService, path: Path) -> None:
-    """Apply a watched directory again after each change; what was accepted stays while it cannot be read."""
+async def follow_source(service: GalleyService, path: Path, on_read: Callable[[], None]) -> None:
+    """Apply a watched directory, and again after each change; what was accepted stays while it cannot be read."""
     async for found in watch_source(path):
-        if isinstance(found, ArgosyError):
-            logger.error("%s is not applied: %s", path, found)
-            continue
         try:
+            if isinstance(found, ArgosyError):
+                raise found
             applied = service.apply(found, who=f"directory {path}", prune=f"dir:{path}")
         except ArgosyError as error:
             logger.error("%s is not applied: %s", path, error)
         else:
             for finding in applied.findings:
                 logger.warning("%s", finding)
+        on_read()
 
 
 @contextlib.asynccontextmanager

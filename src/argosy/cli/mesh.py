@@ -56,7 +56,7 @@ def demo(
     from argosy.app.demo import demo as run
     from argosy.cli.progress import progress
 
-    with progress() as (tell, show):
+    with progress(plain_steps=not check) as (tell, show):
         code = run(home(), check=check, tell=tell, show=show)
     raise typer.Exit(code)
 

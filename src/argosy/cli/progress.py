@@ -12,10 +12,10 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def progress() -> Iterator[tuple[Say, Say]]:
-    """Two ways to speak: (what stays, the step being done)."""
+def progress(*, plain_steps: bool = True) -> Iterator[tuple[Say, Say]]:
+    """Two ways to speak: (what stays, the step being done). `plain_steps`: tell steps also where nobody looks."""
     if not sys.stdout.isatty():
-        yield _line, _line
+        yield _line, _line if plain_steps else _nothing
         return
     from rich.console import Console
     from rich.text import Text
@@ -29,3 +29,7 @@ def progress() -> Iterator[tuple[Say, Say]]:
 def _line(text: str) -> None:
     typer.echo(text)
     sys.stdout.flush()
+
+
+def _nothing(text: str) -> None:
+    """A step that will be told as done."""
