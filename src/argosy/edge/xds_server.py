@@ -23,7 +23,7 @@ from argosy.core.spiffe import SpiffeID
 from argosy.edge.tls import peer_identity
 from argosy.xds import wire
 from argosy.xds.messages import Changes, Snapshot
-from argosy.xds.server import DeltaStream, Event, Interner, Rules, SotwStream
+from argosy.xds.server import DeltaStream, Event, Interner, Nacked, Rules, SotwStream
 
 logger = logging.getLogger(__name__)
 
@@ -227,6 +227,8 @@ class _Client:
     def _report(self) -> None:
         assert self._connection is not None, "events come after the connection"
         for event in self._session.events():
+            if isinstance(event, Nacked):
+                self._server.stats.nacks += 1
             self._connection.on_event(event)
 
     async def _write(self) -> None:
