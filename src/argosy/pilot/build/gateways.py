@@ -1,0 +1,162 @@
+"""Gateways: listeners, and which VirtualServices they serve.
+
+All servers of all Gateways that select one class of routers are merged by port; HTTP servers of a port share one
+route configuration, TLS servers get a filter chain each, told apart by server name.
+Source: istio.io Gateway, VirtualService.gateways; envoy.config.listener.v3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from argosy.api.meta import Object
+from argosy.api.networking import Gateway, Server
+from argosy.core.hosts import host_matches
+from argosy.core.names import ObjectKey
+from argosy.core.protocols import Protocol, parse_protocol
+from argosy.envoy import values as v
+from argosy.envoy.api import message
+from argosy.pilot.build import filters, telemetry, tls
+from argosy.pilot.build.listeners import tls_inspector
+from argosy.pilot.build.resource import origin_fields, resource
+from argosy.xds.messages import Resource
+
+_LISTENER = "envoy.config.listener.v3.Listener"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRef:
+    """One server of one Gateway."""
+
+    gateway: Object[Gateway]
+    server: Server
+
+    @property
+    def key(self) -> ObjectKey:
+        """The Gateway's key."""
+        return self.gateway.key
+
+    @property
+    def protocol(self) -> Protocol:
+        """What the port speaks; galley has refused unknown ones."""
+        return parse_protocol(self.server.port.protocol) or Protocol.TCP
+
+    @property
+    def terminates(self) -> bool:
+        """True if the gateway itself ends TLS here."""
+        own = self.server.tls
+        return own is not None and own.mode != "PASSTHROUGH" and not self.plain_http
+
+    @property
+    def plain_http(self) -> bool:
+        """True for HTTP without TLS (also where it only redirects to HTTPS)."""
+        return self.protocol.is_http and (self.server.tls is None or self.server.tls.https_redirect)
+
+    @property
+    def route_name(self) -> str:
+        """Name of the route configuration that this server's requests use."""
+        if self.plain_http:
+            return f"http.{self.server.port.number}"
+        return f"https.{self.server.port.number}.{self.server.port.name}.{self.key.name}.{self.key.namespace}"
+
+    def hosts(self) -> list[tuple[str, str]]:
+        """The server's hosts as (namespace of the VirtualServices that may bind, host); namespace `*` is any."""
+        found = []
+        for host in self.server.hosts:
+            namespace, slash, name = host.partition("/")
+            found.append((namespace, name) if slash else ("*", namespace))
+        return [(self.key.namespace if namespace == "." else namespace, host) for namespace, host in found]
+
+    def admits(self, namespace: str, host: str) -> str | None:
+        """The host that a VirtualService of `namespace` gets at this server for its `host`: the narrower of the two."""
+        for allowed, own in self.hosts():
+            if allowed not in ("*", namespace):
+                continue
+            if host_matches(own, host):
+                return host
+            if host_matches(host, own):
+                return own
+        return None
+
+
+def build_gateway_listener(
+    *,
+    bind_port: int,
+    servers: Sequence[ServerRef],
+    tcp_targets: Mapping[ServerRef, Mapping[str, int]],
+    sni_targets: Sequence[tuple[ServerRef, tuple[str, ...], Mapping[str, int]]],
+    trust_domain: str,
+    log: bool,
+) -> Resource | None:
+    """One listener of a gateway, or None if no server of the port leads anywhere yet.
+
+    `tcp_targets`: for TCP servers, clusters by weight; `sni_targets`: for PASSTHROUGH servers, by server names.
+    """
+    name = f"0.0.0.0_{bind_port}"
+    chains: list[dict[str, Any]] = []
+    plain = [ref for ref in servers if ref.plain_http]
+    if plain:
+        manager = _manager(plain[0], log=log)
+        chains.append({"name": plain[0].route_name, "filters": [manager]})
+    for ref in servers:
+        if ref.terminates and ref.server.tls is not None:
+            names = _server_names([host for _namespace, host in ref.hosts()])
+            inner = _terminated(ref, tcp_targets.get(ref, {}), log=log)
+            if inner is not None:
+                chains.append(
+                    {
+                        "name": ref.route_name,
+                        "filter_chain_match": {**names, "transport_protocol": "tls"},
+                        "transport_socket": tls.terminate(ref.server.tls, trust_domain=trust_domain),
+                        "filters": [inner],
+                    }
+                )
+        elif not ref.plain_http and ref in tcp_targets and tcp_targets[ref]:
+            chains.append({"name": f"tcp.{bind_port}", "filters": [_tcp(ref, tcp_targets[ref], log=log)]})
+    for ref, names_of, clusters in sni_targets:
+        match = {**_server_names(names_of), "transport_protocol": "tls"}
+        chain = {"name": f"{ref.route_name}.{names_of[0]}", "filter_chain_match": match}
+        chains.append({**chain, "filters": [_tcp(ref, clusters, log=log)]})
+    if not chains:
+        return None
+    used = [cluster for targets in tcp_targets.values() for cluster in targets]
+    used += [cluster for _ref, _names, targets in sni_targets for cluster in targets]
+    first = servers[0]
+    origin = origin_fields("Gateway", first.key.namespace, first.key.name, first.gateway.origin)
+    made = message(_LISTENER)(
+        name=name,
+        address=v.socket_address("0.0.0.0", bind_port),
+        traffic_direction="OUTBOUND",
+        metadata=v.metadata(argosy=origin),
+        listener_filters=[tls_inspector()] if any("filter_chain_match" in chain for chain in chains) else [],
+        filter_chains=chains,
+    )
+    return resource(name, made, clusters=used)
+
+
+def _manager(ref: ServerRef, *, log: bool) -> Any:
+    return filters.http_connection_manager(
+        stat_prefix=f"gateway_{ref.route_name}",
+        access_log=telemetry.access_loggers(telemetry.source_tags("http"), log=log),
+        route_name=ref.route_name,
+        http_filters=[filters.fault_filter()],
+        edge=True,
+    )
+
+
+def _terminated(ref: ServerRef, clusters: Mapping[str, int], *, log: bool) -> Any | None:
+    if ref.protocol in (Protocol.HTTPS, Protocol.HTTP, Protocol.HTTP2, Protocol.GRPC):
+        return _manager(ref, log=log)
+    return _tcp(ref, clusters, log=log) if clusters else None
+
+
+def _tcp(ref: ServerRef, clusters: Mapping[str, int], *, log: bool) -> Any:
+    loggers = telemetry.access_loggers(telemetry.source_tags("tcp"), log=log)
+    return filters.tcp_proxy(stat_prefix=f"gateway_{ref.route_name}", clusters=clusters, access_log=loggers)
+
+
+def _server_names(hosts: Sequence[str]) -> dict[str, Any]:
+    # `*` means any name: no condition at all.
+    return {} if "*" in hosts else {"server_names": sorted(set(hosts))}

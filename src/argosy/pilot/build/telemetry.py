@@ -1,0 +1,112 @@
+"""What proxies count and log: Envoy's stats access logger with few tags, and a text access log.
+
+Tags are what costs in the proxy, so only what the proxy alone knows is tagged; Mixer joins the rest
+(`docs/decisions/0005-telemetry-in-envoy.md`).
+Source: envoy.extensions.access_loggers.stats.v3.Config; Istio standard metrics.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from argosy.envoy import values as v
+from argosy.envoy.api import message, pack
+
+_STATS = "envoy.extensions.access_loggers.stats.v3.Config"
+_STDOUT = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
+
+_LOG_FORMAT = (
+    '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% '
+    '%RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% '
+    '%BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" '
+    '"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% '
+    "%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n"
+)
+
+
+def source_tags(protocol: str) -> dict[str, str]:
+    """Tags of a client's side: what was called, who answered."""
+    return {
+        "reporter": "source",
+        "peer": "%UPSTREAM_METADATA(argosy:workload)%",
+        "peer_id": "%UPSTREAM_PEER_URI_SAN%",
+        "service": "%CLUSTER_METADATA(argosy:service)%",
+        **_result_tags(protocol),
+    }
+
+
+def destination_tags(protocol: str, *, service: str, mtls: bool) -> dict[str, str]:
+    """Tags of a server's side, for one service and one kind of connection."""
+    peer = {"peer": "%DOWNSTREAM_PEER_DNS_SAN%", "peer_id": "%DOWNSTREAM_PEER_URI_SAN%"}
+    unknown = {"peer_ip": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}
+    return {
+        "reporter": "destination",
+        **(peer if mtls else unknown),
+        "service": service or "unknown",
+        "security": "mutual_tls" if mtls else "none",
+        **_result_tags(protocol),
+    }
+
+
+def _result_tags(protocol: str) -> dict[str, str]:
+    if protocol == "tcp":
+        return {"flags": "%RESPONSE_FLAGS%", "protocol": "tcp"}
+    return {
+        "code": "%RESPONSE_CODE%",
+        "flags": "%RESPONSE_FLAGS%",
+        "grpc": "%GRPC_STATUS_NUMBER%",
+        "protocol": "http",
+    }
+
+
+def access_loggers(tags: dict[str, str], *, log: bool) -> list[Any]:
+    """The loggers of one connection manager or TCP proxy."""
+    made = _http_stats if tags["protocol"] == "http" else _tcp_stats
+    loggers = [made(tuple(tags.items()))]
+    return [*loggers, _text_log()] if log else loggers
+
+
+@cache
+def _text_log() -> Any:
+    text = message(_STDOUT)(log_format={"text_format_source": {"inline_string": _LOG_FORMAT}})
+    return message("envoy.config.accesslog.v3.AccessLog")(name="envoy.access_loggers.stdout", typed_config=pack(text))
+
+
+def _stat(name: str, tags: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    return {"name": name, "tags": [{"name": key, "value_format": value} for key, value in tags]}
+
+
+def _histogram(name: str, tags: tuple[tuple[str, str], ...], unit: str, value: str) -> dict[str, Any]:
+    return {"stat": _stat(name, tags), "unit": unit, "value_format": value}
+
+
+def _logger(config: Any, **fields: Any) -> Any:
+    return message("envoy.config.accesslog.v3.AccessLog")(
+        name="envoy.access_loggers.stats", typed_config=pack(config), **fields
+    )
+
+
+def _http_stats(tags: tuple[tuple[str, str], ...]) -> Any:
+    return _logger(
+        message(_STATS)(
+            stats_scope={"prefix": ""},
+            counters=[{"stat": _stat("istio_requests_total", tags), "value_fixed": v.wrap(1)}],
+            histograms=[
+                _histogram("istio_request_duration_milliseconds", tags, "Milliseconds", "%DURATION%"),
+                _histogram("istio_request_bytes", tags, "Bytes", "%BYTES_RECEIVED%"),
+                _histogram("istio_response_bytes", tags, "Bytes", "%BYTES_SENT%"),
+            ],
+        )
+    )
+
+
+def _tcp_stats(tags: tuple[tuple[str, str], ...]) -> Any:
+    # At a connection's end only: the byte counts are cumulative, so any earlier report would count twice.
+    end = [
+        {"stat": _stat("istio_tcp_connections_opened_total", tags), "value_fixed": v.wrap(1)},
+        {"stat": _stat("istio_tcp_connections_closed_total", tags), "value_fixed": v.wrap(1)},
+        {"stat": _stat("istio_tcp_sent_bytes_total", tags), "value_format": "%BYTES_SENT%"},
+        {"stat": _stat("istio_tcp_received_bytes_total", tags), "value_format": "%BYTES_RECEIVED%"},
+    ]
+    return _logger(message(_STATS)(stats_scope={"prefix": ""}, counters=end))
