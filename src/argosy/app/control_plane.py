@@ -304,6 +304,7 @@ class ControlPlane:
             "ready": self.ready() or "ok",
             "certificate": self.certificates.dump(),
             "revision": self.parts.galley.galley.revision if self.parts.galley else None,
+            "wished_pods": self.parts.galley.wished_pods() if self.parts.galley else None,
             "gateway_ports": self.parts.platform.ports if self.parts.platform else [],
             "proxies": len(self.parts.pilot.clients) if self.parts.pilot else None,
         }

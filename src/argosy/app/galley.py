@@ -22,6 +22,7 @@ from argosy.core.spiffe import SpiffeID
 from argosy.edge.config_client import CONFIG_SERVICE
 from argosy.edge.tls import peer_identity
 from argosy.edge.xds_server import Push, Refusal, XdsServer
+from argosy.galley.admit import BARE_POD
 from argosy.galley.publish import config_type_url
 from argosy.galley.state import Applied, Change, Galley
 from argosy.xds.messages import Changes, Snapshot
@@ -104,6 +105,11 @@ class GalleyService:
         if not dry_run:
             self._publish(applied.changes)
         return applied
+
+    def wished_pods(self) -> int:
+        """How many pods the configuration asks for."""
+        deployments: int = sum(one.spec.replicas for one in self.galley.objects("Deployment"))
+        return deployments + len(self.galley.objects(BARE_POD))
 
     def report_pods(self, report: PodReport) -> None:
         """Take a node's pods. Raises `ArgosyError`."""

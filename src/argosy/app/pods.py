@@ -26,6 +26,7 @@ from argosy.core.names import ObjectKey
 from argosy.edge.dns_server import DNSServer
 from argosy.edge.kube_proxy import ServiceRules
 from argosy.edge.pod_runner import NodeTools, PodRunner, Processes
+from argosy.galley.admit import BARE_POD
 from argosy.local.desired import AddressPool, PresentPod, Wish, next_moves, pod_name, template_hash
 from argosy.local.names_table import build_names
 from argosy.local.plans import Planner
@@ -35,7 +36,7 @@ from argosy.local.service_rules import service_rules
 _log = logging.getLogger("argosy.agent")
 ADOPTION_S = 5.0
 REPORT_RETRY_S = 1.0
-KINDS = ("Deployment", "Pod", "Namespace", "Service", "ServiceEntry")
+KINDS = ("Deployment", BARE_POD, "Namespace", "Service", "ServiceEntry")
 _STARTED = (State.APP_STARTING, State.APP_BACKOFF, State.READY)
 
 
@@ -97,14 +98,12 @@ class Pods:
                 objects.pop(change.key, None)
             else:
                 objects[change.key] = change.object
-            if change.kind in ("Deployment", "Pod"):
+            if change.kind in ("Deployment", BARE_POD):
                 self._update_wish(change)
         self._synced = self._synced or synced
         self._dirty.set()
 
     def _update_wish(self, change: Change) -> None:
-        if isinstance(change.object, Object) and change.object.kind == "Pod" and change.object.spec.spec.node_name:
-            return  # what an agent has reported is no wish
         wish = _wish_of(change.object) if change.object else None
         # A bare pod and a Deployment may bear one name; each has its own place.
         place = change.key if change.kind == "Deployment" else ObjectKey(change.key.namespace, f"pod/{change.key.name}")

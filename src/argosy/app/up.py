@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from argosy.api import Document
 from argosy.app import supervisor
 from argosy.app.supervisor import READY_LINE, Supervisor, Tell, UpOptions, control_client
 from argosy.core.errors import ArgosyError
@@ -38,10 +39,17 @@ def check_files(options: UpOptions) -> None:
     Galley(MemoryStore()).apply(documents, now=0.0, who="", dry_run=True)
 
 
+def single_files(options: UpOptions) -> list[Document]:
+    """All documents of the files that are not directories."""
+    files = [path for file in options.files if not (path := Path(file)).is_dir()]
+    return [document for file in files for document in read_source(file)]
+
+
 async def announce(one: Supervisor, tell: Tell) -> None:
     """Apply the files, wait for the pods, and say where things are."""
     await apply_files(one)
     await wait_for_pods(one, tell)
+    await wait_for_proxies(one)
     tell(f"console  {one.mesh.console}")
     for port, address in sorted(one.mesh.gateways.items()):
         tell(f"gateway  {address}  (port {port})")
@@ -49,9 +57,7 @@ async def announce(one: Supervisor, tell: Tell) -> None:
 
 async def apply_files(one: Supervisor) -> None:
     """Apply the files that are not directories (those are watched), in one transaction."""
-    documents = [
-        document for file in one.options.files if not Path(file).is_dir() for document in read_source(Path(file))
-    ]
+    documents = single_files(one.options)
     if not documents:
         return
     body = {"documents": [{"data": d.data, "file": d.origin.file, "line": d.origin.line} for d in documents]}
@@ -81,11 +87,20 @@ async def wait_for_pods(one: Supervisor, tell: Tell) -> None:
         ) from None
 
 
+async def wait_for_proxies(one: Supervisor) -> None:
+    """Wait until every proxy knows of every pod: a mesh that says it is ready answers its first request."""
+    async with control_client(one.home, "pilot" if one.options.split else "control") as client:
+        answer = await client.post("/v1/wait", content=msgspec.json.encode({"wait_s": PODS_S}))
+    late = answer.json().get("laggards")
+    if answer.status_code != 200 or late:
+        raise ArgosyError.of("ARG0608", f"not all proxies run the configuration: {answer.text}")
+
+
 async def count_pods(home: Path) -> tuple[int, int]:
-    """(ready, wished for) pods. The wish is what the Deployments say, so that pods not yet made count too."""
+    """(ready, wished for) pods; those that are not made yet count too."""
     async with control_client(home) as client:
-        deployments, pods = await _objects(client, "Deployment"), await _objects(client, "Pod")
-    wished = sum(one.get("spec", {}).get("replicas", 1) for one in deployments)
+        pods = await _objects(client, "Pod")
+        wished = int((await client.get("/v1/status")).json()["wished_pods"])
     return sum(_is_ready(pod) for pod in pods), max(wished, len(pods))
 
 

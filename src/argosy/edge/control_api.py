@@ -419,7 +419,7 @@ def _masked(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _dump_change(change: Change) -> dict[str, str]:
-    return {"kind": change.kind, "namespace": change.key.namespace, "name": change.key.name, "verb": change.verb}
+    return {"kind": change.shown_kind, "namespace": change.key.namespace, "name": change.key.name, "verb": change.verb}
 
 
 def _dump(findings: Iterable[Finding]) -> list[dict[str, Any]]:

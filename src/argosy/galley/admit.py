@@ -6,7 +6,7 @@ Given a document and what is known so far, gives an `Entry` and findings. Pure: 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from argosy.api import Document, Object, decode_object, encode_document
@@ -16,6 +16,9 @@ from argosy.core.errors import ArgosyError, Finding
 from argosy.core.names import ObjectKey
 from argosy.galley.addresses import ENTRY_RANGE, SERVICE_RANGE, allocate_address, is_service_address
 from argosy.galley.validate import validate_object
+
+BARE_POD = "BarePod"
+"""The kind under which an applied Pod is kept and served: a wish. `Pod` is what an agent reports of a running one."""
 
 ObjectId = tuple[str, ObjectKey]
 Validator = Callable[[Object[Any]], Iterable[Finding]]
@@ -56,8 +59,7 @@ def admit_document(
     for validator in validators:
         findings.extend(validator(obj))
     if obj.kind == "Pod":
-        message = "pods are made by the platform and cannot be applied"
-        return None, [document.finding("ARG0007", message, field="kind", hint="write a Deployment")]
+        obj = replace(obj, kind=BARE_POD)
     entry = Entry(obj, _normalised(document, obj), source)
     return entry, [document.placed(finding) for finding in findings]
 

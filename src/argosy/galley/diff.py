@@ -25,7 +25,7 @@ def render_yaml(data: dict[str, Any]) -> str:
 
 def diff_change(change: Change) -> str:
     """Unified diff of one change; a changed secret shows which keys it has, not what changed in them."""
-    name = f"{change.kind} {change.key}"
+    name = f"{change.shown_kind} {change.key}"
     lines = unified_diff(_lines(change.old), _lines(change.new), f"{name} (now)", f"{name} (then)", lineterm="")
     return "\n".join(lines)
 

@@ -14,7 +14,7 @@ from typing import Any
 from argosy.api import DEFAULT_NAMESPACE, Document, Object, decode_document, decode_object
 from argosy.core.errors import ArgosyError, Finding, errors_in
 from argosy.core.names import ObjectKey
-from argosy.galley.admit import Entry, ObjectId, Validator, admit_document, assign_addresses
+from argosy.galley.admit import BARE_POD, Entry, ObjectId, Validator, admit_document, assign_addresses
 from argosy.galley.analyze import analyze_objects
 from argosy.galley.publish import Publication
 from argosy.galley.store import Revision, Store, StoredObject
@@ -39,6 +39,11 @@ class Change:
     def new_object(self) -> Object[Any] | None:
         """The object after, or None."""
         return self.new.object if self.new else None
+
+    @property
+    def shown_kind(self) -> str:
+        """The kind as people write it."""
+        return "Pod" if self.kind == BARE_POD else self.kind
 
     @property
     def verb(self) -> str:
@@ -151,7 +156,7 @@ class Galley:
         self, ids: Iterable[ObjectId], *, now: float, who: str, missing_ok: bool = False, dry_run: bool = False
     ) -> Applied:
         """Remove objects, all of them or none. Errors: `ArgosyError` ARG0302 for those that are not there."""
-        wanted = set(ids)
+        wanted = {(BARE_POD if kind == "Pod" else kind, key) for kind, key in ids}
         absent = sorted(wanted - self._entries.keys())
         if absent and not missing_ok:
             hint = "`argosy get` lists what there is"
@@ -189,10 +194,9 @@ class Galley:
         return changes
 
     def _find(self, kind: str, key: ObjectKey) -> Entry | None:
-        if kind == "Pod":
-            owned = self._pods.get(key)
-            return owned[1] if owned else None
-        return self._entries.get((kind, key))
+        if kind == "Pod" and key in self._pods:
+            return self._pods[key][1]
+        return self._entries.get((BARE_POD if kind == "Pod" else kind, key))
 
     def _admit(
         self, documents: Iterable[Document], namespace: str, source: str
@@ -263,7 +267,7 @@ def _load(stored: Iterable[StoredObject]) -> dict[ObjectId, Entry]:
 
 def _entry(stored: StoredObject) -> Entry:
     document = decode_document(stored.body)
-    return Entry(decode_object(document), document, stored.source)
+    return Entry(replace(decode_object(document), kind=stored.kind), document, stored.source)
 
 
 def _without_node(entry: Entry | None) -> Entry | None:
