@@ -287,9 +287,9 @@ class Supervisor:
         shutil.rmtree(self.home / "settings", ignore_errors=True)
 
 
-def control_client(home: Path) -> httpx.AsyncClient:
-    """An HTTP client of the control API of `home`."""
-    transport = httpx.AsyncHTTPTransport(uds=str(home / "run" / "control.sock"))
+def control_client(home: Path, program: str = "control") -> httpx.AsyncClient:
+    """An HTTP client of the control API of `home`; `program` is the one that has the part asked for."""
+    transport = httpx.AsyncHTTPTransport(uds=str(home / "run" / f"{program}.sock"))
     return httpx.AsyncClient(transport=transport, base_url="http://control", timeout=60.0)
 
 
