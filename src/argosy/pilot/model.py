@@ -67,6 +67,7 @@ class Model:
             "tcp_listeners": self._tcp_listeners,
             "route": self._route,
             "inbound": self._inbound,
+            "inbound_routes": self._inbound_routes,
             "gateway": self.gateway_model.gateway,
         }
         self.members: dict[str, Derived[Any, Resources]] = {name: derive(name, fn) for name, fn in giving.items()}
@@ -298,11 +299,19 @@ class Model:
             trust_domain=settings.trust_domain,
             policies=policy.authorization_policies(read, self.mesh, key.namespace, key.labels),
             mode=read.get(self.server_mode, ServerKey(key.namespace, key.labels, 0)) or policy.PERMISSIVE,
-            check=self._concerned(read, key),
             log=settings.access_log,
         )
         made = [clusters.build_inbound_cluster(port.number, settings.socket_mark) for port in ports]
         return (*made, inbound.build_inbound_listener(ports, context))
+
+    def _inbound_routes(self, read: Reader, key: ProxyClass) -> Resources:
+        policies = policy.authorization_policies(read, self.mesh, key.namespace, key.labels)
+        trust_domain, checked = registry.settings(read, self.mesh).trust_domain, self._concerned(read, key)
+        return tuple(
+            inbound.build_inbound_route(port, policies, trust_domain, checked=checked)
+            for port in self._inbound_ports(read, key)
+            if port.http
+        )
 
     def _inbound_ports(self, read: Reader, key: ProxyClass) -> tuple[inbound.InboundPort, ...]:
         """Every port that a Service sends to these pods, and every declared container port; a Service's word wins."""
@@ -364,6 +373,8 @@ class Model:
             members += [("route", (scope, port)) for port in ports]
             members += [("tcp_listeners", (scope, host)) for host in hosts if not is_wildcard(host)]
             return tuple(members)
+        if kind == "inbound":
+            return (("inbound", scope), ("inbound_routes", scope))
         return ((kind, scope),)
 
 
