@@ -22,7 +22,7 @@ from argosy.core.spiffe import SpiffeID
 from argosy.edge.xds_server import Push, Refusal, XdsServer
 from argosy.envoy import api
 from argosy.incr import Change, Engine
-from argosy.pilot.build.resource import CLUSTER, LISTENER, ORDER
+from argosy.pilot.build.resource import CLUSTER, LISTENER, ORDER, ROUTE, VIRTUAL_HOST
 from argosy.pilot.classes import ProxyClass
 from argosy.pilot.mesh import KINDS, SETTINGS_KEY, ConcernPort, Mesh, MeshSettings
 from argosy.pilot.model import Model
@@ -37,7 +37,7 @@ QUIET_S = 0.02
 QUIET_MAX_S = 0.5
 """How long changes may wait for quiet."""
 
-ENVOY_RULES = Rules(order=ORDER, full_sets=frozenset({CLUSTER, LISTENER}))
+ENVOY_RULES = Rules(order=ORDER, full_sets=frozenset({CLUSTER, LISTENER}), parts={ROUTE: VIRTUAL_HOST})
 
 
 @dataclass(slots=True)

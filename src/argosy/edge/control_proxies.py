@@ -13,7 +13,7 @@ from argosy.core.errors import ArgosyError, Finding, Level
 from argosy.core.names import ObjectKey
 from argosy.envoy import api
 from argosy.incr import Derived, Engine
-from argosy.pilot.build.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET
+from argosy.pilot.build.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, VIRTUAL_HOST
 from argosy.pilot.classes import ProxyClass
 from argosy.pilot.world import World
 from argosy.xds.messages import Snapshot
@@ -107,7 +107,13 @@ def dump_proxy_config(pilot: PilotPort, pod: ObjectKey) -> dict[str, list[dict[s
             [Finding(NO_SUCH_PROXY, Level.ERROR, "no proxy of this pod is connected", "Pod", *pod, hint=hint)]
         )
     snapshot = pilot.world.current(status.proxy_class)
-    return {section: _dump_type(snapshot, type_url) for section, type_url in SECTIONS.items()}
+    dump = {section: _dump_type(snapshot, type_url) for section, type_url in SECTIONS.items()}
+    for virtual_host in _dump_type(snapshot, VIRTUAL_HOST):
+        route = virtual_host["name"].partition("/")[0]
+        for configuration in dump["routes"]:
+            if configuration["name"] == route:
+                configuration.setdefault("virtual_hosts", []).append(virtual_host)
+    return dump
 
 
 def _dump_type(snapshot: Snapshot, type_url: str) -> list[dict[str, Any]]:
@@ -134,8 +140,10 @@ def explain(pilot: PilotPort, collection: str, text: str) -> dict[str, Any]:
     engine = pilot.world.engine
     if not collection:
         return engine.dump()
-    known = {one.name: one for one in vars(pilot.world.model).values() if isinstance(one, Derived)}
-    known |= {one.name: one for one in pilot.world.model.members.values()}
+    model = pilot.world.model
+    parts = (*vars(model).values(), *vars(model.outbound).values())
+    known = {one.name: one for one in parts if isinstance(one, Derived)}
+    known |= {one.name: one for one in model.members.values()}
     derived = known.get(collection)
     if derived is None:
         hint = f"collections: {', '.join(sorted(known))}"

@@ -96,7 +96,7 @@ class GatewayModel:
                             domains=[admitted],
                             virtual_service=bound,
                             client=client,
-                            resolve=self.model.resolver(read, bound, scope, port),
+                            resolve=self.model.outbound.resolver(read, bound, scope, port),
                             fallback=None,
                             require_tls=bool(ref.server.tls and ref.server.tls.https_redirect),
                         )
@@ -109,7 +109,7 @@ class GatewayModel:
         for bound in self._bound(read, ref):
             for rule in bound.spec.tcp:
                 if not rule.match or any(_at_gateway(match, ref, bound, port) for match in rule.match):
-                    return routes.weights(rule.route, self.model.resolver(read, bound, scope, port))
+                    return routes.weights(rule.route, self.model.outbound.resolver(read, bound, scope, port))
         return {}
 
     def _sni(
@@ -122,7 +122,7 @@ class GatewayModel:
         found = []
         for bound in self._bound(read, ref):
             for rule in bound.spec.tls:
-                resolve = self.model.resolver(read, bound, scope, port)
+                resolve = self.model.outbound.resolver(read, bound, scope, port)
                 for match in rule.match:
                     if _at_gateway(match, ref, bound, port):
                         found.append((ref, match.sni_hosts, routes.weights(rule.route, resolve)))

@@ -32,6 +32,10 @@ KINDS = (
 )
 
 SETTINGS_KEY = "mesh"
+SOURCE_LABELS = "sourceLabels"
+"""Trait of a VirtualService that reads its clients' labels."""
+PER_CLIENT = "perClient"
+"""Trait of a VirtualService that is not the same for all clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +82,8 @@ class Mesh:
 
         self.pods_by_label = self._index("pods_by_label", "Pod", _labels_of_pod)
         self.services_by_host = self._index("services_by_host", "Service", _host_of_service)
-        self.services_by_port = self._index("services_by_port", "Service", _ports_of_service)
         self.services_by_namespace = self._index("services_by_namespace", "Service", _namespace_of)
         self.entries_by_host = self._index("entries_by_host", "ServiceEntry", _hosts_of_entry)
-        self.entries_by_port = self._index("entries_by_port", "ServiceEntry", _ports_of_entry)
         self.rules_by_namespace = self._index("rules_by_namespace", "DestinationRule", _namespace_of)
         self.rules_by_host = self._index("rules_by_host", "DestinationRule", _host_of_rule)
         self.rules_by_trait = self._index("rules_by_trait", "DestinationRule", _traits_of_rule)
@@ -109,16 +111,8 @@ def _host_of_service(key: ObjectKey, _service: Object[Any]) -> Iterable[str]:
     return (service_host(key.name, key.namespace),)
 
 
-def _ports_of_service(_key: ObjectKey, service: Object[Any]) -> Iterable[int]:
-    return sorted({port.port for port in service.spec.ports})
-
-
 def _hosts_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:
     return sorted(set(entry.spec.hosts))
-
-
-def _ports_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[int]:
-    return sorted({port.number for port in entry.spec.ports})
 
 
 def _host_of_rule(key: ObjectKey, rule: Object[Any]) -> Iterable[tuple[str, str]]:
@@ -142,9 +136,14 @@ def _gateways_of_vs(key: ObjectKey, virtual_service: Object[Any]) -> Iterable[Ob
 
 
 def _traits_of_vs(_key: ObjectKey, virtual_service: Object[Any]) -> Iterable[str]:
-    """`sourceLabels` for a VirtualService whose routes depend on the labels of the client."""
-    rules = (*virtual_service.spec.http, *virtual_service.spec.tcp)
-    return ("sourceLabels",) if any(match.source_labels for rule in rules for match in rule.match) else ()
+    """What a VirtualService's routes depend on besides the host: `SOURCE_LABELS`, `PER_CLIENT`."""
+    spec = virtual_service.spec
+    matches = [match for rule in (*spec.http, *spec.tls, *spec.tcp) for match in rule.match]
+    traits = [SOURCE_LABELS] if any(match.source_labels for match in matches) else []
+    hidden = bool(spec.export_to) and "*" not in spec.export_to
+    if traits or hidden or any(match.source_namespace for match in matches):
+        traits.append(PER_CLIENT)
+    return traits
 
 
 def gateway_key(name: str, namespace: str) -> ObjectKey:

@@ -6,27 +6,25 @@ builder. What changes together is one key; what many share has a key without the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from argosy.api.meta import Object
 from argosy.api.networking import DestinationRule
-from argosy.api.routing import Destination, VirtualService
 from argosy.core.frozen import EMPTY
-from argosy.core.hosts import host_matches, is_wildcard, service_host, service_of_host
+from argosy.core.hosts import service_host
 from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey, outbound_cluster
-from argosy.core.protocols import Protocol
 from argosy.incr import Derived, Reader
 from argosy.pilot import policy, registry
-from argosy.pilot.build import clusters, endpoints, inbound, listeners, routes
-from argosy.pilot.build.resource import origin_fields
+from argosy.pilot.build import clusters, endpoints, inbound
 from argosy.pilot.classes import ROUTER, ProxyClass, class_of_pod
 from argosy.pilot.gateway_model import GatewayModel
+from argosy.pilot.mesh import SOURCE_LABELS, Mesh
 from argosy.pilot.mesh import Destination as MixerDestination
-from argosy.pilot.mesh import Mesh
+from argosy.pilot.outbound_model import OutboundModel
 from argosy.pilot.registry import Endpoint, HostPort, HostRecord
-from argosy.pilot.scopes import HostRoute, RouteScope, RuledHost, ServerKey, exported
+from argosy.pilot.scopes import RouteScope, RuledHost, ServerKey
 from argosy.xds.messages import Resource
 
 Resources = tuple[Resource, ...]
@@ -42,9 +40,6 @@ class Model:
         derive = mesh.engine.derived
         self.host: Derived[str, HostRecord] = derive("host", lambda r, k: registry.build_host(r, mesh, k))
         self.hosts: Derived[str, tuple[str, ...]] = derive("hosts", lambda r, _k: registry.all_hosts(r, mesh))
-        self.hosts_on_port: Derived[int, tuple[str, ...]] = derive(
-            "hosts_on_port", lambda r, k: registry.hosts_on_port(r, mesh, k)
-        )
         self.endpoints: Derived[str, tuple[Endpoint, ...]] = derive("endpoints", self._endpoints)
         self.identities: Derived[str, tuple[str, ...]] = derive("identities", self._identities)
         self.rule_scope: Derived[str, str] = derive("rule_scope", lambda r, k: policy.rule_scope(r, mesh, k))
@@ -52,20 +47,19 @@ class Model:
         self.server_mode: Derived[ServerKey, str] = derive("server_mode", self._server_mode)
         self.ruled_clusters: Derived[RuledHost, Resources] = derive("ruled_clusters", self._ruled_clusters)
         self.ruled_endpoints: Derived[RuledHost, Resources] = derive("ruled_endpoints", self._ruled_endpoints)
-        self.virtual_service: Derived[tuple[str, str], ObjectKey] = derive("virtual_service", self._virtual_service)
-        self.virtual_host: Derived[HostRoute, routes.VirtualHostPart] = derive("virtual_host", self._virtual_host)
-        self.http_ports: Derived[str, tuple[int, ...]] = derive("http_ports", self._http_ports)
         self.pod_class: Derived[ObjectKey, ProxyClass] = derive("pod_class", self._pod_class)
+        self.outbound = OutboundModel(self)
         self.gateway_model = GatewayModel(self)
         # Members of groups: what proxies hold.
         giving: dict[str, Callable[[Reader, Any], Resources]] = {
             "clusters": self._clusters,
             "assignments": self._assignments,
             "builtin": self._builtin,
-            "capture": self._capture,
-            "http_listener": self._http_listener,
-            "tcp_listeners": self._tcp_listeners,
-            "route": self._route,
+            "capture": self.outbound.capture,
+            "http_listener": self.outbound.http_listener,
+            "tcp_listeners": self.outbound.tcp_listeners,
+            "route": self.outbound.route,
+            "virtual_hosts": self.outbound.virtual_hosts,
             "inbound": self._inbound,
             "inbound_routes": self._inbound_routes,
             "gateway": self.gateway_model.gateway,
@@ -170,126 +164,6 @@ class Model:
     def _builtin(self, read: Reader, _key: str) -> Resources:
         return clusters.build_builtin_clusters(registry.settings(read, self.mesh).socket_mark)
 
-    # -- outbound routes and listeners --------------------------------------------------------------------------
-
-    def _virtual_service(self, read: Reader, key: tuple[str, str]) -> ObjectKey | None:
-        """The VirtualService that governs mesh traffic of namespace key[0] to host key[1]."""
-        namespace, host = key
-        for pattern in policy.host_patterns(host):
-            for candidate, found in read.select(self.mesh.virtual_services_by_host, pattern):
-                if exported(found.spec.export_to, candidate.namespace, namespace):
-                    return candidate
-        return None
-
-    def _virtual_host(self, read: Reader, key: HostRoute) -> routes.VirtualHostPart | None:
-        record = read.get(self.host, key.host)
-        if record is None:
-            return None
-        namespace = key.scope.namespace if key.scope else ""
-        found = read.get(self.virtual_service, (namespace, key.host))
-        virtual_service = read.get(self.mesh.virtual_services, found) if found is not None else None
-        if key.scope is not None and not _is_personal(key.scope, record, virtual_service):
-            return read.get(self.virtual_host, HostRoute(key.host, key.port))
-        client = routes.RouteClient("mesh", namespace, key.scope.labels if key.scope else EMPTY, key.port)
-        return routes.build_virtual_host(
-            name=f"{key.host}:{key.port}",
-            domains=_domains(record, namespace),
-            virtual_service=virtual_service,
-            client=client,
-            resolve=self.resolver(read, virtual_service, key.scope.rules if key.scope else "", key.port),
-            fallback=Destination(host=key.host),
-        )
-
-    def resolver(
-        self, read: Reader, virtual_service: Object[VirtualService] | None, rules: str, port: int
-    ) -> routes.Resolve:
-        """How destinations of a VirtualService become clusters, for clients of rule scope `rules` calling `port`."""
-        namespace = virtual_service.namespace if virtual_service is not None else ""
-
-        def resolve(destination: Destination) -> routes.Target:
-            host = policy.resolved(destination.host, namespace)
-            number = destination.port.number if destination.port is not None else self._only_port(read, host, port)
-            rule = self.rule_object(read, read.get(self.rule, (rules, host)))
-            balancer = policy.traffic_policy(rule, destination.subset, number).load_balancer
-            return outbound_cluster(host, number, destination.subset), balancer
-
-        return resolve
-
-    def _only_port(self, read: Reader, host: str, port: int) -> int:
-        """The port of a destination that names none: the called one if the host has it, else the host's only one."""
-        record = read.get(self.host, host)
-        if record is None or record.port(port) is not None or len(record.ports) != 1:
-            return port
-        return record.ports[0].number
-
-    def _route(self, read: Reader, key: tuple[RouteScope, int]) -> Resources:
-        scope, port = key
-        parts = [routes.passthrough_virtual_host()]
-        for host in read.get(self.hosts_on_port, port) or ():
-            record = read.get(self.host, host)
-            declared = record.port(port) if record is not None else None
-            if declared is not None and declared.protocol.is_http:
-                part = read.get(self.virtual_host, HostRoute(host, port, scope))
-                if part is not None:
-                    parts.append(part)
-        return (routes.build_route_configuration(str(port), parts),)
-
-    def _http_ports(self, read: Reader, _key: str) -> tuple[int, ...]:
-        ports: set[int] = set()
-        for host in read.get(self.hosts, "all") or ():
-            record = read.get(self.host, host)
-            ports.update(port.number for port in record.ports if port.protocol.is_http) if record else None
-        return tuple(sorted(ports))
-
-    def _capture(self, read: Reader, _key: str) -> Resources:
-        return (listeners.build_capture_listener(log=registry.settings(read, self.mesh).access_log),)
-
-    def _http_listener(self, read: Reader, port: int) -> Resources:
-        return (listeners.build_http_listener(port, log=registry.settings(read, self.mesh).access_log),)
-
-    def _tcp_listeners(self, read: Reader, key: tuple[RouteScope, str]) -> Resources:
-        scope, host = key
-        record = read.get(self.host, host)
-        if record is None:
-            return ()
-        made = []
-        for port in record.ports:
-            if port.protocol.is_http or port.protocol is Protocol.UDP:
-                continue
-            targets, origin = self._tcp_targets(read, scope, record, port)
-            rule = self.rule_object(read, read.get(self.rule, (scope.rules, host)))
-            pool = policy.traffic_policy(rule, "", port.number).connection_pool
-            made += [
-                listeners.build_tcp_listener(
-                    address=address,
-                    port=port.number,
-                    host=host,
-                    clusters=targets,
-                    origin=origin,
-                    idle_timeout_s=(pool.tcp.idle_timeout_s or 0) if pool is not None and pool.tcp is not None else 0,
-                    log=registry.settings(read, self.mesh).access_log,
-                )
-                for address in record.addresses
-                if "/" not in address
-            ]
-        return tuple(made)
-
-    def _tcp_targets(
-        self, read: Reader, scope: RouteScope, record: HostRecord, port: HostPort
-    ) -> tuple[Mapping[str, int], dict[str, str]]:
-        found = read.get(self.virtual_service, (scope.namespace, record.host))
-        virtual_service = read.get(self.mesh.virtual_services, found) if found is not None else None
-        if virtual_service is not None:
-            resolve = self.resolver(read, virtual_service, scope.rules, port.number)
-            for rule in (*virtual_service.spec.tls, *virtual_service.spec.tcp):
-                if not rule.match or any(_l4_concerns(match, scope, record.host, port) for match in rule.match):
-                    origin = origin_fields(
-                        "VirtualService", virtual_service.namespace, virtual_service.name, virtual_service.origin
-                    )
-                    return routes.weights(rule.route, resolve), origin
-        origin = origin_fields(record.kind, record.key.namespace, record.key.name, record.origin)
-        return {outbound_cluster(record.host, port.number): 1}, origin
-
     # -- inbound ------------------------------------------------------------------------------------------------
 
     def _inbound(self, read: Reader, key: ProxyClass) -> Resources:
@@ -345,34 +219,32 @@ class Model:
     # -- groups -------------------------------------------------------------------------------------------------
 
     def _groups(self, read: Reader, key: ProxyClass) -> tuple[tuple[str, Any], ...]:
+        """What a class is made of; where two groups give one name, the earlier one stands."""
         scope = read.get(self.rule_scope, key.namespace) or ""
         if key.role == ROUTER:
             return (("outbound", scope), ("gateway", key))
         return (
             ("outbound", scope),
-            ("routes", RouteScope(key.namespace, scope, self._labels(read, key))),
+            ("own", RouteScope(key.namespace, scope, self._labels(read, key))),
+            ("shared", ""),
             ("inbound", key),
         )
 
     def _labels(self, read: Reader, key: ProxyClass) -> Any:
         """The client's labels if any route of the mesh reads them, else none, so that all workloads share routes."""
-        return key.labels if read.keys(self.mesh.virtual_services_by_trait, "sourceLabels") else EMPTY
+        return key.labels if read.keys(self.mesh.virtual_services_by_trait, SOURCE_LABELS) else EMPTY
 
     def _group_members(self, read: Reader, key: tuple[str, Any]) -> tuple[Member, ...]:
         kind, scope = key
-        hosts = read.get(self.hosts, "all") or ()
         if kind == "outbound":
             members: list[Member] = [("builtin", "")]
-            for host in hosts:
+            for host in read.get(self.hosts, "all") or ():
                 members += [("clusters", (scope, host)), ("assignments", (scope, host))]
             return tuple(members)
-        if kind == "routes":
-            ports = read.get(self.http_ports, "all") or ()
-            members = [("capture", "")]
-            members += [("http_listener", port) for port in ports]
-            members += [("route", (scope, port)) for port in ports]
-            members += [("tcp_listeners", (scope, host)) for host in hosts if not is_wildcard(host)]
-            return tuple(members)
+        if kind == "shared":
+            return tuple(self.outbound.shared_members(read))
+        if kind == "own":
+            return tuple(self.outbound.own_members(read, scope))
         if kind == "inbound":
             return (("inbound", scope), ("inbound_routes", scope))
         return ((kind, scope),)
@@ -388,41 +260,3 @@ def _assignment_name(record: HostRecord, port: HostPort, subset: str, rule: Obje
     if not subset or rule is None or rule.namespace in (record.key.namespace, ROOT_NAMESPACE):
         return name
     return f"{name}@{rule.namespace}/{rule.name}"
-
-
-def _domains(record: HostRecord, namespace: str) -> list[str]:
-    """The names by which clients of `namespace` call a host. Ports need not be listed: Envoy ignores them."""
-    domains = [record.host, *(address for address in record.addresses if "/" not in address)]
-    service = service_of_host(record.host)
-    if service is not None:
-        own, name = service
-        domains += [f"{name}.{own}", f"{name}.{own}.svc"]
-        if own == namespace:
-            domains.append(name)
-    return domains
-
-
-def _is_personal(scope: RouteScope, record: HostRecord, virtual_service: Object[VirtualService] | None) -> bool:
-    """Whether this scope's virtual host differs from what all others get."""
-    if scope.rules or record.key.namespace == scope.namespace:
-        return True
-    if virtual_service is None:
-        return False
-    spec = virtual_service.spec
-    return bool(spec.export_to) or any(
-        match.source_labels or match.source_namespace for rule in spec.http for match in rule.match
-    )
-
-
-def _l4_concerns(match: Any, scope: RouteScope, host: str, port: HostPort) -> bool:
-    """Whether an L4 match can hold at the listener of one host's port; its server name is the host's own."""
-    names = getattr(match, "sni_hosts", ())
-    if names and not (port.protocol.is_tls and any(host_matches(name, host) for name in names)):
-        return False
-    if match.gateways and "mesh" not in match.gateways:
-        return False
-    if match.port is not None and match.port != port.number:
-        return False
-    if match.source_namespace and match.source_namespace != scope.namespace:
-        return False
-    return selects(match.source_labels, scope.labels)

@@ -89,14 +89,6 @@ def build_host(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:
     return None
 
 
-def hosts_on_port(read: Reader, mesh: Mesh, number: int) -> tuple[str, ...]:
-    """Every host that declares port `number`, sorted."""
-    hosts = {service_host(key.name, key.namespace) for key in read.keys(mesh.services_by_port, number)}
-    for _key, entry in read.select(mesh.entries_by_port, number):
-        hosts.update(entry.spec.hosts)
-    return tuple(sorted(hosts))
-
-
 def all_hosts(read: Reader, mesh: Mesh) -> tuple[str, ...]:
     """Every host of the mesh, sorted."""
     hosts = {service_host(key.name, key.namespace) for key in read.all_keys(mesh.services)}

@@ -29,12 +29,20 @@ class RuledHost:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class HostRoute:
-    """One virtual host: of a host's port, for one scope; without a scope, for all that need nothing of their own."""
+class ScopedHost:
+    """How clients of one scope call a host; without a scope, all clients that need nothing of their own."""
 
     host: str
-    port: int
     scope: RouteScope | None = None
+
+    @property
+    def client(self) -> RouteScope:
+        """The scope to build for."""
+        return self.scope or SHARED
+
+
+SHARED = RouteScope("")
+"""The scope of no namespace in particular."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -24,7 +24,7 @@ GroupKey = tuple[str, Any]
 
 
 class Layers(Mapping[str, Resource]):
-    """Several resource maps read as one; immutable, holds references only. Names do not repeat across layers."""
+    """Several resource maps read as one; immutable, holds references only. Of equal names the first map's stands."""
 
     __slots__ = ("_maps",)
 
@@ -39,11 +39,12 @@ class Layers(Mapping[str, Resource]):
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        for one in self._maps:
-            yield from one
+        for place, one in enumerate(self._maps):
+            before = self._maps[:place]
+            yield from (name for name in one if not any(name in other for other in before))
 
     def __len__(self) -> int:
-        return sum(len(one) for one in self._maps)
+        return sum(1 for _name in self)
 
 
 @dataclass(slots=True)

@@ -24,8 +24,6 @@ from argosy.pilot.build.resource import ROUTE, VIRTUAL_HOST, origin_fields, reso
 from argosy.xds.messages import Resource
 
 _RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
-# A client's grpc-timeout header may ask for any time.
-NO_GRPC_LIMIT: dict[str, Any] = {"grpc_timeout_header_max": v.duration(0)}
 _FAULT_KEY = "envoy.filters.http.fault"
 _FAULT = "envoy.extensions.filters.http.fault.v3.HTTPFault"
 
@@ -107,7 +105,7 @@ def _catch_all(name: str, cluster: str) -> VirtualHostPart:
     route = {
         "name": name,
         "match": {"prefix": "/"},
-        "route": {"cluster": cluster, "timeout": v.duration(0), "max_stream_duration": NO_GRPC_LIMIT},
+        "route": {"cluster": cluster, "timeout": v.duration(0)},
     }
     made = message("envoy.config.route.v3.VirtualHost")(
         name=name, domains=["*"], routes=[route], include_request_attempt_count=True
@@ -174,7 +172,6 @@ def _default_route(destination: Destination, resolve: Resolve) -> dict[str, Any]
 def _action_defaults() -> dict[str, Any]:
     return {
         "timeout": v.duration(0),
-        "max_stream_duration": NO_GRPC_LIMIT,
         "retry_policy": _retry_policy(2, _RETRY_ON, None),
         "cluster_not_found_response_code": "SERVICE_UNAVAILABLE",
     }

@@ -52,6 +52,8 @@ class Rules:
     full_sets:      state-of-the-world types whose responses carry the whole set, so that leaving out is removing.
     never_removed:  delta types that are never told of removed or absent resources.
     named_only:     types for which a first request without names asks for nothing rather than for everything.
+    parts:          per type, the type of its parts: once a resource `r` is sent, all its parts `r/...` are sent again,
+                    because a client takes in parts only of what it knows.
     empty_answers:  per type, the name that an otherwise empty first answer reports as removed, for clients that
                     do not take an empty response for an answer.
     hold_timeout_s: after this long a resource that waits for another is reported (`Held`); it keeps waiting.
@@ -64,6 +66,7 @@ class Rules:
     full_sets: frozenset[str] = frozenset()
     never_removed: frozenset[str] = frozenset()
     named_only: frozenset[str] = frozenset()
+    parts: Mapping[str, str] = field(default_factory=dict)
     empty_answers: Mapping[str, str] = field(default_factory=dict)
     hold_timeout_s: float = 15.0
     restate_s: float = 1.0

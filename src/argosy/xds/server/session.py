@@ -292,7 +292,15 @@ class Session:
                 other = self.ledgers.get(ref.type_url)
                 if other is not None and other.asks_for(ref.name):
                     other.force(ref.name)
+            self._force_parts(resource)
         return nonce
+
+    def _force_parts(self, resource: Resource) -> None:
+        parts = self.ledgers.get(self.rules.parts.get(resource.type_url, ""))
+        if parts is not None:
+            prefix = f"{resource.name}/"
+            for name in [name for name in parts.target if name.startswith(prefix) and parts.asks_for(name)]:
+                parts.force(name)
 
     # -- timers, events, explanation
 
