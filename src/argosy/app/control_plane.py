@@ -339,7 +339,11 @@ class ControlPlane:
             graph=self._graph if "mixer" in self.settings.components else None,
             ready=self.ready,
             status=self._status,
+            readers=self._wait_read if "galley" in self.settings.components else None,
         )
+
+    async def _wait_read(self, deadline_s: float) -> list[str]:
+        return await self.parts.galley.wait_read(deadline_s) if self.parts.galley is not None else []
 
 
 async def follow_source(service: GalleyService, path: Path, on_read: Callable[[], None]) -> None:

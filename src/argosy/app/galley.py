@@ -6,6 +6,7 @@ listeners of this process at once and to remote components over delta xDS.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -26,7 +27,7 @@ from argosy.galley.admit import BARE_POD
 from argosy.galley.publish import config_type_url
 from argosy.galley.state import Applied, Change, Galley
 from argosy.xds.messages import Changes, Snapshot
-from argosy.xds.server import Event, Rules
+from argosy.xds.server import Event, Rules, Settled
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class GalleyService:
         self._clock = clock
         self._listeners: list[Listener] = []
         self._readers: dict[int, _Reader] = {}
+        self._progress = asyncio.Event()
 
     def listen(self, listener: Listener) -> None:
         """Hand all that is accepted to `listener` now, and every change from now on."""
@@ -136,19 +138,44 @@ class GalleyService:
         """Accept a component of the control plane, and nobody else: configuration holds secrets."""
         if identity.namespace != ROOT_NAMESPACE or identity.service_account not in READERS:
             raise Refusal(grpc.StatusCode.PERMISSION_DENIED, "not a component of the control plane")
-        reader = _Reader(str(identity), self.galley.snapshot, push, self._readers)
+        reader = _Reader(identity.service_account, self, push)
         self._readers[id(reader)] = reader
         return reader
+
+    def forget(self, reader: _Reader) -> None:
+        """A reader has gone."""
+        del self._readers[id(reader)]
+        self.note_progress()
+
+    def note_progress(self) -> None:
+        """Wake those who wait for readers."""
+        self._progress.set()
+        self._progress = asyncio.Event()
+
+    async def wait_read(self, deadline_s: float) -> list[str]:
+        """Wait until every connected reader has taken over what is in force; gives the names of those that have not."""
+        goal = self.galley.snapshot.number
+        try:
+            async with asyncio.timeout(deadline_s):
+                while self._behind(goal):
+                    await self._progress.wait()
+        except TimeoutError:
+            return self._behind(goal)
+        return []
+
+    def _behind(self, goal: int) -> list[str]:
+        return sorted(reader.name for reader in self._readers.values() if reader.settled < goal)
 
 
 class _Reader:
     """One remote component: a `Connection` of the xDS server."""
 
-    def __init__(self, name: str, snapshot: Snapshot, push: Push, live: dict[int, _Reader]) -> None:
+    def __init__(self, name: str, service: GalleyService, push: Push) -> None:
         self.name = name
-        self.snapshot = snapshot
+        self.snapshot = service.galley.snapshot
+        self.settled = -1
         self._push = push
-        self._live = live
+        self._service = service
 
     def offer(self, snapshot: Snapshot, names: dict[str, frozenset[str]]) -> None:
         """Push the newest configuration."""
@@ -156,11 +183,14 @@ class _Reader:
         self._push(snapshot, Changes(since, names))
 
     def on_event(self, event: Event) -> None:
-        """Components accept everything that they can read; a refusal is their version's, and they log it."""
+        """Note how far the reader is. It accepts all that it can read; a refusal is its version's, and it logs it."""
+        if isinstance(event, Settled):
+            self.settled = max(self.settled, event.number)
+            self._service.note_progress()
 
     def close(self) -> None:
         """The stream has ended."""
-        del self._live[id(self)]
+        self._service.forget(self)
 
 
 def galley_handlers(service: GalleyService, *, trust_domain: str, clock: Clock) -> list[grpc.GenericRpcHandler]:

@@ -33,6 +33,7 @@ from argosy.edge.citadel_server import ROOT_FILE
 from argosy.edge.platform_check import check_platform
 from argosy.edge.processes import NodeProcess, spawn_node
 from argosy.edge.relay import PortSpec, hand_over_port
+from argosy.edge.tokens import load_or_create_issuer
 from argosy.envoy.api import envoy_binary
 from argosy.local.gateways import INGRESS
 from argosy.local.node_spec import NODE_ADDRESS, ChildSpec, NodeSpec, kept_paths, node_argv
@@ -123,7 +124,7 @@ class Supervisor:
                 await asyncio.wait({gone, work, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 if gone.done():
                     raise ArgosyError.of(
-                        "ARG0601", "the node has ended by itself", hint=f"see {self.home / 'logs' / 'node.log'}"
+                        "ARG0621", "the node has ended by itself", hint=f"see {self.home / 'logs' / 'node.log'}"
                     )
                 code = work.result() if work.done() else 0
                 work.cancel()
@@ -141,6 +142,8 @@ class Supervisor:
             (self.home / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         for stale in (self.home / "run").glob("*.sock"):
             stale.unlink()
+        # Before anybody needs it: programs that start together must not each make a key.
+        load_or_create_issuer(self.home / "identity")
         console = _listen(self.options.console_port)
         self.mesh.console = f"http://127.0.0.1:{console.getsockname()[1]}/"
         self.mesh.split, self.mesh.rootless = self.options.split, self.options.rootless
@@ -303,7 +306,7 @@ async def _until_ready(client: httpx.AsyncClient) -> None:
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise ArgosyError.of(
-            "ARG0602", f"the control plane is not ready after {READY_S:.0f} s", hint="see the files in logs/"
+            "ARG0622", f"the control plane is not ready after {READY_S:.0f} s", hint="see the files in logs/"
         ) from None
 
 
@@ -343,7 +346,7 @@ def _locked(home: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             hint = "`argosy down` stops it; another one needs another ARGOSY_HOME"
-            raise ArgosyError.of("ARG0603", f"a mesh is running already in {home}", hint=hint) from None
+            raise ArgosyError.of("ARG0623", f"a mesh is running already in {home}", hint=hint) from None
         yield
     finally:
         os.close(descriptor)
@@ -371,7 +374,7 @@ def down(home: Path, tell: Tell = print, *, wait_s: float = 60.0) -> int:
     finally:
         os.close(descriptor)
     if not ended:
-        raise ArgosyError.of("ARG0604", f"the mesh (process {found.pid}) does not stop", hint="look at its logs")
+        raise ArgosyError.of("ARG0624", f"the mesh (process {found.pid}) does not stop", hint="look at its logs")
     tell("stopped")
     return 0
 

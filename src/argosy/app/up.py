@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 from collections.abc import Callable
@@ -64,7 +65,7 @@ async def apply_files(one: Supervisor) -> None:
     async with control_client(one.home) as client:
         answer = await client.post("/v1/apply", content=msgspec.json.encode(body))
         if answer.status_code != 200:
-            raise ArgosyError.of("ARG0605", f"the files were not applied: {answer.text}")
+            raise ArgosyError.of("ARG0625", f"the files were not applied: {answer.text}")
 
 
 async def wait_for_pods(one: Supervisor, tell: Tell) -> None:
@@ -83,7 +84,7 @@ async def wait_for_pods(one: Supervisor, tell: Tell) -> None:
                 await asyncio.sleep(0.1)
     except TimeoutError:
         raise ArgosyError.of(
-            "ARG0606", f"not all pods are ready ({last})", hint="`argosy ps` and `argosy logs` tell more"
+            "ARG0626", f"not all pods are ready ({last})", hint="`argosy ps` and `argosy logs` tell more"
         ) from None
 
 
@@ -91,9 +92,9 @@ async def wait_for_proxies(one: Supervisor) -> None:
     """Wait until every proxy knows of every pod: a mesh that says it is ready answers its first request."""
     async with control_client(one.home, "pilot" if one.options.split else "control") as client:
         answer = await client.post("/v1/wait", content=msgspec.json.encode({"wait_s": PODS_S}))
-    late = answer.json().get("laggards")
-    if answer.status_code != 200 or late:
-        raise ArgosyError.of("ARG0608", f"not all proxies run the configuration: {answer.text}")
+    told = answer.json()
+    if answer.status_code != 200 or told["laggards"] or told["findings"]:
+        raise ArgosyError.of("ARG0628", f"not all proxies run the configuration: {answer.text}")
 
 
 async def count_pods(home: Path) -> tuple[int, int]:
@@ -107,7 +108,7 @@ async def count_pods(home: Path) -> tuple[int, int]:
 async def _objects(client: Any, kind: str) -> list[dict[str, Any]]:
     answer = await client.get(f"/v1/objects/{kind}")
     if answer.status_code != 200:
-        raise ArgosyError.of("ARG0607", f"the control plane does not answer as it should: {answer.text}")
+        raise ArgosyError.of("ARG0627", f"the control plane does not answer as it should: {answer.text}")
     found: list[dict[str, Any]] = answer.json()["objects"]
     return found
 
@@ -123,7 +124,9 @@ def main(arguments: list[str], run: Callable[[UpOptions, Tell], int] | None = No
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s supervisor %(message)s")
 
     def tell(text: str) -> None:
-        print(text, flush=True)
+        # Whoever started us may be gone; that must not keep us from stopping in order.
+        with contextlib.suppress(OSError, ValueError):
+            print(text, flush=True)
 
     async def announced(one: Supervisor) -> None:
         await announce(one, tell)

@@ -254,6 +254,7 @@ def _tell(answer: dict[str, Any], *, wait_s: float, dry_run: bool, output: Outpu
     from argosy.cli.output import print_json
 
     laggards, unread = answer["laggards"] or (), answer["unread"]
+    faults = [one for one in answer["findings"] if one["level"] == "error"]
     if output is Output.JSON:
         print_json(answer)
     else:
@@ -266,7 +267,7 @@ def _tell(answer: dict[str, Any], *, wait_s: float, dry_run: bool, output: Outpu
         elif not dry_run:
             say(
                 f"revision {answer['revision']}"
-                + (", run by all proxies" if wait_s and not laggards and not unread else "")
+                + (", run by all proxies" if wait_s and not laggards and not unread and not faults else "")
             )
     for row in laggards:
         say(_lag(row))
@@ -275,7 +276,7 @@ def _tell(answer: dict[str, Any], *, wait_s: float, dry_run: bool, output: Outpu
         say("  hint: the mesh goes on trying; `argosy proxy-status` shows where it stands")
     if unread:
         say(f"error: {', '.join(unread)} have not read revision {answer['revision']} after {wait_s:g} s")
-    if laggards or unread:
+    if laggards or unread or faults:
         raise typer.Exit(1)
 
 

@@ -229,7 +229,8 @@ class _Api:
 
     async def wait(self, body: ChangeRequest) -> Response:
         """Wait until all connected proxies run what this Pilot knows."""
-        return _json({"laggards": await self._wait(self._pilot(), body.wait_s)})
+        laggards = await self._wait(self._pilot(), body.wait_s)
+        return _json({"laggards": laggards, "findings": _dump(self._pilot().findings())})
 
     async def _told(self, applied: Applied, body: ChangeRequest) -> Response:
         """The answer to a change.
@@ -240,13 +241,16 @@ class _Api:
         waits = body.wait_s > 0 and not body.dry_run
         unread = await self._ports.readers(body.wait_s) if waits and self._ports.readers is not None else ()
         pilot = self._ports.pilot()
+        laggards = await self._wait(pilot, body.wait_s) if waits and pilot is not None else None
+        # What cannot be built reaches no proxy, so that proxies are in step and run something else all the same.
+        faults = pilot.findings() if waits and pilot is not None else []
         return _json(
             {
                 "revision": applied.revision,
                 "changes": [_dump_change(change) for change in applied.changes],
-                "findings": _dump(applied.findings),
+                "findings": _dump([*applied.findings, *faults]),
                 "unread": list(unread),
-                "laggards": await self._wait(pilot, body.wait_s) if waits and pilot is not None else None,
+                "laggards": laggards,
             }
         )
 
