@@ -75,9 +75,18 @@ def load_or_create_issuer(directory: Path) -> TokenIssuer:
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise CAFileError.of(Code.CA_KEY, "the issuer's key must be EC P-256", origin=Origin(str(path), 1))
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    # Always written: a crash between the two files, or a replaced key, must not leave a public half that does not fit.
-    write_file(directory / PUBLIC_FILE, public, mode=0o644)
+    # A crash between the two files, or a replaced key, must not leave a public half that does not fit. Where it fits it
+    # is left alone: programs that start together all come by here.
+    if not _holds(directory / PUBLIC_FILE, public):
+        write_file(directory / PUBLIC_FILE, public, mode=0o644)
     return TokenIssuer(key)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except OSError:
+        return False
 
 
 def load_public_key(path: Path) -> ec.EllipticCurvePublicKey:
