@@ -1,0 +1,113 @@
+"""Calls out of pods, and what is seen of them on the wire: for tests of security.
+
+`call` runs many requests in one pod with one command; `Capture` records a pod's link in the node's network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.e2e.harness import Mesh
+
+from argosy.edge.exec_api import AgentClient, Request
+
+REFUSED = "000"
+"""What curl says instead of a status when the connection is refused, closed or reset."""
+
+_ETHERNET, _IP_PROTOCOL_TCP = 14, 6
+
+
+def in_pod(mesh: Mesh, workload: str, *command: str, namespace: str = "default") -> str:
+    """What a command prints in the pod of a workload. Asks the agent as `argosy exec` does, without its start-up."""
+    pod = next(one for one in mesh.pods(workload) if one["metadata"]["namespace"] == namespace)
+    agent = AgentClient(str(mesh.home / "run" / "agent.sock"))
+    with tempfile.TemporaryFile("w+") as output, open(os.devnull) as nothing:
+        request = Request("exec", namespace, pod["metadata"]["name"], argv=command)
+        agent.ask(request, [nothing.fileno(), output.fileno(), output.fileno()])
+        output.seek(0)
+        return output.read()
+
+
+def call(mesh: Mesh, workload: str, *requests: str, namespace: str = "default") -> list[str]:
+    """Status codes of `requests` (curl's arguments: URL and options) as the pod of a workload gets them, in order."""
+    curl = "curl -s -o /dev/null -m 10 -w '%{http_code}\\n'"
+    script = "\n".join(f"{curl} {request}" for request in requests)
+    return in_pod(mesh, workload, "sh", "-c", script, namespace=namespace).split()
+
+
+def body(mesh: Mesh, workload: str, request: str, *, namespace: str = "default") -> str:
+    """What one request is answered with."""
+    return in_pod(mesh, workload, "sh", "-c", f"curl -s -m 10 {request}", namespace=namespace)
+
+
+def echo(mesh: Mesh, workload: str, host: str, port: int, line: str, *, namespace: str = "default") -> str:
+    """What a TCP service sends back for one line; empty if the connection is refused or closed."""
+    script = f"exec 3<>/dev/tcp/{host}/{port} && echo '{line}' >&3 && timeout 3 head -n1 <&3"
+    return in_pod(mesh, workload, "bash", "-c", f"{{ {script}; }} 2>/dev/null", namespace=namespace).strip()
+
+
+@contextlib.contextmanager
+def applied(mesh: Mesh, *sources: str | Path) -> Iterator[None]:
+    """These objects for the length of a block."""
+    mesh.apply(*sources)
+    try:
+        yield
+    finally:
+        mesh.delete(*sources)
+
+
+@contextlib.contextmanager
+def capture(mesh: Mesh, address: str, file: Path) -> Iterator[None]:
+    """Record all TCP packets on the link of the pod with `address`, as the node's network sees them, into `file`."""
+    enter = ["nsenter", "-t", str(mesh.host_pid("argosy.app.agent")), "-n"]
+    route = subprocess.run([*enter, "ip", "route", "get", address], capture_output=True, text=True, check=True).stdout
+    link = route.split(" dev ")[1].split()[0]
+    tcpdump = ["tcpdump", "-i", link, "-n", "-s", "0", "-U", "--immediate-mode", "-Z", "root", "-w", str(file), "tcp"]
+    process = subprocess.Popen([*enter, *tcpdump], stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        assert any("listening on" in line for line in process.stderr), "tcpdump does not listen"
+        yield
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def streams(file: Path) -> dict[tuple[str, int, str, int], bytes]:
+    """The bytes that each captured TCP stream carried: (source, port, destination, port) -> payload in order."""
+    parts: dict[tuple[str, int, str, int], dict[int, bytes]] = {}
+    data = file.read_bytes()
+    order = "<" if data[:4] == b"\xd4\xc3\xb2\xa1" else ">"
+    position = 24
+    while position < len(data):
+        (length,) = struct.unpack_from(f"{order}I", data, position + 8)
+        packet = data[position + 16 + _ETHERNET : position + 16 + length]
+        position += 16 + length
+        header = (packet[0] & 15) * 4
+        assert packet[0] >> 4 == 4
+        assert packet[9] == _IP_PROTOCOL_TCP
+        source, destination = (".".join(map(str, packet[at : at + 4])) for at in (12, 16))
+        end = struct.unpack_from("!H", packet, 2)[0]
+        port, to_port, sequence = struct.unpack_from("!HHI", packet, header)
+        payload = packet[header + (packet[header + 12] >> 4) * 4 : end]
+        stream = parts.setdefault((source, port, destination, to_port), {})
+        if payload:
+            stream[sequence] = payload
+    return {key: b"".join(stream[at] for at in sorted(stream)) for key, stream in parts.items()}
+
+
+def is_tls(stream: bytes) -> bool:
+    """True if the bytes are whole TLS records (the last one may be cut) and nothing else."""
+    position = 0
+    while position + 5 <= len(stream):
+        kind, major, minor, length = struct.unpack_from("!BBBH", stream, position)
+        if kind not in (20, 21, 22, 23) or major != 3 or minor > 4 or length > 16_640:
+            return False
+        position += 5 + length
+    return True
