@@ -11,7 +11,7 @@ from typing import Any
 
 from argosy.api.meta import Object
 from argosy.core.frozen import EMPTY, FrozenMap
-from argosy.core.hosts import resolve_host, service_host
+from argosy.core.hosts import resolve_host, service_host, service_of_host
 from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE, ObjectKey
 from argosy.incr import Engine, Index, Input
 
@@ -84,7 +84,7 @@ class Mesh:
         self.services_by_host = self._index("services_by_host", "Service", _host_of_service)
         self.services_by_namespace = self._index("services_by_namespace", "Service", _namespace_of)
         self.entries_by_host = self._index("entries_by_host", "ServiceEntry", _hosts_of_entry)
-        self.rules_by_namespace = self._index("rules_by_namespace", "DestinationRule", _namespace_of)
+        self.rules_for_others = self._index("rules_for_others", "DestinationRule", _namespace_for_others)
         self.rules_by_host = self._index("rules_by_host", "DestinationRule", _host_of_rule)
         self.rules_by_trait = self._index("rules_by_trait", "DestinationRule", _traits_of_rule)
         self.virtual_services_by_host = self._index("vs_by_host", "VirtualService", _mesh_hosts_of_vs)
@@ -117,6 +117,12 @@ def _hosts_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:
 
 def _host_of_rule(key: ObjectKey, rule: Object[Any]) -> Iterable[tuple[str, str]]:
     return ((key.namespace, resolve_host(rule.spec.host, key.namespace)),)
+
+
+def _namespace_for_others(key: ObjectKey, rule: Object[Any]) -> Iterable[str]:
+    """The namespace, for a rule about a host that is not a Service beside it: only its own clients obey that one."""
+    service = service_of_host(resolve_host(rule.spec.host, key.namespace))
+    return () if service is not None and service[0] == key.namespace else (key.namespace,)
 
 
 def _traits_of_rule(_key: ObjectKey, rule: Object[Any]) -> Iterable[str]:

@@ -24,12 +24,13 @@ DISABLE = "DISABLE"
 
 
 def rule_scope(read: Reader, mesh: Mesh, namespace: str) -> str:
-    """The namespace whose own DestinationRules a client of `namespace` prefers, or "" if it has none of its own.
+    """The namespace whose own DestinationRules a client of `namespace` prefers, or "" if it prefers none.
 
-    Clients without rules of their own share one scope, so that their clusters are built once for all of them; as soon
-    as some rule is exported to some namespaces only, every namespace has a scope.
+    A rule about a Service beside it is obeyed by everyone, so only rules about others' hosts count. Clients without
+    such rules share one scope, so that their clusters are built once for all of them; as soon as some rule is exported
+    to some namespaces only, every namespace has a scope.
     """
-    own = read.keys(mesh.rules_by_namespace, namespace) or read.keys(mesh.rules_by_trait, "exportTo")
+    own = read.keys(mesh.rules_for_others, namespace) or read.keys(mesh.rules_by_trait, "exportTo")
     return namespace if own else ""
 
 

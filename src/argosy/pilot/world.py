@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rpds import HashTrieMap
+from rpds import HashTrieMap, HashTrieSet
 
 from argosy.core.names import ObjectKey
 from argosy.incr import Change, Commit
 from argosy.pilot.classes import ProxyClass
 from argosy.pilot.model import Member, Model, Resources
-from argosy.xds.messages import Changes, Resource, Snapshot
+from argosy.xds.messages import Changes, Resource, ResourceRef, Snapshot
 
 GroupKey = tuple[str, Any]
 
@@ -54,6 +54,8 @@ class _Group:
     users: int = 0
     members: dict[Member, Resources] = field(default_factory=dict)
     maps: dict[str, Any] = field(default_factory=dict)
+    referrers: Any = field(default_factory=HashTrieMap)
+    """A persistent map: what is required -> the set of those that require it."""
     owners: dict[tuple[str, str], dict[Member, Resource]] = field(default_factory=dict)
 
 
@@ -189,6 +191,7 @@ class World:
         return Snapshot(
             self._number,
             {url: maps[0] if len(maps) == 1 else Layers(tuple(maps)) for url, maps in by_type.items()},
+            tuple(self._groups[group].referrers for group in groups),
         )
 
     # -- groups -------------------------------------------------------------------------------------------------
@@ -252,12 +255,25 @@ class World:
         resources = group.maps.get(type_url)
         if resources is None:
             resources = HashTrieMap()
+        before, chosen = resources.get(name), None
         if owners:
             chosen = owners[min(owners, key=repr)] if len(owners) > 1 else next(iter(owners.values()))
             group.maps[type_url] = resources.insert(name, chosen)
         else:
             del group.owners[ref]
             group.maps[type_url] = resources.discard(name)
+        self._refer(group, ResourceRef(type_url, name), before, chosen)
+
+    def _refer(self, group: _Group, ref: ResourceRef, before: Resource | None, after: Resource | None) -> None:
+        """Keep track of who requires what when one resource takes another's place."""
+        gone = frozenset(before.requires if before is not None else ())
+        new = frozenset(after.requires if after is not None else ())
+        for required in gone - new:
+            left = group.referrers[required].discard(ref)
+            group.referrers = group.referrers.insert(required, left) if left else group.referrers.discard(required)
+        for required in new - gone:
+            known = group.referrers.get(required, HashTrieSet())
+            group.referrers = group.referrers.insert(required, known.insert(ref))
 
     def dump(self) -> dict[str, Any]:
         """Plain data: classes with their clients, groups with their sizes."""

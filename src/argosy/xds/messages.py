@@ -9,7 +9,7 @@ Source:  envoy.service.discovery.v3 discovery.proto (field names); xDS protocol,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from argosy.xds.protowire import encode_bytes, encode_string
@@ -104,13 +104,14 @@ class Snapshot:
 
     number:    rises with every snapshot of a class.
     resources: by type URL, then by name. A type that is missing is a type without resources.
+    referrers: in any number of maps, what (at least) requires a reference. None: found at the first use.
     Shape:     each resource stands under its own type URL and name; equal resources are best the same object.
     """
 
     number: int
     resources: Mapping[str, Mapping[str, Resource]]
+    referrers: tuple[Mapping[ResourceRef, Iterable[ResourceRef]], ...] | None = field(repr=False, default=None)
     _aliases: dict[str, dict[str, str]] = field(init=False, repr=False, default_factory=dict)
-    _dangling: frozenset[ResourceRef] | None = field(init=False, repr=False, default=None)
 
     def of(self, type_url: str) -> Mapping[str, Resource]:
         """Give the resources of one type by name."""
@@ -128,15 +129,28 @@ class Snapshot:
             self._aliases[type_url] = index
         return index.get(name, name)
 
-    @property
-    def dangling(self) -> frozenset[ResourceRef]:
-        """References of this snapshot's resources to resources that it lacks; found at the first use."""
-        if self._dangling is None:
-            required = {ref for group in self.resources.values() for r in group.values() for ref in r.requires}
-            lost = frozenset(ref for ref in required if ref.name not in self.of(ref.type_url))
-            object.__setattr__(self, "_dangling", lost)
-            return lost
-        return self._dangling
+    def requirers(self, ref: ResourceRef) -> Iterator[ResourceRef]:
+        """Give what in this snapshot requires `ref`, perhaps repeatedly."""
+        for known in self._referrers():
+            for candidate in known.get(ref, ()):
+                found = self.of(candidate.type_url).get(candidate.name)
+                if found is not None and ref in found.requires:
+                    yield candidate
+
+    def is_dangling(self, ref: ResourceRef) -> bool:
+        """Tell whether something in this snapshot requires `ref`, which it lacks."""
+        return ref.name not in self.of(ref.type_url) and any(True for _ in self.requirers(ref))
+
+    def _referrers(self) -> tuple[Mapping[ResourceRef, Iterable[ResourceRef]], ...]:
+        if self.referrers is None:
+            found: dict[ResourceRef, list[ResourceRef]] = {}
+            for group in self.resources.values():
+                for resource in group.values():
+                    for ref in resource.requires:
+                        found.setdefault(ref, []).append(resource.ref)
+            object.__setattr__(self, "referrers", (found,))
+            return (found,)
+        return self.referrers
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,18 @@ def test_a_name_wins_over_an_alias_and_an_unknown_name_means_itself() -> None:
 def test_dangling_references_are_those_to_nothing() -> None:
     a = Resource("t", "a", "1", b"", requires=(ResourceRef("t", "b"), ResourceRef("u", "c")))
     snapshot = Snapshot(1, {"t": {"a": a, "b": Resource("t", "b", "1", b"")}})
-    assert snapshot.dangling == {ResourceRef("u", "c")}
-    assert snapshot.dangling is snapshot.dangling
+    assert snapshot.is_dangling(ResourceRef("u", "c"))
+    assert not snapshot.is_dangling(ResourceRef("t", "b"))
+    assert not snapshot.is_dangling(ResourceRef("u", "d"))
+    assert list(snapshot.requirers(ResourceRef("t", "b"))) == [ResourceRef("t", "a")]
+
+
+def test_given_referrers_may_name_too_many() -> None:
+    a = Resource("t", "a", "1", b"", requires=(ResourceRef("u", "c"),))
+    known = {ResourceRef("u", name): [ResourceRef("t", "a"), ResourceRef("t", "gone")] for name in "cd"}
+    snapshot = Snapshot(1, {"t": {"a": a}}, (known,))
+    assert list(snapshot.requirers(ResourceRef("u", "c"))) == [ResourceRef("t", "a")]
+    assert not snapshot.is_dangling(ResourceRef("u", "d"))
 
 
 def test_changes_name_what_is_new_different_or_gone() -> None:

@@ -57,7 +57,7 @@ class Pins:
         if ledger.rank < self._unknown_rank:
             return True
         ref = ResourceRef(ledger.type_url, name)
-        return ref in self._required or ref in self._snapshot.dangling
+        return ref in self._required or self._snapshot.is_dangling(ref)
 
     def holders(self, ledger: Ledger, name: str) -> tuple[ResourceRef, ...]:
         """Name what blocks a removal: differences and responses in flight, then dangling references."""
@@ -66,7 +66,6 @@ class Pins:
         for other in self._ledgers:
             if other.rank > ledger.rank:
                 found.extend(ResourceRef(other.type_url, n) for n, h in other.differs.items() if isinstance(h, str))
-        if ref in self._snapshot.dangling:
-            groups = self._snapshot.resources.values()
-            found.extend(r.ref for group in groups for r in group.values() if ref in r.requires)
+        if self._snapshot.is_dangling(ref):
+            found.extend(self._snapshot.requirers(ref))
         return tuple(dict.fromkeys(found))
