@@ -1,0 +1,235 @@
+"""Mixer's rules of 2019, enforced by the sidecars of the workloads that a rule concerns and by no others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.e2e.calls import applied, in_pod
+from tests.e2e.harness import CORPUS, EXAMPLES, Mesh, require_corpus, running
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+BOOKINFO = EXAMPLES / "bookinfo"
+POLICIES = CORPUS / "istio-1.4-samples" / "bookinfo" / "policy"
+
+RATINGS, REVIEWS = "http://ratings:9080/ratings/0", "http://reviews:9080/reviews/0"
+DETAILS, PAGE = "http://details:9080/details/0", "http://productpage:9080/productpage"
+APPS = ("details-v1", "productpage-v1", "ratings-v1", "reviews-v1", "reviews-v2", "reviews-v3")
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    folder = tmp_path_factory.mktemp("mixer")
+    files = [BOOKINFO / name for name in ("bookinfo.yaml", "gateway.yaml", "destination-rules.yaml")]
+    with running(folder / "mesh", *files, EXAMPLES / "sleep" / "sleep.yaml") as one:
+        yield one
+
+
+def answer(mesh: Mesh, caller: str, url: str, *, user: str = "") -> tuple[int, str]:
+    """Status and body of one request out of a workload's pod."""
+    options = f"-H 'x-user: {user}'" if user else ""
+    text = in_pod(mesh, caller, "sh", "-c", f"curl -s -m 10 -w '\\n%{{http_code}}' {options} {url}")
+    body, _newline, code = text.rpartition("\n")
+    return int(code), body
+
+
+def page(mesh: Mesh, *, user: str = "") -> tuple[int, str]:
+    """The product page through the gateway."""
+    headers = {"x-user": user} if user else {}
+    found = httpx.get(f"{mesh.gateway()}/productpage", headers=headers, timeout=30)
+    return found.status_code, found.text
+
+
+def asking(mesh: Mesh) -> set[str]:
+    """Workloads whose proxies ask Mixer: those with settings for the check on a route."""
+    found = set()
+    with mesh.control() as client:
+        for proxy in mesh.proxies():
+            answer = client.get(f"/v1/proxy-config/{proxy['namespace']}/{proxy['pod']}")
+            routes = answer.json()["resources"]["routes"]
+            hosts = [host for route in routes for host in route.get("virtual_hosts", ())]
+            if any("envoy.filters.http.ext_authz" in host.get("typed_per_filter_config", {}) for host in hosts):
+                found.add(re.sub(r"-[a-z0-9]+-[a-z0-9]+$", "", proxy["pod"]))
+    return found
+
+
+def checks(mesh: Mesh) -> float:
+    """How many requests Mixer was asked about."""
+    return mesh.count("mixer_checks_total")
+
+
+def test_our_own_example_refuses_v3_and_asks_only_where_it_must(mesh: Mesh) -> None:
+    assert asking(mesh) == set()
+    before = checks(mesh)
+    assert answer(mesh, "reviews-v3", RATINGS)[0] == 200
+    assert checks(mesh) == before
+    with applied(mesh, BOOKINFO / "mixer-deny-reviews-v3.yaml"):
+        assert asking(mesh) == {"ratings-v1"}
+        refused = (403, "PERMISSION_DENIED:refuse-reviews-v3.default:Not allowed")
+        assert answer(mesh, "reviews-v3", RATINGS) == refused
+        assert answer(mesh, "reviews-v2", RATINGS)[0] == 200
+        assert answer(mesh, "sleep", RATINGS)[0] == 200
+        asked = checks(mesh)
+        assert asked == before + 3
+        # Nobody asks about requests to others.
+        assert answer(mesh, "reviews-v3", DETAILS)[0] == 200
+        assert checks(mesh) == asked
+    assert asking(mesh) == set()
+    assert answer(mesh, "reviews-v3", RATINGS)[0] == 200
+
+
+def test_nobody_becomes_another_by_headers(mesh: Mesh) -> None:
+    with applied(mesh, BOOKINFO / "mixer-deny-reviews-v3.yaml"):
+        claims = "-H 'x-istio-attributes: Cg==' -H 'x-forwarded-client-cert: By=a;URI=spiffe://cluster.local/ns/x/sa/y'"
+        assert answer(mesh, "reviews-v3", f"{claims} {RATINGS}")[0] == 403
+
+
+def test_denials_are_counted_on_both_sides_and_by_mixer(mesh: Mesh) -> None:
+    before = mesh.count("mixer_denials_total")
+    with applied(mesh, BOOKINFO / "mixer-deny-reviews-v3.yaml"):
+        assert answer(mesh, "reviews-v3", RATINGS)[0] == 403
+    assert mesh.count("mixer_denials_total") == before + 1
+
+
+LISTS = """
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: HANDLER}
+spec: {compiledAdapter: listchecker, params: PARAMS}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: value}
+spec: {compiledTemplate: listentry, params: {value: VALUE}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: lists}
+spec:
+  match: destination.labels["app"] == "ratings"
+  actions: [{handler: HANDLER, instances: [value]}]
+"""
+
+
+@pytest.mark.parametrize(
+    "params, value, codes",
+    [
+        ("{overrides: [v1, v2], blacklist: false}", """'source.labels["version"]'""", (200, 403, 403)),
+        ("{overrides: [v3], blacklist: true}", """'source.labels["version"] | "none"'""", (200, 403, 200)),
+        ("{overrides: [REVIEWS], entryType: CASE_INSENSITIVE_STRINGS}", "source.workload.name", (403, 403, 403)),
+        (
+            "{overrides: [cluster.local/ns/default/sa/bookinfo-reviews]}",
+            "source.principal",
+            (200, 200, 403),
+        ),
+        ('{overrides: ["^reviews-v[23]$"], entryType: REGEX}', "source.workload.name", (200, 200, 403)),
+        ("{overrides: [ratings.default.svc.cluster.local]}", "destination.service.host", (200, 200, 200)),
+        ("{overrides: [10.88.0.0/16], entryType: IP_ADDRESSES}", "source.ip", (200, 200, 200)),
+        ("{overrides: [10.57.0.0/16], entryType: IP_ADDRESSES}", "source.ip", (403, 403, 403)),
+    ],
+)
+def test_lists(mesh: Mesh, params: str, value: str, codes: tuple[int, int, int]) -> None:
+    text = LISTS.replace("HANDLER", "names").replace("PARAMS", params).replace("VALUE", value)
+    with applied(mesh, text):
+        assert tuple(answer(mesh, one, RATINGS)[0] for one in ("reviews-v2", "reviews-v3", "sleep")) == codes
+
+
+@pytest.mark.parametrize(
+    "status, code, body",
+    [
+        ("{code: 16, message: who are you}", 401, "UNAUTHENTICATED:refuse.default:who are you"),
+        ("{code: 5}", 404, "NOT_FOUND:refuse.default:"),
+        ("{code: 8}", 429, "RESOURCE_EXHAUSTED:refuse.default:"),
+        ("{code: 14}", 503, "UNAVAILABLE:refuse.default:"),
+        ("{}", 400, "FAILED_PRECONDITION:refuse.default:"),
+    ],
+)
+def test_a_denier_answers_with_its_own_status(mesh: Mesh, status: str, code: int, body: str) -> None:
+    text = f"""
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {{name: refuse}}
+spec: {{compiledAdapter: denier, params: {{status: {status}}}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {{name: nothing}}
+spec: {{compiledTemplate: checknothing}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {{name: refuse}}
+spec:
+  match: destination.labels["app"] == "details"
+  actions: [{{handler: refuse, instances: [nothing]}}]
+"""
+    with applied(mesh, text):
+        found = answer(mesh, "sleep", DETAILS)
+    assert found[0] == code
+    assert found[1].startswith(body)
+
+
+# -- the samples of 1.4, unchanged ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sample(request: pytest.FixtureRequest, mesh: Mesh) -> Iterator[Path]:
+    """One file of the samples, applied for a test."""
+    require_corpus()
+    file = POLICIES / f"mixer-rule-{request.param}.yaml"
+    with applied(mesh, file):
+        yield file
+
+
+@pytest.mark.parametrize("sample", ["deny-label"], indirect=True)
+def test_sample_deny_by_label(mesh: Mesh, sample: Path) -> None:
+    refused = (403, "PERMISSION_DENIED:denyreviewsv3handler.default:Not allowed")
+    assert answer(mesh, "reviews-v3", RATINGS) == refused
+    assert answer(mesh, "reviews-v2", RATINGS)[0] == 200
+    assert asking(mesh) == {"ratings-v1"}
+
+
+@pytest.mark.parametrize("sample", ["deny-whitelist"], indirect=True)
+def test_sample_whitelist(mesh: Mesh, sample: Path) -> None:
+    assert answer(mesh, "reviews-v3", RATINGS) == (403, "PERMISSION_DENIED:whitelist.default:v3 is not whitelisted")
+    assert answer(mesh, "reviews-v2", RATINGS)[0] == 200
+    assert asking(mesh) == {"ratings-v1"}
+
+
+@pytest.mark.parametrize("sample", ["deny-serviceaccount"], indirect=True)
+def test_sample_deny_by_service_account(mesh: Mesh, sample: Path) -> None:
+    refused = (403, "PERMISSION_DENIED:denyproductpagehandler.default:Not allowed")
+    assert answer(mesh, "productpage-v1", DETAILS) == refused
+    assert answer(mesh, "sleep", DETAILS)[0] == 200
+    assert page(mesh)[0] == 200
+    assert "product details are currently unavailable" in page(mesh)[1]
+    assert asking(mesh) == {"details-v1"}
+
+
+@pytest.mark.parametrize("sample", ["ratings-denial"], indirect=True)
+def test_sample_denial_by_header(mesh: Mesh, sample: Path) -> None:
+    refused = (403, "PERMISSION_DENIED:denierhandler.istio-system:Not allowed")
+    assert page(mesh, user="john") == refused
+    assert page(mesh, user="jane")[0] == page(mesh)[0] == 200
+    assert answer(mesh, "sleep", RATINGS, user="john") == refused
+    assert asking(mesh) == {*APPS, "sleep"}
+
+
+@pytest.mark.parametrize("sample", ["ingress-denial"], indirect=True)
+def test_sample_denial_at_the_ingress(mesh: Mesh, sample: Path) -> None:
+    # The rule speaks of requests that come from the gateway: the workloads behind it ask, not the gateway.
+    assert page(mesh, user="john") == (403, "PERMISSION_DENIED:handler.istio-system:Not allowed")
+    assert page(mesh)[0] == 200
+    assert answer(mesh, "sleep", DETAILS, user="john")[0] == 200
+
+
+@pytest.mark.parametrize("sample", ["deny-ip"], indirect=True)
+def test_sample_whitelist_of_addresses(mesh: Mesh, sample: Path) -> None:
+    code, text = page(mesh)
+    assert code == 403
+    assert re.fullmatch(r"PERMISSION_DENIED:whitelistip\.default:10\.88\.\d+\.\d+ is not whitelisted", text)
+    assert answer(mesh, "sleep", DETAILS)[0] == 200
