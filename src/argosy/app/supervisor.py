@@ -204,6 +204,7 @@ class Supervisor:
             ca_dir=os.path.abspath(self.options.ca_dir) if self.options.ca_dir else "",
             sources=sources,
             socket_mark=SOCKET_MARK if self.options.rootless else 0,
+            certificate_ttl_s=self.options.certificate_ttl_s,
             platform="local",
         )
         path = self._write_settings(name, settings)
