@@ -59,7 +59,7 @@ def test_the_demo_shows_its_address_has_traffic_and_stops_on_ctrl_c(tmp_path: Pa
             if line.startswith("running"):
                 break
         assert time.monotonic() - started < ADDRESS_WITHIN_S, lines
-        console, page = (re.search(r"http://\S+", "\n".join(lines).split(what)[1])[0] for what in ("graph", "page"))  # type: ignore[index]
+        console, page = (_address(lines, what) for what in ("live graph", "product page"))
         assert httpx.get(page, timeout=30).status_code == 200
         view = wait_for(lambda: _busy(console), 60, "traffic from the gateway to ratings in the graph")
         assert {node["title"] for node in view["nodes"]} >= {"istio-ingressgateway", "productpage", "ratings"}
@@ -75,3 +75,8 @@ def test_the_demo_shows_its_address_has_traffic_and_stops_on_ctrl_c(tmp_path: Pa
 def _busy(console: str) -> dict | None:
     view = httpx.get(f"{console}api/graph", params={"window": 60}, timeout=30).json()
     return view if len(view["edges"]) >= 7 else None
+
+
+def _address(lines: list[str], what: str) -> str:
+    (line,) = [line for line in lines if line.startswith(what)]
+    return line.removeprefix(what).strip()
