@@ -29,6 +29,7 @@ _VALIDATORS: Mapping[str, Callable[[Check, Any], None]] = MappingProxyType(
         "rule": mixer.validate_rule,
         "Service": kubernetes.validate_service,
         "Deployment": kubernetes.validate_deployment,
+        "Pod": kubernetes.validate_pod,
         "Secret": kubernetes.validate_secret,
     }
 )

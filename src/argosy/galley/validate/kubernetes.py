@@ -9,7 +9,7 @@ import binascii
 from base64 import b64decode
 from string import ascii_letters, digits
 
-from argosy.api.kubernetes import Container, Deployment, EnvVar, PodSpec, Secret, Service, ServicePort
+from argosy.api.kubernetes import Container, Deployment, EnvVar, Pod, PodSpec, Secret, Service, ServicePort
 from argosy.core.labels import selects
 from argosy.galley.validate.check import Check, is_label, member
 
@@ -84,6 +84,11 @@ def validate_deployment(check: Check, deployment: Deployment) -> None:
         hint = "spec.template.metadata.labels must hold every label of the selector"
         check.error("ARG0121", "spec.selector.matchLabels", "the selector does not match the template's labels", hint)
     validate_pod_spec(check, "spec.template.spec", template.spec)
+
+
+def validate_pod(check: Check, pod: Pod) -> None:
+    """All rules about one Pod that somebody wishes for."""
+    validate_pod_spec(check, "spec", pod.spec)
 
 
 def validate_pod_spec(check: Check, at: str, spec: PodSpec) -> None:
