@@ -14,6 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
+from argosy.agent.bootstrap import ADMIN_SOCKET, PROXY_DIR
+
 from .harness import Mesh
 
 PROGRAM = Path(__file__).with_name("open_loop.py")
@@ -76,6 +80,15 @@ def both_ways(mesh: Mesh, *, rate: float, host: str, port: int, path: str, **opt
         started("sidecar", inside, network_of=mesh.envoy_pid("sleep")) as two,
     ):
         yield [one, two]
+
+
+def admin(envoy_pid: int, path: str) -> str:
+    """Ask the admin page of an Envoy by its process id."""
+    socket = f"/proc/{envoy_pid}/root{PROXY_DIR}/{ADMIN_SOCKET}"
+    with httpx.Client(transport=httpx.HTTPTransport(uds=socket, verify=False), timeout=10) as client:
+        answer = client.get(f"http://envoy{path}")
+    assert answer.status_code == 200, answer.text
+    return answer.text
 
 
 @dataclass
