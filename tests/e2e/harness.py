@@ -23,6 +23,8 @@ import httpx
 import pytest
 import yaml
 
+from argosy.edge.control_client import ControlClient
+
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT.parent / "shared" / "corpus"
 EXAMPLES = ROOT / "examples"
@@ -99,11 +101,9 @@ class Mesh:
 
     def _change(self, verb: str, sources: tuple[Any, ...], wait_s: float) -> dict[str, Any]:
         documents = [{"data": one} for source in sources for one in _documents(source)]
-        with self.control() as client:
-            answer = client.post(f"/v1/{verb}", json={"documents": documents, "wait_s": wait_s})
-        assert answer.status_code == 200, answer.text
-        result: dict[str, Any] = answer.json()
+        result = ControlClient(self.home / "run").change(verb, {"documents": documents}, wait_s=wait_s)
         assert not result["laggards"], result["laggards"]
+        assert not result["unread"], result["unread"]
         return result
 
     def proxies(self) -> list[dict[str, Any]]:
