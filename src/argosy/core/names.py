@@ -61,6 +61,6 @@ def inbound_cluster(port: int) -> str:
 def parse_cluster_name(name: str) -> ClusterName | None:
     """The parts of a cluster name that Argosy built, or None for any other."""
     parts = name.split("|")
-    if len(parts) != 4 or not parts[1].isdigit():
+    if len(parts) != 4 or not (parts[1].isascii() and parts[1].isdigit()):
         return None
     return ClusterName(parts[0], int(parts[1]), parts[2], parts[3])

@@ -64,6 +64,4 @@ def protocol_of_port(name: str, app_protocol: str = "", transport: str = "TCP") 
         return Protocol.UDP
     if app_protocol:
         return parse_protocol(app_protocol) or Protocol.AUTO
-    if name.lower().startswith("grpc-web"):
-        return Protocol.GRPC
     return parse_protocol(name.split("-", 1)[0]) or Protocol.AUTO

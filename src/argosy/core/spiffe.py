@@ -10,6 +10,7 @@ from string import ascii_letters, ascii_lowercase, digits
 
 _DOMAIN = frozenset(ascii_lowercase + digits + ".-_")
 _SEGMENT = frozenset(ascii_letters + digits + ".-_")
+_DOMAIN_RULE = "trust domain may hold only a-z, 0-9, '.', '-' and '_'"
 SPIFFE_ID_BYTES_MAX = 2048
 TRUST_DOMAIN_BYTES_MAX = 255
 
@@ -62,6 +63,8 @@ def parse_spiffe_id(text: str) -> SpiffeID:
     if not separator or scheme.lower() != "spiffe":
         raise SpiffeIDError("scheme must be spiffe")
     domain, slash, path = rest.partition("/")
+    if not domain.isascii():  # checked before lower(), which makes `k` of the Kelvin sign
+        raise SpiffeIDError(_DOMAIN_RULE)
     # Parsing compares scheme and trust domain case-insensitively (S03); what we keep is the canonical lower case.
     return SpiffeID(domain.lower(), slash + path)
 
@@ -80,7 +83,7 @@ def _check_domain(domain: str) -> None:
     if len(domain) > TRUST_DOMAIN_BYTES_MAX:
         raise SpiffeIDError(f"trust domain is longer than {TRUST_DOMAIN_BYTES_MAX} bytes")
     if not set(domain) <= _DOMAIN:
-        raise SpiffeIDError("trust domain may hold only a-z, 0-9, '.', '-' and '_'")
+        raise SpiffeIDError(_DOMAIN_RULE)
 
 
 def _check_path(path: str) -> None:
