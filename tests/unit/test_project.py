@@ -1,0 +1,157 @@
+"""The project's own rules, checked: what every file may and must contain, and that generated pages are current."""
+
+from __future__ import annotations
+
+import ast
+import re
+import runpy
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from argosy.cli.reference import build_reference
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ROOT / "src" / "argosy"
+LINES_MAX = 500
+
+# Modules (or folders) that no unit, property or conformance test imports by name, and where they are tested instead.
+TESTED_ELSEWHERE = {
+    "app/agent.py": "tests/e2e",
+    "app/control_plane.py": "tests/e2e",
+    "app/galley.py": "tests/e2e",
+    "app/mixer.py": "tests/e2e",
+    "app/node.py": "tests/e2e",
+    "app/pilot.py": "tests/e2e",
+    "app/pods.py": "tests/e2e",
+    "app/platform_source.py": "tests/e2e",
+    "app/relay.py": "tests/e2e",
+    "app/supervisor.py": "tests/e2e",
+    "app/up.py": "tests/e2e",
+    # Through the front door of their package.
+    "cli/columns.py": "tests/unit/cli/test_get.py",
+    "envoy/descriptors.py": "tests/e2e",
+    "envoy/values.py": "tests/e2e",
+    "galley/admit.py": "tests/unit/galley",
+    "galley/validate": "tests/analyze/test_broken.py",
+    "incr/cells.py": "tests/unit/incr",
+    "xds/server": "tests/conformance/xds",
+    # Namespaces, links, processes and sockets: what they do is only true or false on a real machine.
+    "edge/config_client.py": "tests/e2e",
+    "edge/kube_proxy.py": "tests/e2e/test_sandbox.py",
+    "edge/netlink.py": "tests/e2e/test_sandbox.py",
+    "edge/netns.py": "tests/e2e/test_sandbox.py",
+    "edge/pod_runner.py": "tests/e2e/test_sandbox.py",
+    "edge/probes.py": "tests/e2e/test_sandbox.py",
+    # What they build is judged by real Envoys.
+    "pilot": "tests/e2e/test_routing.py",
+    # The tools of tests and benchmarks.
+    "testing": "bench",
+}
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """Files of the project, as git sees them; those not yet added too."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns]
+    done = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True)
+    return [path for line in done.stdout.splitlines() if (path := ROOT / line).is_file() and not path.is_symlink()]
+
+
+def modules() -> list[Path]:
+    """Every module below `src`."""
+    return sorted(path for path in SOURCES.rglob("*.py"))
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [
+        relative(path) for path in modules() if path.read_text() and not ast.get_docstring(ast.parse(path.read_text()))
+    ]
+    assert silent == []
+
+
+def test_no_file_is_longer_than_the_limit() -> None:
+    long = [relative(path) for path in tracked("*.py") if len(path.read_text().splitlines()) > LINES_MAX]
+    assert long == []
+
+
+def test_nothing_names_a_machine_or_a_registry() -> None:
+    """The words are put together here so that this file does not name them either."""
+    hosts = ["py" + "pi.org", "python" + "hosted.org", "registry." + "npmjs", "crates" + ".io"]
+    places = ["/" + "work/", "/tmp/" + "brief", "/root" + "/"]
+    words = re.compile("|".join(map(re.escape, hosts + places)))
+    binary = {".png", ".svg", ".db"}
+    texts = [path for path in tracked() if path.suffix not in binary]
+    found = [relative(path) for path in texts if words.search(path.read_text(errors="replace"))]
+    assert found == []
+
+
+def test_the_lock_file_has_hashes_and_no_addresses() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    pins = re.findall(r"^[a-z0-9._-]+==\S+", text, re.MULTILINE)
+    assert len(pins) > 40
+    assert len(re.findall(r"==\S+ \\\n    --hash=sha256:", text)) == len(pins)
+    assert "://" not in text
+
+
+def test_every_module_has_its_tests() -> None:
+    missing = []
+    for path in modules():
+        name = str(path.relative_to(SOURCES))
+        if path.name == "__init__.py" or any(name == one or name.startswith(f"{one}/") for one in TESTED_ELSEWHERE):
+            continue
+        wanted = ROOT / "tests" / "unit" / Path(name).parent / f"test_{path.name}"
+        if not wanted.exists() and not _is_named_by_tests(path):
+            missing.append(name)
+    assert missing == []
+
+
+def _is_named_by_tests(path: Path) -> bool:
+    """Whether a unit, property or conformance test imports the module."""
+    module = ".".join(["argosy", *path.relative_to(SOURCES).with_suffix("").parts])
+    return any(module in text for text in _test_texts())
+
+
+def _test_texts(cache: list[str] = []) -> list[str]:  # noqa: B006 - read once for all modules
+    if not cache:
+        folders = ("unit", "property", "conformance", "analyze", "bench", "golden")
+        cache += [file.read_text() for folder in folders for file in (ROOT / "tests" / folder).rglob("*.py")]
+    return cache
+
+
+@pytest.mark.parametrize("name", sorted(TESTED_ELSEWHERE))
+def test_exceptions_are_needed_and_point_somewhere(name: str) -> None:
+    assert (SOURCES / name).exists()
+    assert (ROOT / TESTED_ELSEWHERE[name]).exists()
+
+
+def test_the_page_of_message_codes_is_current() -> None:
+    made = runpy.run_path(str(ROOT / "scripts" / "generate_docs.py"))
+    assert (ROOT / "docs" / "reference" / "messages.md").read_text() == made["build_page"]()
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    broken = []
+    for page in [*tracked("*.md"), *tracked("docs")]:
+        if page.suffix != ".md":
+            continue
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+            if "://" not in target and not (page.parent / target).exists():
+                broken.append(f"{relative(page)}: {target}")
+    assert broken == []
+
+
+def test_decisions_are_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = set(re.findall(r"\]\((\d{4}-[^)]+)\)", (folder / "README.md").read_text()))
+    assert listed == {path.name for path in folder.glob("[0-9]*.md")}
+
+
+def test_commands_in_the_readme_exist() -> None:
+    used = set(re.findall(r"argosy ([a-z-]+)", (ROOT / "README.md").read_text()))
+    known = set(re.findall(r"^### argosy (\S+)", build_reference(), re.MULTILINE))
+    assert used - known <= {"on"}, "words that follow the name in a sentence are no commands"
