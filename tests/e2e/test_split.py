@@ -137,22 +137,30 @@ def test_security_is_that_of_one_program(mesh: Mesh) -> None:
         assert [call(mesh, one, RATINGS)[0] for one in ("reviews-v3", "reviews-v2")] == ["403", "200"]
 
 
+def counted(mesh: Mesh) -> tuple[float, float]:
+    """Requests of sleep to reviews as its own side and as the other side counted them."""
+    labels = {"source_workload": "sleep", "destination_service_name": "reviews"}
+    return mesh.count(reporter="source", **labels), mesh.count(reporter="destination", **labels)
+
+
 async def test_each_of_the_four_is_killed_under_load_and_no_request_is_lost(mesh: Mesh) -> None:
     async def kill_each() -> None:
         for name in SOCKETS:
             before = await asyncio.to_thread(kill, mesh, name)
             await asyncio.to_thread(wait_for, lambda n=name, b=before: is_back(mesh, n, b), 30, f"{name} is back")
 
+    mesh.apply(BOOKINFO / "all-v1.yaml")
+    known = tuple(count + 10 for count in counted(mesh))
+    versions(mesh, 10)
+    wait_for(lambda: counted(mesh) == known, 20, f"both sides count {known}")
     ledger = await load(f"{mesh.gateway()}/api/v1/products/0", rate=100, until=kill_each())
     assert ledger.failed == []
     assert ledger.sent > 300
-    # And each still does its work.
-    mesh.apply(BOOKINFO / "all-v1.yaml")
-    labels = {"source_workload": "sleep", "destination_service_name": "reviews"}
-    before = {one: mesh.count(reporter=one, **labels) for one in ("source", "destination")}
+    # Mixer has the old counts again, and counts on.
+    wait_for(lambda: counted(mesh) == known, 20, f"both sides still count {known}")
     assert versions(mesh, 50) == {"v1": 50}
-    for one, count in before.items():
-        wait_for(lambda r=one, c=count: mesh.count(reporter=r, **labels) == c + 50, 20, f"{one} counts 50 more")
+    wait_for(lambda: counted(mesh) == tuple(count + 50 for count in known), 20, "both sides count 50 more")
+    # Citadel and Galley do their work too: a new pod gets its certificate.
     mesh.cli("restart", "deploy/ratings-v1")
     wait_for(lambda: mesh.pods("ratings-v1"), 30, "a pod with a new certificate")
     mesh.wait_pods()

@@ -223,7 +223,9 @@ class ControlPlane:
 
     def _build_galley(self) -> list[grpc.GenericRpcHandler]:
         store = SQLiteStore(self.home / "config.db")
-        service = self.parts.galley = GalleyService(Galley(store), self.clock)
+        service = self.parts.galley = GalleyService(
+            Galley(store), self.clock, expected=frozenset({"pilot", "mixer"} - set(self.settings.components))
+        )
         self._unread = set(self.settings.sources)
         for source in self.settings.sources:
             read = partial(self._unread.discard, source)

@@ -63,8 +63,10 @@ class PodReport(msgspec.Struct, frozen=True):
 class GalleyService:
     """One `Galley` with its listeners and remote readers; also the `Source` of the configuration's xDS server."""
 
-    def __init__(self, galley: Galley, clock: Clock) -> None:
+    def __init__(self, galley: Galley, clock: Clock, expected: frozenset[str] = frozenset()) -> None:
+        """`expected`: remote components that must read every change; while one is away it has not read it."""
         self.galley = galley
+        self._expected = expected
         self._clock = clock
         self._listeners: list[Listener] = []
         self._readers: dict[int, _Reader] = {}
@@ -153,7 +155,7 @@ class GalleyService:
         self._progress = asyncio.Event()
 
     async def wait_read(self, deadline_s: float) -> list[str]:
-        """Wait until every connected reader has taken over what is in force; gives the names of those that have not."""
+        """Wait until every reader has taken over what is in force; gives the names of those that have not."""
         goal = self.galley.snapshot.number
         try:
             async with asyncio.timeout(deadline_s):
@@ -164,7 +166,9 @@ class GalleyService:
         return []
 
     def _behind(self, goal: int) -> list[str]:
-        return sorted(reader.name for reader in self._readers.values() if reader.settled < goal)
+        readers = self._readers.values()
+        away = self._expected - {reader.name for reader in readers}
+        return sorted([*away, *(reader.name for reader in readers if reader.settled < goal)])
 
 
 class _Reader:
