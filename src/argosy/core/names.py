@@ -25,6 +25,9 @@ ENVOY_METRICS_PORT = 15090
 ENVOY_UID = 1337
 INBOUND_SOURCE_ADDRESS = "127.0.0.6"
 
+# The two names of the one header that says which host is asked, lower case.
+HOST_HEADERS = frozenset({"host", ":authority"})
+
 
 class ObjectKey(NamedTuple):
     """The key of an object within its kind. Cluster-scoped objects have an empty namespace."""

@@ -27,6 +27,7 @@ def _codes(text: str) -> list[str]:
         "match: [{queryParams: {x: {exact: ''}}}]",
         "match: [{headers: {':authority': {prefix: a}}}]",
         "headers: {request: {set: {':authority': b, x: '%REQ(y)% 100%%'}}}",
+        "headers: {request: {set: {Host: b}}}",
         "retries: {attempts: 0}",
         "retries: {attempts: 2, retryOn: 'gateway-error, 503'}",
         "match: [{uri: {regex: '^/a(b|c)+$'}}]",
@@ -34,6 +35,21 @@ def _codes(text: str) -> list[str]:
 )
 def test_what_istio_allows_is_allowed(field: str) -> None:
     assert _codes(ROUTE % field) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        "request: {set: {':path': /b}}",
+        "request: {add: {host: b}}",
+        "request: {remove: [':authority']}",
+        "response: {set: {host: b}}",
+        "response: {set: {':status': '200'}}",
+    ],
+)
+def test_what_envoy_refuses_to_change_is_refused_at_the_door(changes: str) -> None:
+    """Envoy rejected the whole route configuration, with the routes of everybody else."""
+    assert _codes(ROUTE % f"headers: {{{changes}}}") == ["ARG0112"]
 
 
 def test_one_destination_needs_no_weight_and_weights_are_relative() -> None:

@@ -24,7 +24,7 @@ from argosy.api.routing import (
     VirtualService,
 )
 from argosy.core.hosts import host_matches, hosts_overlap
-from argosy.core.names import MESH_GATEWAY
+from argosy.core.names import HOST_HEADERS, MESH_GATEWAY
 from argosy.galley.validate.check import Check, is_ip, is_label, member
 
 RETRY_ON = frozenset(
@@ -185,22 +185,31 @@ def _validate_headers(check: Check, at: str, headers: Headers | None) -> None:
         return
     for side, operations in (("request", headers.request), ("response", headers.response)):
         if operations is not None:
-            _validate_operations(check, f"{at}.{side}", operations)
+            _validate_operations(check, f"{at}.{side}", operations, host=side == "request")
 
 
-def _validate_operations(check: Check, at: str, operations: HeaderOperations) -> None:
+def _validate_operations(check: Check, at: str, operations: HeaderOperations, *, host: bool) -> None:
+    """One side's changes; `host`: whether the host may be set."""
     for verb, items in (("set", operations.set), ("add", operations.add)):
         for name, value in items.items():
             field = member(f"{at}.{verb}", name)
-            check.header_name(field, name, pseudo=verb == "set")
+            _validate_header_to_change(check, field, name, host=host and verb == "set")
             check.printable(field, value)
             if value.replace("%%", "").count("%") % 2:
                 hint = "write %% for a percent sign; %NAME% is replaced by the proxy"
                 check.error("ARG0112", field, "a single '%' in a header's value", hint)
     for index, name in enumerate(operations.remove):
-        check.header_name(f"{at}.remove[{index}]", name)
-        if name.lower() == "host":
-            check.error("ARG0112", f"{at}.remove[{index}]", "the host header cannot be removed")
+        _validate_header_to_change(check, f"{at}.remove[{index}]", name, host=False)
+
+
+def _validate_header_to_change(check: Check, field: str, name: str, *, host: bool) -> None:
+    """Envoy refuses a whole route configuration that changes the host or a pseudo-header in this way."""
+    if name.lower() in HOST_HEADERS:
+        if not host:
+            hint = "set it on the request, or use rewrite.authority"
+            check.error("ARG0112", field, "the host can only be set, and only on the request", hint)
+    else:
+        check.header_name(field, name)
 
 
 def _validate_retries(check: Check, at: str, retries: HTTPRetry) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 from argosy.api.meta import Object, StringMatch
 from argosy.api.networking import LoadBalancer
-from argosy.api.routing import Destination, HTTPMatch, HTTPRoute, HTTPRouteDestination, VirtualService
+from argosy.api.routing import Destination, Headers, HTTPMatch, HTTPRoute, HTTPRouteDestination, VirtualService
 from argosy.core.frozen import FrozenMap
 from argosy.core.labels import selects
-from argosy.core.names import BLACKHOLE_CLUSTER, PASSTHROUGH_CLUSTER
+from argosy.core.names import BLACKHOLE_CLUSTER, HOST_HEADERS, PASSTHROUGH_CLUSTER
 from argosy.envoy import values as v
 from argosy.envoy.api import encode, message, pack
 from argosy.pilot.build.filters import ADS
@@ -243,11 +243,13 @@ def _action(rule: HTTPRoute, resolve: Resolve) -> dict[str, Any]:
             )
         else:
             del action["retry_policy"]
+    host = _host_to_set(rule.headers)
     if rule.rewrite is not None:
         if rule.rewrite.uri:
             action["prefix_rewrite"] = rule.rewrite.uri
-        if rule.rewrite.authority:
-            action["host_rewrite_literal"] = rule.rewrite.authority
+        host = rule.rewrite.authority or host
+    if host:
+        action["host_rewrite_literal"] = host
     if rule.mirror is not None:
         cluster, _balancer = resolve(rule.mirror)
         fraction = {"default_value": v.percent(rule.mirror_share_percent)}
@@ -259,7 +261,16 @@ def _weighted(one: HTTPRouteDestination, target: Target, *, alone: bool = False)
     made: dict[str, Any] = {"name": target[0], "weight": v.wrap(1 if alone else one.weight)}
     if one.headers is not None:
         made.update(_header_operations(one.headers))
+        if host := _host_to_set(one.headers):
+            made["host_rewrite_literal"] = host
     return made
+
+
+def _host_to_set(headers: Headers | None) -> str:
+    """The value that `headers` set the request's host to; Envoy takes that as a rewrite only, not as a header."""
+    operations = headers.request if headers is not None else None
+    items = operations.set.items() if operations is not None else ()
+    return next((value for name, value in items if name.lower() in HOST_HEADERS), "")
 
 
 def _retry_policy(attempts: int, retry_on: str, per_try_timeout_s: float | None) -> dict[str, Any]:
@@ -319,7 +330,7 @@ def _fault(rule: HTTPRoute) -> Any:
     return message(_FAULT)(**fields)
 
 
-def _header_operations(headers: Any) -> dict[str, Any]:
+def _header_operations(headers: Headers) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for side, operations in (("request", headers.request), ("response", headers.response)):
         if operations is None:
@@ -333,7 +344,12 @@ def _header_operations(headers: Any) -> dict[str, Any]:
 
 
 def _header_values(values: Mapping[str, str], action: str) -> list[dict[str, Any]]:
-    return [{"header": {"key": key, "value": value}, "append_action": action} for key, value in values.items()]
+    """All but the host, which `_host_to_set` gives and Envoy refuses here."""
+    return [
+        {"header": {"key": key, "value": value}, "append_action": action}
+        for key, value in values.items()
+        if key.lower() not in HOST_HEADERS
+    ]
 
 
 def _hash_policy(balancer: LoadBalancer | None) -> dict[str, Any]:

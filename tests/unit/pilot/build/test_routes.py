@@ -1,0 +1,49 @@
+"""Routes of one virtual host, as Envoy gets them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from argosy.api import decode_object, parse_documents
+from argosy.core.frozen import FrozenMap
+from argosy.envoy.api import message
+from argosy.pilot.build.routes import RouteClient, build_virtual_host
+
+CLIENT = RouteClient(gateway="mesh", namespace="default", labels=FrozenMap(), port=80)
+
+
+def routes(rule: str) -> list[Any]:
+    """The routes of a VirtualService with one rule."""
+    (document,) = parse_documents(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\n"
+        f"spec: {{hosts: [a], http: [{rule}]}}"
+    )
+    part = build_virtual_host(
+        name="a",
+        domains=["a"],
+        virtual_service=decode_object(document),
+        client=CLIENT,
+        resolve=lambda destination: (destination.host, None),
+        fallback=None,
+    )
+    return list(message("envoy.config.route.v3.VirtualHost").FromString(part.body).routes)
+
+
+def test_setting_the_host_rewrites_it_and_is_no_header() -> None:
+    """Envoy refuses a route configuration that sets the host as a header."""
+    (route,) = routes("{route: [{destination: {host: b}}], headers: {request: {set: {Host: c, x: y}}}}")
+    assert route.route.host_rewrite_literal == "c"
+    assert [one.header.key for one in route.request_headers_to_add] == ["x"]
+
+
+def test_a_rewrite_of_the_authority_goes_before_a_header() -> None:
+    (route,) = routes(
+        "{route: [{destination: {host: b}}], rewrite: {authority: d}, headers: {request: {set: {':authority': c}}}}"
+    )
+    assert route.route.host_rewrite_literal == "d"
+
+
+def test_a_destination_sets_its_own_host() -> None:
+    (route,) = routes("{route: [{destination: {host: b}, headers: {request: {set: {host: c}}}}]}")
+    (cluster,) = route.route.weighted_clusters.clusters
+    assert (cluster.host_rewrite_literal, list(cluster.request_headers_to_add)) == ("c", [])
