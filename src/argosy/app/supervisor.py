@@ -33,6 +33,7 @@ from argosy.edge.citadel_server import ROOT_FILE
 from argosy.edge.platform_check import check_platform
 from argosy.edge.processes import NodeProcess, spawn_node
 from argosy.edge.relay import PortSpec, hand_over_port
+from argosy.edge.store_sqlite import DATABASE_FILE, SQLiteStore
 from argosy.edge.tokens import load_or_create_issuer
 from argosy.envoy.api import envoy_binary
 from argosy.local.gateways import INGRESS
@@ -43,9 +44,12 @@ logger = logging.getLogger(__name__)
 MUTUAL_PORTS = {"argosy": 15012, "pilot": 15012, "galley": 15014, "mixer": 15016, "citadel": 15018}
 CITADEL_PORT = 15013
 SOCKET_MARK = 1337
+NODE_NAME = "local"
 READY_S = 60.0
 POLL_S = 0.25
 GATEWAY_HOST_PORTS = (8080, 8443)
+# Of a gateway's ports these have no host port of their own: the unprivileged twins stand for two, one is for probes.
+GATEWAY_PORTS_INSIDE = frozenset({80, 443, 15021})
 # A public port below 1024 leads to the same gateway as its unprivileged twin.
 GATEWAY_TARGETS = {8080: 80, 8443: 443}
 
@@ -100,6 +104,8 @@ class Supervisor:
     options: UpOptions
     tell: Tell
     sockets: dict[int, socket.socket] = field(default_factory=dict)
+    relays: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """By port the relay that it was handed over to."""
     mesh: MeshFile = field(default_factory=lambda: MeshFile(os.getpid(), ""))
     node: NodeProcess | None = None
 
@@ -144,13 +150,13 @@ class Supervisor:
             stale.unlink()
         # Before anybody needs it: programs that start together must not each make a key.
         load_or_create_issuer(self.home / "identity")
+        forget_pods(self.home)
         console = _listen(self.options.console_port)
         self.mesh.console = f"http://127.0.0.1:{console.getsockname()[1]}/"
         self.mesh.split, self.mesh.rootless = self.options.split, self.options.rootless
-        chosen = dict(self.options.gateway_ports)
         for port in GATEWAY_HOST_PORTS:
-            self._open_gateway_port(port, chosen.get(port, port))
-        self._write_mesh()
+            self._open_gateway_port(port)
+            self._note_gateway_port(port)
         spec = self._node_spec(console)
         log = os.open(self.home / "logs" / "node.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
@@ -162,10 +168,15 @@ class Supervisor:
             os.close(log)
             console.close()
 
-    def _open_gateway_port(self, port: int, wanted: int) -> socket.socket:
-        listener = self.sockets[port] = _listen(wanted)
-        self.mesh.gateways[port] = f"http{'s' if port == 8443 else ''}://127.0.0.1:{listener.getsockname()[1]}"
-        return listener
+    def _open_gateway_port(self, port: int) -> socket.socket:
+        if port not in self.sockets:
+            self.sockets[port] = _listen(dict(self.options.gateway_ports).get(port, port))
+        return self.sockets[port]
+
+    def _note_gateway_port(self, port: int) -> None:
+        host_port = self.sockets[port].getsockname()[1]
+        self.mesh.gateways[port] = f"http{'s' if port == 8443 else ''}://127.0.0.1:{host_port}"
+        self._write_mesh()
 
     def _write_mesh(self) -> None:
         path = mesh_file(self.home)
@@ -216,6 +227,7 @@ class Supervisor:
         targets = self._targets()
         settings = AgentSettings(
             home=str(self.home),
+            node=NODE_NAME,
             roots=str(self.home / "identity" / ROOT_FILE),
             galley=targets["galley"],
             pilot=_split(targets["pilot"]),
@@ -262,16 +274,28 @@ class Supervisor:
     async def _follow_gateways(self, client: httpx.AsyncClient) -> None:
         """Open a host port for every port that a Gateway asks for, as they come."""
         while True:
-            with contextlib.suppress(httpx.HTTPError, OSError):
-                status = (await client.get("/v1/status")).json()
-                for port in status.get("gateway_ports", ()):
-                    if port in self.sockets or port in (80, 443, 15021):
-                        continue
-                    chosen = dict(self.options.gateway_ports)
-                    listener = self._open_gateway_port(port, chosen.get(port, port))
-                    hand_over_port(str(self.home / "run" / "relay.sock"), listener, _gateway_target(port))
-                    self._write_mesh()
+            # ValueError: half an answer, of a control plane that was killed meanwhile.
+            with contextlib.suppress(httpx.HTTPError, OSError, ValueError):
+                await self.open_gateway_ports(client)
             await asyncio.sleep(POLL_S)
+
+    async def open_gateway_ports(self, client: httpx.AsyncClient) -> None:
+        """Open a host port for every port that a Gateway asks for now and that has none.
+
+        A relay that was started anew gets all of them again. Raises OSError where the relay does not take a port
+        (yet), httpx.HTTPError where the control plane does not answer; the next call tries what is left again.
+        """
+        path = self.home / "run" / "relay.sock"
+        status = (await client.get("/v1/status")).json()
+        for port in status.get("gateway_ports", ()):
+            if port in GATEWAY_PORTS_INSIDE or port in GATEWAY_HOST_PORTS:
+                continue
+            listener, found = self._open_gateway_port(port), path.stat()
+            relay = (found.st_ino, found.st_ctime_ns)  # its socket is new whenever it is
+            if self.relays.get(port) != relay:
+                hand_over_port(str(path), listener, _gateway_target(port))
+                self.relays[port] = relay
+                self._note_gateway_port(port)
 
     async def _stop(self) -> None:
         if self.node is not None:
@@ -289,6 +313,16 @@ class Supervisor:
         for stale in (self.home / "run").glob("*.sock"):
             stale.unlink()
         shutil.rmtree(self.home / "settings", ignore_errors=True)
+
+
+def forget_pods(home: Path) -> None:
+    """Remove what the last node reported: its pods are gone with it, and nobody may wait for them or call them."""
+    if (home / DATABASE_FILE).exists():
+        store = SQLiteStore(home / DATABASE_FILE)
+        try:
+            store.save_pods(NODE_NAME, [])
+        finally:
+            store.close()
 
 
 def control_client(home: Path, program: str = "control") -> httpx.AsyncClient:

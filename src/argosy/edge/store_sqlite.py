@@ -15,6 +15,8 @@ from argosy.core.errors import ArgosyError
 from argosy.core.names import ObjectKey
 from argosy.galley.store import Revision, StoredObject
 
+DATABASE_FILE = "config.db"
+"""Its name in a mesh's state folder."""
 SCHEMA_VERSION = 1
 REVISIONS_MAX = 1000
 
