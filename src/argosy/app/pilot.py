@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from argosy.api import Object
 from argosy.core.clock import Clock
@@ -205,6 +206,8 @@ class _Client:
         world.leave(self.status.proxy_class)
         self.status.proxy_class = new
         self.status.offered = snapshot.number
+        # Each class counts for itself: what was settled of the old one says nothing about the new one.
+        self.status.settled = 0
         self.push(snapshot, None)
 
     def on_event(self, event: Event) -> None:
@@ -235,7 +238,7 @@ def _pod_of(node: bytes) -> ObjectKey | None:
     """The pod that a node's id names: `<role>~<ip>~<pod>.<namespace>~<domain>`."""
     try:
         parts = str(api.decode("envoy.config.core.v3.Node", node).id).split("~")
-    except ValueError:
+    except DecodeError:
         return None
     if len(parts) != 4:
         return None

@@ -147,6 +147,7 @@ class Session:
         if known is None or (changes is not None and changes.since > known.number):
             changes = None
         self.snapshot = snapshot
+        self._settled = None  # another world may bear the same number: a client can move to another class
         for ledger in self.ledgers.values():
             named = None if changes is None else changes.names.get(ledger.type_url, ())
             ledger.retarget(snapshot.of(ledger.type_url), named)
@@ -195,7 +196,7 @@ class Session:
                 if forced and not self._may_remove(ledger, name, now):
                     self._answer_awaited(ledger, name, send, absent)
                 continue  # else a removal
-            if not forced and is_same(goal, expected):
+            if not forced and is_same(goal, expected) and not ledger.is_doubtful(name):
                 ledger.done_with(name)
             elif goal is None:
                 self._note_absent(ledger, name, absent)
