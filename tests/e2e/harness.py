@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,8 @@ class Mesh:
     home: Path
     process: subprocess.Popen[str]
     lines: list[str] = field(default_factory=list)
+    prefix: Sequence[str] = ()
+    """What stands before Argosy's commands: who runs them, and in which view of the files."""
 
     @property
     def file(self) -> dict[str, Any]:
@@ -82,7 +84,7 @@ class Mesh:
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `argosy ...` against this mesh."""
         done = subprocess.run(
-            [sys.executable, "-m", "argosy.cli.main", *arguments],
+            [*self.prefix, sys.executable, "-m", "argosy.cli.main", *arguments],
             env={**os.environ, "ARGOSY_HOME": str(self.home), "NO_COLOR": "1"},
             capture_output=True,
             text=True,
@@ -219,8 +221,11 @@ def _documents(source: str | Path | Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def running(home: Path, *files: str | Path, **options: Any) -> Iterator[Mesh]:
-    """A mesh with `files` applied and all pods ready; stopped at the end. `options` are `UpOptions`'."""
+def running(home: Path, *files: str | Path, prefix: Sequence[str] = (), **options: Any) -> Iterator[Mesh]:
+    """A mesh with `files` applied and all pods ready; stopped at the end. `options` are `UpOptions`'.
+
+    `prefix`: a command that runs another one in its own place (as another user, say).
+    """
     require_root()
     given = {
         "home": str(home),
@@ -231,12 +236,12 @@ def running(home: Path, *files: str | Path, **options: Any) -> Iterator[Mesh]:
     }
     with (home.parent / f"{home.name}.err").open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "argosy.app.up", json.dumps(given)],
+            [*prefix, sys.executable, "-m", "argosy.app.up", json.dumps(given)],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
         )
-    mesh = Mesh(home, process)
+    mesh = Mesh(home, process, prefix=prefix)
     try:
         assert process.stdout is not None
         for line in process.stdout:

@@ -355,3 +355,33 @@ def test_tcp_services_are_guarded_too(mesh: Mesh) -> None:
         assert not heard("sleep")
     with applied(mesh, policy("action: DENY\n  rules: [{to: [{operation: {methods: [GET]}}]}]", app="tcp-echo")):
         assert not heard("sleep")
+
+
+WAYS_AROUND = {
+    "/status/../post": "dots",
+    "/./post": "a dot",
+    "/%70ost": "an escaped letter",
+    "/status/%2e%2e/post": "escaped dots",
+    "/post?x=/get": "a query",
+    "/post#get": "a fragment",
+    "\\\\post": "backslashes",
+}
+
+
+@pytest.mark.parametrize("path", WAYS_AROUND, ids=WAYS_AROUND.values())
+def test_another_spelling_of_a_path_is_no_way_around(mesh: Mesh, path: str) -> None:
+    request = f"-X POST --path-as-is 'http://httpbin.default:8000{path}'"
+    with applied(mesh, policy("action: DENY\n  rules: [{to: [{operation: {paths: [/post]}}]}]")):
+        assert "200" not in call(mesh, "sleep", request) + call(mesh, "legacy", request, namespace="legacy")
+    with applied(mesh, policy("action: ALLOW\n  rules: [{to: [{operation: {paths: [/get, /status/*]}}]}]")):
+        assert "200" not in call(mesh, "sleep", request) + call(mesh, "legacy", request, namespace="legacy")
+
+
+def test_nobody_claims_an_identity_by_a_header(mesh: Mesh) -> None:
+    forged = f"-H 'x-forwarded-client-cert: By=x;URI=spiffe://{SLEEP}' http://httpbin.default:8000/headers"
+    assert "spiffe" not in body(mesh, "legacy", forged, namespace="legacy")
+    assert "/sa/sleep" not in body(mesh, "other", forged, namespace="elsewhere")
+    assert body(mesh, "other", forged, namespace="elsewhere").count("URI=spiffe://") == 1
+    with applied(mesh, policy(f"action: ALLOW\n  rules: [{{from: [{{source: {{principals: [{SLEEP}]}}}}]}}]")):
+        assert call(mesh, "legacy", forged, namespace="legacy") == ["403"]
+        assert call(mesh, "other", forged, namespace="elsewhere") == ["403"]

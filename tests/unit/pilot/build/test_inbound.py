@@ -1,0 +1,66 @@
+"""Inbound listeners and routes: what is a connection's affair, and what is a request's."""
+
+from typing import Any
+
+from argosy.api import decode_object, parse_documents
+from argosy.envoy import api
+from argosy.pilot.build.inbound import InboundContext, InboundPort, build_inbound_listener, build_inbound_route
+
+PORT = InboundPort(8080, True, "web.default.svc.cluster.local", "PERMISSIVE")
+TD = "cluster.local"
+DENY, ALLOW, CHECK = "envoy.filters.http.rbac.deny", "envoy.filters.http.rbac.allow", "envoy.filters.http.ext_authz"
+
+
+def policy(action: str) -> Any:
+    text = f"""
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: {action.lower()}, namespace: default}}
+spec: {{action: {action}, rules: [{{from: [{{source: {{principals: [cluster.local/ns/default/sa/a]}}}}]}}]}}
+"""
+    return decode_object(parse_documents(text)[0])
+
+
+def chains(*policies: Any) -> dict[str, Any]:
+    context = InboundContext(trust_domain=TD, policies=policies, mode="PERMISSIVE", log=False)
+    made = api.decode("envoy.config.listener.v3.Listener", build_inbound_listener([PORT], context).body or b"")
+    return {chain["name"]: chain for chain in api.to_dict(made)["filter_chains"]}
+
+
+def settings(*policies: Any, checked: bool = False) -> dict[str, Any]:
+    made = build_inbound_route(PORT, policies, TD, checked=checked)
+    assert [ref.name for ref in made.requires] == ["inbound|8080||"]
+    (host,) = api.to_dict(api.decode("envoy.config.route.v3.RouteConfiguration", made.body or b""))["virtual_hosts"]
+    found: dict[str, Any] = host.get("typed_per_filter_config", {})
+    return found
+
+
+def test_a_policy_changes_the_routes_of_an_http_port_and_not_its_chains() -> None:
+    """Connections of a changed chain would go on under the old policy until they are drained."""
+    without, with_both = chains(), chains(policy("DENY"), policy("ALLOW"))
+    for name in ("8080-mtls", "8080-plaintext"):
+        assert without[name] == with_both[name]
+    # What is not HTTP can only be judged as a connection.
+    assert without["other-mtls"] != with_both["other-mtls"]
+    assert settings() == {}
+    assert set(settings(policy("DENY"))) == {DENY}
+    assert set(settings(policy("DENY"), policy("ALLOW"))) == {DENY, ALLOW}
+
+
+def test_deny_is_asked_before_allow_and_mixer_last() -> None:
+    (manager,) = chains()["8080-mtls"]["filters"]
+    filters = manager["typed_config"]["http_filters"]
+    assert [one["name"] for one in filters] == [DENY, ALLOW, CHECK, "envoy.filters.http.router"]
+    assert [one.get("disabled", False) for one in filters] == [False, False, True, False]
+
+
+def test_only_a_checked_route_wakes_the_question_to_mixer_and_names_the_service() -> None:
+    assert CHECK not in settings(policy("DENY"))
+    extensions = settings(checked=True)[CHECK]["check_settings"]["context_extensions"]
+    assert extensions == {"argosy.service": "web.default.svc.cluster.local"}
+
+
+def test_an_allow_policy_without_rules_lets_nobody_in() -> None:
+    text = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: none}\nspec: {}\n"
+    made = settings(decode_object(parse_documents(text)[0]))
+    assert made[ALLOW]["rbac"]["rules"] == {}
