@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import sys
 from itertools import cycle
 from pathlib import Path
 
@@ -47,11 +49,21 @@ def tell_addresses(one: Supervisor, tell: Tell) -> None:
     tell(f"live graph    {one.mesh.console}")
     tell(f"product page  {one.mesh.gateways[8080]}{bookinfo.PAGE}")
     tell(f"traffic       {PAGES_PER_S:.0f} pages a second, one in {len(READERS)} for the user jason")
-    folder = Path(bookinfo.files()[0]).parent
     tell("try, in another terminal:")
-    tell("  argosy graph")
+    program, folder = _short(_program()), Path(bookinfo.files()[0]).parent
+    tell(f"  {program} graph")
     for name in ("all-v1.yaml", "reviews-90-10.yaml"):
-        tell(f"  argosy apply -f {folder / name}")
+        tell(f"  {program} apply --wait -f {_short(folder / name)}")
+
+
+def _program() -> Path:
+    """How the person can call the command: by its name if that is found, else by its path."""
+    return Path("argosy") if shutil.which("argosy") else Path(sys.prefix) / "bin" / "argosy"
+
+
+def _short(path: Path) -> Path:
+    """From the current folder, if that is a way down."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 async def browse(gateway: str) -> None:
