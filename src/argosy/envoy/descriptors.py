@@ -11,6 +11,7 @@ import contextlib
 import mmap
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from google.protobuf import descriptor_pb2
@@ -42,19 +43,23 @@ def load_descriptor_set(binary: Path, cache: Path) -> bytes:
 def scan_binary(binary: Path) -> bytes:
     """Find every FileDescriptorProto in `binary`; gives a serialised, dependency-ordered FileDescriptorSet."""
     found: dict[str, descriptor_pb2.FileDescriptorProto] = {}
-    with binary.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        at = data.find(b".proto")
-        while at != -1:
-            end = at + len(b".proto")
-            start = _name_start(data, end)
-            if start is not None:
-                proto = _parse_at(data, start)
-                if proto is not None:
-                    found.setdefault(proto.name, proto)
-            at = data.find(b".proto", end)
+    if binary.stat().st_size:  # nothing can be mapped of an empty file
+        with binary.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            for proto in _find_all(data):
+                found.setdefault(proto.name, proto)
     if "envoy/config/cluster/v3/cluster.proto" not in found:
         raise DescriptorError(f"{binary} carries no Envoy API descriptors")
     return descriptor_pb2.FileDescriptorSet(file=_in_order(found)).SerializeToString(deterministic=True)
+
+
+def _find_all(data: mmap.mmap) -> Iterator[descriptor_pb2.FileDescriptorProto]:
+    at = data.find(b".proto")
+    while at != -1:
+        end = at + len(b".proto")
+        start = _name_start(data, end)
+        if start is not None and (proto := _parse_at(data, start)) is not None:
+            yield proto
+        at = data.find(b".proto", end)
 
 
 def _name_start(data: mmap.mmap, end: int) -> int | None:
@@ -93,13 +98,14 @@ def _walk(data: mmap.mmap, at: int) -> int:
 
 def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
     value = shift = 0
-    while True:
+    while at < len(data):
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80 or shift > 56:
-            return value, at
+            break
         shift += 7
+    return value, at  # the end of the file ends a number too; what is cut short does not parse
 
 
 def _in_order(found: dict[str, descriptor_pb2.FileDescriptorProto]) -> list[descriptor_pb2.FileDescriptorProto]:
@@ -124,7 +130,11 @@ def _in_order(found: dict[str, descriptor_pb2.FileDescriptorProto]) -> list[desc
 def _replace(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise

@@ -38,10 +38,12 @@ class Proxy:
 
     def __init__(self, pilot: Pilot, name: str = "cart-1") -> None:
         self.pushes: list[tuple[Snapshot, Changes | None]] = []
+        self.pushed = asyncio.Event()
         self.connection = pilot.connect(identity(), node(name), self._push)
 
     def _push(self, snapshot: Snapshot, changes: Changes | None) -> None:
         self.pushes.append((snapshot, changes))
+        self.pushed.set()
 
     @property
     def status(self) -> ProxyStatus:
@@ -90,8 +92,7 @@ async def test_changes_that_come_together_are_committed_together() -> None:
         one.on_changes(added(pod("cart-2", "10.88.0.3", version=f"v{version}")), synced=True)
         await asyncio.sleep(0)
     waiting = asyncio.create_task(one.wait_settled(10))
-    while not proxy.pushes:
-        await asyncio.sleep(0)
+    await proxy.pushed.wait()
     proxy.settle()
     assert await waiting == []
     running.cancel()
