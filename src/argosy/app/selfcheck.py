@@ -96,6 +96,8 @@ async def _all_checks(one: Supervisor, report: Report, show: Tell, before: Trace
                 report.failed(title, "; ".join(str(finding) for finding in error.findings))
         assert one.node is not None
         before.remember_node(one.node.process.pid)
+        if not before.namespaces:
+            report.failed("processes of the mesh", "cannot be told from others here, so leftovers would not be seen")
     return 0
 
 
