@@ -28,10 +28,18 @@ from argosy.xds.server import DeltaStream, Event, Interner, Nacked, Rules, SotwS
 logger = logging.getLogger(__name__)
 
 ADS = "envoy.service.discovery.v3.AggregatedDiscoveryService"
-SLOT_S = 2.0
-"""How long a push may keep one of the places for large pushes while its client does not read."""
-SEND_DEADLINE_S = 60.0
-"""A client that does not take a response for that long is cut; it reconnects with what it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What slow clients may cost. Durations in seconds."""
+
+    pushes_max: int = 16
+    """How many responses may be on their way, and so in memory, at once."""
+    slot_s: float = 2.0
+    """How long a response counts as one of them while its client does not read."""
+    send_deadline_s: float = 60.0
+    """A client that after that does not take a response for so long is cut; it reconnects with what it has."""
 
 
 class Refusal(Exception):
@@ -91,13 +99,16 @@ class ServerStats:
 class XdsServer:
     """The handlers, and what all streams share."""
 
-    def __init__(self, source: Source, rules: Rules, *, trust_domain: str, clock: Clock, pushes_max: int = 16) -> None:
+    def __init__(
+        self, source: Source, rules: Rules, *, trust_domain: str, clock: Clock, limits: Limits = Limits()
+    ) -> None:
         self._source = source
         self._rules = rules
         self._trust_domain = trust_domain
         self._clock = clock
         self._interner = Interner()
-        self._places = asyncio.Semaphore(pushes_max)
+        self.limits = limits
+        self._places = asyncio.Semaphore(limits.pushes_max)
         self._ids = itertools.count(1)
         self._live: dict[int, _Client] = {}
         self.stats = ServerStats()
@@ -133,15 +144,19 @@ class XdsServer:
         key = next(self._ids)
         self._live[key] = client
         self.stats.streams += 1
+        refused: Refusal | None = None
         try:
             await client.run(requests, identity)
         except Refusal as refusal:
-            logger.info("xds: %s (%s) not served: %s", identity, context.peer(), refusal.reason)
-            await context.abort(refusal.code, refusal.reason)
+            refused = refusal
         finally:
             del self._live[key]
             self.stats.streams -= 1
             client.close()
+        if refused is not None:
+            logger.info("xds: %s (%s) not served: %s", identity, context.peer(), refused.reason)
+            # Only now: the status waits behind what a client does not read, and nobody may wait for such a client.
+            await context.abort(refused.code, refused.reason)
 
     def connect(self, identity: SpiffeID, node: bytes, push: Push) -> Connection:
         """Ask the source (for the streams of this server)."""
@@ -254,32 +269,29 @@ class _Client:
                 await self._send(response)
 
     async def _send(self, response: Any) -> None:
-        stats = self._server.stats
-        places = self._server.places
-        await places.acquire()
-        held = True
+        """Write one response; raises `Refusal` when the client does not take it."""
+        server, sending = self._server, None
         try:
-            data = self._encode(response)
-            stats.responses += 1
-            stats.response_bytes += len(data)
-            stats.resources += len(response.resources)
-            sending = asyncio.ensure_future(self._context.write(data))
-            done, _pending = await asyncio.wait({sending}, timeout=SLOT_S)
-            if not done:
-                # A client that reads slowly must not take the place of others.
-                places.release()
-                held = False
-                try:
-                    async with asyncio.timeout(SEND_DEADLINE_S):
-                        await sending
-                except TimeoutError:
-                    stats.cut += 1
-                    raise Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "the client does not read") from None
-            else:
-                sending.result()
+            async with server.places:
+                sending = asyncio.ensure_future(self._context.write(self._encoded(response)))
+                # A client that reads slowly must not take the place of others for longer than this.
+                await asyncio.wait({sending}, timeout=server.limits.slot_s)
+            async with asyncio.timeout(server.limits.send_deadline_s):
+                await sending
+        except TimeoutError:
+            server.stats.cut += 1
+            raise Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "the client does not read") from None
         finally:
-            if held:
-                places.release()
+            if sending is not None:
+                sending.cancel()
+
+    def _encoded(self, response: Any) -> bytes:
+        stats = self._server.stats
+        data: bytes = self._encode(response)
+        stats.responses += 1
+        stats.response_bytes += len(data)
+        stats.resources += len(response.resources)
+        return data
 
 
-__all__ = ["ADS", "Connection", "Push", "Refusal", "Source", "XdsServer"]
+__all__ = ["ADS", "Connection", "Limits", "Push", "Refusal", "Source", "XdsServer"]
