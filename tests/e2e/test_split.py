@@ -137,6 +137,18 @@ def test_security_is_that_of_one_program(mesh: Mesh) -> None:
         assert [call(mesh, one, RATINGS)[0] for one in ("reviews-v3", "reviews-v2")] == ["403", "200"]
 
 
+def test_without_mixer_only_what_a_rule_concerns_is_refused(mesh: Mesh) -> None:
+    with applied(mesh, BOOKINFO / "mixer-deny-reviews-v3.yaml"):
+        mixer = mesh.host_pid("settings/mixer.json")
+        os.kill(mixer, signal.SIGSTOP)
+        try:
+            assert call(mesh, "reviews-v2", RATINGS) == ["503"]
+            assert call(mesh, "sleep", "http://details.default:9080/details/0") == ["200"]
+        finally:
+            os.kill(mixer, signal.SIGCONT)
+        wait_for(lambda: call(mesh, "reviews-v2", RATINGS) == ["200"], 20, "mixer answers again")
+
+
 def counted(mesh: Mesh) -> tuple[float, float]:
     """Requests of sleep to reviews as its own side and as the other side counted them."""
     labels = {"source_workload": "sleep", "destination_service_name": "reviews"}
