@@ -23,7 +23,7 @@ def progress(*, plain_steps: bool = True) -> Iterator[tuple[Say, Say]]:
     console = Console(highlight=False)
     with console.status(Text("starting")) as status:
         # As text, not as markup: a message may hold brackets.
-        yield lambda text: console.print(Text(text)), lambda text: status.update(Text(text))
+        yield lambda text: console.print(Text(text), soft_wrap=True), lambda text: status.update(Text(text))
 
 
 def _line(text: str) -> None:
