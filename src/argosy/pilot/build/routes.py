@@ -375,7 +375,7 @@ def _hash_policy(balancer: LoadBalancer | None) -> dict[str, Any]:
 def _match(match: HTTPMatch) -> dict[str, Any]:
     made = _path_match(match.uri, ignore_case=match.ignore_uri_case)
     headers = [_header_match(name, one) for name, one in match.headers.items()]
-    headers += [{**_header_match(name, one), "invert_match": True} for name, one in match.without_headers.items()]
+    headers += [_without(name, one) for name, one in match.without_headers.items()]
     for pseudo, one in ((":method", match.method), (":authority", match.authority), (":scheme", match.scheme)):
         if one is not None:
             headers.append(_header_match(pseudo, one))
@@ -401,6 +401,12 @@ def _header_match(name: str, one: StringMatch) -> dict[str, Any]:
     if one.exact is None and one.prefix is None and one.regex is None:
         return {"name": name, "present_match": True}
     return {"name": name, "string_match": _string_match(one)}
+
+
+def _without(name: str, one: StringMatch) -> dict[str, Any]:
+    """A header that must not match; one that is absent does not, which Envoy must be told if a value is meant."""
+    made = {**_header_match(name, one), "invert_match": True}
+    return made if "present_match" in made else {**made, "treat_missing_header_as_empty": True}
 
 
 def _query_match(name: str, one: StringMatch) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from argosy.api import decode_object, parse_documents
 from argosy.core.frozen import FrozenMap
 from argosy.envoy.api import message
-from argosy.pilot.build.routes import RouteClient, build_virtual_host
+from argosy.pilot.build.routes import RouteClient, VirtualHostPart, build_virtual_host, join_virtual_hosts
 
 CLIENT = RouteClient(gateway="mesh", namespace="default", labels=FrozenMap(), port=80)
 
@@ -47,3 +47,38 @@ def test_a_destination_sets_its_own_host() -> None:
     (route,) = routes("{route: [{destination: {host: b}, headers: {request: {set: {host: c}}}}]}")
     (cluster,) = route.route.weighted_clusters.clusters
     assert (cluster.host_rewrite_literal, list(cluster.request_headers_to_add)) == ("c", [])
+
+
+def test_an_absent_header_is_without_any_value() -> None:
+    """Envoy takes a missing header as no match, also of an inverted rule, unless it is told to read it as empty."""
+    rule = "{match: [{withoutHeaders: {a: {exact: x}, b: {}}}], route: [{destination: {host: b}}]}"
+    (route,) = routes(rule)
+    seen = {one.name: (one.invert_match, one.treat_missing_header_as_empty) for one in route.match.headers}
+    assert seen == {"a": (True, True), "b": (True, False)}
+
+
+def virtual_host(name: str, rules: str) -> VirtualHostPart:
+    (document,) = parse_documents(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: "
+        f"{name}}}\nspec: {{hosts: [a], gateways: [g], http: {rules}}}"
+    )
+    return build_virtual_host(
+        name="a:80",
+        domains=["a"],
+        virtual_service=decode_object(document),
+        client=RouteClient(gateway="default/g", namespace="default", labels=FrozenMap(), port=80),
+        resolve=lambda destination: (destination.host, None),
+        fallback=None,
+    )
+
+
+def test_virtual_services_of_one_gateway_host_are_joined() -> None:
+    """The second one's routes were lost; a catch-all of the first one must not hide them either."""
+    first = virtual_host("one", "[{match: [{uri: {prefix: /x}}], route: [{destination: {host: x}}]}, "
+                                "{route: [{destination: {host: rest}}]}]")  # fmt: skip
+    second = virtual_host("two", "[{match: [{uri: {prefix: /y}}], route: [{destination: {host: y}}]}]")
+    joined = join_virtual_hosts([first, second])
+    made = message("envoy.config.route.v3.VirtualHost").FromString(joined.body)
+    assert list(made.domains) == ["a"]
+    assert [one.route.cluster for one in made.routes] == ["x", "y", "rest"]
+    assert joined.clusters == {"x", "y", "rest"}
