@@ -51,6 +51,8 @@ async def announce(one: Supervisor, tell: Tell) -> None:
     await apply_files(one)
     await wait_for_pods(one, tell)
     await wait_for_proxies(one)
+    async with control_client(one.home) as client:
+        await one.open_gateway_ports(client)
     tell(f"console  {one.mesh.console}")
     for port, address in sorted(one.mesh.gateways.items()):
         tell(f"gateway  {address}  (port {port})")
