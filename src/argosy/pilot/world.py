@@ -32,16 +32,28 @@ class Layers(Mapping[str, Resource]):
         self._maps = maps
 
     def __getitem__(self, name: str) -> Resource:
+        found: Resource | None = self.get(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def get(self, name: str, default: Any = None) -> Any:
+        # The one place that is called for each resource of each client: no exception on the way.
         for one in self._maps:
             found = one.get(name)
             if found is not None:
                 return found
-        raise KeyError(name)
+        return default
+
+    def __contains__(self, name: object) -> bool:
+        return any(name in one for one in self._maps)
 
     def __iter__(self) -> Iterator[str]:
-        for place, one in enumerate(self._maps):
-            before = self._maps[:place]
-            yield from (name for name in one if not any(name in other for other in before))
+        first, *rest = self._maps
+        yield from first
+        for place, one in enumerate(rest, 1):
+            before = self._maps[0] if place == 1 else Layers(self._maps[:place])
+            yield from (name for name in one if name not in before)
 
     def __len__(self) -> int:
         return sum(1 for _name in self)

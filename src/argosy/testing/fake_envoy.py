@@ -1,17 +1,18 @@
 """A fake Envoy: the client's half of ADS, driven in the order in which Envoy asks, without any I/O.
 
 Given the server's responses as bytes; gives requests as bytes, and what it holds. Clusters come first; the endpoints
-of EDS clusters are asked for by name, then listeners, then the routes that they name. Everything is acknowledged.
-Like Envoy, it takes its listeners only when the endpoints of all clusters are there.
+of EDS clusters are asked for by name; once they are all there listeners follow, then the routes that they name, then
+virtual hosts. Like Envoy it takes in only virtual hosts of route configurations that it has. Everything is accepted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from argosy.envoy import api
-from argosy.pilot.build.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from argosy.pilot.build.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST
 from argosy.xds import DeltaClient, Resource, Update, wire
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -25,39 +26,43 @@ def node_bytes(*, role: str, address: str, pod: str, namespace: str) -> bytes:
 
 @dataclass(slots=True)
 class Reading:
-    """What resources refer to, read once for all fakes of a process: equal resources are one object."""
+    """Resources that were decoded, and the names that they refer to: once for all fakes that share a reading."""
 
-    shared: dict[tuple[str, str, str], Resource] = field(default_factory=dict)
-    names: dict[tuple[str, str, str], tuple[str, ...]] = field(default_factory=dict)
+    keep_bodies: bool = False
+    """Keep what was received, not only its name and version."""
+    _resources: dict[bytes, Resource] = field(default_factory=dict)
+    _names: dict[Resource, tuple[str, ...]] = field(default_factory=dict)
 
-    def share(self, resource: Resource, *, keep_bodies: bool) -> Resource:
-        """The one object equal to `resource`."""
-        key = (resource.type_url, resource.name, resource.version)
-        known = self.shared.get(key)
+    def decode(self, data: bytes, type_url: str) -> Resource:
+        """The resource in `data`; of equal ones always the same object."""
+        known = self._resources.get(data)
         if known is None:
-            self.names[key] = tuple(_refers_to(resource))
-            known = self.shared[key] = resource if keep_bodies else replace(resource, body=None)
+            full = wire.decode_resource(data, type_url)
+            known = self._resources[data] = full if self.keep_bodies else replace(full, body=None)
+            self._names[known] = tuple(_refers_to(full))
         return known
 
     def refers_to(self, resource: Resource) -> tuple[str, ...]:
         """Names of the endpoints of a cluster, or of the routes of a listener."""
-        return self.names[resource.type_url, resource.name, resource.version]
+        return self._names[resource]
 
 
 class FakeEnvoy:
     """One proxy over any number of streams, one at a time."""
 
-    def __init__(self, node: bytes, reading: Reading, *, keep_bodies: bool = False) -> None:
-        """`keep_bodies`: keep what was received, not only its versions."""
-        self.held: dict[str, dict[str, Resource]] = {url: {} for url in (CLUSTER, ENDPOINT, LISTENER, ROUTE)}
+    def __init__(self, node: bytes, reading: Reading) -> None:
+        self.held: dict[str, dict[str, Resource]] = {
+            url: {} for url in (CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST)
+        }
         self.responses = 0
         self.resources = 0
         self.received_bytes = 0
+        self.reconnects = 0
         self._reading = reading
-        self._keep_bodies = keep_bodies
         self._client = DeltaClient(node)
-        self._client.subscribe(CLUSTER)
+        self._asked: set[str] = set()
         self._awaited: set[str] = set()
+        self._ask_for_all(CLUSTER)
 
     def connect(self) -> None:
         """Begin a stream."""
@@ -65,15 +70,16 @@ class FakeEnvoy:
 
     def disconnect(self) -> None:
         """End the stream; what is held stays."""
+        self.reconnects += 1
         self._client.disconnect()
 
     def receive(self, data: bytes) -> None:
         """Take one response and acknowledge it."""
+        response = wire.decode_delta_response(data, self._reading.decode)
         self.responses += 1
+        self.resources += len(response.resources)
         self.received_bytes += len(data)
-        response = wire.decode_delta_response(data)
-        shared = tuple(self._reading.share(one, keep_bodies=self._keep_bodies) for one in response.resources)
-        self._client.receive(replace(response, resources=shared))
+        self._client.receive(response)
         for event in self._client.events():
             assert isinstance(event, Update), event
             self._apply(event)
@@ -84,37 +90,52 @@ class FakeEnvoy:
         return [wire.encode_delta_request(request) for request in self._client.outbox()]
 
     def _apply(self, update: Update) -> None:
-        self.resources += len(update.resources)
         held = self.held[update.type_url]
-        before = {name for one in held.values() for name in self._reading.refers_to(one)}
-        held.update((one.name, one) for one in update.resources)
-        for name in update.removed:
-            held.pop(name, None)
+        known = (one for one in update.resources if update.type_url != VIRTUAL_HOST or self._has_route(one.name))
+        if update.type_url in (CLUSTER, LISTENER):
+            before = self._referred(held.values())
+            held.update((one.name, one) for one in known)
+            for name in update.removed:
+                held.pop(name, None)
+            self._follow(ENDPOINT if update.type_url == CLUSTER else ROUTE, before, self._referred(held.values()))
+        else:
+            held.update((one.name, one) for one in known)
+            for name in update.removed:
+                held.pop(name, None)
+        self._advance(update)
+
+    def _has_route(self, virtual_host: str) -> bool:
+        return virtual_host.partition("/")[0] in self.held[ROUTE]
+
+    def _referred(self, resources: Iterable[Resource]) -> set[str]:
+        return {name for one in resources for name in self._reading.refers_to(one)}
+
+    def _follow(self, type_url: str, before: set[str], after: set[str]) -> None:
+        """Ask for what is newly referred to, and no more for what nothing refers to."""
+        gone, new = before - after, after - before
+        if new:
+            self._client.subscribe(type_url, sorted(new))
+        if gone:
+            self._client.unsubscribe(type_url, sorted(gone))
+            for name in gone:
+                self.held[type_url].pop(name, None)
+        if type_url == ENDPOINT:
+            self._awaited = (self._awaited | new) - gone
+
+    def _advance(self, update: Update) -> None:
+        """Ask for the next type once what it rests on is there."""
         if update.type_url == ENDPOINT:
             self._awaited.difference_update(one.name for one in update.resources)
             self._awaited.difference_update(update.removed)
-        elif update.type_url in (CLUSTER, LISTENER):
-            self._follow(update.type_url, before)
-        if not self._awaited and update.type_url in (CLUSTER, ENDPOINT):
-            self._ask_for_listeners()
+        if update.type_url in (CLUSTER, ENDPOINT) and not self._awaited:
+            self._ask_for_all(LISTENER)
+        if update.type_url == ROUTE:
+            self._ask_for_all(VIRTUAL_HOST)
 
-    def _follow(self, type_url: str, before: set[str]) -> None:
-        """Ask for what new resources refer to, and no more for what none does."""
-        wanted = {name for one in self.held[type_url].values() for name in self._reading.refers_to(one)}
-        target = ENDPOINT if type_url == CLUSTER else ROUTE
-        if wanted - before:
-            self._client.subscribe(target, sorted(wanted - before))
-        if before - wanted:
-            self._client.unsubscribe(target, sorted(before - wanted))
-            for name in before - wanted:
-                self.held[target].pop(name, None)
-        if target == ENDPOINT:
-            self._awaited |= wanted - before
-            self._awaited &= wanted
-
-    def _ask_for_listeners(self) -> None:
-        if not self._client.held(LISTENER) and not self.held[LISTENER]:
-            self._client.subscribe(LISTENER)
+    def _ask_for_all(self, type_url: str) -> None:
+        if type_url not in self._asked:
+            self._asked.add(type_url)
+            self._client.subscribe(type_url)
 
 
 def _refers_to(resource: Resource) -> list[str]:

@@ -8,7 +8,7 @@ Source:  envoy.service.discovery.v3 discovery.proto (field numbers), google.rpc.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from argosy.xds.messages import (
     DeltaRequest,
@@ -153,8 +153,11 @@ def decode_sotw_request(data: bytes) -> SotwRequest:
     return SotwRequest(type_url, tuple(names), version, nonce, error, node)
 
 
-def decode_delta_response(data: bytes) -> DeltaResponse:
-    """Decode DeltaDiscoveryResponse; resources come without references. Errors: WireError."""
+def decode_delta_response(data: bytes, decode: Callable[[bytes, str], Resource] | None = None) -> DeltaResponse:
+    """Decode DeltaDiscoveryResponse; resources come without references. Errors: WireError.
+
+    decode: in place of `decode_resource`, for who gets equal resources often and keeps them.
+    """
     type_url = nonce = system = ""
     resources: list[bytes] = []
     removed: list[str] = []
@@ -170,7 +173,8 @@ def decode_delta_response(data: bytes) -> DeltaResponse:
                 nonce = as_string(value)
             case 6:
                 removed.append(as_string(value))
-    decoded = tuple(decode_resource(item, type_url) for item in resources)
+    read = decode or decode_resource
+    decoded = tuple(read(item, type_url) for item in resources)
     return DeltaResponse(type_url, nonce, decoded, tuple(removed), system)
 
 

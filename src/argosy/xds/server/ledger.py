@@ -10,7 +10,7 @@ up to date costs a few empty dicts, however many resources it holds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from argosy.xds.messages import WILDCARD, ErrorDetail, Resource
@@ -78,6 +78,7 @@ class Ledger:
     __slots__ = (
         "answer_due",
         "differs",
+        "doubtful",
         "flights",
         "flying",
         "forced",
@@ -104,6 +105,7 @@ class Ledger:
         self.names = _NO_NAMES
         self.named = False  # a name was ever given: requests without names stop meaning everything
         self.differs: dict[str, Holding] = {}  # what is held, where that is not the goal
+        self.doubtful: dict[str, tuple[Resource | None, ...]] = {}  # what may be held instead of what `held` says
         self.pending: dict[str, None] = {}  # names to look at when something may be sent
         self.forced: dict[str, None] = {}  # names to send even if nothing changed
         self.rejected: dict[str, str] = {}  # refused version by name; UNKNOWN for a refused removal
@@ -141,16 +143,26 @@ class Ledger:
         flight = self.flying.get(name)
         return self.held(name) if flight is None else flight.brings(name)
 
+    def is_doubtful(self, name: str) -> bool:
+        """Tell whether the client may hold something else than it acknowledged, and nothing on its way settles that."""
+        return name in self.doubtful and name not in self.flying
+
+    def unknown(self) -> Iterator[str]:
+        """Names that the client holds, or may hold, in a version whose content the server lacks."""
+        return (n for n, holding in self.differs.items() if isinstance(holding, str) and n not in self.doubtful)
+
     def is_usable(self, name: str) -> bool:
         """Tell whether the client surely holds some version of a name, and no removal is on its way."""
-        if not self.held(name):
+        if not self.held(name) or None in self.doubtful.get(name, ()):
             return False
         return name not in self.flying or not any(name in flight.removed for flight in self.flights.values())
 
     def deliverable(self, goal: Resource) -> Resource | None:
-        """Give what to send for a goal: itself; if it was refused and is awaited, the last good one; else None."""
+        """Give what to send for a goal: itself; if it was refused, what is in doubt; if awaited, the last good one."""
         if self.rejected.get(goal.name) != goal.version:
             return goal
+        if self.is_doubtful(goal.name) and (doubt := self.doubtful[goal.name][-1]) is not None:
+            return doubt
         held = self.held(goal.name) if goal.name in self.forced else None
         return held if isinstance(held, Resource) and held.version != goal.version else None
 
@@ -173,12 +185,21 @@ class Ledger:
         for name in meant.values():
             if name not in known and self.goal(name) is not None:
                 self.differs.setdefault(name, None)
+            self._doubt_overtaken(name)
             self.force(name)
+
+    def _doubt_overtaken(self, name: str) -> None:
+        """A client that dropped a name and asks again before a response with it came will take that one, too."""
+        for flight in self.flights.values():
+            if name in flight.overtaken and (brought := flight.brings(name)) is not None:
+                self._doubt(name, brought)
 
     def _subscribe_all(self) -> None:
         if self.wildcard:
             return
-        fresh = [name for name, resource in self.target.items() if not self.wants(resource)]
+        # Most clients begin with this; then nothing was asked for, and nothing need be looked at.
+        asked = bool(self.names)
+        fresh = [n for n, r in self.target.items() if not self.wants(r)] if asked else list(self.target)
         self.wildcard = True
         for name in fresh:
             self.differs.setdefault(name, None)
@@ -219,7 +240,7 @@ class Ledger:
         for flight in self.flights.values():
             flight.overtaken.update(name for name in flight.names() if not self.asks_for(name))
         tables: list[dict[str, Any]] = [self.differs, self.pending, self.forced, self.rejected, self.flying]
-        for table in [*tables, self.waiting, self.reported]:
+        for table in [*tables, self.waiting, self.reported, self.doubtful]:
             for name in [n for n in table if not self.asks_for(n)]:
                 del table[name]
 
@@ -271,29 +292,66 @@ class Ledger:
             table.pop(name, None)
 
     def accept(self, flight: Flight, refused: frozenset[str] = _NO_NAMES) -> None:
-        """Note the answer to a response: all of it was applied but the `refused` names."""
+        """Note the answer to a response: all of it was applied, or these names were `refused`.
+
+        What shared a response with a refused name may be applied or not: a client checks some things for each
+        resource and others for the whole response, and does not say which it was. So it is sent again.
+        """
         for earlier in self.flights.values():
             if earlier is flight:
                 break
             earlier.overtaken.update(flight.names())
         del self.flights[flight.nonce]
         for resource in flight.resources:
-            self._land(flight, resource.name, resource, resource.name in refused)
+            self._land(flight, resource.name, resource, refused)
         for name in flight.removed:
-            self._land(flight, name, None, name in refused)
+            self._land(flight, name, None, refused)
+        if not refused:
+            for resource in flight.repeated:
+                self.doubtful.pop(resource.name, None)
         self._give_back_memory()
 
-    def _land(self, flight: Flight, name: str, brought: Resource | None, refused: bool) -> None:
+    def _land(self, flight: Flight, name: str, brought: Resource | None, refused: frozenset[str]) -> None:
         if self.flying.get(name) is flight:
             del self.flying[name]
         if name in flight.overtaken:
             return
-        if refused:
-            self.rejected[name] = UNKNOWN if brought is None else brought.version
-        elif name in self.differs or self.asks_for(name):
+        if name in refused:
+            self._note_refused(name, brought)
+        elif not (name in self.differs or self.asks_for(name)):
+            pass
+        elif refused:
+            self._doubt(name, brought)
+        else:
+            self.doubtful.pop(name, None)
             self.set_held(name, brought)
         if name in self.differs and name not in self.flying:
             self.pending[name] = None
+
+    def _doubt(self, name: str, brought: Resource | None) -> None:
+        """Note that a name's part of a refused response may have been applied or not, and have it sent again."""
+        held = self.held(name)
+        if (held or brought) and (held != UNKNOWN or name in self.doubtful):
+            self.doubtful[name] = (*self.doubtful.get(name, ()), brought)
+            if held is None:
+                self.differs[name] = UNKNOWN
+        self.pending[name] = None
+
+    def _note_refused(self, name: str, refused: Resource | None) -> None:
+        """Remember a refused version. It was not applied when it was in doubt, either."""
+        goal = self.goal(name)
+        if goal is None or self.rejected.get(name) != goal.version:  # else an older one, sent only to end a doubt
+            self.rejected[name] = UNKNOWN if refused is None else refused.version
+        doubts = self.doubtful.get(name)
+        if doubts is None:
+            return
+        left = tuple(doubt for doubt in doubts if doubt != refused)
+        if left:
+            self.doubtful[name] = left
+            return
+        del self.doubtful[name]
+        if self.held(name) == UNKNOWN:
+            self.set_held(name, None)
 
     def _give_back_memory(self) -> None:
         """Emptied dicts keep their tables; clearing them frees those."""
@@ -305,6 +363,6 @@ class Ledger:
             self.flights,
             self.flying,
         ]
-        for table in [*tables, self.waiting, self.reported]:
+        for table in [*tables, self.waiting, self.reported, self.doubtful]:
             if not table:
                 table.clear()
