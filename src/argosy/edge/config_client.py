@@ -85,7 +85,9 @@ async def _updates(channel: Callable[[], Any], client: DeltaClient) -> AsyncIter
 
 async def _flush(call: Any, client: DeltaClient) -> None:
     for request in client.outbox():
-        await call.write(wire.encode_delta_request(request))
+        # The stream may have ended while its last update was being applied; the next read says how.
+        with contextlib.suppress(asyncio.InvalidStateError):
+            await call.write(wire.encode_delta_request(request))
 
 
 def _decode(client: DeltaClient, update: Update, kind: str) -> tuple[tuple[str, ObjectKey, Object[Any] | None], ...]:
