@@ -38,6 +38,14 @@ def test_each_control_plane_cluster_checks_its_servers_name():
     assert ports == [15012, 15016]
 
 
+def test_a_proxy_reconnects_within_seconds_however_often_the_control_plane_was_away():
+    """F01. A reconnect that is answered with nothing does not reset Envoy's back-off, so its maximum counts."""
+    ads = build_bootstrap(PLAN, UPSTREAMS, Privileges(False))["dynamic_resources"]["ads_config"]
+    (service,) = ads["grpc_services"]
+    back_off = service["envoy_grpc"]["retry_policy"]["retry_back_off"]
+    assert float(back_off["max_interval"].removesuffix("s")) <= 5
+
+
 def test_without_an_own_uid_connections_are_marked():
     bootstrap = build_bootstrap(PLAN, UPSTREAMS, Privileges(rootless=True))
     (option,) = bootstrap["cluster_manager"]["upstream_bind_config"]["socket_options"]
