@@ -41,13 +41,17 @@ class Options:
 
 @dataclass
 class Ledger:
-    """What became of the requests. `lag_s`: how late a request was sent at worst, so how far the sender is to trust."""
+    """What became of the requests. `failing`: when failures were noticed (seconds since the epoch).
+
+    `lag_s`: how late a request was sent at worst, so how far the sender is to be trusted.
+    """
 
     sent: int = 0
     answers: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
     failures: int = 0
     connections: int = 0
+    failing: list[float] = field(default_factory=list)
     lag_s: float = 0.0
     seconds: list[float] = field(default_factory=list)
 
@@ -60,6 +64,7 @@ class Ledger:
             "answers": dict(self.answers),
             "failures": self.failures,
             "failed": self.failed,
+            "failing": [self.failing[0], self.failing[-1]] if self.failing else None,
             "connections": self.connections,
             "lag_ms": round(self.lag_s * 1e3),
             "latency_ms": {**quantiles, "max": round(ordered[-1] * 1e3)},
@@ -105,6 +110,7 @@ class Client:
         self.ledger.answers[f"{status} {found[1].decode()}" if found else status] += 1
         if status != self.options.expect:
             self.ledger.failures += 1
+            self.ledger.failing.append(time.time())
             if len(self.ledger.failed) < FAILURES_TOLD_MAX:
                 self.ledger.failed.append(f"{time.time():.3f} #{number} {status} {body[:200]!r}")
 
