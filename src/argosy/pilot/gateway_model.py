@@ -70,16 +70,20 @@ class GatewayModel:
                 by_name.setdefault(ref.route_name, []).append(ref)
         made = []
         for name, refs in sorted(by_name.items()):
-            parts: dict[str, routes.VirtualHostPart] = {}
+            found: dict[str, dict[ObjectKey, routes.VirtualHostPart]] = {}
             for ref in refs:
-                for part in self._virtual_hosts(read, key, ref):
-                    parts.setdefault(part.name, part)
-            if not any(part.name.startswith("*:") for part in parts.values()):
-                parts["blackhole"] = routes.blackhole_virtual_host()
-            made.append(routes.build_route_configuration(name, parts.values()))
+                for owner, part in self._virtual_hosts(read, key, ref):
+                    # Bound by several servers, a VirtualService is there once all the same.
+                    found.setdefault(part.name, {}).setdefault(owner, part)
+            parts = [routes.join_virtual_hosts(list(by_owner.values())) for by_owner in found.values()]
+            if not any(part.name.startswith("*:") for part in parts):
+                parts.append(routes.blackhole_virtual_host())
+            made.append(routes.build_route_configuration(name, parts))
         return made
 
-    def _virtual_hosts(self, read: Reader, key: ProxyClass, ref: ServerRef) -> list[routes.VirtualHostPart]:
+    def _virtual_hosts(
+        self, read: Reader, key: ProxyClass, ref: ServerRef
+    ) -> list[tuple[ObjectKey, routes.VirtualHostPart]]:
         port = ref.server.port.number
         client = routes.RouteClient(str(ref.key), key.namespace, EMPTY, port)
         scope = read.get(self.model.rule_scope, key.namespace) or ""
@@ -90,17 +94,16 @@ class GatewayModel:
             for host in bound.spec.hosts:
                 admitted = ref.admits(bound.namespace, resolve_host(host, bound.namespace))
                 if admitted is not None:
-                    made.append(
-                        routes.build_virtual_host(
-                            name=f"{admitted}:{port}",
-                            domains=[admitted],
-                            virtual_service=bound,
-                            client=client,
-                            resolve=self.model.outbound.resolver(read, bound, scope, port),
-                            fallback=None,
-                            require_tls=bool(ref.server.tls and ref.server.tls.https_redirect),
-                        )
+                    part = routes.build_virtual_host(
+                        name=f"{admitted}:{port}",
+                        domains=[admitted],
+                        virtual_service=bound,
+                        client=client,
+                        resolve=self.model.outbound.resolver(read, bound, scope, port),
+                        fallback=None,
+                        require_tls=bool(ref.server.tls and ref.server.tls.https_redirect),
                     )
+                    made.append((bound.key, part))
         return made
 
     def _tcp(self, read: Reader, key: ProxyClass, ref: ServerRef) -> dict[str, int]:

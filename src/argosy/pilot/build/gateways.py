@@ -96,29 +96,32 @@ def build_gateway_listener(
     """
     name = f"0.0.0.0_{bind_port}"
     chains: list[dict[str, Any]] = []
-    plain = [ref for ref in servers if ref.plain_http]
-    if plain:
-        manager = _manager(plain[0], log=log)
-        chains.append({"name": plain[0].route_name, "filters": [manager]})
+    taken = _Taken()
+    # In the order of the Gateways: what Envoy could not tell from an earlier server is left out, because it would
+    # refuse the whole listener, and with it everybody else's servers.
     for ref in servers:
-        if ref.terminates and ref.server.tls is not None:
-            names = _server_names([host for _namespace, host in ref.hosts()])
+        if ref.plain_http:
+            if taken.plain():
+                chains.append({"name": ref.route_name, "filters": [_manager(ref, log=log)]})
+        elif ref.terminates and ref.server.tls is not None:
             inner = _terminated(ref, tcp_targets.get(ref, {}), log=log)
-            if inner is not None:
+            names = taken.names([host for _namespace, host in ref.hosts()]) if inner is not None else ()
+            if names:
                 chains.append(
                     {
                         "name": ref.route_name,
-                        "filter_chain_match": {**names, "transport_protocol": "tls"},
+                        "filter_chain_match": {**_server_names(names), "transport_protocol": "tls"},
                         "transport_socket": tls.terminate(ref.server.tls, trust_domain=trust_domain),
                         "filters": [inner],
                     }
                 )
-        elif not ref.plain_http and ref in tcp_targets and tcp_targets[ref]:
+        elif tcp_targets.get(ref) and taken.plain():
             chains.append({"name": f"tcp.{bind_port}", "filters": [_tcp(ref, tcp_targets[ref], log=log)]})
-    for ref, names_of, clusters in sni_targets:
-        match = {**_server_names(names_of), "transport_protocol": "tls"}
-        chain = {"name": f"{ref.route_name}.{names_of[0]}", "filter_chain_match": match}
-        chains.append({**chain, "filters": [_tcp(ref, clusters, log=log)]})
+    for ref, wanted, clusters in sni_targets:
+        if names := taken.names(wanted):
+            match = {**_server_names(names), "transport_protocol": "tls"}
+            chain = {"name": f"{ref.route_name}.{names[0]}", "filter_chain_match": match}
+            chains.append({**chain, "filters": [_tcp(ref, clusters, log=log)]})
     if not chains:
         return None
     used = [cluster for targets in tcp_targets.values() for cluster in targets]
@@ -134,6 +137,27 @@ def build_gateway_listener(
         filter_chains=chains,
     )
     return resource(name, made, clusters=used)
+
+
+class _Taken:
+    """What the chains of one listener match already."""
+
+    def __init__(self) -> None:
+        self._plain = False
+        self._names: set[str] = set()
+
+    def plain(self) -> bool:
+        """Take everything that is not TLS, once."""
+        free, self._plain = not self._plain, True
+        return free
+
+    def names(self, wanted: Sequence[str]) -> tuple[str, ...]:
+        """Take those of the TLS server names that are free; `*` is every name that nobody else has."""
+        # `*` stands for a chain without names, so beside it no other name is needed.
+        asked = {"*"} if "*" in wanted else {name.lower() for name in wanted}
+        free = tuple(sorted(asked - self._names))
+        self._names.update(free)
+        return free
 
 
 def _manager(ref: ServerRef, *, log: bool) -> Any:

@@ -7,7 +7,7 @@ Source: istio.io VirtualService.http; envoy.config.route.v3.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from argosy.core.frozen import FrozenMap
 from argosy.core.labels import selects
 from argosy.core.names import BLACKHOLE_CLUSTER, HOST_HEADERS, PASSTHROUGH_CLUSTER
 from argosy.envoy import values as v
-from argosy.envoy.api import encode, message, pack
+from argosy.envoy.api import decode, encode, message, pack
 from argosy.pilot.build.filters import ADS
 from argosy.pilot.build.resource import ROUTE, VIRTUAL_HOST, origin_fields, resource_of_bytes
 from argosy.xds.messages import Resource
@@ -83,6 +83,28 @@ def build_virtual_host(
         require_tls="ALL" if require_tls else "NONE",
     )
     return VirtualHostPart(name, encode(made), frozenset(clusters))
+
+
+def join_virtual_hosts(parts: Sequence[VirtualHostPart]) -> VirtualHostPart:
+    """One virtual host of several VirtualServices for one host of a gateway.
+
+    Shape: the first part's, with the routes of all in order; those that match every request go last, so that no
+    object hides another's routes. Source: istio.io, "Split large virtual services".
+    """
+    if len(parts) == 1:
+        return parts[0]
+    kind = "envoy.config.route.v3.VirtualHost"
+    decoded = [decode(kind, part.body) for part in parts]
+    routes = sorted((route for one in decoded for route in one.routes), key=_matches_all)
+    made = decoded[0]
+    del made.routes[:]
+    made.routes.extend(routes)
+    return VirtualHostPart(parts[0].name, encode(made), frozenset().union(*(part.clusters for part in parts)))
+
+
+def _matches_all(route: Any) -> bool:
+    match = route.match
+    return bool(match.prefix == "/" and not match.headers and not match.query_parameters)
 
 
 def passthrough_virtual_host(route: str) -> VirtualHostPart:
