@@ -188,10 +188,16 @@ class OutboundModel:
                     idle_timeout_s=(pool.tcp.idle_timeout_s or 0) if pool is not None and pool.tcp is not None else 0,
                     log=registry.settings(read, self.mesh).access_log,
                 )
-                for address in record.addresses
+                for address in self._listening(read, record)
                 if "/" not in address
             ]
         return tuple(made)
+
+    def _listening(self, read: Reader, record: HostRecord) -> tuple[str, ...]:
+        """Where clients of a host connect to: its own addresses; those of its pods if it is headless."""
+        if record.addresses or record.resolution != "NONE" or not record.selector:
+            return record.addresses
+        return tuple(dict.fromkeys(one.address for one in read.get(self.model.endpoints, record.host) or ()))
 
     def _tcp_targets(
         self, read: Reader, scope: RouteScope, record: HostRecord, port: HostPort
