@@ -137,7 +137,7 @@ def start(home: Path, *, rootless: bool) -> Mesh:
         (home / folder).mkdir(mode=0o700)
     (home / "src" / "all.yaml").write_text(MANIFEST)
     main, tokens = f"{NODE_ADDRESS}:15012", f"{NODE_ADDRESS}:15013"
-    keep = kept_paths([sys.prefix, str(Path(__file__).parents[2])])
+    keep = kept_paths([str(home), sys.prefix, str(Path(__file__).parents[2])])
     control = Settings(
         name="argosy",
         home=str(home),
@@ -214,6 +214,7 @@ def test_an_application_has_no_capability_and_sees_no_secret(mesh):
     _, text = mesh.run("shop", "client", script)
     assert text.splitlines()[0].split() == ["CapEff:", "0000000000000000"]
     assert "roots.json" not in text
+    assert "ca" not in text.split()
     assert "identity" not in text
     envoy = mesh.pod("shop", "client")["name"]
     assert mesh.client.ask(Request("admin", "shop", envoy, path="/ready"))["status"] == 200

@@ -151,7 +151,6 @@ class Sandboxes:
             f"mount --bind {directory}/resolv.conf /etc/resolv.conf",
             f"mount --bind {directory}/hosts /etc/hosts",
             "mount -o remount,bind,ro /etc",
-            f"{_HIDE} {quote(self.paths.home)}",
         ]
         if self.paths.keep:
             lines += ["mount -t tmpfs -o mode=0755 tmpfs /mnt"]
@@ -161,8 +160,12 @@ class Sandboxes:
             "mount -t tmpfs -o mode=0755,nosuid,nodev tmpfs /run",
         ]
         for n, (path, _) in enumerate(self.paths.keep):
-            lines += [f"mkdir -p {quote(path)}; mount --rbind /mnt/{n} {quote(path)}"]
-        return lines
+            lines += [f"mkdir -p {quote(path)}; mount --move /mnt/{n} {quote(path)}"]
+        if self.paths.keep:
+            lines += ["umount /mnt"]
+        # Last: what is kept may hold the state, or be it.
+        home = quote(self.paths.home)
+        return [*lines, f"mkdir -p {home}; {_HIDE} {home}"]
 
     def _held(self) -> list[tuple[int, str]]:
         return [(n, held) for n, (_, held) in enumerate(self.paths.keep)]

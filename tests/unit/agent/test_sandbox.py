@@ -43,11 +43,12 @@ def test_files_are_covered_after_what_lies_below_them_was_taken():
     text = script(boxes().holder_argv(SIDECAR, link="l"))
     order = [
         "/etc/resolv.conf",
-        "'/home/some one/argosy'",
         "/run/argosy/keep/0 /mnt/0",
         "tmpfs /tmp",
         "tmpfs /run",
-        "/mnt/0 /tmp/v",
+        "--move /mnt/0 /tmp/v",
+        "umount /mnt",
+        "size=4k tmpfs '/home/some one/argosy'",
     ]
     places = [text.index(word) for word in order]
     assert places == sorted(places)
