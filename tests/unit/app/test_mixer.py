@@ -1,0 +1,154 @@
+"""Mixer as a running thing: the directory that objects make, its decisions, and what concerns whom."""
+
+import re
+from typing import Any
+
+import pytest
+
+from argosy.api import decode_object
+from argosy.app.mixer import Mixer, concerns
+from argosy.core.frozen import FrozenMap
+from argosy.core.spiffe import parse_spiffe_id
+from argosy.edge.console_http import GraphQuery
+from argosy.mixer.request import CheckFacts
+from argosy.mixer.telemetry import parse_node_id
+from argosy.pilot.mesh import Destination
+
+from ..citadel.meshca import HandClock
+from .shop import CART, added, documents, pod, removed
+
+ENTRY = """
+apiVersion: networking.istio.io/v1beta1
+kind: ServiceEntry
+metadata: {name: outside, namespace: shop}
+spec: {hosts: [a.example.com, b.example.com], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}
+"""
+DENY = """
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: deny, namespace: shop}
+spec: {compiledAdapter: denier, params: {status: {code: 7, message: no}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: all, namespace: shop}
+spec: {compiledTemplate: checknothing}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: deny, namespace: shop}
+spec: {match: 'destination.labels["version"] == "v2"', actions: [{handler: deny, instances: [all]}]}
+"""
+
+
+def mixer(*texts: str) -> Mixer:
+    made = Mixer(trust_domain="cluster.local", clock=HandClock())
+    made.on_changes(added(*texts), synced=True)
+    return made
+
+
+def facts(pod_name: str = "cart-1", address: str = "10.88.0.2") -> CheckFacts:
+    node = parse_node_id(f"sidecar~{address}~{pod_name}.shop~shop.svc.cluster.local")
+    assert node is not None
+    return CheckFacts(
+        node=node,
+        source_principal="spiffe://cluster.local/ns/shop/sa/front",
+        source_address="10.88.0.9",
+        destination_address=address,
+        destination_port=8080,
+        method="GET",
+        path="/",
+        host="cart",
+    )
+
+
+def test_it_is_ready_once_everything_was_read() -> None:
+    one = Mixer(trust_domain="cluster.local", clock=HandClock())
+    one.on_changes(added(CART), synced=False)
+    assert not one.synced
+    one.on_changes([], synced=True)
+    one.on_changes([], synced=False)
+    assert one.synced
+
+
+def test_objects_make_the_directory_and_take_it_back() -> None:
+    one = mixer(CART, ENTRY, pod())
+    found = one.directory.pod_at("10.88.0.2")
+    assert found is not None
+    assert (found.name, found.principal) == ("cart-1", "spiffe://cluster.local/ns/shop/sa/cart")
+    hosts = ("cart.shop.svc.cluster.local", "a.example.com", "b.example.com")
+    assert [bool(one.directory.service(host)) for host in hosts] == [True, True, True]
+    one.on_changes(removed(added(pod(), ENTRY)), synced=True)
+    assert one.directory.pod_at("10.88.0.2") is None
+    assert [bool(one.directory.service(host)) for host in hosts] == [True, False, False]
+
+
+def test_kinds_that_it_does_not_read_leave_the_directory_alone() -> None:
+    one = mixer(CART)
+    before = one.directory
+    one.on_changes(added("{apiVersion: v1, kind: Namespace, metadata: {name: shop}}"), synced=True)
+    assert one.directory is before
+
+
+def test_a_pod_without_a_sidecar_has_no_identity_that_could_be_proved() -> None:
+    one = mixer(pod().replace('argosy.io/sidecar: "true"', 'argosy.io/sidecar: "false"'))
+    found = one.directory.pod_at("10.88.0.2")
+    assert found is not None
+    assert found.principal == ""
+
+
+def test_a_request_is_decided_by_the_rules_and_counted() -> None:
+    one = mixer(CART, pod(version="v1"), pod("cart-2", "10.88.0.3", version="v2"), DENY)
+    assert one.check(facts()).allowed
+    denied = one.check(facts("cart-2", "10.88.0.3"))
+    assert not denied.allowed
+    assert (one.checks, one.denials) == (2, 1)
+    one.on_changes(removed(added(DENY)), synced=True)
+    assert one.check(facts("cart-2", "10.88.0.3")).allowed
+
+
+def test_its_metrics_tell_of_checks_and_of_what_its_program_adds() -> None:
+    one = mixer(CART, pod(version="v2"), DENY)
+    one.check(facts())
+    text = one.metrics([("argosy_ready", "gauge", "1 if ready.", 1.0)]).decode()
+    for line in ("mixer_checks_total 1", "mixer_denials_total 1", "argosy_ready 1"):
+        assert re.search(rf"^{line}(\.0)?$", text, re.MULTILINE), text
+    assert "# TYPE mixer_checks_total counter" in text
+
+
+def test_the_graph_of_a_quiet_mesh_is_a_finished_view() -> None:
+    view = mixer(CART).graph(GraphQuery(window_s=60))
+    assert view["nodes"] == []
+    assert view["edges"] == []
+
+
+def split(text: str) -> dict[str, list[Any]]:
+    by_kind: dict[str, list[Any]] = {"rule": [], "handler": [], "instance": []}
+    for one in map(decode_object, documents(text)):
+        by_kind[one.kind].append(one)
+    return by_kind
+
+
+@pytest.mark.parametrize(
+    "text, version, answer",
+    [
+        (DENY, "v2", True),
+        (DENY, "v1", False),
+        (DENY.replace('destination.labels["version"] == "v2"', 'source.labels["app"] == "x"'), "v1", True),
+        (DENY.replace('match: \'destination.labels["version"] == "v2"\', ', ""), "v1", True),
+    ],
+)
+def test_a_proxy_asks_only_where_a_rule_may_concern_its_workload(text: str, version: str, answer: bool) -> None:
+    labels = FrozenMap({"app": "cart", "version": version})
+    found = split(text)
+    destination = Destination(namespace="shop", labels=labels, service_account="cart", workload="cart")
+    assert concerns(found["rule"], found["handler"], found["instance"], destination) is answer
+    assert concerns([], found["handler"], found["instance"], destination) is False
+
+
+def test_the_principal_of_a_pod_is_in_the_meshs_own_trust_domain() -> None:
+    one = Mixer(trust_domain="corp", clock=HandClock())
+    one.on_changes(added(pod()), synced=True)
+    found = one.directory.pod_at("10.88.0.2")
+    assert found is not None
+    assert parse_spiffe_id(found.principal).trust_domain == "corp"
