@@ -188,7 +188,8 @@ class Model:
         )
 
     def _inbound_ports(self, read: Reader, key: ProxyClass) -> tuple[inbound.InboundPort, ...]:
-        """Every port that a Service sends to these pods, and every declared container port; a Service's word wins."""
+        """Every port that a Service sends to these pods (its word wins), that a container declares, or whose mutual
+        TLS a policy sets."""
         found: dict[int, tuple[bool, str]] = {}
         for service, _value in read.select(self.mesh.services_by_namespace, key.namespace):
             record = read.get(self.host, service_host(service.name, service.namespace))
@@ -198,7 +199,7 @@ class Model:
                 number = key.port_number(port.target or port.number)
                 if number is not None:
                     found.setdefault(number, (port.protocol.is_http, record.host))
-        for number, _name in key.ports:
+        for number in (*(n for n, _name in key.ports), *policy.mtls_ports(read, self.mesh, key.namespace, key.labels)):
             found.setdefault(number, (False, ""))
         return tuple(
             inbound.InboundPort(number, http, service, self._mode(read, key, number))

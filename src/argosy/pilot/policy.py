@@ -102,7 +102,7 @@ def subset_labels(rule: Object[DestinationRule] | None, subset: str) -> Mapping[
 def mtls_mode(read: Reader, mesh: Mesh, namespace: str, labels: Mapping[str, str], port: int) -> str:
     """What a workload accepts on `port`: the workload's policy (port level first), the namespace's, the mesh's."""
     policies = read.select(mesh.peer_authentications, namespace)
-    own = _first(policies, lambda p: p.spec.selector is not None and _selected(p, labels))
+    own = _first(policies, lambda p: _names(p, labels))
     if own is not None:
         by_port = own.spec.port_level_mtls.get(port)
         if by_port is not None and by_port.mode != "UNSET":
@@ -114,6 +114,16 @@ def mtls_mode(read: Reader, mesh: Mesh, namespace: str, labels: Mapping[str, str
         if policy is not None and policy.spec.mtls is not None and policy.spec.mtls.mode != "UNSET":
             return str(policy.spec.mtls.mode)
     return PERMISSIVE
+
+
+def mtls_ports(read: Reader, mesh: Mesh, namespace: str, labels: Mapping[str, str]) -> tuple[int, ...]:
+    """The ports for which the workload's PeerAuthentication has a mode of its own."""
+    own = _first(read.select(mesh.peer_authentications, namespace), lambda p: _names(p, labels))
+    return tuple(own.spec.port_level_mtls) if own is not None else ()
+
+
+def _names(policy: Object[PeerAuthentication], labels: Mapping[str, str]) -> bool:
+    return policy.spec.selector is not None and _selected(policy, labels)
 
 
 def _is_wide(policy: Object[PeerAuthentication]) -> bool:
@@ -154,6 +164,7 @@ __all__ = [
     "destination_rule",
     "host_patterns",
     "mtls_mode",
+    "mtls_ports",
     "resolved",
     "rule_scope",
     "subset_labels",

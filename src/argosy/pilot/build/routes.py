@@ -23,7 +23,8 @@ from argosy.pilot.build.filters import ADS
 from argosy.pilot.build.resource import ROUTE, VIRTUAL_HOST, origin_fields, resource_of_bytes
 from argosy.xds.messages import Resource
 
-_RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
+# By default only what cannot have been processed is repeated; a 503 of the application may have been.
+_RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled,reset-before-request"
 _FAULT_KEY = "envoy.filters.http.fault"
 _FAULT = "envoy.extensions.filters.http.fault.v3.HTTPFault"
 
@@ -311,12 +312,9 @@ def _retry_policy(attempts: int, retry_on: str, per_try_timeout_s: float | None)
             )
         ],
         "host_selection_retry_max_attempts": 5,
-        "retriable_status_codes": codes or [503],
     }
-    if retry_on == _RETRY_ON:
-        # By default only what cannot have been processed is repeated; a 503 of the application may have been.
-        policy["retry_on"] = "connect-failure,refused-stream,unavailable,cancelled,reset-before-request"
-        del policy["retriable_status_codes"]
+    if "retriable-status-codes" in names:
+        policy["retriable_status_codes"] = codes or [503]
     if per_try_timeout_s is not None:
         policy["per_try_timeout"] = v.duration(per_try_timeout_s)
     return policy

@@ -82,3 +82,13 @@ def test_virtual_services_of_one_gateway_host_are_joined() -> None:
     assert list(made.domains) == ["a"]
     assert [one.route.cluster for one in made.routes] == ["x", "y", "rest"]
     assert joined.clusters == {"x", "y", "rest"}
+
+
+def test_retries_are_on_what_is_asked_for() -> None:
+    """What Istio documents as its default was taken for no choice at all, so that 503 was not retried."""
+    asked = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
+    (route,) = routes(f"{{route: [{{destination: {{host: b}}}}], retries: {{attempts: 3, retryOn: '{asked}'}}}}")
+    policy = route.route.retry_policy
+    assert (policy.retry_on, list(policy.retriable_status_codes)) == (asked, [503])
+    (route,) = routes("{route: [{destination: {host: b}}], retries: {attempts: 3}}")
+    assert "retriable-status-codes" not in route.route.retry_policy.retry_on

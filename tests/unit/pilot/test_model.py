@@ -1,0 +1,44 @@
+"""What a class of proxies gets, from whole objects."""
+
+from __future__ import annotations
+
+from argosy.api import decode_object, parse_documents
+from argosy.core.names import ObjectKey
+from argosy.envoy.api import message
+from argosy.incr import Change, Engine
+from argosy.pilot.mesh import Mesh
+from argosy.pilot.model import Model
+
+STRICT_BUT = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: queue, namespace: shop}
+spec:
+  selector: {matchLabels: {app: queue}}
+  mtls: {mode: STRICT}
+  portLevelMtls: {9999: {mode: DISABLE}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: queue-1, namespace: shop, labels: {app: queue}, annotations: {argosy.io/sidecar: "true"}}
+spec: {containers: [{name: app, image: tcp-echo, ports: [{containerPort: 5672}]}]}
+status: {podIP: 10.88.0.7, phase: Running, conditions: [{type: Ready, status: "True"}]}
+"""
+
+
+def test_a_port_that_only_a_policy_names_has_its_mode() -> None:
+    """Without chains of its own the port had the mode of all others."""
+    mesh = Mesh(Engine(), lambda *_facts: False)
+    model = Model(mesh)
+    objects = [decode_object(one) for one in parse_documents(STRICT_BUT)]
+    mesh.engine.commit([Change(mesh.kinds[one.kind], one.key, one) for one in objects])
+    proxy_class = mesh.engine.observe(model.pod_class, ObjectKey("shop", "queue-1"))
+    made = mesh.engine.observe(model.members["inbound"], proxy_class) or ()
+    (body,) = [one.body for one in made if one.name == "virtualInbound"]
+    names = [one.name for one in message("envoy.config.listener.v3.Listener").FromString(body).filter_chains]
+    assert [name for name in names if name.startswith(("5672", "9999"))] == [
+        "5672-mtls",
+        "5672-plaintext-refused",
+        "9999-plaintext",
+        "9999-own-tls",
+    ]
