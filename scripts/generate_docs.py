@@ -24,8 +24,8 @@ GROUPS = {
 }
 HEAD = """# Message codes
 
-Generated from `src/argosy/galley/messages.yaml` by `make docs`. A finding reads `level CODE: message`, with `file:line`,
-the object and the field where there are any, and a hint. Codes are stable and never re-used.
+Generated from `src/argosy/galley/messages.yaml` by `make docs`. A finding reads `level CODE: message`, with
+`file:line`, the object and the field where there are any, and a hint. Codes are stable and never re-used.
 """
 
 
