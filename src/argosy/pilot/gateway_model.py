@@ -34,8 +34,7 @@ class GatewayModel:
         servers = self._servers(read, key)
         by_bind: dict[int, list[ServerRef]] = {}
         for ref in servers:
-            number = ref.server.port.number
-            by_bind.setdefault(settings.gateway_ports.get(number, number), []).append(ref)
+            by_bind.setdefault(ref.bind_port, []).append(ref)
         made: dict[tuple[str, str], Resource] = {}
         for bind_port, refs in sorted(by_bind.items()):
             listener = gateways.build_gateway_listener(
@@ -53,11 +52,13 @@ class GatewayModel:
         return tuple(made.values())
 
     def _servers(self, read: Reader, key: ProxyClass) -> list[ServerRef]:
+        ports = registry.settings(read, self.mesh).gateway_ports
         found = []
         for name in read.all_keys(self.mesh.gateways):
             gateway = read.get(self.mesh.gateways, name)
             if gateway is not None and selects(gateway.spec.selector, key.labels):
-                found += [ServerRef(gateway, server) for server in gateway.spec.servers]
+                for server in gateway.spec.servers:
+                    found.append(ServerRef(gateway, server, ports.get(server.port.number, server.port.number)))
         return found
 
     def _bound(self, read: Reader, ref: ServerRef) -> list[Object[VirtualService]]:
@@ -95,7 +96,7 @@ class GatewayModel:
                 admitted = ref.admits(bound.namespace, resolve_host(host, bound.namespace))
                 if admitted is not None:
                     part = routes.build_virtual_host(
-                        name=f"{admitted}:{port}",
+                        name=f"{admitted}:{ref.bind_port}",
                         domains=[admitted],
                         virtual_service=bound,
                         client=client,

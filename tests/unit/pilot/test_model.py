@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from argosy.api import decode_object, parse_documents
+from argosy.core.frozen import FrozenMap
 from argosy.core.names import ObjectKey
 from argosy.envoy.api import message
 from argosy.incr import Change, Engine
+from argosy.pilot.build.resource import LISTENER, ROUTE
+from argosy.pilot.classes import ROUTER, ProxyClass
 from argosy.pilot.mesh import Mesh
 from argosy.pilot.model import Model
 
@@ -24,6 +27,48 @@ metadata: {name: queue-1, namespace: shop, labels: {app: queue}, annotations: {a
 spec: {containers: [{name: app, image: tcp-echo, ports: [{containerPort: 5672}]}]}
 status: {podIP: 10.88.0.7, phase: Running, conditions: [{type: Ready, status: "True"}]}
 """
+
+# 80 and 8080 are one port of the gateway's proxy.
+TWO_PORTS = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: a, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [a.example, both.example]}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: b, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 8080, name: http, protocol: HTTP}, hosts: [b.example, both.example]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: both, namespace: shop}
+spec: {hosts: [a.example, b.example, both.example], gateways: [a, b], http: [{route: [{destination: {host: queue}}]}]}
+"""
+
+
+def test_two_public_ports_of_one_bound_port_share_their_routes() -> None:
+    """The routes of the second one stood under a name that no listener asked for."""
+    mesh = Mesh(Engine(), lambda *_facts: False)
+    model = Model(mesh)
+    objects = [decode_object(one) for one in parse_documents(TWO_PORTS)]
+    mesh.engine.commit([Change(mesh.kinds[one.kind], one.key, one) for one in objects])
+    router = ProxyClass(ROUTER, "istio-system", FrozenMap({"istio": "ingressgateway"}), "gateway")
+    made = {(one.type_url, one.name): one for one in mesh.engine.observe(model.members["gateway"], router) or ()}
+    assert set(made) == {(LISTENER, "0.0.0.0_8080"), (ROUTE, "http.8080")}
+    body = made[ROUTE, "http.8080"].body
+    assert body is not None
+    hosts = message("envoy.config.route.v3.RouteConfiguration").FromString(body).virtual_hosts
+    assert [(list(one.domains), len(one.routes)) for one in hosts] == [
+        (["a.example"], 1),
+        (["b.example"], 1),
+        (["*"], 0),
+        (["both.example"], 1),
+    ]
 
 
 def test_a_port_that_only_a_policy_names_has_its_mode() -> None:

@@ -28,10 +28,11 @@ _LISTENER = "envoy.config.listener.v3.Listener"
 
 @dataclass(frozen=True, slots=True)
 class ServerRef:
-    """One server of one Gateway."""
+    """One server of one Gateway, and the port that the proxy binds for it: several public ports may have one."""
 
     gateway: Object[Gateway]
     server: Server
+    bind_port: int
 
     @property
     def key(self) -> ObjectKey:
@@ -58,7 +59,7 @@ class ServerRef:
     def route_name(self) -> str:
         """Name of the route configuration that this server's requests use."""
         if self.plain_http:
-            return f"http.{self.server.port.number}"
+            return f"http.{self.bind_port}"
         return f"https.{self.server.port.number}.{self.server.port.name}.{self.key.name}.{self.key.namespace}"
 
     def hosts(self) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ def server(namespace: str, text: str) -> ServerRef:
         f"metadata: {{name: g, namespace: {namespace}}}\nspec: {{selector: {{a: b}}, servers: [{text}]}}"
     )
     gateway = decode_object(document)
-    return ServerRef(gateway, gateway.spec.servers[0])
+    return ServerRef(gateway, gateway.spec.servers[0], 8443)
 
 
 def https(namespace: str, *hosts: str) -> ServerRef:
@@ -48,5 +48,5 @@ def test_tcp_does_not_take_a_port_from_http() -> None:
     """Neither has anything to be told by; the first stands."""
     http = server("a", "{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}")
     tcp = server("b", "{port: {number: 80, name: tcp, protocol: TCP}, hosts: ['*']}")
-    assert [one.name for one in chains([http, tcp], {tcp: {"c": 1}})] == ["http.80"]
+    assert [one.name for one in chains([http, tcp], {tcp: {"c": 1}})] == ["http.8443"]
     assert [one.name for one in chains([tcp, http], {tcp: {"c": 1}})] == ["tcp.8443"]
