@@ -1,0 +1,137 @@
+"""The graph page in a real headless Chromium, over a real mesh: nodes, the 90/10 split, padlocks, and a picture."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.e2e.calls import body
+from tests.e2e.harness import EXAMPLES, ROOT, Mesh, running
+from tests.e2e.pages import PAGE, RED, fetch, settled
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--window-size=1440,900", "--virtual-time-budget=3000",
+)  # fmt: skip
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.needs_browser,
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(CHROMIUM is None and not os.environ.get("CI"), reason="no Chromium on this machine"),
+]
+
+BOOKINFO = EXAMPLES / "bookinfo"
+ARTIFACTS = ROOT / "artifacts"
+PAGES = 800
+NODES = {"istio-ingressgateway", "productpage:v1", "details:v1", "reviews:v1", "reviews:v3", "ratings:v1"}
+EDGES = {
+    "istio-ingressgateway->productpage-v1",
+    "productpage-v1->details-v1",
+    "productpage-v1->reviews-v1",
+    "productpage-v1->reviews-v3",
+    "reviews-v3->ratings-v1",
+}
+PLAIN = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: legacy}
+spec:
+  selector: {matchLabels: {app: legacy}}
+  template:
+    metadata: {labels: {app: legacy, version: v1}, annotations: {sidecar.istio.io/inject: "false"}}
+    spec: {containers: [{name: sh, image: argosy/curl, command: [/bin/sleep, infinity]}]}
+"""
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    home = tmp_path_factory.mktemp("console")
+    (home / "plain.yaml").write_text(PLAIN)
+    names = ("bookinfo.yaml", "gateway.yaml", "destination-rules.yaml", "all-v1.yaml")
+    with running(home / "mesh", *(BOOKINFO / name for name in names), home / "plain.yaml") as found:
+        found.apply(BOOKINFO / "reviews-90-10.yaml")
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pages(mesh: Mesh) -> Counter[str]:
+    """Traffic that the graph is about: what was sent, counted by what it showed."""
+    seen = fetch(mesh.gateway() + PAGE, PAGES)
+    for reporter in ("source", "destination"):
+        settled(mesh, PAGES, reporter=reporter, source_workload="istio-ingressgateway")
+        settled(mesh, seen[RED], reporter=reporter, destination_workload="ratings-v1")
+    return seen
+
+
+def browse(url: str, profile: Path, *more: str) -> str:
+    """What Chromium makes of the page, or its picture."""
+    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", *more, url]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def elements(page: str, kind: str) -> dict[str, dict[str, str]]:
+    """Attributes of all elements whose `data-test` is `kind:...`, by what follows."""
+    found = {}
+    for tag in re.findall(r"<[a-z]+ [^>]*>", page):
+        attributes = {name: html.unescape(value) for name, value in re.findall(r'([a-z-]+)="([^"]*)"', tag)}
+        if attributes.get("data-test", "").startswith(f"{kind}:"):
+            found[attributes["data-test"].removeprefix(f"{kind}:")] = attributes
+    return found
+
+
+def test_the_page_shows_nodes_the_split_and_padlocks(mesh: Mesh, pages: Counter[str], tmp_path: Path) -> None:
+    """A window that holds the whole traffic, so that rates stand to each other as counts do."""
+    page = browse(f"{mesh.console}#window=300", tmp_path, "--dump-dom")
+    assert set(elements(page, "node")) == NODES
+    edges = elements(page, "edge")
+    assert set(edges) == EDGES
+    rates = {name: float(edge["data-rps"]) for name, edge in edges.items()}
+    total = rates["istio-ingressgateway->productpage-v1"]
+    shares = {name: round(rate / total, 2) for name, rate in rates.items()}
+    red = round(pages[RED] / PAGES, 2)
+    assert shares["productpage-v1->details-v1"] == 1
+    assert shares["productpage-v1->reviews-v3"] == shares["reviews-v3->ratings-v1"] == pytest.approx(red, abs=0.01)
+    assert shares["productpage-v1->reviews-v1"] == pytest.approx(1 - red, abs=0.01)
+    assert red == pytest.approx(0.1, abs=0.04)
+    assert {edge["data-mtls"] for edge in edges.values()} == {"1"}
+    assert {edge["data-health"] for edge in edges.values()} == {"healthy"}
+    assert page.count('data-test="lock:closed"') == len(EDGES)
+    assert 'data-test="lock:open"' not in page
+
+
+def test_a_picture_of_the_page_is_kept(mesh: Mesh, pages: Counter[str], tmp_path: Path) -> None:
+    ARTIFACTS.mkdir(exist_ok=True)
+    picture = ARTIFACTS / "graph.png"
+    picture.unlink(missing_ok=True)
+    browse(mesh.console, tmp_path, f"--screenshot={picture}")
+    assert picture.stat().st_size > 60_000, "a blank page is smaller"
+
+
+def test_plaintext_is_drawn_with_an_open_lock_and_a_warning(mesh: Mesh, pages: Counter[str], tmp_path: Path) -> None:
+    """After the traffic above: a pod without sidecar calls, and is told apart at a glance."""
+    for _ in range(5):
+        body(mesh, "legacy", "http://details:9080/details/0")
+    settled(mesh, 5, source_workload="legacy")
+    page = browse(mesh.console, tmp_path, "--dump-dom")
+    edge = elements(page, "edge")["legacy->details-v1"]
+    assert (edge["data-mtls"], "plaintext" in edge["class"]) == ("0", True)
+    assert page.count('data-test="lock:open"') == 1
+    assert "no sidecar" in page
+    browse(mesh.console, tmp_path, f"--screenshot={ARTIFACTS / 'graph-plaintext.png'}")
+
+
+def test_the_page_loads_nothing_from_elsewhere(mesh: Mesh, tmp_path: Path) -> None:
+    """Every address in the page and its files is its own."""
+    page = browse(mesh.console, tmp_path, "--dump-dom")
+    addresses = re.findall(r'(?:src|href)="([^"#][^"]*)"', page)
+    assert addresses
+    assert all(address.startswith("/static/") for address in addresses), addresses
