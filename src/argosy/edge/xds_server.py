@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -187,6 +187,7 @@ class _Client:
         self._encode = encode
         self._connection: Connection | None = None
         self._wake = asyncio.Event()
+        self._sending: asyncio.Task[None] | None = None
 
     async def run(self, requests: Any, identity: SpiffeID) -> None:
         """Serve until the client ends the stream, or raise `Refusal`."""
@@ -209,6 +210,7 @@ class _Client:
             writer.cancel()
             reader.cancel()
             await asyncio.gather(writer, reader, return_exceptions=True)
+            await self._end_sending()
 
     def close(self) -> None:
         """Tell the source, if it ever heard of this client."""
@@ -264,26 +266,41 @@ class _Client:
 
     async def _drain(self) -> None:
         """Send what the session has to send now, part by part, so that at most one part is in memory."""
-        while responses := self._session.outbox(self._server.now()):
-            for response in responses:
-                await self._send(response)
+        while await self._send_part():
+            pass
 
-    async def _send(self, response: Any) -> None:
-        """Write one response; raises `Refusal` when the client does not take it."""
-        server, sending = self._server, None
+    async def _send_part(self) -> bool:
+        """Decide on one part and write it; False if there is nothing. Raises `Refusal` when the client does not read.
+
+        Deciding needs a place too: done for a thousand clients in one turn of the loop, it would last longer than a
+        client is given to read, and cut those that do.
+        """
+        server = self._server
         try:
             async with server.places:
-                sending = asyncio.ensure_future(self._context.write(self._encoded(response)))
+                responses = self._session.outbox(server.now())
+                if not responses:
+                    return False
+                sending = self._sending = asyncio.ensure_future(self._send(responses))
                 # A client that reads slowly must not take the place of others for longer than this.
                 await asyncio.wait({sending}, timeout=server.limits.slot_s)
             async with asyncio.timeout(server.limits.send_deadline_s):
-                await sending
+                await asyncio.shield(sending)
         except TimeoutError:
             server.stats.cut += 1
             raise Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "the client does not read") from None
-        finally:
-            if sending is not None:
-                sending.cancel()
+        return True
+
+    async def _end_sending(self) -> None:
+        """Let a response that is being written end: gRPC cannot end a stream in the middle of one."""
+        if self._sending is not None:
+            await asyncio.wait({self._sending}, timeout=self._server.limits.slot_s)
+            self._sending.cancel()
+            await asyncio.gather(self._sending, return_exceptions=True)
+
+    async def _send(self, responses: Sequence[Any]) -> None:
+        for response in responses:
+            await self._context.write(self._encoded(response))
 
     def _encoded(self, response: Any) -> bytes:
         stats = self._server.stats
