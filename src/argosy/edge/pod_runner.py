@@ -390,7 +390,10 @@ class PodRunner:
     async def _clear(self) -> None:
         """Remove whatever is left of the pod: processes, link, files. Works from any half-made state."""
         ours = [p for p in (self.running.holder, self.running.envoy, *self.running.apps.values()) if p]
-        if self.running.holder and (network := network_of(self.running.holder.pid)):
+        holder = self.running.holder
+        # The number of a holder that has ended may be another process's by now, and its network another pod's.
+        network = network_of(holder.pid) if holder is not None and processes.alive(holder) else None
+        if network is not None and network != network_of(os.getpid()):
             for pid in processes_by_network().get(network, []):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
