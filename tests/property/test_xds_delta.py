@@ -121,14 +121,17 @@ class Client:
         assert len(names) == len(set(names)), "duplicate name"
         assert not set(names) & set(response.removed_resources), "name in both halves"
         bad = [r.name for r in response.resources if r.version.startswith("bad")]
+        whole = bool(bad) and self.rnd.random() < 0.3  # some faults void the good parts as well
         for resource in response.resources:
-            if resource.name not in bad:
+            if resource.name not in bad and not whole:
                 self.apply(resource)
             elif resource.type_url == E:
                 self.warmed(resource.name)
-        for name in response.removed_resources:
+        for name in response.removed_resources if not whole else ():
             self.remove(response.type_url, name)
-        detail = ErrorDetail(13, f"Error adding/updating {', '.join(bad)}: is bad.") if bad else None
+        detail = (
+            ErrorDetail(13, f"Error adding/updating {', '.join(f'{name}: is bad' for name in bad)}") if bad else None
+        )
         self.waiting.append((response, detail))
         self.answer()
         self.check()

@@ -48,9 +48,11 @@ def test_x06_a_refused_version_is_never_sent_again_and_a_new_one_is(kit, delta) 
     assert delta.sent() == [(kit.C, ["b@1"], [])]
     assert delta.stream.dump()["types"][kit.C]["last_error"] == {"code": 13, "message": "cluster a: bad"}
     delta.answer(delta.responses[0])
-    assert delta.stream.dump()["types"][kit.C]["last_error"] is None
+    assert delta.stream.dump()["types"][kit.C]["last_error"] is not None, "a is as bad as before"
     delta.offer(kit.cluster("a", "2"), kit.cluster("b"))
     assert delta.sent() == [(kit.C, ["a@2"], [])]
+    delta.answer(delta.responses[0])
+    assert delta.stream.dump()["types"][kit.C]["last_error"] is None
 
 
 def test_x06_a_refusal_that_comes_late_still_counts(kit, delta) -> None:
@@ -339,14 +341,51 @@ def test_x37_a_type_that_is_never_removed_is_told_of_no_removal(kit) -> None:
     assert rig.events(Settled) == [Settled(2)]
 
 
-def test_x38_of_a_partly_refused_response_the_rest_counts_as_applied(kit, delta) -> None:
-    """The good cluster's route goes out; the bad one's does not; nothing is sent twice."""
+def test_x38_of_a_partly_refused_response_the_rest_is_sent_again(kit, delta) -> None:
+    """It may not have been applied. Then the good cluster's route goes out; the bad one's does not."""
     delta.offer(kit.cluster("good"), kit.cluster("bad"), kit.route("g", "1", "good"), kit.route("b", "1", "bad"))
     delta.ask(kit.C)
     delta.ask(kit.R, "g", "b")
     delta.sent()
     delta.answer(delta.responses[0], "Error adding/updating cluster(s) bad: no such filter")
+    assert delta.sent() == [(kit.C, ["good@1"], [])]
+    delta.answer(delta.responses[0])
     assert delta.sent() == [(kit.R, ["g@1"], [])]
+    assert delta.stream.dump()["types"][kit.C]["last_error"]["message"].startswith("Error adding"), "bad is still bad"
+
+
+def test_x38_what_may_have_been_applied_of_a_refused_response_keeps_what_it_names(kit, delta) -> None:
+    """The route was in a refused response: it may be in use, with its cluster, until the next answer tells."""
+    delta.offer(kit.cluster("new"))
+    delta.ask(kit.C)
+    delta.ask(kit.R, "r", "bad")
+    delta.settle()
+    delta.offer(kit.cluster("new"), kit.route("r", "1", "new"), kit.route("bad"))
+    delta.sent()
+    delta.offer(kit.route("bad"))
+    delta.answer(delta.responses[0], "bad: no")
+    assert delta.sent() == [(kit.R, [], ["r"])]
+    delta.answer(delta.responses[0])
+    assert delta.sent() == [(kit.C, [], ["new"])]
+
+
+def test_x38_a_good_version_in_a_refused_response_is_made_sure_of_when_the_world_went_back(kit, delta) -> None:
+    """Version 2 may have been applied; so version 1, which the server had an ACK for, is sent again."""
+    delta.offer(kit.cluster("a"), kit.cluster("b"))
+    delta.ask(kit.C)
+    delta.settle()
+    delta.offer(kit.cluster("a", "2"), kit.cluster("b", "2"))
+    delta.sent()
+    delta.offer(kit.cluster("a"), kit.cluster("b", "2"))
+    delta.sent()
+    first = delta.responses[0]
+    delta.answer(first)
+    delta.offer(kit.cluster("a", "2"), kit.cluster("b", "3"))
+    delta.sent()
+    second = delta.responses[0]
+    delta.offer(kit.cluster("a"), kit.cluster("b", "3"))
+    delta.answer(second, "b: no")
+    assert delta.sent() == [(kit.C, ["a@1"], [])]
 
 
 def test_x38_what_was_applied_of_a_refused_response_is_sent_again_after_a_reconnect(kit, delta) -> None:

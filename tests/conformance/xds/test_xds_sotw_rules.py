@@ -213,7 +213,7 @@ def test_a_set_version_depends_on_names_and_versions_only(kit) -> None:
     assert set_version([kit.cluster("a")]) != set_version([kit.cluster("a", "2")]) != set_version([kit.cluster("b")])
 
 
-def test_x38_a_full_set_refused_for_what_it_repeats_counts_as_applied_otherwise(kit, sotw) -> None:
+def test_x38_a_full_set_refused_for_what_it_repeats_is_sent_again_without_it(kit, sotw) -> None:
     """Two sets in flight carry the bad cluster; the second one's new cluster is not refused with it."""
     sotw.want(kit.C)
     sotw.offer(kit.cluster("bad"))
@@ -225,6 +225,8 @@ def test_x38_a_full_set_refused_for_what_it_repeats_counts_as_applied_otherwise(
     sotw.answer(first, "cluster bad: no")
     sotw.answer(second, "cluster bad: no")
     assert sotw.stream.dump()["types"][kit.C]["refused"] == {"bad": "1"}
+    assert sotw.sent() == [(kit.C, ["new@1"], [])]
+    sotw.answer(sotw.responses[0])
     sotw.want(kit.R, "r")
     sotw.offer(kit.cluster("bad"), kit.cluster("new"), kit.route("r", "1", "new"))
     assert sotw.sent() == [(kit.R, ["r@1"], [])]

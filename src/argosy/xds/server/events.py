@@ -48,7 +48,7 @@ class Acked:
 
 @dataclass(frozen=True, slots=True)
 class Nacked:
-    """A client refused a response. `names` are held to be refused, with the refused versions; the rest applied."""
+    """A client refused a response. `names` are held to be refused, with the refused versions; the rest comes again."""
 
     type_url: str
     nonce: str

@@ -43,11 +43,13 @@ class Pins:
     def _extras(self) -> Iterator[Resource]:
         for ledger in self._ledgers:
             yield from (held for held in ledger.differs.values() if isinstance(held, Resource))
+            for doubts in ledger.doubtful.values():
+                yield from (doubt for doubt in doubts if doubt is not None)
             for flight in ledger.flights.values():
                 yield from flight.resources
 
     def _unknown_ranks(self) -> Iterator[int]:
-        return (led.rank for led in self._ledgers if any(isinstance(held, str) for held in led.differs.values()))
+        return (ledger.rank for ledger in self._ledgers if any(ledger.unknown()))
 
     def blocks(self, ledger: Ledger, name: str) -> bool:
         """Tell whether something may still need a name.
@@ -65,7 +67,7 @@ class Pins:
         found = [resource.ref for resource in self._extras() if ref in resource.requires]
         for other in self._ledgers:
             if other.rank > ledger.rank:
-                found.extend(ResourceRef(other.type_url, n) for n, h in other.differs.items() if isinstance(h, str))
+                found.extend(ResourceRef(other.type_url, unknown) for unknown in other.unknown())
         if self._snapshot.is_dangling(ref):
             found.extend(self._snapshot.requirers(ref))
         return tuple(dict.fromkeys(found))

@@ -158,12 +158,14 @@ class Ledger:
         return name not in self.flying or not any(name in flight.removed for flight in self.flights.values())
 
     def deliverable(self, goal: Resource) -> Resource | None:
-        """Give what to send for a goal: itself; if it was refused, what is in doubt; if awaited, the last good one."""
+        """Give what to send for a goal: itself; if it was refused, the last good one if awaited or in doubt."""
         if self.rejected.get(goal.name) != goal.version:
             return goal
-        if self.is_doubtful(goal.name) and (doubt := self.doubtful[goal.name][-1]) is not None:
-            return doubt
-        held = self.held(goal.name) if goal.name in self.forced else None
+        held = self.held(goal.name)
+        if self.is_doubtful(goal.name):
+            held = self.doubtful[goal.name][-1] or held
+        elif goal.name not in self.forced:
+            return None
         return held if isinstance(held, Resource) and held.version != goal.version else None
 
     def set_held(self, name: str, holding: Holding) -> None:
@@ -306,9 +308,9 @@ class Ledger:
             self._land(flight, resource.name, resource, refused)
         for name in flight.removed:
             self._land(flight, name, None, refused)
-        if not refused:
-            for resource in flight.repeated:
-                self.doubtful.pop(resource.name, None)
+        for resource in flight.repeated if self.doubtful and not refused else ():
+            if self.doubtful.pop(resource.name, None) and resource.name not in flight.overtaken:
+                self.set_held(resource.name, resource)
         self._give_back_memory()
 
     def _land(self, flight: Flight, name: str, brought: Resource | None, refused: frozenset[str]) -> None:

@@ -20,13 +20,28 @@ _PUNCTUATION = ".,:;"  # part of names, but after a name also the end of a claus
 
 
 def blame_by_name(detail: ErrorDetail, names: Collection[str]) -> frozenset[str]:
-    """Give the names that occur in the refusal's text as whole words; all of them if none does."""
-    found = frozenset(name for name in names if _mentions(detail.message, name))
-    return found or frozenset(names)
+    """Give the names that a refusal is about; all of them if it mentions none.
+
+    Names before a colon (`name: reason`) count alone, then printed fields (`name: "it"`), then whole words: a reason
+    may well mention an innocent, and the name of one may be a word of the language.
+    """
+    for is_meant in (_is_subject, _is_printed, _is_mentioned):
+        found = frozenset(name for name in names if name and is_meant(detail.message, name))
+        if found:
+            return found
+    return frozenset(names)
 
 
-def _mentions(text: str, name: str) -> bool:
-    at = text.find(name) if name else -1
+def _is_subject(text: str, name: str) -> bool:
+    return text.startswith(f"{name}: ") or any(f"{before}{name}: " in text for before in " \n")
+
+
+def _is_printed(text: str, name: str) -> bool:
+    return f'\nname: "{name}"\n' in text
+
+
+def _is_mentioned(text: str, name: str) -> bool:
+    at = text.find(name)
     while at >= 0:
         if not _continues(text[:at][-1:]) and not _continues(text[at + len(name) : at + len(name) + 2]):
             return True
@@ -59,7 +74,7 @@ class Rules:
     hold_timeout_s: after this long a resource that waits for another is reported (`Held`); it keeps waiting.
     restate_s:      how long after a reconnect nothing is removed: the client may not have said yet what it holds.
     in_flight_max:  responses per type that may wait for an answer.
-    blame:          which of a refused response's resources are refused; the others count as applied.
+    blame:          which of a refused response's resources are refused; the others are sent again.
     """
 
     order: tuple[str, ...]

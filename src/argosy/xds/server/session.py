@@ -123,11 +123,13 @@ class Session:
 
     def answer(self, ledger: Ledger, flight: Flight, detail: ErrorDetail | None) -> None:
         """Apply an ACK (no detail) or a NACK of one response."""
-        ledger.last_error = detail
         if detail is None:
             ledger.accept(flight)
+            if not ledger.rejected:  # else it was only the good rest of what was refused
+                ledger.last_error = None
             self._events.append(Acked(ledger.type_url, flight.nonce, flight.versions()))
             return
+        ledger.last_error = detail
         versions = flight.versions() | {resource.name: resource.version for resource in flight.repeated}
         blamed = self.rules.blame(detail, list(versions)) & versions.keys() if versions else frozenset()
         blamed = frozenset(blamed or versions)
