@@ -31,12 +31,14 @@ CONFIG_SERVICE = "argosy.galley.v1.ConfigDiscovery"
 METHOD = f"/{CONFIG_SERVICE}/DeltaAggregatedResources"
 BACKOFF_S = (0.1, 5.0)
 
+_Change = tuple[str, ObjectKey, Object[Any] | None]
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Changed objects (None: gone), in order. `synced`: from this batch on, everything has been seen at least once."""
 
-    changes: tuple[tuple[str, ObjectKey, Object[Any] | None], ...]
+    changes: tuple[_Change, ...]
     synced: bool
 
 
@@ -53,8 +55,9 @@ async def watch_config(channel: Callable[[], Any], kinds: Sequence[str]) -> Asyn
         try:
             async for update in _updates(channel, client):
                 delay = BACKOFF_S[0]
-                changes = _decode(client, update, kind_of[update.type_url])
-                seen.add(update.type_url)
+                changes, rest_comes = _decode(client, update, kind_of[update.type_url])
+                if not rest_comes:
+                    seen.add(update.type_url)
                 yield Batch(changes, synced=len(seen) == len(kind_of))
         except grpc.aio.AioRpcError as error:
             logger.warning("galley is away (%s: %s)", error.code().name, error.details())
@@ -90,19 +93,26 @@ async def _flush(call: Any, client: DeltaClient) -> None:
             await call.write(wire.encode_delta_request(request))
 
 
-def _decode(client: DeltaClient, update: Update, kind: str) -> tuple[tuple[str, ObjectKey, Object[Any] | None], ...]:
-    """Objects of an update; one that cannot be read (a newer Galley's) rejects the update, and the rest stay."""
-    changes: list[tuple[str, ObjectKey, Object[Any] | None]] = []
-    try:
-        for resource in update.resources:
+def _decode(client: DeltaClient, update: Update, kind: str) -> tuple[tuple[_Change, ...], bool]:
+    """Objects of an update, and whether some of them will come again.
+
+    If some cannot be read (a newer Galley's) the update is refused for them, and the server sends the rest again.
+    """
+    changes: list[_Change] = []
+    refused: list[str] = []
+    for resource in update.resources:
+        try:
             found = decode_object(decode_document(resource.body or b""))
+        except ArgosyError as error:
+            logger.error("an object from galley cannot be read: %s", error)
+            refused.append(f"{resource.name}: {error}")
+        else:
             changes.append((kind, found.key, found))
-    except ArgosyError as error:
-        logger.error("an object from galley cannot be read: %s", error)
-        client.reject(update.nonce, ErrorDetail(INVALID_ARGUMENT, str(error)))
-        return ()
+    if refused:
+        client.reject(update.nonce, ErrorDetail(INVALID_ARGUMENT, "\n".join(refused)))
+        return (), len(refused) < len(update.resources) + len(update.removed)
     for name in update.removed:
         namespace, _slash, rest = name.partition("/")
         changes.append((kind, ObjectKey(namespace, rest), None))
     client.accept(update.nonce)
-    return tuple(changes)
+    return tuple(changes), False

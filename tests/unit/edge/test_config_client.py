@@ -253,3 +253,19 @@ async def test_what_cannot_be_read_is_refused_and_the_rest_is_kept(caplog: pytes
     assert nack.names == ("/new",)
     assert "Novelty" in nack.detail.message
     assert "cannot be read" in caplog.text
+
+
+async def test_one_object_that_cannot_be_read_does_not_keep_the_others_of_its_response_back() -> None:
+    """The refusal names it, so that the server sends the rest again."""
+    type_url = config_type_url("Namespace")
+    good, bad = resource("shop", namespace("shop")), resource("new", namespace("new", "Novelty"))
+    server = XdsServer(
+        Fixed(Snapshot(1, {type_url: {"/shop": good, "/new": bad}})),
+        Rules(order=(type_url,)),
+        trust_domain=TRUST_DOMAIN,
+        clock=SystemClock(),
+    )
+    async with servers() as place:
+        await place.start(server.handlers(CONFIG_SERVICE))
+        async with watching(place, ("Namespace",)) as batches:
+            assert await until_synced(batches) == [("Namespace", "shop", True)]
