@@ -1,6 +1,6 @@
 """One real Envoy, one real xDS server with a scripted source, backends and a load: all on loopback, in one loop.
 
-Nothing waits for time: tests wait for events of the server's sessions, or for a state that Envoy's own admin page shows.
+Nothing waits for time: tests wait for events of the server's sessions, or for a state that Envoy's admin page shows.
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ class Rig:
         """Wait until Envoy's state shows something."""
         try:
             async with asyncio.timeout(PATIENCE_S):
-                while not await condition():
+                while not await condition():  # noqa: ASYNC110 - the state is another process's
                     await asyncio.sleep(0.01)
         except TimeoutError:
             raise AssertionError(f"never: {what}") from None
@@ -297,7 +297,7 @@ async def ask(port: int, tls: ssl.SSLContext | None = None) -> str:
 
 @asynccontextmanager
 async def load(port: int, rate: float) -> AsyncIterator[Counter[str]]:
-    """Open-loop requests for as long as the block lasts; the ledger is whole after it. Errors count, nothing retries."""
+    """Open-loop requests for as long as the block lasts; the ledger is whole after it. Errors count as answers."""
     answers: Counter[str] = Counter()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -380,7 +380,7 @@ async def running(variant: str, folder: Path) -> AsyncIterator[Rig]:
     process = None
     try:
         await rig.start_server()
-        process = await _start_envoy(folder, rig)
+        process = _start_envoy(folder, rig, (await material_of(rig.authority, "galley")).material)
         await rig.until(rig.is_up, "Envoy's admin page")
         yield rig
         assert process.poll() is None, (folder / "envoy.log").read_text()
@@ -391,11 +391,12 @@ async def running(variant: str, folder: Path) -> AsyncIterator[Rig]:
             process.wait(30)
 
 
-async def _start_envoy(folder: Path, rig: Rig) -> subprocess.Popen[bytes]:
-    client_side = await material_of(rig.authority, "galley")
+def _start_envoy(folder: Path, rig: Rig, certificate: Material) -> subprocess.Popen[bytes]:
     config = folder / "bootstrap.json"
-    config.write_text(json.dumps(bootstrap(folder, rig.port, rig.variant, client_side.material)))
+    config.write_text(json.dumps(bootstrap(folder, rig.port, rig.variant, certificate)))
     command = [str(envoy_binary()), "-c", str(config), "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
+    # A removed listener keeps its routes, and so their clusters, until it has drained.
+    command += ["--drain-time-s", "1"]
     with (folder / "envoy.log").open("w") as log:
         return subprocess.Popen(command, stderr=log, stdout=log)
 

@@ -156,4 +156,3 @@ async def serve_route(rig: Rig, listener: Resource) -> None:
 
 def asked_for(rig: Rig, type_url: str, name: str) -> bool:
     return any(event.type_url == type_url and name in event.names for event in rig.script.of(Subscribed))
-
