@@ -23,6 +23,7 @@ from tests.e2e.harness import EXAMPLES, Mesh, running
 from tests.e2e.pages import fetch, settled
 
 from argosy.api.routing import HTTPMatch
+from argosy.galley.validate.substitution import HEADER_COMMANDS, PLAIN_COMMANDS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -248,6 +249,22 @@ def test_header_changes(mesh: Mesh, at_destination: bool) -> None:
 def test_the_host_can_be_set_as_a_header(mesh: Mesh, name: str) -> None:
     with applied(mesh, rules({"headers": {"request": {"set": {name: OTHER}}}})):
         assert seen(ask(mesh, "/anything"))["host"] == OTHER
+
+
+def test_values_of_headers_can_name_what_the_proxy_knows(mesh: Mesh) -> None:
+    """Every command that Galley accepts, at once: Envoy would refuse all routes for one that it does not know."""
+    plain = {f"x-{name.lower().replace('_', '-')}": f"%{name}%" for name in PLAIN_COMMANDS}
+    more = {f"x-{name.lower()}": f"%{name}(x-a?:authority):5%" for name in HEADER_COMMANDS}
+    changes = {"response": {"set": {**plain, **more, "x-percent": "100%% %REQ(x-b)%"}}}
+    with applied(mesh, rules({"headers": changes})):
+        answer = ask(mesh, "/status/200", x_b="b")
+    found = {name: answer.headers[f"x-{name}"] for name in ("protocol", "req", "percent", "upstream-cluster")}
+    assert found == {
+        "protocol": "HTTP/1.1",
+        "req": HOST[:5],
+        "percent": "100% b",
+        "upstream-cluster": "outbound|8000||httpbin.default.svc.cluster.local",
+    }
 
 
 def test_weights_are_shares_of_requests_and_each_destination_has_its_own_headers(mesh: Mesh) -> None:

@@ -26,6 +26,7 @@ from argosy.api.routing import (
 from argosy.core.hosts import host_matches, hosts_overlap
 from argosy.core.names import HOST_HEADERS, MESH_GATEWAY
 from argosy.galley.validate.check import Check, is_ip, is_label, member
+from argosy.galley.validate.substitution import substitution_problem
 
 RETRY_ON = frozenset(
     [
@@ -195,9 +196,9 @@ def _validate_operations(check: Check, at: str, operations: HeaderOperations, *,
             field = member(f"{at}.{verb}", name)
             _validate_header_to_change(check, field, name, host=host and verb == "set")
             check.printable(field, value)
-            if value.replace("%%", "").count("%") % 2:
-                hint = "write %% for a percent sign; %NAME% is replaced by the proxy"
-                check.error("ARG0112", field, "a single '%' in a header's value", hint)
+            if problem := substitution_problem(value):
+                hint = "write %% for a percent sign; %REQ(name)%, %PROTOCOL% and the like are replaced by the proxy"
+                check.error("ARG0112", field, problem, hint)
     for index, name in enumerate(operations.remove):
         _validate_header_to_change(check, f"{at}.remove[{index}]", name, host=False)
 
