@@ -43,16 +43,19 @@ class Load:
         return self.ledger
 
     def assert_lossless(self) -> dict[str, Any]:
-        """Stop, and fail if any request was not answered as it should be."""
+        """Stop, and fail if any request was not answered as it should be, or a kept connection was closed."""
         ledger = self.stop()
         assert ledger["sent"] > 0
-        assert ledger["failures"] == 0, (self.name, ledger)
+        assert (ledger["failures"], ledger["ended"]) == (0, 0), (self.name, ledger)
         return ledger
 
 
 @contextlib.contextmanager
 def started(name: str, options: dict[str, Any], *, network_of: int | None = None) -> Iterator[Load]:
-    """Run a load of `open_loop.Options`; in the network of the process `network_of` if given."""
+    """Run a load of `open_loop.Options`, in the network of the process `network_of` if given.
+
+    The first request has been answered when the block begins.
+    """
     enter = ["nsenter", "-t", str(network_of), "-n"] if network_of else []
     process = subprocess.Popen(
         [*enter, sys.executable, str(PROGRAM), json.dumps(options)],
@@ -63,6 +66,8 @@ def started(name: str, options: dict[str, Any], *, network_of: int | None = None
     )
     with process:
         try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "running\n"
             yield Load(process, name)
         finally:
             process.kill()

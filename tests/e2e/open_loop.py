@@ -3,8 +3,9 @@
     python open_loop.py '{"address": ["10.96.0.3", 5000], "host": "helloworld:5000", "rate": 100}'
 
 Sends `rate` requests a second, whether or not earlier ones are answered, until its standard input ends; then waits for
-what is under way and prints the ledger as one line of JSON. Nothing is retried: whatever is not a whole answer with the
-expected status is a failure. Standard library only, because it also runs where the project is not installed.
+what is under way. Prints `running` when the first request has its answer, and at the end the ledger as a line of JSON.
+Nothing is retried: whatever is not a whole answer with the expected status is a failure. Standard library only, because
+it also runs where the project is not installed.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Options:
 class Ledger:
     """What became of the requests. `failing`: when failures were noticed (seconds since the epoch).
 
+    `connections` were opened, and of those that were kept `ended` were closed by the other side.
     `lag_s`: how late a request was sent at worst, so how far the sender is to be trusted.
     """
 
@@ -51,6 +53,7 @@ class Ledger:
     failed: list[str] = field(default_factory=list)
     failures: int = 0
     connections: int = 0
+    ended: int = 0
     failing: list[float] = field(default_factory=list)
     lag_s: float = 0.0
     seconds: list[float] = field(default_factory=list)
@@ -66,6 +69,7 @@ class Ledger:
             "failed": self.failed,
             "failing": [self.failing[0], self.failing[-1]] if self.failing else None,
             "connections": self.connections,
+            "ended": self.ended,
             "lag_ms": round(self.lag_s * 1e3),
             "latency_ms": {**quantiles, "max": round(ordered[-1] * 1e3)},
         }
@@ -96,6 +100,7 @@ class Client:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         await asyncio.gather(*tasks)
+        self.ledger.ended += sum(reader.at_eof() for reader, _writer in self._idle)
         return self.ledger
 
     async def _one(self, number: int) -> None:
@@ -105,6 +110,8 @@ class Client:
                 status, body = await self._exchange(fresh=number % self.options.fresh == 0)
         except (OSError, EOFError, ValueError, TimeoutError) as error:
             status, body = f"{type(error).__name__}: {error}"[:120], b""
+        if not self.ledger.seconds:
+            print("running", flush=True)
         self.ledger.seconds.append(time.monotonic() - begin)
         found = self._pattern.search(body) if self._pattern else None
         self.ledger.answers[f"{status} {found[1].decode()}" if found else status] += 1
@@ -125,6 +132,7 @@ class Client:
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
             body = await _body(reader, headers)
             keep = not fresh and headers.get("connection", "").lower() != "close"
+            self.ledger.ended += not fresh and not keep
             return lines[0].split(" ")[1], body
         finally:
             if keep:
@@ -137,6 +145,7 @@ class Client:
             reader, writer = self._idle.pop()
             if not reader.at_eof() and not writer.is_closing():
                 return reader, writer
+            self.ledger.ended += 1
             writer.close()
         return await self._connect()
 

@@ -196,8 +196,8 @@ def test_a_killed_sidecar_fails_closed_and_is_back_in_two_seconds(mesh: Mesh, tm
         ledgers = [load.stop() for load in loads]
     mesh.delete(*pin("v1"))
     failing = [one["failing"] for one in ledgers if one["failing"]]
-    print(workload, "failed for", max(until for _since, until in failing) - killed)
     assert failing, "the load must have noticed"
+    print(workload, "failed for", max(until for _since, until in failing) - killed)
     assert max(until for _since, until in failing) - killed <= BACK_S, (killed, ledgers)
     seen = streams(tmp_path / "link.pcap")
     assert sum(map(len, seen.values())) > 10_000
