@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,30 +58,41 @@ async def _ask(pid: int, address: str, probe: Probe) -> bool:
                 await loop.sock_sendall(
                     connection, _request("GET", probe.path, f"{address}:{probe.port}", probe.headers)
                 )
-                status = _status(await loop.sock_recv(connection, _ANSWER_BYTES_MAX))
+                status = _status(await _first_line(connection))
                 return status is not None and 200 <= status < 400
         except OSError:  # TimeoutError is one
             return False
 
 
-async def envoy_admin(socket: Path, method: str, path: str) -> int | None:
+async def _first_line(connection: socket.socket) -> bytes:
+    """What comes up to the end of the first line; servers may write it in pieces."""
+    loop, answer = asyncio.get_running_loop(), b""
+    while b"\n" not in answer and len(answer) < _ANSWER_BYTES_MAX:
+        piece = await loop.sock_recv(connection, _ANSWER_BYTES_MAX)
+        if not piece:
+            break
+        answer += piece
+    return answer
+
+
+async def envoy_admin(admin_socket: Path, method: str, path: str) -> int | None:
     """The status that Envoy's admin page gives, None if it does not answer. Cheap: asked often while Envoy starts."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):  # ValueError: a first line without end
         async with asyncio.timeout(ADMIN_TIMEOUT_S):
-            reader, writer = await asyncio.open_unix_connection(str(socket))
+            reader, writer = await asyncio.open_unix_connection(str(admin_socket))
             try:
                 writer.write(_request(method, path, "envoy"))
                 await writer.drain()
-                return _status(await reader.read(_ANSWER_BYTES_MAX))
+                return _status(await reader.readline())
             finally:
                 writer.close()
     return None
 
 
-async def envoy_admin_page(socket: Path, path: str) -> tuple[int, str]:
+async def envoy_admin_page(admin_socket: Path, path: str) -> tuple[int, str]:
     """Status and text of a page of Envoy's admin interface. Raises OSError if it does not answer."""
     # There is no TLS on this socket: building a context for it would only cost time.
-    transport = httpx.AsyncHTTPTransport(uds=str(socket), verify=False)
+    transport = httpx.AsyncHTTPTransport(uds=str(admin_socket), verify=False)
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://envoy", timeout=ADMIN_TIMEOUT_S) as client:
             answer = await client.get(path)
