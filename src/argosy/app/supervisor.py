@@ -309,10 +309,7 @@ class Supervisor:
                 await self.node.wait()
         for one in self.sockets.values():
             one.close()
-        mesh_file(self.home).unlink(missing_ok=True)
-        for stale in (self.home / "run").glob("*.sock"):
-            stale.unlink()
-        shutil.rmtree(self.home / "settings", ignore_errors=True)
+        _clear(self.home)
 
 
 def forget_pods(home: Path) -> None:
@@ -323,6 +320,14 @@ def forget_pods(home: Path) -> None:
             store.save_pods(NODE_NAME, [])
         finally:
             store.close()
+
+
+def _clear(home: Path) -> None:
+    """Remove what stands for a running mesh; for the holder of the lock."""
+    mesh_file(home).unlink(missing_ok=True)
+    for stale in (home / "run").glob("*.sock"):
+        stale.unlink()
+    shutil.rmtree(home / "settings", ignore_errors=True)
 
 
 def control_client(home: Path, program: str = "control") -> httpx.AsyncClient:
@@ -399,7 +404,9 @@ def down(home: Path, tell: Tell = print, *, wait_s: float = 60.0) -> int:
     """Stop the mesh of `home`, if one is running. A mesh whose supervisor was killed is gone already."""
     found = read_mesh(home)
     if found is None:
-        mesh_file(home).unlink(missing_ok=True)
+        if (home / "run").is_dir():
+            with contextlib.suppress(ArgosyError), _locked(home):
+                _clear(home)
         tell("no mesh is running")
         return 0
     os.kill(found.pid, signal.SIGTERM)

@@ -76,9 +76,12 @@ def test_looking_for_a_mesh_makes_nothing(tmp_path: Path) -> None:
 def test_down_without_a_mesh_says_so_and_clears_what_is_left(tmp_path: Path) -> None:
     said: list[str] = []
     write_mesh(tmp_path)
+    (tmp_path / "run" / "control.sock").touch()
+    (tmp_path / "settings").mkdir()
     assert down(tmp_path, said.append) == 0
     assert said == ["no mesh is running"]
-    assert not mesh_file(tmp_path).exists()
+    assert [one.name for one in (tmp_path / "run").iterdir()] == ["lock"]
+    assert not (tmp_path / "settings").exists()
 
 
 def test_down_ends_the_supervisor_and_waits_for_it(tmp_path: Path) -> None:
