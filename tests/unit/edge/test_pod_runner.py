@@ -95,6 +95,12 @@ class Pod:
     def log(self, name: str = "app") -> str:
         return (self.runner.log_directory / f"{name}.log").read_text()
 
+    async def line(self) -> str:
+        """The first line of the application: from then on it is where it should be."""
+        while not self.log().endswith("\n"):  # noqa: ASYNC110 - a file has no event to wait for
+            await asyncio.sleep(0.01)
+        return self.log().strip()
+
     async def until(self, state: State) -> None:
         while self.runner.life.state is not state:
             self.changed.clear()
@@ -120,6 +126,7 @@ async def test_a_pod_becomes_ready_with_its_files_its_link_and_its_environment(t
         holder = pod.runner.running.holder
         assert holder is not None
         assert network_of(holder.pid) not in (None, network_of(os.getpid()))
+        assert await pod.line() == "cart-1 red"
         assert network_of(pod.runner.running.apps["app"].pid) == network_of(holder.pid)
         assert pod.network.links == {"pod-3-7": "10.88.3.7"}
         assert (pod.directory / "resolv.conf").read_text() == "search shop\n"
@@ -133,8 +140,7 @@ async def test_an_orderly_end_leaves_nothing_but_the_logs(tmp_path: Path) -> Non
     async with running(tmp_path, Processes(plan(app))) as pod:
         await pod.until(State.READY)
         left = [pod.runner.running.holder, *pod.runner.running.apps.values()]
-        while "here" not in pod.log():  # noqa: ASYNC110 - a file has no event to wait for
-            await asyncio.sleep(0.01)
+        assert await pod.line() == "here"
         pod.runner.stop()
         await pod.until(State.GONE)
     assert pod.log() == "here\nbye\n"
@@ -149,11 +155,11 @@ async def test_what_an_application_left_running_ends_with_the_pod(tmp_path: Path
     app = container("setsid sleep 60 & echo $!; exec sleep 60")
     async with running(tmp_path, Processes(plan(app))) as pod:
         await pod.until(State.READY)
-        while not pod.log().endswith("\n"):  # noqa: ASYNC110 - a file has no event to wait for
-            await asyncio.sleep(0.01)
-        stray = int(pod.log())
-        assert processes.start_time(stray) is not None
-    assert processes.start_time(stray) is None
+        pid = int(await pod.line())
+        start = processes.start_time(pid)
+        assert start is not None
+    await asyncio.wait_for(processes.wait_exit(ProcessId(pid, start)), 20)
+    assert processes.start_time(pid) is None
 
 
 @needs_root
