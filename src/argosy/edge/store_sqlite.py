@@ -130,13 +130,30 @@ class SQLiteStore:
 
 
 class _Transaction:
-    """BEGIN IMMEDIATE ... COMMIT; rolled back when the block raises."""
+    """BEGIN IMMEDIATE ... COMMIT; rolled back when the block raises. What SQLite cannot do is ARG0306."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
     def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise _not_kept(error) from error
 
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        self._db.execute("ROLLBACK" if error else "COMMIT")
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is None:
+            try:
+                self._db.execute("COMMIT")
+            except sqlite3.OperationalError as failed:
+                error = failed
+        # On a full disk SQLite has rolled back by itself.
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        if isinstance(error, sqlite3.OperationalError):
+            raise _not_kept(error) from error
+
+
+def _not_kept(error: sqlite3.OperationalError) -> ArgosyError:
+    hint = "see that there is room where the state lies, and that it can be written"
+    return ArgosyError.of("ARG0306", f"nothing was kept: {error}", hint=hint)
