@@ -21,6 +21,7 @@ import grpc
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from argosy.app.pilot import ENVOY_RULES
 from argosy.citadel.authority import Authority, create_root
 from argosy.core.spiffe import SpiffeID
 from argosy.edge.citadel_client import authority_issuer
@@ -29,13 +30,11 @@ from argosy.edge.grpc_server import GRPCServer, start_server
 from argosy.edge.tls import CertificateSource, Material, RequireIdentity, ServerTLS
 from argosy.edge.xds_server import Push, Refusal, XdsServer
 from argosy.envoy.api import envoy_binary
-from argosy.pilot.build.resource import CLUSTER, LISTENER, ORDER
 from argosy.xds.messages import Resource, Snapshot, changes_between
-from argosy.xds.server import Event, Rules, Settled
+from argosy.xds.server import Event, Settled
 
 TRUST_DOMAIN = "td"
 SERVER_NAME = "pilot.istio-system.svc"
-RULES = Rules(order=ORDER, full_sets=frozenset({CLUSTER, LISTENER}))
 API_TYPES = {"delta": "DELTA_GRPC", "sotw": "GRPC"}
 PATIENCE_S = 20.0
 """When a condition that never comes becomes a failure; shorter than the 30 s in which Envoy tries to connect at last,
@@ -152,7 +151,7 @@ class Rig:
 
     async def start_server(self) -> XdsServer:
         """A new server, which knows nothing of earlier streams, on the port that Envoy knows."""
-        self.xds = XdsServer(self.script, RULES, trust_domain=TRUST_DOMAIN, clock=SystemClock())
+        self.xds = XdsServer(self.script, ENVOY_RULES, trust_domain=TRUST_DOMAIN, clock=SystemClock())
         await self.serve(self.xds.handlers())
         return self.xds
 

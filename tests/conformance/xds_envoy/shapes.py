@@ -57,6 +57,17 @@ def route(name: str, to: str) -> Resource:
     return resource(name, from_dict("envoy.config.route.v3.RouteConfiguration", fields), clusters=[to])
 
 
+def route_head(name: str) -> Resource:
+    """Routes whose virtual hosts are resources of their own, named `<name>/...`."""
+    fields = {"name": name, "vhds": {"config_source": ads()}}
+    return resource(name, from_dict("envoy.config.route.v3.RouteConfiguration", fields))
+
+
+def virtual_host(name: str, domain: str, to: str) -> Resource:
+    fields = {"name": name, "domains": [domain], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": to}}]}
+    return resource(name, from_dict("envoy.config.route.v3.VirtualHost", fields), clusters=[to])
+
+
 def listener(name: str, *, rds: str = "route", wait_s: int = 0, chain: dict[str, Any] | None = None) -> Resource:
     """An HTTP listener on a free port, with its routes from elsewhere."""
     router = {

@@ -70,6 +70,41 @@ def offer_listener(rig: Rig, number: int, port: int) -> None:
     rig.script.offer(shapes.cluster(name), shapes.endpoints(name, port), shapes.tcp_listener("in", name))
 
 
+@pytest.mark.parametrize("variant", ["delta"], indirect=True)
+async def test_x21_x22_requests_never_meet_a_missing_cluster_while_virtual_hosts_move(rig: Rig) -> None:
+    """Virtual hosts as resources of their own, as sidecars get them: each waits for its clusters by itself.
+
+    One that names a refused cluster does not hold the others back.
+    """
+    async with backend("a") as port:
+        offer_hosts(rig, 0, port)
+        listening = await rig.until_listening("in")
+        async with load(listening, RATE) as answers:
+            for number in range(1, SWAPS // 3 + 1):
+                offer_hosts(rig, number, port)
+                await asyncio.sleep(PACE_S)
+            await rig.until(lambda: has_only(rig, f"c{SWAPS // 3}"), "the last cluster, alone")
+        assert answers.keys() == {"200 a"}, answers
+        assert {name for event in rig.script.of(Nacked) for name in event.names} == {"bad"}
+
+
+def offer_hosts(rig: Rig, number: int, port: int) -> None:
+    name = f"c{number}"
+    rig.script.offer(
+        shapes.cluster(name),
+        shapes.bad_cluster("bad"),
+        shapes.endpoints(name, port),
+        shapes.listener("in"),
+        shapes.route_head("route"),
+        shapes.virtual_host("route/bad", "bad", "bad"),
+        shapes.virtual_host("route/all", "*", name),
+    )
+
+
+async def has_only(rig: Rig, name: str) -> bool:
+    return set(await rig.clusters()) == {name}
+
+
 async def test_x21_the_order_on_the_wire_is_clusters_endpoints_listeners_routes(rig: Rig) -> None:
     """What Envoy acknowledges first it has been given first; a removed cluster comes last of all."""
     async with backend("a") as port:
