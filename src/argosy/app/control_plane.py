@@ -44,7 +44,7 @@ from argosy.edge.console_http import ConsolePorts, console_app
 from argosy.edge.control_api import ControlPorts, control_app
 from argosy.edge.directory_source import watch_source
 from argosy.edge.grpc_server import GRPCServer, start_server
-from argosy.edge.store_sqlite import SQLiteStore
+from argosy.edge.store_sqlite import DATABASE_FILE, SQLiteStore
 from argosy.edge.tls import CertificateSource, ClientTLS, RequireIdentity, ServerTLS
 from argosy.edge.tokens import PUBLIC_FILE, TokenSubject, load_or_create_issuer, load_public_key, write_file
 from argosy.edge.xds_server import XdsServer
@@ -222,7 +222,7 @@ class ControlPlane:
         return handlers
 
     def _build_galley(self) -> list[grpc.GenericRpcHandler]:
-        store = SQLiteStore(self.home / "config.db")
+        store = SQLiteStore(self.home / DATABASE_FILE)
         service = self.parts.galley = GalleyService(
             Galley(store), self.clock, expected=frozenset({"pilot", "mixer"} - set(self.settings.components))
         )

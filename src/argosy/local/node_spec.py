@@ -29,7 +29,7 @@ class ChildSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole node. `keep`: directories below /tmp or /run that its programs need (both get a private file system)."""
+    """The whole node. `keep`: directories below /tmp or /run that its programs need (both are private in a node)."""
 
     home: str
     envoy: str
