@@ -6,6 +6,7 @@ Given rule texts, at any rate; runs `iptables-restore` in the node's network, on
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 _log = logging.getLogger("argosy.services")
@@ -42,7 +43,13 @@ class ServiceRules:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
         )
-        _, errors = await process.communicate(text.encode())
+        try:
+            _, errors = await process.communicate(text.encode())
+        finally:
+            # Cancelled: nobody will look after it any more.
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
         if process.returncode != 0:
             _log.error("iptables-restore: %s", errors.decode(errors="replace").strip()[:500])
             return False
