@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from argosy.xds.protowire import encode_bytes, encode_string
+from argosy.xds.protowire import encode_bytes, encode_head, encode_string
 
 WILDCARD = "*"
 NO_RESOURCES: Mapping[str, Resource] = {}
@@ -46,8 +46,8 @@ class Resource:
     requires: tuple[ResourceRef, ...] = ()
     companions: tuple[ResourceRef, ...] = ()
     aliases: tuple[str, ...] = ()
-    _encoded: bytes | None = field(init=False, repr=False, default=None)
-    _any: bytes | None = field(init=False, repr=False, default=None)
+    _head: bytes | None = field(init=False, repr=False, default=None)
+    _any_head: bytes | None = field(init=False, repr=False, default=None)
 
     @property
     def ref(self) -> ResourceRef:
@@ -55,24 +55,29 @@ class Resource:
         return ResourceRef(self.type_url, self.name)
 
     @property
-    def encoded(self) -> bytes:
-        """Wire bytes of envoy.service.discovery.v3.Resource, made at the first use and shared by all streams."""
-        if self._encoded is None:
-            body = b"" if self.body is None else encode_bytes(2, encode_any(self.type_url, self.body))
+    def encoded(self) -> tuple[bytes, bytes]:
+        """Wire bytes of envoy.service.discovery.v3.Resource in two parts, of which the second is the body itself.
+
+        The first is made at the first use and shared by all streams; the body is never copied.
+        """
+        if self._head is None:
             aliases = b"".join(encode_bytes(4, alias.encode()) for alias in self.aliases)
-            wire = encode_string(1, self.version) + body + encode_string(3, self.name) + aliases
-            object.__setattr__(self, "_encoded", wire)
-            return wire
-        return self._encoded
+            head = encode_string(1, self.version) + encode_string(3, self.name) + aliases
+            if self.body is not None:
+                around = any_head(self.type_url, self.body)
+                head += encode_head(2, len(around) + len(self.body)) + around
+            object.__setattr__(self, "_head", head)
+            return head, self.body or b""
+        return self._head, self.body or b""
 
     @property
-    def encoded_any(self) -> bytes:
-        """Wire bytes of google.protobuf.Any, which state-of-the-world responses carry; made at the first use."""
-        if self._any is None:
-            wire = encode_any(self.type_url, self.body or b"")
-            object.__setattr__(self, "_any", wire)
-            return wire
-        return self._any
+    def encoded_any(self) -> tuple[bytes, bytes]:
+        """Wire bytes of google.protobuf.Any, which state-of-the-world responses carry; in two parts like `encoded`."""
+        if self._any_head is None:
+            head = any_head(self.type_url, self.body or b"")
+            object.__setattr__(self, "_any_head", head)
+            return head, self.body or b""
+        return self._any_head, self.body or b""
 
     def __eq__(self, other: object) -> bool:
         if self is other:
@@ -85,9 +90,9 @@ class Resource:
         return hash((self.type_url, self.name, self.version))
 
 
-def encode_any(type_url: str, body: bytes) -> bytes:
-    """Encode google.protobuf.Any {type_url = 1, value = 2}."""
-    return encode_string(1, type_url) + (encode_bytes(2, body) if body else b"")
+def any_head(type_url: str, value: bytes) -> bytes:
+    """Encode google.protobuf.Any {type_url = 1, value = 2} up to where `value` begins."""
+    return encode_string(1, type_url) + (encode_head(2, len(value)) if value else b"")
 
 
 def content_version(body: bytes | None, aliases: Iterable[str] = ()) -> str:

@@ -34,7 +34,12 @@ def encode_varint(value: int) -> bytes:
 
 def encode_bytes(field: int, value: bytes) -> bytes:
     """Encode one length-delimited field, also when `value` is empty."""
-    return encode_varint(field << 3 | LENGTH) + encode_varint(len(value)) + value
+    return encode_head(field, len(value)) + value
+
+
+def encode_head(field: int, size: int) -> bytes:
+    """Encode what stands before the `size` bytes of one length-delimited field."""
+    return encode_varint(field << 3 | LENGTH) + encode_varint(size)
 
 
 def encode_string(field: int, value: str) -> bytes:

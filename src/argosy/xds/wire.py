@@ -52,10 +52,11 @@ def encode_sotw_response(response: SotwResponse) -> bytes:
     return b"".join(parts)
 
 
-def _join(parts: list[bytes], messages: Iterable[bytes]) -> None:
-    for message in messages:
-        parts.append(_RESOURCES_TAG + encode_varint(len(message)))
-        parts.append(message)
+def _join(parts: list[bytes], messages: Iterable[tuple[bytes, bytes]]) -> None:
+    for head, body in messages:
+        parts.append(_RESOURCES_TAG + encode_varint(len(head) + len(body)))
+        parts.append(head)
+        parts.append(body)
 
 
 def encode_delta_request(request: DeltaRequest) -> bytes:

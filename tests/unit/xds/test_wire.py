@@ -151,10 +151,11 @@ def test_sotw_responses_agree_with_protobuf() -> None:
     assert [(r.type_url, r.body, r.version) for r in decoded.resources] == [("t", b"body", "v"), ("t", b"", "v")]
 
 
-def test_a_resource_is_encoded_once_and_shared() -> None:
+def test_a_resource_is_encoded_once_and_its_body_never_copied() -> None:
     resource = Resource("t", "a", "1", b"body")
-    assert resource.encoded is resource.encoded
-    assert resource.encoded_any is resource.encoded_any
+    for first, again in ((resource.encoded, resource.encoded), (resource.encoded_any, resource.encoded_any)):
+        assert first[0] is again[0]
+        assert first[1] is again[1] is resource.body
 
 
 def test_a_resource_never_shows_its_body() -> None:

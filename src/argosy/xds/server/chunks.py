@@ -12,9 +12,6 @@ from typing import TypeVar
 
 from argosy.xds.messages import Resource
 
-RESPONSE_BYTES_MAX = 4 << 20
-"""What a gRPC peer accepts in one message unless told otherwise."""
-
 _ENVELOPE_BYTES = 512  # type URL, nonce and version of the response
 _FRAME_BYTES = 6  # tag and length of one item
 
@@ -22,18 +19,18 @@ Item = TypeVar("Item")
 
 
 def payload_limit(limit_bytes: int) -> int:
-    """Give how many bytes of items one response may carry."""
-    return max(1, min(limit_bytes, RESPONSE_BYTES_MAX) - _ENVELOPE_BYTES)
+    """Give how many bytes of items one response may carry. What the peer takes in one message is the caller's to know."""
+    return max(1, limit_bytes - _ENVELOPE_BYTES)
 
 
 def delta_size(resource: Resource) -> int:
     """Give a resource's bytes in a delta response."""
-    return len(resource.encoded) + _FRAME_BYTES
+    return sum(map(len, resource.encoded)) + _FRAME_BYTES
 
 
 def sotw_size(resource: Resource) -> int:
     """Give a resource's bytes in a state-of-the-world response."""
-    return len(resource.encoded_any) + _FRAME_BYTES
+    return sum(map(len, resource.encoded_any)) + _FRAME_BYTES
 
 
 def name_size(name: str) -> int:
