@@ -15,6 +15,7 @@ from typing import Any
 from argosy.app.pilot import Pilot, pilot_server
 from argosy.edge.clock import SystemClock
 from argosy.edge.grpc_server import start_server
+from argosy.edge.memory import return_freed_memory
 from argosy.edge.tls import CertificateSource, Material, ServerTLS
 from argosy.pilot.classes import ProxyClass
 from argosy.pilot.mesh import MeshSettings
@@ -27,6 +28,7 @@ SETTLE_S = 600.0
 
 def serve(pipe: Connection, size: Size, material: Material) -> None:
     """Run the server until told to stop."""
+    return_freed_memory()
     asyncio.run(_Server(size).run(pipe, material))
 
 
