@@ -44,6 +44,7 @@ from argosy.edge.console_http import ConsolePorts, console_app
 from argosy.edge.control_api import ControlPorts, control_app
 from argosy.edge.directory_source import watch_source
 from argosy.edge.grpc_server import GRPCServer, start_server
+from argosy.edge.memory import return_freed_memory
 from argosy.edge.store_sqlite import DATABASE_FILE, SQLiteStore
 from argosy.edge.tls import CertificateSource, ClientTLS, RequireIdentity, ServerTLS
 from argosy.edge.tokens import PUBLIC_FILE, TokenSubject, load_or_create_issuer, load_public_key, write_file
@@ -395,6 +396,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format=f"%(asctime)s {settings.name} %(levelname)s %(name)s: %(message)s"
     )
+    return_freed_memory()
     try:
         asyncio.run(ControlPlane(settings).serve())
     except ArgosyError as error:
