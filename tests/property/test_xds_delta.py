@@ -98,6 +98,7 @@ class Client:
         self.waiting: list[tuple[DeltaResponse, ErrorDetail | None]] = []
         self.routes: set[str] = set(ROUTES[:2])
         self.unlisted: set[tuple[str, str]] = set()
+        self.refused_clusters: set[str] = set()
         self.out: deque[DeltaRequest] = deque()
         self.asked_endpoints: set[str] = set()
 
@@ -122,6 +123,8 @@ class Client:
         assert not set(names) & set(response.removed_resources), "name in both halves"
         bad = [r.name for r in response.resources if r.version.startswith("bad")]
         whole = bool(bad) and self.rnd.random() < 0.3  # some faults void the good parts as well
+        if response.type_url == C:
+            self.refused_clusters.update(bad)
         for resource in response.resources:
             if resource.name not in bad and not whole:
                 self.apply(resource)
@@ -183,7 +186,9 @@ class Client:
         for kind in (L, R):
             for resource in self.held[kind].values():
                 for ref in resource.requires:
-                    assert ref.name in self.held[C], f"{resource.name} names {ref.name}, which is not there"
+                    # A route that is new to the client is not kept back for a cluster that the client refuses.
+                    present = ref.name in self.held[C] or ref.name in self.refused_clusters
+                    assert present, f"{resource.name} names {ref.name}, which is not there"
 
     def fiddle(self) -> None:
         name = self.rnd.choice(ROUTES)

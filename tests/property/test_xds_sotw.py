@@ -27,6 +27,7 @@ class Life:
         self.asked = set(ROUTES[:2])
         self.nonce = ""
         self.maybe_needed: set[str] = set()
+        self.refused_clusters: set[str] = set()
         self.snapshot = Snapshot(0, {})
         self.up.append(SotwRequest(C))
         self.ask()
@@ -70,6 +71,8 @@ class Life:
         assert len(names) == len(set(names)), "duplicate name"
         bad = [r.name for r in response.resources if r.version.startswith("bad")]
         good = {r.name: r for r in response.resources if r.name not in bad}
+        if response.type_url == C:
+            self.refused_clusters.update(bad)
         if bad:  # the server cannot tell what was applied, so it keeps what the one or the other needs
             doubtful = [*good.values(), *(self.held[response.type_url].get(n) for n in good)]
             self.maybe_needed.update(ref.name for resource in doubtful if resource for ref in resource.requires)
@@ -82,7 +85,9 @@ class Life:
             self.nonce = response.nonce
             self.held[R].update((n, r) for n, r in good.items() if n in self.asked)
         for route in self.held[R].values():
-            assert all(ref.name in self.held[C] for ref in route.requires), f"{route.name} dangles"
+            # A route that is new to the client is not kept back for a cluster that the client refuses.
+            present = self.held[C].keys() | self.refused_clusters
+            assert all(ref.name in present for ref in route.requires), f"{route.name} dangles"
         detail = ErrorDetail(13, f"Error adding {', '.join(f'{name}: bad' for name in bad)}") if bad else None
         asked = tuple(sorted(self.asked)) if response.type_url == R else ()
         self.up.append(SotwRequest(response.type_url, asked, response.version_info, response.nonce, detail))

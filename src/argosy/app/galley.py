@@ -22,7 +22,7 @@ from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.core.spiffe import SpiffeID
 from argosy.edge.config_client import CONFIG_SERVICE
 from argosy.edge.tls import peer_identity
-from argosy.edge.xds_server import Push, Refusal, XdsServer
+from argosy.edge.xds_server import Limits, Push, Refusal, XdsServer
 from argosy.galley.admit import BARE_POD
 from argosy.galley.publish import config_type_url
 from argosy.galley.state import Applied, Change, Galley
@@ -48,6 +48,9 @@ KIND_ORDER = (
     "VirtualService",
 )
 CONFIG_RULES = Rules(order=tuple(config_type_url(kind) for kind in KIND_ORDER))
+
+# Readers take a kind's first response for all of it, so it is not cut; they are our own and take messages of any size.
+READER_LIMITS = Limits(response_bytes=1 << 30)
 
 ObjectChange = tuple[str, ObjectKey, Object[Any] | None]
 Listener = Callable[[Iterable[ObjectChange]], None]
@@ -199,7 +202,7 @@ class _Reader:
 
 def galley_handlers(service: GalleyService, *, trust_domain: str, clock: Clock) -> list[grpc.GenericRpcHandler]:
     """gRPC handlers: configuration over xDS, and pods from agents."""
-    xds = XdsServer(service, CONFIG_RULES, trust_domain=trust_domain, clock=clock)
+    xds = XdsServer(service, CONFIG_RULES, trust_domain=trust_domain, clock=clock, limits=READER_LIMITS)
 
     async def report(data: bytes, context: Any) -> bytes:
         identity = peer_identity(context, trust_domain)

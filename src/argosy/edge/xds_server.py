@@ -38,6 +38,8 @@ class Limits:
     """How many responses may be on their way, and so in memory, at once."""
     slot_s: float = 2.0
     """How long a response counts as one of them while its client does not read."""
+    response_bytes: int = 1 << 20
+    """Larger pushes are cut into several responses of that size."""
     send_deadline_s: float = 60.0
     """A client that after that does not take a response for so long is cut; it reconnects with what it has."""
 
@@ -278,7 +280,7 @@ class _Client:
         server = self._server
         try:
             async with server.places:
-                responses = self._session.outbox(server.now())
+                responses = self._session.outbox(server.now(), server.limits.response_bytes)
                 if not responses:
                     return False
                 sending = self._sending = asyncio.ensure_future(self._send(responses))

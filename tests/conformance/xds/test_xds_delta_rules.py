@@ -342,16 +342,32 @@ def test_x37_a_type_that_is_never_removed_is_told_of_no_removal(kit) -> None:
 
 
 def test_x38_of_a_partly_refused_response_the_rest_is_sent_again(kit, delta) -> None:
-    """It may not have been applied. Then the good cluster's route goes out; the bad one's does not."""
+    """It may not have been applied; then its route goes out. A client without any route is not kept waiting for what it
+    refused: it would serve nothing."""
     delta.offer(kit.cluster("good"), kit.cluster("bad"), kit.route("g", "1", "good"), kit.route("b", "1", "bad"))
     delta.ask(kit.C)
     delta.ask(kit.R, "g", "b")
     delta.sent()
     delta.answer(delta.responses[0], "Error adding/updating cluster(s) bad: no such filter")
-    assert delta.sent() == [(kit.C, ["good@1"], [])]
+    assert delta.sent() == [(kit.C, ["good@1"], []), (kit.R, ["b@1"], [])]
     delta.answer(delta.responses[0])
     assert delta.sent() == [(kit.R, ["g@1"], [])]
     assert delta.stream.dump()["types"][kit.C]["last_error"]["message"].startswith("Error adding"), "bad is still bad"
+
+
+def test_a_held_route_is_kept_while_its_new_cluster_is_refused(kit, delta) -> None:
+    """The client has something better than a route that leads nowhere: its last good one."""
+    delta.offer(kit.cluster("good"), kit.route("r", "1", "good"))
+    delta.ask(kit.C)
+    delta.ask(kit.R, "r")
+    delta.sent()
+    delta.answer(delta.responses[0])
+    assert delta.sent() == [(kit.R, ["r@1"], [])]
+    delta.answer(delta.responses[0])
+    delta.offer(kit.cluster("good"), kit.cluster("bad"), kit.route("r", "2", "bad"))
+    assert delta.sent() == [(kit.C, ["bad@1"], [])]
+    delta.answer(delta.responses[0], "Error adding/updating cluster(s) bad: no such filter")
+    assert delta.sent() == []
 
 
 def test_x38_what_may_have_been_applied_of_a_refused_response_keeps_what_it_names(kit, delta) -> None:

@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 
 
 def payload_limit(limit_bytes: int) -> int:
-    """Give how many bytes of items one response may carry. What the peer takes in one message is the caller's to know."""
+    """Give how many bytes of items one response may carry; what the peer takes is the caller's to know."""
     return max(1, limit_bytes - _ENVELOPE_BYTES)
 
 

@@ -60,7 +60,7 @@ class DeltaStream:
     def outbox(self, now: float, limit_bytes: int = 1 << 20) -> list[DeltaResponse]:
         """Give what may be sent now, in order, about `limit_bytes` in all; call again once it is written.
 
-        Each response stays within `limit_bytes` and 4 MiB, except for a single resource that is larger by itself.
+        Each response stays within `limit_bytes`, except for a single resource that is larger by itself.
         Empty when nothing (more) may be sent.
         """
         responses: list[DeltaResponse] = []

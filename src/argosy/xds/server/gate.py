@@ -6,8 +6,10 @@ Must not change anything, and not know what a type means: a resource says itself
 
 Sending waits for a required resource that is in the snapshot and that the client asks for, until some version of it
 is acknowledged. One that is in the snapshot but not asked for, or not in the snapshot, is not waited for: waiting
-could never end. Removing waits while something that the client holds, or may hold once answers come in, requires
-the name. Companions do not count: a client that waits for endpoints must learn at once that there are none.
+could never end. Nor is one that the client refused, by a client that has no version of the waiting resource: it has
+nothing better to keep, and a proxy that starts would serve nothing at all.
+Removing waits while something that the client holds, or may hold once answers come in, requires the name. Companions
+do not count: a client that waits for endpoints must learn at once that there are none.
 Holders are found without a list of all that the client holds: what equals the snapshot requires only what is in the
 snapshot, so only differences, responses in flight, and the snapshot's own dangling references count.
 """
@@ -22,10 +24,14 @@ from argosy.xds.server.ledger import Ledger
 
 def missing(resource: Resource, ledgers: Mapping[str, Ledger]) -> tuple[ResourceRef, ...]:
     """Give what a resource requires and the client does not surely hold yet."""
+    own = ledgers.get(resource.type_url)
+    first = own is None or not own.held(resource.name)
     lacking = []
     for ref in resource.requires:
         ledger = ledgers.get(ref.type_url)
-        if ledger is not None and ledger.goal(ref.name) is not None and not ledger.is_usable(ref.name):
+        if ledger is None or ledger.goal(ref.name) is None or ledger.is_usable(ref.name):
+            continue
+        if not (first and ledger.is_refused(ref.name)):
             lacking.append(ref)
     return tuple(lacking)
 

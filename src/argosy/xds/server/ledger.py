@@ -157,6 +157,11 @@ class Ledger:
             return False
         return name not in self.flying or not any(name in flight.removed for flight in self.flights.values())
 
+    def is_refused(self, name: str) -> bool:
+        """Tell whether the client refused the very version that it should hold."""
+        goal = self.goal(name)
+        return goal is not None and self.rejected.get(name) == goal.version
+
     def deliverable(self, goal: Resource) -> Resource | None:
         """Give what to send for a goal: itself; if it was refused, the last good one if awaited or in doubt."""
         if self.rejected.get(goal.name) != goal.version:
