@@ -113,14 +113,13 @@ class OutlierDetection(Strict, frozen=True, kw_only=True):
 
 
 class ClientTLS(Strict, frozen=True, kw_only=True):
-    """TLS towards an upstream. Files are paths in the proxy; `credential_name` is a Secret of the proxy's namespace."""
+    """TLS towards an upstream. Files are paths in the proxy."""
 
-    not_yet = frozenset({"caCrl"})
+    not_yet = frozenset({"caCrl", "credentialName"})
     mode: Literal["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"] = "DISABLE"
     client_certificate: str = ""
     private_key: str = ""
     ca_certificates: str = ""
-    credential_name: str = ""
     subject_alt_names: tuple[str, ...] = ()
     sni: str = ""
     insecure_skip_verify: bool | None = None

@@ -62,6 +62,10 @@ def own_component(account: str) -> AuthenticatedIdentity:
 
 def _dns_names(identity: AuthenticatedIdentity) -> tuple[str, ...]:
     if identity.namespace == ROOT_NAMESPACE and identity.service_account in CONTROL_PLANE_ACCOUNTS:
+        if identity.pod or identity.workload:
+            # Whoever may write a Deployment must not become a component that others trust by this account.
+            message = f"the account {identity.service_account!r} is the control plane's own and not for pods"
+            raise IssueError.of(Code.IDENTITY_NAME, message)
         if identity.service_account == ALL_IN_ONE:
             return tuple(component_host(component) for component in COMPONENTS)
         return (component_host(identity.service_account),)

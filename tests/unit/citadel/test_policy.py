@@ -52,3 +52,10 @@ def test_a_namespace_with_a_dot_gets_no_workload_name() -> None:
 def test_nobody_is_a_component_by_wish() -> None:
     with pytest.raises(AssertionError):
         own_component("reviews")
+
+
+@pytest.mark.parametrize("account", ["argosy", "pilot", "galley", "citadel", "mixer", "agent"])
+def test_a_pod_cannot_be_a_component(account: str) -> None:
+    """Whoever may write a Deployment in the root namespace would else be trusted as that component."""
+    with pytest.raises(IssueError, match="not for pods"):
+        names_for(vouch("istio-system", account, pod="pilot-1", workload="pilot"), "td")

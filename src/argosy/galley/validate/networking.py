@@ -157,13 +157,11 @@ def _validate_client_tls(check: Check, at: str, tls: ClientTLS) -> None:
         "caCertificates": tls.ca_certificates,
     }
     named = [name for name, value in files.items() if value]
-    if tls.credential_name and named:
-        check.error("ARG0109", at, f"credentialName and {named[0]} exclude each other", "keep credentialName")
-    if tls.mode == "MUTUAL" and not tls.credential_name and not (tls.client_certificate and tls.private_key):
-        hint = "give credentialName, or clientCertificate and privateKey"
+    if tls.mode == "MUTUAL" and not (tls.client_certificate and tls.private_key):
+        hint = "give clientCertificate and privateKey"
         check.error("ARG0120", at, "MUTUAL needs a client certificate and its key", hint)
-    if tls.mode == "ISTIO_MUTUAL" and (named or tls.credential_name):
-        message = f"ISTIO_MUTUAL uses the mesh's certificates: {(named or ['credentialName'])[0]} cannot be given"
+    if tls.mode == "ISTIO_MUTUAL" and named:
+        message = f"ISTIO_MUTUAL uses the mesh's certificates: {named[0]} cannot be given"
         check.error("ARG0121", at, message, "use MUTUAL, or remove the certificates")
     if tls.mode == "SIMPLE" and (tls.client_certificate or tls.private_key):
         check.error("ARG0121", at, "SIMPLE sends no client certificate", "use MUTUAL to authenticate the client")

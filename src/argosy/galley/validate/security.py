@@ -56,9 +56,6 @@ def _validate_selector(check: Check, selector: WorkloadSelector | None) -> None:
     if selector is None:
         return
     check.labels("spec.selector.matchLabels", selector.match_labels)
-    if not selector.match_labels:
-        hint = "remove the selector to select all workloads of the namespace"
-        check.error("ARG0110", "spec.selector", "a selector needs matchLabels", hint)
 
 
 def _validate_source(check: Check, at: str, source: Source) -> None:
@@ -85,6 +82,11 @@ def _validate_operation(check: Check, at: str, operation: Operation) -> None:
     }
     for name, values in lists.items():
         _validate_patterns(check, f"{at}.{name}", values)
+    for name, values in (("methods", operation.methods), ("notMethods", operation.not_methods)):
+        for index, value in enumerate(values):
+            if value != value.upper():
+                message = f"method {value!r} never matches: methods are upper case"
+                check.error("ARG0119", f"{at}.{name}[{index}]", message, f"write {value.upper()}")
     for name, values in (("paths", operation.paths), ("notPaths", operation.not_paths)):
         for index, value in enumerate(values):
             _validate_path(check, f"{at}.{name}[{index}]", value)

@@ -77,9 +77,7 @@ def _mesh_validation(names: Sequence[str], *, exact: bool) -> dict[str, Any]:
 def originate(tls: Any, *, sni: str, http2: bool) -> dict[str, Any]:
     """TLS that the proxy adds towards an outside server, as a DestinationRule's `tls` (SIMPLE, MUTUAL) says."""
     common: dict[str, Any] = {"tls_params": _MESH_PARAMS, "alpn_protocols": ["h2"] if http2 else ["http/1.1"]}
-    if tls.mode == "MUTUAL" and tls.credential_name:
-        common["tls_certificate_sds_secret_configs"] = [{"name": tls.credential_name, "sds_config": _ADS_SOURCE}]
-    elif tls.mode == "MUTUAL":
+    if tls.mode == "MUTUAL":
         common["tls_certificates"] = [_files(tls.client_certificate, tls.private_key)]
     validation: dict[str, Any] = {}
     if tls.subject_alt_names:
