@@ -47,6 +47,9 @@ class Model:
         self.server_mode: Derived[ServerKey, str] = derive("server_mode", self._server_mode)
         self.ruled_clusters: Derived[RuledHost, Resources] = derive("ruled_clusters", self._ruled_clusters)
         self.ruled_endpoints: Derived[RuledHost, Resources] = derive("ruled_endpoints", self._ruled_endpoints)
+        self.inbound_ports: Derived[ProxyClass, tuple[inbound.InboundPort, ...]] = derive(
+            "inbound_ports", self._inbound_ports
+        )
         self.pod_class: Derived[ObjectKey, ProxyClass] = derive("pod_class", self._pod_class)
         self.outbound = OutboundModel(self)
         self.gateway_model = GatewayModel(self)
@@ -168,7 +171,7 @@ class Model:
 
     def _inbound(self, read: Reader, key: ProxyClass) -> Resources:
         settings = registry.settings(read, self.mesh)
-        ports = self._inbound_ports(read, key)
+        ports = read.get(self.inbound_ports, key) or ()
         context = inbound.InboundContext(
             trust_domain=settings.trust_domain,
             policies=policy.authorization_policies(read, self.mesh, key.namespace, key.labels),
@@ -183,7 +186,7 @@ class Model:
         trust_domain, checked = registry.settings(read, self.mesh).trust_domain, self._concerned(read, key)
         return tuple(
             inbound.build_inbound_route(port, policies, trust_domain, checked=checked)
-            for port in self._inbound_ports(read, key)
+            for port in read.get(self.inbound_ports, key) or ()
             if port.http
         )
 
