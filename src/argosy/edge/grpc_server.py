@@ -14,6 +14,8 @@ import grpc.aio
 
 RECEIVE_BYTES_MAX = 4 * 1024 * 1024
 TLS_FRAME_BYTES = 4096
+ACCEPT_S_MAX = 300
+PENDING_CALLS_MAX = 20_000
 KEEPALIVE_S = 30
 KEEPALIVE_TIMEOUT_S = 10
 
@@ -30,6 +32,11 @@ SERVER_OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", RECEIVE_BYTES_MAX),
     # Buffers of that size stay with each connection; at the default of 16 KB they are a tenth of what a proxy costs.
     ("grpc.tsi.max_frame_size", TLS_FRAME_BYTES),
+    # After a restart all proxies come at once. Who waits to be accepted is served a little later; turned away (as gRPC
+    # does after 30 s, or beyond 1,000 that wait) it would come again with another handshake, and take longer.
+    ("grpc.server_max_unrequested_time_in_server", ACCEPT_S_MAX),
+    ("grpc.server.max_pending_requests", PENDING_CALLS_MAX),
+    ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS_MAX),
     # Without this a second process could share the port, and with it half of the connections.
     ("grpc.so_reuseport", 0),
 )
