@@ -11,7 +11,7 @@ import ctypes
 import ctypes.util
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-ARENAS_MAX = 2
+ARENAS_MAX = 1
 LARGE_BYTES = 64 * 1024
 """From this size on a buffer is mapped for itself, and unmapped when it is freed."""
 
