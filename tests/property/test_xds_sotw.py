@@ -129,7 +129,7 @@ class Life:
 
 @settings(max_examples=400, deadline=None)
 @given(seed=st.integers(0, 1 << 32), steps=st.integers(1, 100))
-def test_any_life_converges_and_never_dangles(seed: int, steps: int) -> None:
+def test_x48_any_life_converges_and_never_dangles(seed: int, steps: int) -> None:
     life = Life(Random(seed))
     for _ in range(steps):
         life.step()

@@ -109,7 +109,7 @@ def refusal(one: Pilot, node_bytes: bytes, **who: str) -> Refusal:
     return caught.value
 
 
-def test_nobody_is_served_before_everything_was_read() -> None:
+def test_x40_nobody_is_served_before_everything_was_read() -> None:
     assert refusal(pilot(CART, pod(), synced=False), node()).code is grpc.StatusCode.UNAVAILABLE
 
 
@@ -117,7 +117,7 @@ def test_nobody_is_served_before_everything_was_read() -> None:
     "text",
     ["cart-1", "sidecar~10.88.0.2~cart-1~x", "sidecar~1~.shop~x", "sidecar~1~cart-1.~x", "a~b~c.d~e~f", "~~~"],
 )
-def test_a_node_id_of_another_form_is_invalid(text: str) -> None:
+def test_x40_a_node_id_of_another_form_is_invalid(text: str) -> None:
     assert refusal(pilot(CART, pod()), node(text=text)).code is grpc.StatusCode.INVALID_ARGUMENT
 
 
@@ -132,7 +132,7 @@ def test_an_unknown_pod_may_come_again() -> None:
 
 
 @pytest.mark.parametrize("who", [{"account": "other"}, {"namespace": "other"}])
-def test_a_pod_is_served_only_to_its_own_certificate(who: dict[str, str]) -> None:
+def test_x40_a_pod_is_served_only_to_its_own_certificate(who: dict[str, str]) -> None:
     assert refusal(pilot(CART, pod()), node(), **who).code is grpc.StatusCode.PERMISSION_DENIED
 
 
