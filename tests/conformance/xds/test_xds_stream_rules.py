@@ -46,7 +46,7 @@ def test_x26_every_delta_response_has_a_nonce_and_an_answer_without_one_acknowle
 
 
 def test_x42_the_server_bounds_messages_pushes_and_silent_connections() -> None:
-    """Keepalive finds dead peers within 40 s, requests are at most 4 MiB, pushes under way and their time are bounded."""
+    """Keepalive finds dead peers within 40 s; requests are at most 4 MiB; pushes and their time are bounded."""
     options = dict(SERVER_OPTIONS)
     assert options["grpc.keepalive_time_ms"] == KEEPALIVE_S * 1000 == 30_000
     assert options["grpc.keepalive_timeout_ms"] == KEEPALIVE_TIMEOUT_S * 1000 == 10_000
