@@ -1,0 +1,165 @@
+"""Outbound clusters, from a record and the policy that governs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from argosy.api.networking import TrafficPolicy
+from argosy.api.scalars import decode_custom
+from argosy.core.frozen import FrozenMap
+from argosy.core.names import ObjectKey
+from argosy.core.protocols import Protocol
+from argosy.pilot.build.clusters import build_builtin_clusters, build_cluster, build_inbound_cluster
+from argosy.pilot.build.resource import ENDPOINT
+from argosy.pilot.registry import Endpoint, HostPort, HostRecord
+from argosy.testing.worlds import as_json
+from argosy.xds.messages import Resource, ResourceRef
+
+WEB = HostPort(80, "http", Protocol.HTTP)
+RECORD = HostRecord(
+    "web.shop.svc.cluster.local", ObjectKey("shop", "web"), "Service", (WEB,), "EDS", selector=FrozenMap({"app": "web"})
+)
+POD = Endpoint("10.88.0.1", namespace="shop", workload="web", sidecar=True)
+
+
+def built(policy: str = "{}", *, record: HostRecord = RECORD, port: HostPort = WEB, **given: Any) -> Resource:
+    decoded = msgspec.convert(msgspec.json.decode(policy), TrafficPolicy, dec_hook=decode_custom)
+    arguments: dict[str, Any] = {
+        "subset": "",
+        "rule": None,
+        "assignment": "its-endpoints",
+        "identities": ("spiffe://td/ns/shop/sa/web",),
+        "endpoints": (),
+        "connect_timeout_s": 10.0,
+    }
+    return build_cluster(record=record, port=port, policy=decoded, **(arguments | given))
+
+
+def cluster(policy: str = "{}", **given: Any) -> dict[str, Any]:
+    return as_json(built(policy, **given))
+
+
+def test_a_cluster_of_pods_gets_its_endpoints_by_name() -> None:
+    made = built()
+    assert (made.name, made.companions) == (
+        "outbound|80||web.shop.svc.cluster.local",
+        (ResourceRef(ENDPOINT, "its-endpoints"),),
+    )
+    shown = as_json(made)
+    assert (shown["type"], shown["eds_cluster_config"]["service_name"]) == ("EDS", "its-endpoints")
+    assert shown["lb_policy"] == "LEAST_REQUEST"
+    assert shown["connect_timeout"] == "10s"
+
+
+def test_each_endpoint_decides_whether_it_is_called_by_mutual_tls() -> None:
+    matches = {one["name"]: one for one in cluster()["transport_socket_matches"]}
+    assert matches["mesh-mtls"]["match"] == {"tlsMode": "istio"}
+    assert matches["plaintext"].get("match", {}) == {}
+    context = matches["mesh-mtls"]["transport_socket"]["typed_config"]
+    assert context["sni"] == "outbound_.80_._.web.shop.svc.cluster.local"
+    validation = context["common_tls_context"]["combined_validation_context"]["default_validation_context"]
+    assert [one["matcher"] for one in validation["match_typed_subject_alt_names"]] == [
+        {"exact": "spiffe://td/ns/shop/sa/web"}
+    ]
+
+
+@pytest.mark.parametrize(
+    "mode,kept", [("DISABLE", []), ("ISTIO_MUTUAL", ["transport_socket"]), ("SIMPLE", ["transport_socket"])]
+)
+def test_a_rule_overrides_automatic_mutual_tls(mode: str, kept: list[str]) -> None:
+    shown = cluster(f'{{"tls": {{"mode": "{mode}"}}}}')
+    assert [key for key in ("transport_socket", "transport_socket_matches") if key in shown] == kept
+
+
+def test_limits_are_what_the_rule_says_and_otherwise_none() -> None:
+    (without,) = cluster()["circuit_breakers"]["thresholds"]
+    assert without["max_connections"] == 4294967295
+    shown = cluster(
+        '{"connectionPool": {"tcp": {"maxConnections": 7, "connectTimeout": "250ms", "tcpKeepalive": {"time": "30s"}},'
+        ' "http": {"http1MaxPendingRequests": 3, "maxRequestsPerConnection": 9, "idleTimeout": "1m"}}}'
+    )
+    (thresholds,) = shown["circuit_breakers"]["thresholds"]
+    assert (thresholds["max_connections"], thresholds["max_pending_requests"]) == (7, 3)
+    assert shown["connect_timeout"] == "0.250s"
+    assert shown["upstream_connection_options"]["tcp_keepalive"] == {"keepalive_time": 30}
+    (options,) = shown["typed_extension_protocol_options"].values()
+    assert options["common_http_protocol_options"] == {"idle_timeout": "60s", "max_requests_per_connection": 9}
+    assert options["explicit_http_config"] == {"http_protocol_options": {}}
+
+
+def test_grpc_is_spoken_over_http2() -> None:
+    (options,) = cluster(port=HostPort(80, "grpc", Protocol.GRPC))["typed_extension_protocol_options"].values()
+    assert options["explicit_http_config"] == {"http2_protocol_options": {}}
+
+
+def test_bad_endpoints_are_ejected_as_the_rule_says() -> None:
+    shown = cluster('{"outlierDetection": {"consecutive5xxErrors": 3, "interval": "2s", "maxEjectionPercent": 100}}')
+    outlier = shown["outlier_detection"]
+    assert (outlier["consecutive_5xx"], outlier["enforcing_consecutive_5xx"]) == (3, 100)
+    assert (outlier["interval"], outlier["max_ejection_percent"]) == ("2s", 100)
+    off = cluster('{"outlierDetection": {"consecutive5xxErrors": 0}}')["outlier_detection"]
+    assert off["enforcing_consecutive_5xx"] == 0
+
+
+@pytest.mark.parametrize(
+    "balancer,policy,config",
+    [
+        ('{"simple": "ROUND_ROBIN"}', "ROUND_ROBIN", {}),
+        ('{"simple": "LEAST_CONN"}', "LEAST_REQUEST", {}),
+        (
+            '{"consistentHash": {"useSourceIp": true}}',
+            "RING_HASH",
+            {"ring_hash_lb_config": {"minimum_ring_size": "1024"}},
+        ),
+        (
+            '{"consistentHash": {"useSourceIp": true, "maglev": {"tableSize": 11}}}',
+            "MAGLEV",
+            {"maglev_lb_config": {"table_size": "11"}},
+        ),
+    ],
+)
+def test_load_balancing_is_the_rules(balancer: str, policy: str, config: dict[str, Any]) -> None:
+    shown = cluster(f'{{"loadBalancer": {balancer}}}')
+    assert shown.get("lb_policy", "ROUND_ROBIN") == policy  # the enum's first value is not written
+    assert {key: shown[key] for key in shown if key.endswith("_lb_config")} == config
+
+
+def test_passthrough_keeps_the_address_that_was_called() -> None:
+    shown = cluster('{"loadBalancer": {"simple": "PASSTHROUGH"}}')
+    assert (shown["type"], shown["lb_policy"]) == ("ORIGINAL_DST", "CLUSTER_PROVIDED")
+
+
+def test_a_dns_entry_is_resolved_by_the_proxy() -> None:
+    record = HostRecord("out.example", ObjectKey("shop", "out"), "ServiceEntry", (WEB,), "DNS")
+    made = built(record=record, endpoints=(Endpoint("out.example"),))
+    shown = as_json(made)
+    assert (shown["type"], made.companions) == ("STRICT_DNS", ())
+    ((host,),) = ([one["endpoint"] for one in group["lb_endpoints"]] for group in shown["load_assignment"]["endpoints"])
+    assert host["address"]["socket_address"] == {"address": "out.example", "port_value": 80}
+    assert "transport_socket_matches" not in shown
+
+
+def test_a_headless_service_has_mutual_tls_if_all_its_pods_do() -> None:
+    record = HostRecord("db.shop.svc.cluster.local", ObjectKey("shop", "db"), "Service", (WEB,), "NONE")
+    assert "transport_socket" in cluster(record=record, endpoints=(POD,))
+    plain = Endpoint("10.88.0.2", namespace="shop", workload="db", sidecar=False)
+    assert "transport_socket" not in cluster(record=record, endpoints=(POD, plain))
+    assert "transport_socket" not in cluster(record=record)
+
+
+def test_every_proxy_has_clusters_for_what_is_unknown_and_refused() -> None:
+    assert [one.name for one in build_builtin_clusters(0)] == [
+        "BlackHoleCluster",
+        "PassthroughCluster",
+        "InboundPassthroughCluster",
+    ]
+
+
+def test_the_way_to_the_own_pod_is_not_captured_again() -> None:
+    binding = as_json(build_inbound_cluster(8080, 1337))["upstream_bind_config"]
+    assert binding["source_address"]["address"] == "127.0.0.6"
+    assert [one["int_value"] for one in binding["socket_options"]] == ["1337"]
+    assert "socket_options" not in as_json(build_inbound_cluster(8080, 0))["upstream_bind_config"]

@@ -1,0 +1,41 @@
+"""Connection managers and TCP proxies: hardening holds everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from argosy.envoy import api
+from argosy.pilot.build.filters import fault_filter, http_connection_manager, tcp_proxy
+
+
+def config(made: Any) -> dict[str, Any]:
+    return api.to_dict(made)["typed_config"]  # type: ignore[no-any-return]
+
+
+def manager(**given: Any) -> dict[str, Any]:
+    return config(http_connection_manager(stat_prefix="s", access_log=[], route_name="r", **given))
+
+
+def test_paths_are_normalised_in_every_manager() -> None:
+    for shown in (manager(), manager(edge=True), manager(mtls=True)):
+        assert shown["normalize_path"] is True
+        assert shown["http_filters"][-1]["name"] == "envoy.filters.http.router"
+
+
+def test_who_is_not_trusted_cannot_forge_its_address_or_its_certificate() -> None:
+    edge, inside = manager(edge=True), manager(mtls=True)
+    assert (edge["use_remote_address"], edge["forward_client_cert_details"]) == (True, "SANITIZE_SET")
+    assert edge["common_http_protocol_options"]["headers_with_underscores_action"] == "REJECT_REQUEST"
+    assert edge["request_headers_timeout"] == "60s"
+    assert (inside["use_remote_address"], inside["forward_client_cert_details"]) == (False, "APPEND_FORWARD")
+
+
+def test_filters_come_before_the_router_in_their_order() -> None:
+    names = [one["name"] for one in manager(http_filters=[fault_filter()])["http_filters"]]
+    assert names == ["envoy.filters.http.fault", "envoy.filters.http.router"]
+
+
+def test_one_target_needs_no_weight_and_none_of_zero_is_listed() -> None:
+    assert config(tcp_proxy(stat_prefix="s", clusters={"a": 1}, access_log=[]))["cluster"] == "a"
+    shown = config(tcp_proxy(stat_prefix="s", clusters={"a": 1, "b": 0, "c": 2}, access_log=[]))
+    assert [one["name"] for one in shown["weighted_clusters"]["clusters"]] == ["a", "c"]
