@@ -1,0 +1,119 @@
+"""Authorization: what becomes of each condition, and that what cannot be checked fails closed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from argosy.api import Object, decode_object, parse_documents
+from argosy.api.security import AuthorizationPolicy
+from argosy.envoy import api
+from argosy.pilot.build.authz import http_filters, route_settings, tcp_authorization
+
+
+def policy(rules: str, action: str = "ALLOW") -> Object[AuthorizationPolicy]:
+    text = (
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: shop}\n"
+        f"spec: {{action: {action}, rules: {rules}}}"
+    )
+    return decode_object(parse_documents(text)[0])
+
+
+def http(*policies: Object[AuthorizationPolicy]) -> dict[str, Any]:
+    """The rules by action."""
+    return {
+        name.rpartition(".")[2]: api.to_dict(packed)["rbac"]["rules"]
+        for name, packed in route_settings(policies, "td").items()
+    }
+
+
+def tcp(*policies: Object[AuthorizationPolicy]) -> list[dict[str, Any]]:
+    return [api.to_dict(one)["typed_config"]["rules"] for one in tcp_authorization(policies, "td", "tcp.")]
+
+
+def only(rules: dict[str, Any]) -> dict[str, Any]:
+    (found,) = rules["policies"].values()
+    return found  # type: ignore[no-any-return]
+
+
+def leaves(value: Any, key: str) -> list[Any]:
+    """Every value under `key`, at any depth."""
+    if isinstance(value, list):
+        return [one for item in value for one in leaves(item, key)]
+    if not isinstance(value, dict):
+        return []
+    return [*([value[key]] if key in value else []), *(one for item in value.values() for one in leaves(item, key))]
+
+
+def test_without_policies_everything_passes() -> None:
+    assert (http(), tcp()) == ({}, [])
+    assert [one.name for one in http_filters()] == ["envoy.filters.http.rbac.deny", "envoy.filters.http.rbac.allow"]
+
+
+def test_denials_are_asked_before_permissions() -> None:
+    allow, deny = policy("[{}]"), policy("[{}]", "DENY")
+    assert list(http(allow, deny)) == ["deny", "allow"]
+    assert [one.get("action", "ALLOW") for one in tcp(allow, deny)] == ["DENY", "ALLOW"]
+
+
+def test_an_allow_without_rules_allows_nothing() -> None:
+    assert http(policy("[]")) == {"allow": {}}
+
+
+@pytest.mark.parametrize(
+    "written,matcher",
+    [
+        ("td/ns/a/sa/b", {"exact": "spiffe://td/ns/a/sa/b"}),
+        ("td/ns/a/*", {"prefix": "spiffe://td/ns/a/"}),
+        ("'*/sa/b'", {"suffix": "/sa/b"}),
+        ("'*'", {"prefix": "spiffe://"}),
+    ],
+)
+def test_principals_are_matched_with_istios_wildcards(written: str, matcher: dict[str, str]) -> None:
+    made = only(http(policy(f"[{{from: [{{source: {{principals: [{written}]}}}}]}}]"))["allow"])
+    assert leaves(made, "principal_name") == [matcher]
+
+
+def test_namespaces_are_read_from_the_certificate() -> None:
+    made = only(http(policy("[{from: [{source: {namespaces: [a], notNamespaces: [b]}}]}]"))["allow"])
+    assert leaves(made, "principal_name") == [{"prefix": "spiffe://td/ns/a/"}, {"prefix": "spiffe://td/ns/b/"}]
+    assert len(leaves(made, "not_id")) == 1
+
+
+def test_all_of_a_source_must_hold_and_any_of_a_list() -> None:
+    """Two sources are alternatives; what stands within one is a conjunction."""
+    made = only(
+        http(policy("[{from: [{source: {principals: [a, b], ipBlocks: [10.0.0.0/8]}}, {source: {namespaces: [c]}}]}]"))[
+            "allow"
+        ]
+    )
+    assert len(made["principals"]) == 2
+    both = made["principals"][0]["and_ids"]["ids"]
+    assert len(both[0]["or_ids"]["ids"]) == 2
+    assert both[1]["or_ids"]["ids"] == [{"direct_remote_ip": {"address_prefix": "10.0.0.0", "prefix_len": 8}}]
+
+
+def test_a_host_means_it_with_any_port() -> None:
+    made = only(http(policy("[{to: [{operation: {hosts: [a.example]}}]}]"))["allow"])
+    assert [one["string_match"] for one in leaves(made, "header")] == [
+        {"exact": "a.example", "ignore_case": True},
+        {"prefix": "a.example:", "ignore_case": True},
+    ]
+
+
+def test_a_condition_on_a_header_and_its_negation() -> None:
+    made = only(http(policy('[{when: [{key: "request.headers[x-a]", values: [one], notValues: ["two*"]}]}]'))["allow"])
+    assert [one["string_match"] for one in leaves(made, "header")] == [{"exact": "one"}, {"prefix": "two"}]
+    assert len(leaves(made, "not_rule")) == 1
+
+
+def test_on_tcp_an_allow_that_needs_http_never_matches() -> None:
+    (rules,) = tcp(policy("[{to: [{operation: {methods: [GET]}}]}, {to: [{operation: {ports: ['80']}}]}]"))
+    assert list(rules["policies"]) == ["ns[shop]-policy[p]-rule[1]"]
+
+
+def test_on_tcp_a_denial_holds_without_its_http_conditions() -> None:
+    (rules,) = tcp(policy("[{to: [{operation: {methods: [GET], ports: ['80']}}]}]", "DENY"))
+    assert leaves(only(rules), "destination_port") == [80]
+    assert leaves(only(rules), "header") == []

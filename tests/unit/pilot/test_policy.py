@@ -1,0 +1,135 @@
+"""Which policy applies: rules of a client for a host, mutual TLS modes, authorization policies."""
+
+from __future__ import annotations
+
+import pytest
+
+from argosy.api.networking import DestinationRule
+from argosy.core.frozen import FrozenMap
+from argosy.core.names import ObjectKey
+from argosy.pilot import policy
+from argosy.pilot.scopes import ServerKey, exported
+from argosy.testing.worlds import MeshWorld
+
+HOST = "web.shop.svc.cluster.local"
+
+
+def rule(namespace: str, host: str = HOST, name: str = "r", *, export: str = "") -> str:
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: {name}, namespace: {namespace}}}
+spec: {{host: "{host}"{f", exportTo: [{export}]" if export else ""}}}
+"""
+
+
+def peer(namespace: str, mode: str, *, name: str = "default", selector: str = "", ports: str = "") -> str:
+    more = (f"  selector: {{matchLabels: {{{selector}}}}}\n" if selector else "") + (
+        f"  portLevelMtls: {{{ports}}}\n" if ports else ""
+    )
+    return f"""
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  mtls: {{mode: {mode}}}
+{more}"""
+
+
+def governing(world: MeshWorld, namespace: str) -> ObjectKey | None:
+    scope = world.world.engine.observe(world.model.rule_scope, namespace) or ""
+    return world.world.engine.observe(world.model.rule, (scope, HOST))
+
+
+def mode(world: MeshWorld, port: int = 80, labels: str = "web") -> str | None:
+    key = ServerKey("shop", FrozenMap({"app": labels}), port)
+    return world.world.engine.observe(world.model.server_mode, key)
+
+
+def test_a_clients_own_rule_goes_before_the_hosts_and_the_roots() -> None:
+    world = MeshWorld(rule("client"), rule("shop"), rule("istio-system"))
+    assert governing(world, "client") == ObjectKey("client", "r")
+    assert governing(world, "elsewhere") == ObjectKey("shop", "r")
+    world.delete("DestinationRule", "shop", "r")
+    assert governing(world, "elsewhere") == ObjectKey("istio-system", "r")
+
+
+def test_the_most_specific_host_wins_within_a_namespace() -> None:
+    world = MeshWorld(rule("shop", "*.shop.svc.cluster.local", "wide"), rule("shop", "*.local", "wider"))
+    assert governing(world, "elsewhere") == ObjectKey("shop", "wide")
+    world.apply(rule("shop", "web", "exact"))
+    assert governing(world, "elsewhere") == ObjectKey("shop", "exact")
+
+
+def test_a_rule_for_a_service_beside_it_makes_no_scope() -> None:
+    """Everyone obeys it, so that its clients share what is built for all."""
+    world = MeshWorld(rule("shop"))
+    assert world.world.engine.observe(world.model.rule_scope, "shop") == ""
+    world.apply(rule("shop", "other.client.svc.cluster.local", "foreign"))
+    assert world.world.engine.get(world.model.rule_scope, "shop") == "shop"
+
+
+def test_a_rule_for_its_own_namespace_only_is_seen_there_alone() -> None:
+    world = MeshWorld(rule("shop", export="."))
+    assert governing(world, "shop") == ObjectKey("shop", "r")
+    assert governing(world, "elsewhere") is None
+
+
+@pytest.mark.parametrize(
+    "export,client,visible",
+    [
+        ((), "b", True),
+        (("*",), "b", True),
+        ((".",), "b", False),
+        ((".",), "a", True),
+        (("b",), "b", True),
+        (("c",), "b", False),
+    ],
+)
+def test_export_to_says_who_sees_an_object(export: tuple[str, ...], client: str, visible: bool) -> None:
+    assert exported(export, "a", client) is visible
+
+
+def test_the_nearest_mode_holds() -> None:
+    world = MeshWorld()
+    assert mode(world) == "PERMISSIVE"
+    world.apply(peer("istio-system", "STRICT"))
+    assert mode(world) == "STRICT"
+    world.apply(peer("shop", "DISABLE"))
+    assert mode(world) == "DISABLE"
+    world.apply(peer("shop", "STRICT", name="own", selector="app: web", ports="9000: {mode: PERMISSIVE}"))
+    assert (mode(world), mode(world, 9000), mode(world, labels="other")) == ("STRICT", "PERMISSIVE", "DISABLE")
+
+
+def test_unset_asks_the_next_wider_policy() -> None:
+    world = MeshWorld(peer("istio-system", "STRICT"), peer("shop", "UNSET"))
+    assert mode(world) == "STRICT"
+
+
+def test_port_and_subset_settings_replace_whole_parts() -> None:
+    text = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: r, namespace: shop}
+spec:
+  host: web
+  trafficPolicy:
+    loadBalancer: {simple: RANDOM}
+    connectionPool: {tcp: {maxConnections: 1}}
+    portLevelSettings: [{port: {number: 81}, loadBalancer: {simple: ROUND_ROBIN}}]
+  subsets: [{name: v1, labels: {version: v1}, trafficPolicy: {loadBalancer: {simple: LEAST_REQUEST}}}]
+"""
+    world = MeshWorld(text)
+    found = world.world.engine.get(world.mesh.destination_rules, ObjectKey("shop", "r"))
+    assert found is not None
+    assert isinstance(found.spec, DestinationRule)
+
+    def balancer(subset: str, port: int) -> str | None:
+        chosen = policy.traffic_policy(found, subset, port).load_balancer
+        return chosen.simple if chosen is not None else None
+
+    assert (balancer("", 80), balancer("", 81), balancer("v1", 80)) == ("RANDOM", "ROUND_ROBIN", "LEAST_REQUEST")
+    assert policy.traffic_policy(found, "", 81).connection_pool is None
+    assert policy.subset_labels(found, "v1") == {"version": "v1"}
+    assert policy.subset_labels(found, "v2") is None
+    assert policy.subset_labels(None, "") == {}

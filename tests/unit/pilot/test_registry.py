@@ -1,0 +1,127 @@
+"""The registry: hosts from Services and ServiceEntries, endpoints from pods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from argosy.core.frozen import FrozenMap
+from argosy.core.protocols import Protocol
+from argosy.pilot.registry import Endpoint, HostPort, HostRecord
+from argosy.testing.worlds import MeshWorld
+
+SERVICE = """
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec:
+  clusterIP: 10.96.0.5
+  selector: {app: web}
+  ports: [{name: http, port: 80, targetPort: main}, {name: dns, port: 53, protocol: UDP}]
+"""
+HOST = "web.shop.svc.cluster.local"
+
+
+def pod(
+    name: str, *, ip: str = "10.88.0.1", ready: str = "True", labels: str = "app: web", sidecar: str = "true"
+) -> str:
+    return f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, namespace: shop, labels: {{{labels}}}, annotations: {{argosy.io/sidecar: "{sidecar}"}}}}
+spec: {{serviceAccountName: web, containers: [{{name: app, ports: [{{containerPort: 8080, name: main}}]}}]}}
+status: {{podIP: "{ip}", conditions: [{{type: Ready, status: "{ready}"}}]}}
+"""
+
+
+def entry(name: str, host: str, **spec: Any) -> str:
+    more = "".join(f"  {key}: {value}\n" for key, value in spec.items())
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {name}, namespace: shop}}
+spec:
+  hosts: [{host}]
+  ports: [{{number: 443, name: tls, protocol: TLS}}]
+{more}"""
+
+
+def record(world: MeshWorld, host: str = HOST) -> HostRecord | None:
+    return world.world.engine.observe(world.model.host, host)
+
+
+def endpoints(world: MeshWorld, host: str = HOST) -> tuple[Endpoint, ...]:
+    return world.world.engine.observe(world.model.endpoints, host) or ()
+
+
+def test_a_service_is_a_host_with_its_tcp_ports() -> None:
+    found = record(MeshWorld(SERVICE))
+    assert found is not None
+    assert (found.resolution, found.addresses, found.kind) == ("EDS", ("10.96.0.5",), "Service")
+    assert found.ports == (HostPort(80, "http", Protocol.HTTP, "main"),)
+    assert found.port(80) is found.ports[0]
+    assert found.port(53) is None
+
+
+def test_a_headless_service_has_no_address() -> None:
+    found = record(MeshWorld(SERVICE.replace("10.96.0.5", "None")))
+    assert found is not None
+    assert (found.resolution, found.addresses) == ("NONE", ())
+
+
+def test_pods_that_are_ready_and_selected_are_endpoints() -> None:
+    world = MeshWorld(
+        SERVICE,
+        pod("a", ip="10.88.0.2"),
+        pod("b", ip="10.88.0.1", sidecar="false"),
+        pod("waiting", ip="10.88.0.3", ready="False"),
+        pod("without-address", ip=""),
+        pod("other", ip="10.88.0.4", labels="app: other"),
+    )
+    found = endpoints(world)
+    assert [(one.address, one.sidecar) for one in found] == [("10.88.0.1", False), ("10.88.0.2", True)]
+    assert found[0].port_for(HostPort(80, "http", Protocol.HTTP, "main")) == 8080
+    assert found[0].port_for(HostPort(80, "http", Protocol.HTTP, "none")) is None
+
+
+def test_identities_are_those_of_pods_with_a_sidecar() -> None:
+    world = MeshWorld(
+        SERVICE,
+        pod("a"),
+        pod("b", ip="10.88.0.9", sidecar="false").replace("serviceAccountName: web", "serviceAccountName: x"),
+    )
+    assert world.world.engine.observe(world.model.identities, HOST) == ("spiffe://cluster.local/ns/shop/sa/web",)
+
+
+def test_a_service_wins_over_an_entry_and_the_first_entry_over_others() -> None:
+    world = MeshWorld(SERVICE, entry("one", HOST, resolution="NONE"))
+    found = record(world)
+    assert found is not None
+    assert found.kind == "Service"
+    world.apply(entry("b", "out.example", resolution="NONE"), entry("a", "out.example", resolution="DNS"))
+    other = record(world, "out.example")
+    assert other is not None
+    assert other.key.name == "a"
+
+
+def test_a_dns_entry_without_endpoints_is_its_own_endpoint() -> None:
+    world = MeshWorld(entry("out", "out.example", resolution="DNS", location="MESH_EXTERNAL"))
+    assert endpoints(world, "out.example") == (Endpoint("out.example", namespace="shop", workload="out"),)
+    found = record(world, "out.example")
+    assert found is not None
+    assert found.external
+
+
+def test_a_static_entry_lists_its_endpoints_with_their_ports() -> None:
+    world = MeshWorld(
+        entry(
+            "db", "db.example", resolution="STATIC", endpoints="[{address: 192.0.2.1, ports: {tls: 8443}, weight: 3}]"
+        )
+    )
+    (found,) = endpoints(world, "db.example")
+    assert (found.port_for(HostPort(443, "tls", Protocol.TLS)), found.weight) == (8443, 3)
+    assert found.ports == FrozenMap({"tls": 8443})
+
+
+def test_hosts_are_listed_once_and_sorted() -> None:
+    world = MeshWorld(SERVICE, entry("out", "out.example", resolution="NONE"))
+    assert world.world.engine.observe(world.model.hosts, "all") == ("out.example", HOST)
