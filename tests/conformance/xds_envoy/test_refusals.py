@@ -122,3 +122,19 @@ async def answered(asked: list[Any]) -> bool:
 
 async def has_cluster(rig: Rig, name: str) -> bool:
     return name in await rig.clusters()
+
+
+async def test_a_refused_cluster_does_not_keep_a_starting_proxy_from_serving(rig: Rig) -> None:
+    """Its route answers 503, and others work. Waiting would keep Envoy from binding any listener at all."""
+    async with backend("a") as port:
+        rig.script.offer(
+            shapes.bad_cluster("bad"),
+            shapes.cluster("a"),
+            shapes.endpoints("a", port),
+            shapes.listener("in"),
+            shapes.route("route", "a"),
+            shapes.listener("other", rds="worse"),
+            shapes.route("worse", "bad"),
+        )
+        assert await ask(await rig.until_listening("in")) == "200 a"
+        assert (await ask(await rig.until_listening("other"))).startswith("503")
