@@ -127,6 +127,7 @@ class PodSpec(Tolerant, frozen=True, kw_only=True):
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
     host_network: bool = False
+    volumes: tuple[FrozenMap[str, Any], ...] = ()
     termination_grace_period_seconds: int = 30
     node_name: str = ""
 

@@ -101,6 +101,11 @@ def validate_pod_spec(check: Check, at: str, spec: PodSpec) -> None:
         _validate_container(check, f"{at}.containers[{index}]", container)
     if spec.init_containers:
         check.warn("ARG0151", f"{at}.initContainers", "init containers are not run by this platform")
+    if spec.host_network:
+        check.warn("ARG0151", f"{at}.hostNetwork", "a pod has its own network on this platform; it gets no sidecar")
+    for index, volume in enumerate(spec.volumes):
+        if "emptyDir" not in volume:
+            check.warn("ARG0151", f"{at}.volumes[{index}]", "volumes are not mounted by this platform")
 
 
 def _validate_container(check: Check, at: str, container: Container) -> None:
