@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from argosy.api import kubernetes, mixer, networking, routing, security
+from argosy.api import destination_rule, gateway, kubernetes, mixer, routing, security, service_entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,15 @@ _MIXER = ("v1alpha2",)
 _ALL = (
     Kind("VirtualService", "networking.istio.io", _NETWORKING, "virtualservices", routing.VirtualService, ("vs",)),
     Kind(
-        "DestinationRule", "networking.istio.io", _NETWORKING, "destinationrules", networking.DestinationRule, ("dr",)
+        "DestinationRule",
+        "networking.istio.io",
+        _NETWORKING,
+        "destinationrules",
+        destination_rule.DestinationRule,
+        ("dr",),
     ),
-    Kind("Gateway", "networking.istio.io", _NETWORKING, "gateways", networking.Gateway, ("gw",)),
-    Kind("ServiceEntry", "networking.istio.io", _NETWORKING, "serviceentries", networking.ServiceEntry, ("se",)),
+    Kind("Gateway", "networking.istio.io", _NETWORKING, "gateways", gateway.Gateway, ("gw",)),
+    Kind("ServiceEntry", "networking.istio.io", _NETWORKING, "serviceentries", service_entry.ServiceEntry, ("se",)),
     Kind(
         "PeerAuthentication",
         "security.istio.io",

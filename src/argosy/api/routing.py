@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec import field
 
 from argosy.api.meta import Percent, Seconds, Strict, StringMatch
-from argosy.api.networking import PortSelector
+from argosy.api.ports import PortSelector
 from argosy.core.frozen import EMPTY, FrozenMap
 
 NO_MATCHES: FrozenMap[str, StringMatch] = FrozenMap()

@@ -11,7 +11,7 @@ from typing import Any
 
 from argosy.api import Document, Object, decode_object, encode_document
 from argosy.api.kubernetes import Service
-from argosy.api.networking import ServiceEntry
+from argosy.api.service_entry import ServiceEntry
 from argosy.core.errors import ArgosyError, Finding
 from argosy.core.names import ObjectKey
 from argosy.galley.addresses import ENTRY_RANGE, SERVICE_RANGE, allocate_address, is_service_address

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
+from argosy.api.destination_rule import DestinationRule
+from argosy.api.gateway import Gateway
 from argosy.api.kubernetes import Deployment, Pod, Service
 from argosy.api.meta import Object, WorkloadSelector
-from argosy.api.networking import DestinationRule, Gateway, PortSelector, ServiceEntry
+from argosy.api.ports import PortSelector
 from argosy.api.routing import Destination, VirtualService
+from argosy.api.service_entry import ServiceEntry
 from argosy.core.errors import Finding, Level
 from argosy.core.hosts import host_matches, hosts_overlap, is_wildcard, resolve_host, service_host
 from argosy.core.labels import selects

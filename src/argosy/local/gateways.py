@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from argosy.api.gateway import Gateway
 from argosy.api.meta import Object
-from argosy.api.networking import Gateway
 from argosy.core.labels import selects
 from argosy.core.names import HEALTH_PORT, ROOT_NAMESPACE
 from argosy.inject.decide import TEMPLATES, Template

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 
 from argosy.api.kubernetes import Service
 from argosy.api.meta import Object
-from argosy.api.networking import ServiceEntry, allocated_addresses
+from argosy.api.service_entry import ServiceEntry, allocated_addresses
 from argosy.core.hosts import CLUSTER_DOMAIN, service_host
 from argosy.local.service_endpoints import PodFact, pods_of
 

@@ -29,6 +29,8 @@ class ProxyClass:
     service_account: str
     workload: str = ""
     ports: tuple[tuple[int, str], ...] = ()
+    locality: str = ""
+    """`region/zone/subzone` of the pods, as far as known."""
 
     def port_number(self, target: int | str) -> int | None:
         """The number that `target` (a number or a container port's name) means in these pods."""

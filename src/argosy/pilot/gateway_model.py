@@ -15,6 +15,7 @@ from argosy.pilot import registry
 from argosy.pilot.build import gateways, routes, secrets
 from argosy.pilot.build.gateways import ServerRef
 from argosy.pilot.classes import ProxyClass
+from argosy.pilot.scopes import EVERYBODY
 from argosy.xds.messages import Resource
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class GatewayModel:
     ) -> list[tuple[ObjectKey, routes.VirtualHostPart]]:
         port = ref.server.port.number
         client = routes.RouteClient(str(ref.key), key.namespace, EMPTY, port)
-        scope = read.get(self.model.rule_scope, key.namespace) or ""
+        scope = read.get(self.model.client_scope, key) or EVERYBODY
         made = []
         for bound in self._bound(read, ref):
             if not bound.spec.http:
@@ -109,7 +110,7 @@ class GatewayModel:
 
     def _tcp(self, read: Reader, key: ProxyClass, ref: ServerRef) -> dict[str, int]:
         port = ref.server.port.number
-        scope = read.get(self.model.rule_scope, key.namespace) or ""
+        scope = read.get(self.model.client_scope, key) or EVERYBODY
         for bound in self._bound(read, ref):
             for rule in bound.spec.tcp:
                 if not rule.match or any(_at_gateway(match, ref, bound, port) for match in rule.match):
@@ -122,7 +123,7 @@ class GatewayModel:
         if ref.terminates or ref.plain_http or ref.server.tls is None:
             return []
         port = ref.server.port.number
-        scope = read.get(self.model.rule_scope, key.namespace) or ""
+        scope = read.get(self.model.client_scope, key) or EVERYBODY
         found = []
         for bound in self._bound(read, ref):
             for rule in bound.spec.tls:

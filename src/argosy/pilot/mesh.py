@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from argosy.api.mesh_config import MeshConfig
 from argosy.api.meta import Object
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.hosts import resolve_host, service_host, service_of_host
@@ -26,6 +27,7 @@ KINDS = (
     "PeerAuthentication",
     "AuthorizationPolicy",
     "Secret",
+    "ConfigMap",
     "handler",
     "instance",
     "rule",
@@ -49,6 +51,8 @@ class MeshSettings:
     connect_timeout_s: float = 10.0
     gateway_ports: FrozenMap[int, int] = field(default_factory=lambda: FrozenMap({80: 8080, 443: 8443}))
     """A gateway's public port -> the port that its proxy binds (no privilege needed)."""
+    config: MeshConfig = field(default_factory=MeshConfig)
+    """Istio's mesh configuration, as the ConfigMap says it."""
 
 
 # (rules, handlers, instances, labels and namespace of a destination) -> does Mixer have to be asked for it?

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from argosy.api.destination_rule import DestinationRule
 from argosy.api.meta import Object
-from argosy.api.networking import DestinationRule
 from argosy.core.frozen import EMPTY
 from argosy.core.hosts import service_host
 from argosy.core.labels import selects
@@ -24,7 +24,7 @@ from argosy.pilot.mesh import SOURCE_LABELS, Mesh
 from argosy.pilot.mesh import Destination as MixerDestination
 from argosy.pilot.outbound_model import OutboundModel
 from argosy.pilot.registry import Endpoint, HostPort, HostRecord
-from argosy.pilot.scopes import RouteScope, RuledHost, ServerKey
+from argosy.pilot.scopes import ClientScope, RouteScope, RuledHost, RuleScope, ServerKey
 from argosy.xds.messages import Resource
 
 Resources = tuple[Resource, ...]
@@ -42,11 +42,12 @@ class Model:
         self.hosts: Derived[str, tuple[str, ...]] = derive("hosts", lambda r, _k: registry.all_hosts(r, mesh))
         self.endpoints: Derived[str, tuple[Endpoint, ...]] = derive("endpoints", self._endpoints)
         self.identities: Derived[str, tuple[str, ...]] = derive("identities", self._identities)
-        self.rule_scope: Derived[str, str] = derive("rule_scope", lambda r, k: policy.rule_scope(r, mesh, k))
-        self.rule: Derived[tuple[str, str], ObjectKey] = derive("rule_of_host", self._rule)
+        self.rule_scope: Derived[str, RuleScope] = derive("rule_scope", lambda r, k: policy.rule_scope(r, mesh, k))
+        self.rule: Derived[tuple[RuleScope, str], ObjectKey] = derive("rule_of_host", self._rule)
         self.server_mode: Derived[ServerKey, str] = derive("server_mode", self._server_mode)
         self.ruled_clusters: Derived[RuledHost, Resources] = derive("ruled_clusters", self._ruled_clusters)
         self.ruled_endpoints: Derived[RuledHost, Resources] = derive("ruled_endpoints", self._ruled_endpoints)
+        self.client_scope: Derived[ProxyClass, ClientScope] = derive("client_scope", self._client_scope)
         self.inbound_ports: Derived[ProxyClass, tuple[inbound.InboundPort, ...]] = derive(
             "inbound_ports", self._inbound_ports
         )
@@ -92,22 +93,26 @@ class Model:
 
     # -- clusters and endpoints ---------------------------------------------------------------------------------
 
-    def _rule(self, read: Reader, key: tuple[str, str]) -> ObjectKey | None:
+    def _rule(self, read: Reader, key: tuple[RuleScope, str]) -> ObjectKey | None:
         scope, host = key
         rule = policy.destination_rule(read, self.mesh, scope, host)
         return rule.key if rule is not None else None
+
+    def _client_scope(self, read: Reader, key: ProxyClass) -> ClientScope:
+        return ClientScope(rules=read.get(self.rule_scope, key.namespace) or RuleScope())
 
     def rule_object(self, read: Reader, key: ObjectKey | None) -> Object[DestinationRule] | None:
         """The DestinationRule of that key."""
         return read.get(self.mesh.destination_rules, key) if key is not None else None
 
-    def _ruled(self, read: Reader, key: tuple[str, str]) -> RuledHost:
-        return RuledHost(key[1], read.get(self.rule, key))
+    def _ruled(self, read: Reader, key: tuple[ClientScope, str]) -> RuledHost:
+        scope, host = key
+        return RuledHost(host, read.get(self.rule, (scope.rules, host)))
 
-    def _clusters(self, read: Reader, key: tuple[str, str]) -> Resources:
+    def _clusters(self, read: Reader, key: tuple[ClientScope, str]) -> Resources:
         return read.get(self.ruled_clusters, self._ruled(read, key)) or ()
 
-    def _assignments(self, read: Reader, key: tuple[str, str]) -> Resources:
+    def _assignments(self, read: Reader, key: tuple[ClientScope, str]) -> Resources:
         return read.get(self.ruled_endpoints, self._ruled(read, key)) or ()
 
     def _ruled_clusters(self, read: Reader, key: RuledHost) -> Resources:
@@ -224,7 +229,7 @@ class Model:
 
     def _groups(self, read: Reader, key: ProxyClass) -> tuple[tuple[str, Any], ...]:
         """What a class is made of; where two groups give one name, the earlier one stands."""
-        scope = read.get(self.rule_scope, key.namespace) or ""
+        scope = read.get(self.client_scope, key) or ClientScope()
         if key.role == ROUTER:
             return (("outbound", scope), ("gateway", key))
         return (

@@ -22,7 +22,7 @@ from argosy.pilot.build import listeners, routes
 from argosy.pilot.build.resource import origin_fields
 from argosy.pilot.mesh import PER_CLIENT
 from argosy.pilot.registry import HostPort, HostRecord
-from argosy.pilot.scopes import RouteScope, ScopedHost, exported
+from argosy.pilot.scopes import ClientScope, RouteScope, ScopedHost, exported
 from argosy.xds.messages import Resource
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class OutboundModel:
     def _own_hosts(self, read: Reader, scope: RouteScope) -> tuple[str, ...]:
         """Hosts for which clients of `scope` cannot use what is built for all: those of their own namespace (which
         they call by short names), partial ones, and all where DestinationRules of their own may differ."""
-        if scope.rules:
+        if not scope.client.is_shared:
             return read.get(self.model.hosts, "all") or ()
         services = read.keys(self.mesh.services_by_namespace, scope.namespace)
         own = {service_host(key.name, key.namespace) for key in services}
@@ -96,7 +96,7 @@ class OutboundModel:
     def own_members(self, read: Reader, scope: RouteScope) -> list[tuple[str, Any]]:
         """What sidecars of `scope` have in place of what all have."""
         own = read.get(self.own_hosts, scope) or ()
-        by_client = own if scope.rules else read.get(self.partial_hosts, "all") or ()
+        by_client = own if not scope.client.is_shared else read.get(self.partial_hosts, "all") or ()
         members: list[tuple[str, Any]] = [("virtual_hosts", ScopedHost(host, scope)) for host in own]
         return members + [("tcp_listeners", ScopedHost(host, scope)) for host in by_client]
 
@@ -131,7 +131,7 @@ class OutboundModel:
                 domains=_domains(record, scope.namespace),
                 virtual_service=virtual_service,
                 client=routes.RouteClient("mesh", scope.namespace, scope.labels, port),
-                resolve=self.resolver(read, virtual_service, scope.rules, port),
+                resolve=self.resolver(read, virtual_service, scope.client, port),
                 fallback=Destination(host=key.host),
             )
             made.append(routes.virtual_host_resource(part))
@@ -142,15 +142,15 @@ class OutboundModel:
         return read.get(self.mesh.virtual_services, found) if found is not None else None
 
     def resolver(
-        self, read: Reader, virtual_service: Object[VirtualService] | None, rules: str, port: int
+        self, read: Reader, virtual_service: Object[VirtualService] | None, client: ClientScope, port: int
     ) -> routes.Resolve:
-        """How destinations of a VirtualService become clusters, for clients of rule scope `rules` calling `port`."""
+        """How destinations of a VirtualService become clusters, for clients of scope `client` calling `port`."""
         namespace = virtual_service.namespace if virtual_service is not None else ""
 
         def resolve(destination: Destination) -> routes.Target:
             host = policy.resolved(destination.host, namespace)
             number = destination.port.number if destination.port is not None else self._only_port(read, host, port)
-            rule = self.model.rule_object(read, read.get(self.model.rule, (rules, host)))
+            rule = self.model.rule_object(read, read.get(self.model.rule, (client.rules, host)))
             balancer = policy.traffic_policy(rule, destination.subset, number).load_balancer
             return outbound_cluster(host, number, destination.subset), balancer
 
@@ -176,7 +176,7 @@ class OutboundModel:
             if port.protocol.is_http or port.protocol is Protocol.UDP:
                 continue
             targets, origin = self._tcp_targets(read, scope, record, port)
-            rule = self.model.rule_object(read, read.get(self.model.rule, (scope.rules, key.host)))
+            rule = self.model.rule_object(read, read.get(self.model.rule, (scope.client.rules, key.host)))
             pool = policy.traffic_policy(rule, "", port.number).connection_pool
             made += [
                 listeners.build_tcp_listener(
@@ -204,7 +204,7 @@ class OutboundModel:
     ) -> tuple[Mapping[str, int], dict[str, str]]:
         virtual_service = self._governing(read, scope.namespace, record.host)
         if virtual_service is not None:
-            resolve = self.resolver(read, virtual_service, scope.rules, port.number)
+            resolve = self.resolver(read, virtual_service, scope.client, port.number)
             rules: list[TLSRoute | TCPRoute] = [*virtual_service.spec.tls, *virtual_service.spec.tcp]
             for rule in rules:
                 if not rule.match or any(_l4_concerns(match, scope, record.host, port) for match in rule.match):

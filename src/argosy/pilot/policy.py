@@ -8,43 +8,43 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from argosy.api.destination_rule import DestinationRule, TrafficPolicy
 from argosy.api.meta import Object
-from argosy.api.networking import DestinationRule, TrafficPolicy
 from argosy.api.security import AuthorizationPolicy, PeerAuthentication
 from argosy.core.hosts import resolve_host, service_of_host, specificity
 from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.incr import Reader
 from argosy.pilot.mesh import Mesh
-from argosy.pilot.scopes import exported
+from argosy.pilot.scopes import RuleScope, exported
 
 PERMISSIVE = "PERMISSIVE"
 STRICT = "STRICT"
 DISABLE = "DISABLE"
 
 
-def rule_scope(read: Reader, mesh: Mesh, namespace: str) -> str:
-    """The namespace whose own DestinationRules a client of `namespace` prefers, or "" if it prefers none.
+def rule_scope(read: Reader, mesh: Mesh, namespace: str) -> RuleScope:
+    """Whose own DestinationRules a client of `namespace` prefers; the blank scope if it prefers none.
 
     A rule about a Service beside it is obeyed by everyone, so only rules about others' hosts count. Clients without
     such rules share one scope, so that their clusters are built once for all of them; as soon as some rule is exported
     to some namespaces only, every namespace has a scope.
     """
     own = read.keys(mesh.rules_for_others, namespace) or read.keys(mesh.rules_by_trait, "exportTo")
-    return namespace if own else ""
+    return RuleScope(namespace) if own else RuleScope()
 
 
-def destination_rule(read: Reader, mesh: Mesh, scope: str, host: str) -> Object[DestinationRule] | None:
+def destination_rule(read: Reader, mesh: Mesh, scope: RuleScope, host: str) -> Object[DestinationRule] | None:
     """The rule that governs calls to `host`: the client's own namespace, then the host's, then the root's.
 
     Within a namespace the most specific host wins, then the first by name.
     """
     owner = _namespace_of_host(read, mesh, host)
-    for namespace in dict.fromkeys(n for n in (scope, owner, ROOT_NAMESPACE) if n):
+    for namespace in dict.fromkeys(n for n in (scope.namespace, owner, ROOT_NAMESPACE) if n):
         # Candidates are the suffixes of the host itself, so a rule for another host is never read.
         for pattern in host_patterns(host):
             for key, rule in read.select(mesh.rules_by_host, (namespace, pattern)):
-                if exported(rule.spec.export_to, key.namespace, scope):
+                if exported(rule.spec.export_to, key.namespace, scope.namespace):
                     return rule
     return None
 

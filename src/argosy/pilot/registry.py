@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from argosy.api.meta import Object
-from argosy.api.networking import allocated_addresses
+from argosy.api.service_entry import allocated_addresses
 from argosy.core.errors import Origin
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.hosts import is_wildcard, service_host

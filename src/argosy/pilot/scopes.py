@@ -12,11 +12,38 @@ from argosy.core.names import ObjectKey
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class RuleScope:
+    """Whose DestinationRules a client obeys: blank where nothing of its own concerns it, so that clients share."""
+
+    namespace: str = ""
+    labels: FrozenMap[str, str] = EMPTY
+    """The client's labels, where a rule's `workloadSelector` reads them."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ClientScope:
+    """What the clusters that a proxy calls by depend on. Each part is blank where nothing in the mesh reads it."""
+
+    rules: RuleScope = RuleScope()
+    sees: str = ""
+    """The client's namespace, where `exportTo` keeps some hosts from some namespaces."""
+    sidecar: str = ""
+    """`namespace/name` of the Sidecar that limits what the client sees."""
+    locality: str = ""
+    """`region/zone/subzone` of the client, where some destination is balanced by locality."""
+
+    @property
+    def is_shared(self) -> bool:
+        """True for what every client sees alike."""
+        return self == EVERYBODY
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class RouteScope:
-    """What outbound routes depend on: the client's namespace, its rule scope, and labels where a match reads them."""
+    """What outbound routes depend on: the client's namespace, its scope, and labels where a match reads them."""
 
     namespace: str
-    rules: str = ""
+    client: ClientScope = ClientScope()
     labels: FrozenMap[str, str] = EMPTY
 
 
@@ -26,6 +53,8 @@ class RuledHost:
 
     host: str
     rule: ObjectKey | None = None
+    locality: str = ""
+    """The client's locality, where the rule (or the mesh) balances this host by it."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,6 +70,8 @@ class ScopedHost:
         return self.scope or SHARED
 
 
+EVERYBODY = ClientScope()
+"""The scope of clients that see everything and prefer nothing."""
 SHARED = RouteScope("")
 """The scope of no namespace in particular."""
 

@@ -4,9 +4,9 @@ import pytest
 
 from argosy.api import Object, decode_document, decode_object, decode_objects, encode_document, key_of, parse_documents
 from argosy.api.kubernetes import Pod, Secret, Service
-from argosy.api.networking import allocated_addresses
 from argosy.api.routing import VirtualService
 from argosy.api.security import AuthorizationPolicy, PeerAuthentication, Source
+from argosy.api.service_entry import allocated_addresses
 from argosy.core.errors import ArgosyError, Origin
 from argosy.core.names import ObjectKey
 

@@ -13,14 +13,14 @@ from typing import Any
 
 from argosy.api.meta import Object
 from argosy.core.errors import Finding
-from argosy.galley.validate import gateway, kubernetes, mixer, networking, routing, security
+from argosy.galley.validate import destination_rule, gateway, kubernetes, mixer, routing, security, service_entry
 from argosy.galley.validate.check import Check, is_dns_name, is_label
 
 _VALIDATORS: Mapping[str, Callable[[Check, Any], None]] = MappingProxyType(
     {
         "VirtualService": routing.validate_virtual_service,
-        "DestinationRule": networking.validate_destination_rule,
-        "ServiceEntry": networking.validate_service_entry,
+        "DestinationRule": destination_rule.validate_destination_rule,
+        "ServiceEntry": service_entry.validate_service_entry,
         "Gateway": gateway.validate_gateway,
         "PeerAuthentication": security.validate_peer_authentication,
         "AuthorizationPolicy": security.validate_authorization_policy,

@@ -5,7 +5,7 @@ Given the typed object, adds findings to a `Check`. Source: Istio's Gateway rule
 
 from __future__ import annotations
 
-from argosy.api.networking import Gateway, Server, ServerTLS
+from argosy.api.gateway import Gateway, Server, ServerTLS
 from argosy.core.protocols import Protocol, parse_protocol
 from argosy.galley.validate.check import Check, is_label
 

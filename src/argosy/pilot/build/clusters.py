@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from argosy.api.destination_rule import DestinationRule, TrafficPolicy
 from argosy.api.meta import Object
-from argosy.api.networking import DestinationRule, TrafficPolicy
 from argosy.core.names import (
     BLACKHOLE_CLUSTER,
     INBOUND_PASSTHROUGH_CLUSTER,

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from argosy.api.gateway import Gateway, Server
 from argosy.api.meta import Object
-from argosy.api.networking import Gateway, Server
 from argosy.core.hosts import host_matches
 from argosy.core.names import ObjectKey
 from argosy.core.protocols import Protocol, parse_protocol

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from argosy.api.destination_rule import LoadBalancer
 from argosy.api.meta import Object, StringMatch
-from argosy.api.networking import LoadBalancer
 from argosy.api.routing import Destination, Headers, HTTPMatch, HTTPRoute, HTTPRouteDestination, VirtualService
 from argosy.core.frozen import FrozenMap
 from argosy.core.labels import selects

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from argosy.api.networking import TrafficPolicy
+from argosy.api.destination_rule import TrafficPolicy
 from argosy.api.scalars import decode_custom
 from argosy.core.frozen import FrozenMap
 from argosy.core.names import ObjectKey

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from argosy.api.networking import ClientTLS, ServerTLS
+from argosy.api.destination_rule import ClientTLS
+from argosy.api.gateway import ServerTLS
 from argosy.envoy import api
 from argosy.pilot.build import tls
 

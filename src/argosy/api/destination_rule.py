@@ -1,19 +1,17 @@
-"""`networking.istio.io`: DestinationRule, Gateway, ServiceEntry, and what VirtualService shares with them.
+"""`networking.istio.io` DestinationRule: how destinations are called; Sidecar shares its connection pools.
 
-Typed, frozen, strict shapes; no defaults from settings and no meaning. VirtualService lives in `routing`.
-Source: Istio's API, networking v1.
+Typed, frozen, strict shapes; no defaults from settings and no meaning. Source: Istio's API, networking v1.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from msgspec import field
 
-from argosy.api.meta import Object, Seconds, Strict
+from argosy.api.meta import Seconds, Strict
+from argosy.api.ports import PortSelector
 from argosy.core.frozen import EMPTY, FrozenMap
-
-NO_PORTS: FrozenMap[str, int] = FrozenMap()
 
 
 class HTTPCookie(Strict, frozen=True, kw_only=True):
@@ -125,12 +123,6 @@ class ClientTLS(Strict, frozen=True, kw_only=True):
     insecure_skip_verify: bool | None = None
 
 
-class PortSelector(Strict, frozen=True, kw_only=True):
-    """A port of a service, by number."""
-
-    number: int
-
-
 class PortTrafficPolicy(Strict, frozen=True, kw_only=True):
     """A traffic policy for one port; it replaces the policy above it as a whole."""
 
@@ -168,94 +160,3 @@ class DestinationRule(Strict, frozen=True, kw_only=True):
     traffic_policy: TrafficPolicy | None = None
     subsets: tuple[Subset, ...] = ()
     export_to: tuple[str, ...] = ()
-
-
-class Port(Strict, frozen=True, kw_only=True):
-    """A port of a gateway's server or of a service entry."""
-
-    number: int
-    name: str
-    protocol: str = ""
-    target_port: int | None = None
-
-
-class ServerTLS(Strict, frozen=True, kw_only=True):
-    """TLS towards a gateway's clients. Files are paths in the gateway; `credential_name` is a Secret beside it."""
-
-    not_yet = frozenset(
-        {
-            "caCertCredentialName",
-            "caCrl",
-            "credentialNames",
-            "insecureSkipVerify",
-            "subjectAltNames",
-            "tlsCertificates",
-            "verifyCertificateHash",
-            "verifyCertificateSpki",
-        }
-    )
-    not_yet_values: ClassVar[dict[str, frozenset[str]]] = {"mode": frozenset({"AUTO_PASSTHROUGH"})}
-    mode: Literal["PASSTHROUGH", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL", "OPTIONAL_MUTUAL"] = "PASSTHROUGH"
-    https_redirect: bool = False
-    credential_name: str = ""
-    server_certificate: str = ""
-    private_key: str = ""
-    ca_certificates: str = ""
-    min_protocol_version: Literal["TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"] = "TLS_AUTO"
-    max_protocol_version: Literal["TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"] = "TLS_AUTO"
-    cipher_suites: tuple[str, ...] = ()
-
-
-class Server(Strict, frozen=True, kw_only=True):
-    """One listening port of a gateway and the hosts that it serves (`[namespace/]host`)."""
-
-    not_yet = frozenset({"bind", "defaultEndpoint"})
-    port: Port
-    hosts: tuple[str, ...]
-    tls: ServerTLS | None = None
-    name: str = ""
-
-
-class Gateway(Strict, frozen=True, kw_only=True):
-    """Servers on the gateway pods that `selector` selects."""
-
-    selector: FrozenMap[str, str] = EMPTY
-    servers: tuple[Server, ...] = ()
-
-
-class WorkloadEndpoint(Strict, frozen=True, kw_only=True):
-    """One address of a service entry."""
-
-    not_yet = frozenset({"network"})
-    address: str = ""
-    ports: FrozenMap[str, int] = NO_PORTS
-    labels: FrozenMap[str, str] = EMPTY
-    service_account: str = ""
-    locality: str = ""
-    weight: int | None = None
-
-
-class LabelSelector(Strict, frozen=True, kw_only=True):
-    """A service entry's selector of pods (its field is `labels`, not `matchLabels`)."""
-
-    labels: FrozenMap[str, str] = EMPTY
-
-
-class ServiceEntry(Strict, frozen=True, kw_only=True):
-    """Hosts that the platform does not know, and where they are."""
-
-    not_yet = frozenset({"exportTo", "subjectAltNames"})
-    not_yet_values: ClassVar[dict[str, frozenset[str]]] = {"resolution": frozenset({"DNS_ROUND_ROBIN", "DYNAMIC_DNS"})}
-    hosts: tuple[str, ...]
-    addresses: tuple[str, ...] = ()
-    ports: tuple[Port, ...] = ()
-    location: Literal["MESH_EXTERNAL", "MESH_INTERNAL"] = "MESH_EXTERNAL"
-    resolution: Literal["NONE", "STATIC", "DNS"] = "NONE"
-    endpoints: tuple[WorkloadEndpoint, ...] = ()
-    workload_selector: LabelSelector | None = None
-
-
-def allocated_addresses(entry: Object[ServiceEntry]) -> FrozenMap[str, str]:
-    """Host -> address that Galley chose for hosts of a service entry without addresses (`status.addresses`)."""
-    chosen = entry.status.get("addresses", ())
-    return FrozenMap({item["host"]: item["value"] for item in chosen})

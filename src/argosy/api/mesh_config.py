@@ -1,0 +1,68 @@
+"""Istio's mesh configuration: what applies to the whole mesh, as the ConfigMap `istio` in the root namespace has it.
+
+The ConfigMap's entry `mesh` is YAML of this shape. Typed, frozen, strict; no meaning. Source: Istio's API, MeshConfig.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import field
+
+from argosy.api.destination_rule import TCPKeepalive
+from argosy.api.locality import LocalityLB
+from argosy.api.meta import Seconds, Strict
+from argosy.api.routing import HTTPRetry
+from argosy.core.frozen import EMPTY, FrozenMap
+
+NAMESPACE, NAME, ENTRY = "istio-system", "istio", "mesh"
+"""Where the mesh configuration stands: ConfigMap NAMESPACE/NAME, entry ENTRY."""
+
+
+class OutboundTrafficPolicy(Strict, frozen=True, kw_only=True):
+    """What happens to traffic to hosts that nobody declares."""
+
+    mode: Literal["ALLOW_ANY", "REGISTRY_ONLY"] = "ALLOW_ANY"
+
+
+class PathNormalization(Strict, frozen=True, kw_only=True):
+    """How request paths are normalised before anything matches on them."""
+
+    normalization: Literal["DEFAULT", "NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"] = "DEFAULT"
+
+
+class DefaultConfig(Strict, frozen=True, kw_only=True):
+    """Defaults of all proxies; the same shape as ProxyConfig and the annotation `proxy.istio.io/config`."""
+
+    concurrency: int | None = None
+    environment_variables: FrozenMap[str, str] = EMPTY
+    proxy_metadata: FrozenMap[str, str] = EMPTY
+    hold_application_until_proxy_starts: bool | None = None
+    drain_duration_s: Seconds | None = field(default=None, name="drainDuration")
+    termination_drain_duration_s: Seconds | None = field(default=None, name="terminationDrainDuration")
+    gateway_topology: FrozenMap[str, Any] = EMPTY
+    tracing: FrozenMap[str, Any] = EMPTY
+
+
+class MeshConfig(Strict, frozen=True, kw_only=True):
+    """The fields of Istio's MeshConfig that Argosy obeys; others are refused by name."""
+
+    outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy()
+    inbound_traffic_policy: FrozenMap[str, Any] = EMPTY
+    default_http_retry_policy: HTTPRetry | None = None
+    default_service_export_to: tuple[str, ...] = ()
+    default_virtual_service_export_to: tuple[str, ...] = ()
+    default_destination_rule_export_to: tuple[str, ...] = ()
+    locality_lb_setting: LocalityLB | None = None
+    path_normalization: PathNormalization = PathNormalization()
+    access_log_file: str = "/dev/stdout"
+    access_log_format: str = ""
+    access_log_encoding: Literal["TEXT", "JSON"] = "TEXT"
+    protocol_detection_timeout_s: Seconds = field(default=Seconds(0.0), name="protocolDetectionTimeout")
+    connect_timeout_s: Seconds | None = field(default=None, name="connectTimeout")
+    tcp_keepalive: TCPKeepalive | None = None
+    h2_upgrade_policy: Literal["DO_NOT_UPGRADE", "UPGRADE"] = field(default="DO_NOT_UPGRADE", name="h2UpgradePolicy")
+    enable_auto_mtls: bool = True
+    dns_refresh_rate_s: Seconds = field(default=Seconds(60.0), name="dnsRefreshRate")
+    verify_certificate_at_client: bool = True
+    default_config: DefaultConfig = DefaultConfig()

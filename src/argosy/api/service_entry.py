@@ -1,0 +1,52 @@
+"""`networking.istio.io` ServiceEntry: hosts that the platform does not know, and where they are.
+
+Typed, frozen, strict shapes; no meaning. Source: Istio's API, networking v1.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from argosy.api.meta import Object, Strict
+from argosy.api.ports import Port
+from argosy.core.frozen import EMPTY, FrozenMap
+
+NO_PORTS: FrozenMap[str, int] = FrozenMap()
+
+
+class WorkloadEndpoint(Strict, frozen=True, kw_only=True):
+    """One address of a service entry."""
+
+    not_yet = frozenset({"network"})
+    address: str = ""
+    ports: FrozenMap[str, int] = NO_PORTS
+    labels: FrozenMap[str, str] = EMPTY
+    service_account: str = ""
+    locality: str = ""
+    weight: int | None = None
+
+
+class LabelSelector(Strict, frozen=True, kw_only=True):
+    """A service entry's selector of pods (its field is `labels`, not `matchLabels`)."""
+
+    labels: FrozenMap[str, str] = EMPTY
+
+
+class ServiceEntry(Strict, frozen=True, kw_only=True):
+    """Hosts that the platform does not know, and where they are."""
+
+    not_yet = frozenset({"exportTo", "subjectAltNames"})
+    not_yet_values: ClassVar[dict[str, frozenset[str]]] = {"resolution": frozenset({"DNS_ROUND_ROBIN", "DYNAMIC_DNS"})}
+    hosts: tuple[str, ...]
+    addresses: tuple[str, ...] = ()
+    ports: tuple[Port, ...] = ()
+    location: Literal["MESH_EXTERNAL", "MESH_INTERNAL"] = "MESH_EXTERNAL"
+    resolution: Literal["NONE", "STATIC", "DNS"] = "NONE"
+    endpoints: tuple[WorkloadEndpoint, ...] = ()
+    workload_selector: LabelSelector | None = None
+
+
+def allocated_addresses(entry: Object[ServiceEntry]) -> FrozenMap[str, str]:
+    """Host -> address that Galley chose for hosts of a service entry without addresses (`status.addresses`)."""
+    chosen = entry.status.get("addresses", ())
+    return FrozenMap({item["host"]: item["value"] for item in chosen})

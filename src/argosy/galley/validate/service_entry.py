@@ -1,0 +1,82 @@
+"""ServiceEntry: is what it says possible?
+
+Given the typed object, adds findings to a `Check`. Source: Istio's rules; Envoy's cluster limits.
+"""
+
+from __future__ import annotations
+
+from argosy.api.service_entry import ServiceEntry, WorkloadEndpoint
+from argosy.core.protocols import parse_protocol
+from argosy.galley.validate.check import Check, is_dns_name, is_ip
+
+
+def validate_service_entry(check: Check, entry: ServiceEntry) -> None:
+    """All rules about one ServiceEntry."""
+    check.not_empty("spec.hosts", entry.hosts, "at least one host")
+    check.unique("spec.hosts", ((f"[{i}]", h) for i, h in enumerate(entry.hosts)), "host")
+    for index, host in enumerate(entry.hosts):
+        if host == "*":
+            check.error("ARG0104", f"spec.hosts[{index}]", "host '*' is not allowed", "use *.suffix or name the hosts")
+        elif not is_ip(host):
+            check.host(f"spec.hosts[{index}]", host, wildcard=True)
+    for index, address in enumerate(entry.addresses):
+        check.network(f"spec.addresses[{index}]", address)
+        if "/" in address and entry.resolution == "DNS":
+            hint = "CIDR blocks go with resolution NONE or STATIC"
+            check.error("ARG0125", f"spec.addresses[{index}]", f"{address!r} with resolution DNS", hint)
+    _validate_entry_ports(check, entry)
+    _validate_resolution(check, entry)
+    for index, endpoint in enumerate(entry.endpoints):
+        _validate_endpoint(check, f"spec.endpoints[{index}]", endpoint, entry)
+    if entry.workload_selector is not None:
+        check.labels("spec.workloadSelector.labels", entry.workload_selector.labels)
+
+
+def _validate_entry_ports(check: Check, entry: ServiceEntry) -> None:
+    check.unique("spec.ports", ((f"[{i}].name", p.name) for i, p in enumerate(entry.ports)), "port name")
+    check.unique("spec.ports", ((f"[{i}].number", p.number) for i, p in enumerate(entry.ports)), "port")
+    for index, port in enumerate(entry.ports):
+        at = f"spec.ports[{index}]"
+        check.port(f"{at}.number", port.number)
+        check.port(f"{at}.targetPort", port.target_port)
+        check.not_empty(f"{at}.name", port.name, "a name")
+        if port.protocol and parse_protocol(port.protocol) is None:
+            check.error(
+                "ARG0124", f"{at}.protocol", f"unknown protocol {port.protocol!r}", "HTTP, HTTP2, GRPC, TLS, TCP, ..."
+            )
+
+
+def _validate_resolution(check: Check, entry: ServiceEntry) -> None:
+    check.one_of(
+        "spec",
+        {"endpoints": bool(entry.endpoints), "workloadSelector": entry.workload_selector is not None},
+        required=False,
+    )
+    has_targets = bool(entry.endpoints) or entry.workload_selector is not None
+    if entry.resolution == "NONE" and entry.endpoints:
+        hint = "use STATIC for addresses or DNS for names"
+        check.error("ARG0125", "spec.endpoints", "resolution NONE goes where the client asked: no endpoints", hint)
+    if entry.resolution == "STATIC" and not has_targets:
+        check.error("ARG0125", "spec.resolution", "resolution STATIC needs endpoints or a workloadSelector")
+    if entry.resolution == "DNS" and not has_targets:
+        for index, host in enumerate(entry.hosts):
+            if host.startswith("*"):
+                hint = "name the host, or give endpoints"
+                check.error("ARG0125", f"spec.hosts[{index}]", f"{host!r} cannot be resolved by DNS", hint)
+
+
+def _validate_endpoint(check: Check, at: str, endpoint: WorkloadEndpoint, entry: ServiceEntry) -> None:
+    check.not_empty(f"{at}.address", endpoint.address, "an address")
+    if endpoint.address and not is_ip(endpoint.address):
+        if entry.resolution == "STATIC":
+            check.error("ARG0125", f"{at}.address", f"{endpoint.address!r} is not an IP address", "use resolution DNS")
+        elif not is_dns_name(endpoint.address):
+            check.error("ARG0103", f"{at}.address", f"{endpoint.address!r} is not a host name or IP address")
+    names = {port.name for port in entry.ports}
+    for name, number in endpoint.ports.items():
+        check.port(f"{at}.ports.{name}", number)
+        if name not in names:
+            hint = f"ports of the object: {', '.join(sorted(names)) or 'none'}"
+            check.error("ARG0125", f"{at}.ports.{name}", f"port {name!r} is not one of the entry's ports", hint)
+    check.labels(f"{at}.labels", endpoint.labels)
+    check.at_least(f"{at}.weight", endpoint.weight)
