@@ -9,16 +9,24 @@ from typing import Literal
 
 from msgspec import field
 
-from argosy.api.meta import Seconds, Strict
+from argosy.api.locality import LocalityLB
+from argosy.api.meta import Seconds, Strict, WorkloadSelector
 from argosy.api.ports import PortSelector
 from argosy.core.frozen import EMPTY, FrozenMap
+
+
+class CookieAttribute(Strict, frozen=True, kw_only=True):
+    """One attribute of a generated cookie, such as `SameSite`."""
+
+    name: str = ""
+    value: str = ""
 
 
 class HTTPCookie(Strict, frozen=True, kw_only=True):
     """Hash by a cookie; it is generated for `ttl_s` seconds when the request has none (None: never)."""
 
-    not_yet = frozenset({"attributes"})
     name: str
+    attributes: tuple[CookieAttribute, ...] = ()
     path: str = ""
     ttl_s: Seconds | None = field(default=None, name="ttl")
 
@@ -47,12 +55,30 @@ class ConsistentHash(Strict, frozen=True, kw_only=True):
     minimum_ring_size: int | None = None
 
 
+class Warmup(Strict, frozen=True, kw_only=True):
+    """A new endpoint's share grows from `minimum_percent` to its full weight over the duration."""
+
+    duration_s: Seconds = field(name="duration")
+    aggression: float | None = None
+    minimum_percent: float | None = None
+
+
 class LoadBalancer(Strict, frozen=True, kw_only=True):
     """`simple` or `consistent_hash`, not both."""
 
-    not_yet = frozenset({"localityLbSetting", "warmup", "warmupDurationSecs", "zoneAwareLbSetting"})
+    # Envoy needs a cluster of the client's own replicas for it, which sidecars of Argosy do not have.
+    not_yet = frozenset({"zoneAwareLbSetting"})
     simple: Literal["UNSPECIFIED", "LEAST_CONN", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST"] | None = None
     consistent_hash: ConsistentHash | None = None
+    locality_lb_setting: LocalityLB | None = None
+    warmup: Warmup | None = None
+    warmup_duration_s: Seconds | None = field(default=None, name="warmupDurationSecs")
+
+    @property
+    def slow_start(self) -> Warmup | None:
+        """How new endpoints are warmed up, in the newer or the older form."""
+        old = self.warmup_duration_s
+        return self.warmup or (Warmup(duration_s=old) if old is not None else None)
 
 
 class TCPKeepalive(Strict, frozen=True, kw_only=True):
@@ -73,10 +99,16 @@ class TCPPool(Strict, frozen=True, kw_only=True):
     max_connection_duration_s: Seconds | None = field(default=None, name="maxConnectionDuration")
 
 
+class HTTP2KeepAlive(Strict, frozen=True, kw_only=True):
+    """HTTP/2 PING frames: one each `interval`; no answer within `timeout` closes the connection."""
+
+    interval_s: Seconds | None = field(default=None, name="interval")
+    timeout_s: Seconds | None = field(default=None, name="timeout")
+
+
 class HTTPPool(Strict, frozen=True, kw_only=True):
     """Limits of requests to one destination."""
 
-    not_yet = frozenset({"http2KeepAlive", "maxConcurrentStreams"})
     http1_max_pending_requests: int | None = field(default=None, name="http1MaxPendingRequests")
     http2_max_requests: int | None = field(default=None, name="http2MaxRequests")
     max_requests_per_connection: int | None = None
@@ -86,6 +118,8 @@ class HTTPPool(Strict, frozen=True, kw_only=True):
         default=None, name="h2UpgradePolicy"
     )
     use_client_protocol: bool | None = None
+    max_concurrent_streams: int | None = None
+    http2_keep_alive: HTTP2KeepAlive | None = field(default=None, name="http2KeepAlive")
 
 
 class ConnectionPool(Strict, frozen=True, kw_only=True):
@@ -98,7 +132,6 @@ class ConnectionPool(Strict, frozen=True, kw_only=True):
 class OutlierDetection(Strict, frozen=True, kw_only=True):
     """When an endpoint is ejected and for how long."""
 
-    not_yet = frozenset({"outlierDetectionHttpErrorCodes"})
     consecutive_5xx_errors: int | None = field(default=None, name="consecutive5xxErrors")
     consecutive_errors: int | None = None
     consecutive_gateway_errors: int | None = None
@@ -108,16 +141,18 @@ class OutlierDetection(Strict, frozen=True, kw_only=True):
     base_ejection_time_s: Seconds | None = field(default=None, name="baseEjectionTime")
     max_ejection_percent: int | None = None
     min_health_percent: int | None = None
+    http_error_codes: tuple[int, ...] = field(default=(), name="outlierDetectionHttpErrorCodes")
 
 
 class ClientTLS(Strict, frozen=True, kw_only=True):
     """TLS towards an upstream. Files are paths in the proxy."""
 
-    not_yet = frozenset({"caCrl", "credentialName"})
     mode: Literal["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"] = "DISABLE"
     client_certificate: str = ""
     private_key: str = ""
     ca_certificates: str = ""
+    ca_crl: str = ""
+    credential_name: str = ""
     subject_alt_names: tuple[str, ...] = ()
     sni: str = ""
     insecure_skip_verify: bool | None = None
@@ -133,15 +168,39 @@ class PortTrafficPolicy(Strict, frozen=True, kw_only=True):
     tls: ClientTLS | None = None
 
 
+class Tunnel(Strict, frozen=True, kw_only=True):
+    """Connections go through an HTTP proxy to `target_host:target_port`, by CONNECT or POST."""
+
+    protocol: Literal["CONNECT", "POST"] = "CONNECT"
+    target_host: str
+    target_port: int
+
+
+class ProxyProtocol(Strict, frozen=True, kw_only=True):
+    """Tell the upstream the client's address by a PROXY protocol header."""
+
+    version: Literal["V1", "V2"] = "V1"
+
+
+class RetryBudget(Strict, frozen=True, kw_only=True):
+    """Retries are at most `percent` of the active requests."""
+
+    percent: float | None = None
+    min_retry_concurrency: int | None = None
+    budget_interval_s: Seconds | None = field(default=None, name="budgetInterval")
+
+
 class TrafficPolicy(Strict, frozen=True, kw_only=True):
     """How a destination is called."""
 
-    not_yet = frozenset({"proxyProtocol", "retryBudget", "tunnel"})
     load_balancer: LoadBalancer | None = None
     connection_pool: ConnectionPool | None = None
     outlier_detection: OutlierDetection | None = None
     tls: ClientTLS | None = None
     port_level_settings: tuple[PortTrafficPolicy, ...] = ()
+    tunnel: Tunnel | None = None
+    proxy_protocol: ProxyProtocol | None = None
+    retry_budget: RetryBudget | None = None
 
 
 class Subset(Strict, frozen=True, kw_only=True):
@@ -155,8 +214,8 @@ class Subset(Strict, frozen=True, kw_only=True):
 class DestinationRule(Strict, frozen=True, kw_only=True):
     """How clients call `host`, and its subsets."""
 
-    not_yet = frozenset({"workloadSelector"})
     host: str
     traffic_policy: TrafficPolicy | None = None
     subsets: tuple[Subset, ...] = ()
     export_to: tuple[str, ...] = ()
+    workload_selector: WorkloadSelector | None = None

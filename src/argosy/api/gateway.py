@@ -5,35 +5,40 @@ Typed, frozen, strict shapes; no meaning. Source: Istio's API, networking v1.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from argosy.api.meta import Strict
 from argosy.api.ports import Port
 from argosy.core.frozen import EMPTY, FrozenMap
 
 
-class ServerTLS(Strict, frozen=True, kw_only=True):
-    """TLS towards a gateway's clients. Files are paths in the gateway; `credential_name` is a Secret beside it."""
+class TLSCertificate(Strict, frozen=True, kw_only=True):
+    """One of several certificates of a server (say, RSA and ECDSA); files in the proxy."""
 
-    not_yet = frozenset(
-        {
-            "caCertCredentialName",
-            "caCrl",
-            "credentialNames",
-            "insecureSkipVerify",
-            "subjectAltNames",
-            "tlsCertificates",
-            "verifyCertificateHash",
-            "verifyCertificateSpki",
-        }
-    )
-    not_yet_values: ClassVar[dict[str, frozenset[str]]] = {"mode": frozenset({"AUTO_PASSTHROUGH"})}
-    mode: Literal["PASSTHROUGH", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL", "OPTIONAL_MUTUAL"] = "PASSTHROUGH"
-    https_redirect: bool = False
-    credential_name: str = ""
     server_certificate: str = ""
     private_key: str = ""
     ca_certificates: str = ""
+
+
+class ServerTLS(Strict, frozen=True, kw_only=True):
+    """TLS towards a gateway's clients. Files are paths in the gateway; `credential_name` is a Secret beside it."""
+
+    mode: Literal["PASSTHROUGH", "SIMPLE", "MUTUAL", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL", "OPTIONAL_MUTUAL"] = (
+        "PASSTHROUGH"
+    )
+    https_redirect: bool = False
+    credential_name: str = ""
+    credential_names: tuple[str, ...] = ()
+    ca_cert_credential_name: str = ""
+    server_certificate: str = ""
+    private_key: str = ""
+    ca_certificates: str = ""
+    ca_crl: str = ""
+    tls_certificates: tuple[TLSCertificate, ...] = ()
+    subject_alt_names: tuple[str, ...] = ()
+    verify_certificate_spki: tuple[str, ...] = ()
+    verify_certificate_hash: tuple[str, ...] = ()
+    insecure_skip_verify: bool | None = None
     min_protocol_version: Literal["TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"] = "TLS_AUTO"
     max_protocol_version: Literal["TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"] = "TLS_AUTO"
     cipher_suites: tuple[str, ...] = ()
@@ -42,8 +47,10 @@ class ServerTLS(Strict, frozen=True, kw_only=True):
 class Server(Strict, frozen=True, kw_only=True):
     """One listening port of a gateway and the hosts that it serves (`[namespace/]host`)."""
 
-    not_yet = frozenset({"bind", "defaultEndpoint"})
+    # Requests of a gateway go where VirtualServices say; Istio has never used the field either.
+    not_yet = frozenset({"defaultEndpoint"})
     port: Port
+    bind: str = ""
     hosts: tuple[str, ...]
     tls: ServerTLS | None = None
     name: str = ""

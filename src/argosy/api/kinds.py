@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from argosy.api import destination_rule, gateway, kubernetes, mixer, routing, security, service_entry
+from argosy.api import destination_rule, gateway, kubernetes, mixer, routing, security, service_entry, sidecar
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ _ALL = (
         destination_rule.DestinationRule,
         ("dr",),
     ),
+    Kind("Sidecar", "networking.istio.io", _NETWORKING, "sidecars", sidecar.Sidecar),
     Kind("Gateway", "networking.istio.io", _NETWORKING, "gateways", gateway.Gateway, ("gw",)),
     Kind("ServiceEntry", "networking.istio.io", _NETWORKING, "serviceentries", service_entry.ServiceEntry, ("se",)),
     Kind(
@@ -82,7 +83,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
 """Every kind by its name."""
 
 _NOT_YET_KINDS = (
-    "EnvoyFilter ProxyConfig Sidecar WorkloadEntry WorkloadGroup RequestAuthentication Telemetry WasmPlugin "
+    "EnvoyFilter ProxyConfig WorkloadEntry WorkloadGroup RequestAuthentication Telemetry WasmPlugin "
     "TrafficExtension adapter attributemanifest template quota listentry listchecker denier memquota redisquota "
     "metric logentry prometheus stdio fluentd checknothing kubernetes QuotaSpec QuotaSpecBinding HTTPAPISpec "
     "HTTPAPISpecBinding MeshPolicy Policy ServiceRole ServiceRoleBinding RbacConfig ClusterRbacConfig IstioOperator "

@@ -5,15 +5,22 @@ The ConfigMap's entry `mesh` is YAML of this shape. Typed, frozen, strict; no me
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
+import msgspec
 from msgspec import field
 
 from argosy.api.destination_rule import TCPKeepalive
+from argosy.api.diagnose import problems_of
+from argosy.api.document import parse_documents
 from argosy.api.locality import LocalityLB
 from argosy.api.meta import Seconds, Strict
+from argosy.api.paths import format_path
 from argosy.api.routing import HTTPRetry
+from argosy.api.scalars import decode_custom
+from argosy.core.errors import ArgosyError, Finding, Level
 from argosy.core.frozen import EMPTY, FrozenMap
+from argosy.core.names import DEFAULT_TRUST_DOMAIN
 
 NAMESPACE, NAME, ENTRY = "istio-system", "istio", "mesh"
 """Where the mesh configuration stands: ConfigMap NAMESPACE/NAME, entry ENTRY."""
@@ -31,6 +38,12 @@ class PathNormalization(Strict, frozen=True, kw_only=True):
     normalization: Literal["DEFAULT", "NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"] = "DEFAULT"
 
 
+class GatewayTopology(Strict, frozen=True, kw_only=True):
+    """What stands before the gateways."""
+
+    num_trusted_proxies: int = 0
+
+
 class DefaultConfig(Strict, frozen=True, kw_only=True):
     """Defaults of all proxies; the same shape as ProxyConfig and the annotation `proxy.istio.io/config`."""
 
@@ -40,15 +53,24 @@ class DefaultConfig(Strict, frozen=True, kw_only=True):
     hold_application_until_proxy_starts: bool | None = None
     drain_duration_s: Seconds | None = field(default=None, name="drainDuration")
     termination_drain_duration_s: Seconds | None = field(default=None, name="terminationDrainDuration")
-    gateway_topology: FrozenMap[str, Any] = EMPTY
-    tracing: FrozenMap[str, Any] = EMPTY
+    gateway_topology: GatewayTopology = GatewayTopology()
+
+    @property
+    def trusted_proxies(self) -> int:
+        """How many proxies before a gateway may be believed about the client's address."""
+        return self.gateway_topology.num_trusted_proxies
+
+
+class MeshTLS(Strict, frozen=True, kw_only=True):
+    """TLS between the mesh's own proxies."""
+
+    min_protocol_version: Literal["TLS_AUTO", "TLSV1_2", "TLSV1_3"] = "TLS_AUTO"
 
 
 class MeshConfig(Strict, frozen=True, kw_only=True):
     """The fields of Istio's MeshConfig that Argosy obeys; others are refused by name."""
 
     outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy()
-    inbound_traffic_policy: FrozenMap[str, Any] = EMPTY
     default_http_retry_policy: HTTPRetry | None = None
     default_service_export_to: tuple[str, ...] = ()
     default_virtual_service_export_to: tuple[str, ...] = ()
@@ -58,11 +80,27 @@ class MeshConfig(Strict, frozen=True, kw_only=True):
     access_log_file: str = "/dev/stdout"
     access_log_format: str = ""
     access_log_encoding: Literal["TEXT", "JSON"] = "TEXT"
-    protocol_detection_timeout_s: Seconds = field(default=Seconds(0.0), name="protocolDetectionTimeout")
+    protocol_detection_timeout_s: Seconds | None = field(default=None, name="protocolDetectionTimeout")
     connect_timeout_s: Seconds | None = field(default=None, name="connectTimeout")
     tcp_keepalive: TCPKeepalive | None = None
     h2_upgrade_policy: Literal["DO_NOT_UPGRADE", "UPGRADE"] = field(default="DO_NOT_UPGRADE", name="h2UpgradePolicy")
     enable_auto_mtls: bool = True
     dns_refresh_rate_s: Seconds = field(default=Seconds(60.0), name="dnsRefreshRate")
-    verify_certificate_at_client: bool = True
+    mesh_mtls: MeshTLS = field(default=MeshTLS(), name="meshMTLS")
+    trust_domain: str = DEFAULT_TRUST_DOMAIN
+    root_namespace: str = NAMESPACE
+    enable_prometheus_merge: bool | None = None
     default_config: DefaultConfig = DefaultConfig()
+
+
+def parse_mesh_config(text: str) -> MeshConfig:
+    """The configuration in the ConfigMap's entry. Errors: `ArgosyError` with every finding about its shape."""
+    documents = parse_documents(text)
+    data = documents[0].data if documents else {}
+    try:
+        return msgspec.convert(data, MeshConfig, dec_hook=decode_custom)
+    except msgspec.ValidationError:
+        problems = list(problems_of(MeshConfig, data, ("data", ENTRY)))
+    raise ArgosyError(
+        [Finding(one.code, Level.ERROR, one.message, field=format_path(one.path), hint=one.hint) for one in problems]
+    )

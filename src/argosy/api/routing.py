@@ -5,6 +5,8 @@ Typed, frozen, strict shapes; no meaning. Source: Istio's API, networking v1, Vi
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import field
 
 from argosy.api.meta import Percent, Seconds, Strict, StringMatch
@@ -40,8 +42,8 @@ class Headers(Strict, frozen=True, kw_only=True):
 class HTTPMatch(Strict, frozen=True, kw_only=True):
     """Conditions of one match block; all of them must hold."""
 
-    not_yet = frozenset({"statPrefix"})
     name: str = ""
+    stat_prefix: str = ""
     uri: StringMatch | None = None
     scheme: StringMatch | None = None
     method: StringMatch | None = None
@@ -67,19 +69,20 @@ class HTTPRouteDestination(Strict, frozen=True, kw_only=True):
 class HTTPRedirect(Strict, frozen=True, kw_only=True):
     """Answer with a redirect instead of forwarding."""
 
-    not_yet = frozenset({"derivePort", "prefixRewrite"})
     uri: str = ""
+    prefix_rewrite: str | None = None
     authority: str = ""
     port: int | None = None
+    derive_port: Literal["FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT"] | None = None
     scheme: str = ""
     redirect_code: int = 301
 
 
 class DirectResponseBody(Strict, frozen=True, kw_only=True):
-    """The text of a direct response."""
+    """The body of a direct response: text, or bytes in base64."""
 
-    not_yet = frozenset({"bytes"})
-    string: str = ""
+    string: str | None = None
+    bytes: str | None = None
 
 
 class DirectResponse(Strict, frozen=True, kw_only=True):
@@ -89,26 +92,36 @@ class DirectResponse(Strict, frozen=True, kw_only=True):
     body: DirectResponseBody | None = None
 
 
-class HTTPRewrite(Strict, frozen=True, kw_only=True):
-    """Change path (the matched prefix is replaced) or authority before forwarding."""
+class RegexRewrite(Strict, frozen=True, kw_only=True):
+    """Replace what `match` (RE2) finds in the path by `rewrite`; `\\1` is the first group."""
 
-    not_yet = frozenset({"uriRegexRewrite"})
+    match: str = ""
+    rewrite: str = ""
+
+
+class HTTPRewrite(Strict, frozen=True, kw_only=True):
+    """Change path (the matched prefix is replaced, or what an expression finds) or authority before forwarding."""
+
     uri: str = ""
     authority: str = ""
+    uri_regex_rewrite: RegexRewrite | None = None
 
 
 class HTTPRetry(Strict, frozen=True, kw_only=True):
     """Retries: how often, how long each try may take, and on what."""
 
-    not_yet = frozenset({"backoff", "retryIgnorePreviousHosts", "retryRemoteLocalities"})
     attempts: int = 0
     per_try_timeout_s: Seconds | None = field(default=None, name="perTryTimeout")
     retry_on: str = ""
+    retry_remote_localities: bool | None = None
+    retry_ignore_previous_hosts: bool | None = None
+    backoff_s: Seconds | None = field(default=None, name="backoff")
 
 
 class FaultDelay(Strict, frozen=True, kw_only=True):
     """Delay a share of the requests."""
 
+    # Envoy delays by a fixed time only.
     not_yet = frozenset({"exponentialDelay"})
     fixed_delay_s: Seconds | None = field(default=None, name="fixedDelay")
     percentage: Percent | None = None
@@ -123,8 +136,10 @@ class FaultDelay(Strict, frozen=True, kw_only=True):
 class FaultAbort(Strict, frozen=True, kw_only=True):
     """Answer a share of the requests with an error."""
 
-    not_yet = frozenset({"grpcStatus", "http2Error"})
+    # Envoy's fault filter cannot reset a stream with a chosen HTTP/2 error.
+    not_yet = frozenset({"http2Error"})
     http_status: int | None = None
+    grpc_status: str | None = None
     percentage: Percent | None = None
     percent: int | None = None
 
@@ -141,15 +156,42 @@ class HTTPFault(Strict, frozen=True, kw_only=True):
     abort: FaultAbort | None = None
 
 
+class CorsPolicy(Strict, frozen=True, kw_only=True):
+    """Which other origins' pages may read answers; `allow_origin` is the old form of exact origins."""
+
+    allow_origin: tuple[str, ...] = ()
+    allow_origins: tuple[StringMatch, ...] = ()
+    allow_methods: tuple[str, ...] = ()
+    allow_headers: tuple[str, ...] = ()
+    expose_headers: tuple[str, ...] = ()
+    max_age_s: Seconds | None = field(default=None, name="maxAge")
+    allow_credentials: bool | None = None
+    unmatched_preflights: Literal["UNSPECIFIED", "FORWARD", "IGNORE"] = "UNSPECIFIED"
+
+
+class Delegate(Strict, frozen=True, kw_only=True):
+    """The VirtualService without hosts whose HTTP rules stand in place of this one; by default beside it."""
+
+    name: str = ""
+    namespace: str = ""
+
+
+class HTTPMirror(Strict, frozen=True, kw_only=True):
+    """One destination that gets copies of a share of the requests."""
+
+    destination: Destination
+    percentage: Percent | None = None
+
+
 class HTTPRoute(Strict, frozen=True, kw_only=True):
     """One HTTP rule: the first whose match holds is taken; no match block means always."""
 
-    not_yet = frozenset({"corsPolicy", "delegate", "mirrors"})
     name: str = ""
     match: tuple[HTTPMatch, ...] = ()
     route: tuple[HTTPRouteDestination, ...] = ()
     redirect: HTTPRedirect | None = None
     direct_response: DirectResponse | None = None
+    delegate: Delegate | None = None
     rewrite: HTTPRewrite | None = None
     timeout_s: Seconds | None = field(default=None, name="timeout")
     retries: HTTPRetry | None = None
@@ -158,6 +200,8 @@ class HTTPRoute(Strict, frozen=True, kw_only=True):
     mirror_percentage: Percent | None = None
     mirror_percent: int | None = None
     mirror_percent_v1alpha3: int | None = field(default=None, name="mirror_percent")
+    mirrors: tuple[HTTPMirror, ...] = ()
+    cors_policy: CorsPolicy | None = None
     headers: Headers | None = None
 
     @property
@@ -170,8 +214,9 @@ class HTTPRoute(Strict, frozen=True, kw_only=True):
 class L4Match(Strict, frozen=True, kw_only=True):
     """Conditions on a TCP connection; all of them must hold."""
 
-    not_yet = frozenset({"destinationSubnets", "sourceSubnet"})
+    destination_subnets: tuple[str, ...] = ()
     port: int | None = None
+    source_subnet: str = ""
     source_labels: FrozenMap[str, str] = EMPTY
     source_namespace: str = ""
     gateways: tuple[str, ...] = ()
@@ -180,8 +225,8 @@ class L4Match(Strict, frozen=True, kw_only=True):
 class TLSMatch(Strict, frozen=True, kw_only=True):
     """Conditions on a TLS connection that is not terminated; all of them must hold."""
 
-    not_yet = frozenset({"destinationSubnets"})
     sni_hosts: tuple[str, ...]
+    destination_subnets: tuple[str, ...] = ()
     port: int | None = None
     source_labels: FrozenMap[str, str] = EMPTY
     source_namespace: str = ""

@@ -17,12 +17,12 @@ NO_PORTS: FrozenMap[str, int] = FrozenMap()
 class WorkloadEndpoint(Strict, frozen=True, kw_only=True):
     """One address of a service entry."""
 
-    not_yet = frozenset({"network"})
     address: str = ""
     ports: FrozenMap[str, int] = NO_PORTS
     labels: FrozenMap[str, str] = EMPTY
     service_account: str = ""
     locality: str = ""
+    network: str = ""
     weight: int | None = None
 
 
@@ -35,15 +35,16 @@ class LabelSelector(Strict, frozen=True, kw_only=True):
 class ServiceEntry(Strict, frozen=True, kw_only=True):
     """Hosts that the platform does not know, and where they are."""
 
-    not_yet = frozenset({"exportTo", "subjectAltNames"})
-    not_yet_values: ClassVar[dict[str, frozenset[str]]] = {"resolution": frozenset({"DNS_ROUND_ROBIN", "DYNAMIC_DNS"})}
+    not_yet_values: ClassVar[dict[str, frozenset[str]]] = {"resolution": frozenset({"DYNAMIC_DNS"})}
     hosts: tuple[str, ...]
     addresses: tuple[str, ...] = ()
     ports: tuple[Port, ...] = ()
     location: Literal["MESH_EXTERNAL", "MESH_INTERNAL"] = "MESH_EXTERNAL"
-    resolution: Literal["NONE", "STATIC", "DNS"] = "NONE"
+    resolution: Literal["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN"] = "NONE"
     endpoints: tuple[WorkloadEndpoint, ...] = ()
     workload_selector: LabelSelector | None = None
+    export_to: tuple[str, ...] = ()
+    subject_alt_names: tuple[str, ...] = ()
 
 
 def allocated_addresses(entry: Object[ServiceEntry]) -> FrozenMap[str, str]:

@@ -56,6 +56,11 @@ def outbound_cluster(host: str, port: int, subset: str = "") -> str:
     return str(ClusterName("outbound", port, subset, host))
 
 
+def sni_cluster(host: str, port: int, subset: str = "") -> str:
+    """The server name in mesh TLS by which a gateway that passes it on finds the cluster; dots, as names have."""
+    return f"outbound_.{port}_.{subset}_.{host}"
+
+
 def inbound_cluster(port: int) -> str:
     """Name of the cluster by which a sidecar reaches its own application on `port`."""
     return str(ClusterName("inbound", port, "", ""))

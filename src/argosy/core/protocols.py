@@ -26,6 +26,11 @@ class Protocol(StrEnum):
         return self in (Protocol.HTTP, Protocol.HTTP2, Protocol.GRPC)
 
     @property
+    def may_be_http(self) -> bool:
+        """True where requests are routed, or are if the first bytes show HTTP."""
+        return self.is_http or self is Protocol.AUTO
+
+    @property
     def is_http2(self) -> bool:
         """True where the connection to the upstream must speak HTTP/2."""
         return self in (Protocol.HTTP2, Protocol.GRPC)
@@ -36,6 +41,17 @@ class Protocol(StrEnum):
         return self in (Protocol.HTTPS, Protocol.TLS)
 
 
+class Reason(StrEnum):
+    """Why a port is taken to speak its protocol."""
+
+    APP_PROTOCOL = "appProtocol"
+    PORT_NAME = "port name"
+    WELL_KNOWN = "well-known port"
+    TRANSPORT = "transport"
+    DECLARED = "protocol field"
+    DETECTED = "detected"
+
+
 _ALIASES = {
     "http": Protocol.HTTP,
     "http2": Protocol.HTTP2,
@@ -43,6 +59,7 @@ _ALIASES = {
     "grpc-web": Protocol.GRPC,
     "kubernetes.io/h2c": Protocol.HTTP2,
     "kubernetes.io/ws": Protocol.HTTP,
+    "kubernetes.io/wss": Protocol.HTTPS,
     "https": Protocol.HTTPS,
     "tls": Protocol.TLS,
     "tcp": Protocol.TCP,
@@ -52,16 +69,33 @@ _ALIASES = {
     "udp": Protocol.UDP,
 }
 
+# On these the server speaks first (FTP, SSH, SMTP, DNS over TCP, POP3, IMAP, submission, MySQL): waiting for the
+# client's first bytes would hang. MongoDB's drivers may open idle connections.
+SERVER_FIRST_PORTS = frozenset({21, 22, 25, 53, 110, 143, 587, 3306, 27017})
+
 
 def parse_protocol(text: str) -> Protocol | None:
     """The protocol that `text` names (any case), or None."""
     return _ALIASES.get(text.lower())
 
 
-def protocol_of_port(name: str, app_protocol: str = "", transport: str = "TCP") -> Protocol:
+def protocol_of_port(name: str, app_protocol: str = "", transport: str = "TCP", number: int = 0) -> Protocol:
     """The protocol of a Service port. `appProtocol` wins over the name; an unknown one means detection."""
+    return choose_protocol(name, app_protocol, transport, number)[0]
+
+
+def choose_protocol(name: str, app_protocol: str, transport: str, number: int) -> tuple[Protocol, Reason]:
+    """The protocol of a Service port, and why it is taken to be that."""
     if transport.upper() == "UDP":
-        return Protocol.UDP
+        return Protocol.UDP, Reason.TRANSPORT
     if app_protocol:
-        return parse_protocol(app_protocol) or Protocol.AUTO
-    return parse_protocol(name.split("-", 1)[0]) or Protocol.AUTO
+        known = parse_protocol(app_protocol)
+        return (known, Reason.APP_PROTOCOL) if known is not None else (Protocol.AUTO, Reason.DETECTED)
+    # `grpc-web` is a protocol of its own name; of other names the part before the first dash counts.
+    lower = name.lower()
+    named = parse_protocol("grpc-web") if lower.startswith("grpc-web") else parse_protocol(lower.split("-", 1)[0])
+    if named is not None:
+        return named, Reason.PORT_NAME
+    if number in SERVER_FIRST_PORTS:
+        return Protocol.TCP, Reason.WELL_KNOWN
+    return Protocol.AUTO, Reason.DETECTED

@@ -11,6 +11,7 @@ from typing import Any
 
 from argosy.api.meta import Object
 from argosy.core.frozen import FrozenMap
+from argosy.core.locality import locality_of_labels
 
 # Labels that only tell replicas or revisions of a workload apart; nothing selects on them.
 _VOLATILE_LABELS = frozenset({"pod-template-hash", "controller-revision-hash", "statefulset.kubernetes.io/pod-name"})
@@ -56,4 +57,5 @@ def class_of_pod(pod: Object[Any]) -> ProxyClass:
                 if port.protocol == "TCP"
             )
         ),
+        locality=locality_of_labels(pod.labels),
     )

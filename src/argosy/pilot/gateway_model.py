@@ -1,159 +1,272 @@
-"""What one class of gateways serves: the servers that select it, the VirtualServices bound to them, its secrets."""
+"""What one class of gateways serves: the servers that select it, the VirtualServices bound to them, its secrets.
+
+Each listener, route configuration, virtual host and secret is a key of its own, so that a change of one VirtualService
+sends its own virtual hosts only. Tracked reads of what rarely changes (which hosts a VirtualService is about) are kept
+apart from what often does (its rules).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from argosy.api.gateway import Gateway
 from argosy.api.meta import Object
-from argosy.api.routing import VirtualService
+from argosy.api.routing import TCPRoute, TLSRoute
 from argosy.core.frozen import EMPTY
 from argosy.core.hosts import resolve_host
 from argosy.core.labels import selects
 from argosy.core.names import ObjectKey
-from argosy.incr import Reader
+from argosy.incr import Derived, Reader
 from argosy.pilot import registry
 from argosy.pilot.build import gateways, routes, secrets
-from argosy.pilot.build.gateways import ServerRef
+from argosy.pilot.build.gateways import ServerRef, SniTarget
+from argosy.pilot.build.route_rules import OwnedRule, in_order, owned_rules
+from argosy.pilot.build.tls import CA_SUFFIX
 from argosy.pilot.classes import ProxyClass
-from argosy.pilot.scopes import EVERYBODY
+from argosy.pilot.scopes import EVERYBODY, ClientScope
 from argosy.xds.messages import Resource
 
 if TYPE_CHECKING:
     from argosy.pilot.model import Model
 
+Resources = tuple[Resource, ...]
+Member = tuple[str, Any]
+# Route configurations and virtual hosts of a class: (class, route name) and (class, route name, host).
+RouteKey = tuple[ProxyClass, str]
+HostKey = tuple[ProxyClass, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a VirtualService is about, apart from its rules."""
+
+    hosts: tuple[str, ...]
+    http: bool
+    tcp: tuple[TCPRoute, ...]
+    tls: tuple[TLSRoute, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Source:
+    """One VirtualService behind a virtual host, and the server by which it is bound."""
+
+    service: ObjectKey
+    gateway: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostSources:
+    """Everything that a virtual host is made of. `elsewhere`: the host belongs to another server's certificate."""
+
+    sources: tuple[Source, ...] = ()
+    require_tls: bool = False
+    elsewhere: bool = False
+
 
 class GatewayModel:
-    """The derived function `gateway`, over the collections of a `Model`."""
+    """The derived functions of gateways, over the collections of a `Model`."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self.mesh = model.mesh
+        derive = model.mesh.engine.derived
+        self.servers: Derived[ProxyClass, tuple[ServerRef, ...]] = derive("gateway_servers", self._servers)
+        self.bound: Derived[ObjectKey, Bound] = derive("gateway_bound", self._bound)
+        self.table: Derived[RouteKey, dict[str, HostSources]] = derive("gateway_hosts", self._table)
+        self.sources: Derived[HostKey, HostSources] = derive("gateway_sources", self._sources)
 
-    def gateway(self, read: Reader, key: ProxyClass) -> tuple[Resource, ...]:
-        """All listeners, route configurations and secrets of one class of gateways."""
-        settings = registry.settings(read, self.mesh)
-        servers = self._servers(read, key)
-        by_bind: dict[int, list[ServerRef]] = {}
-        for ref in servers:
-            by_bind.setdefault(ref.bind_port, []).append(ref)
-        made: dict[tuple[str, str], Resource] = {}
-        for bind_port, refs in sorted(by_bind.items()):
-            listener = gateways.build_gateway_listener(
-                bind_port=bind_port,
-                servers=refs,
-                tcp_targets={ref: found for ref in refs if (found := self._tcp(read, key, ref))},
-                sni_targets=[one for ref in refs for one in self._sni(read, key, ref)],
-                trust_domain=settings.trust_domain,
-                log=settings.access_log,
-            )
-            if listener is not None:
-                made[listener.type_url, listener.name] = listener
-        for one in [*self._routes(read, key, servers), *self._secrets(read, key, servers)]:
-            made[one.type_url, one.name] = one
-        return tuple(made.values())
+    # -- what there is ------------------------------------------------------------------------------------------
 
-    def _servers(self, read: Reader, key: ProxyClass) -> list[ServerRef]:
+    def _servers(self, read: Reader, key: ProxyClass) -> tuple[ServerRef, ...]:
         ports = registry.settings(read, self.mesh).gateway_ports
         found = []
         for name in read.all_keys(self.mesh.gateways):
-            gateway = read.get(self.mesh.gateways, name)
+            gateway: Object[Gateway] | None = read.get(self.mesh.gateways, name)
             if gateway is not None and selects(gateway.spec.selector, key.labels):
                 for server in gateway.spec.servers:
                     found.append(ServerRef(gateway, server, ports.get(server.port.number, server.port.number)))
-        return found
+        return tuple(found)
 
-    def _bound(self, read: Reader, ref: ServerRef) -> list[Object[VirtualService]]:
-        return [value for _key, value in read.select(self.mesh.virtual_services_by_gateway, ref.key)]
+    def _bound(self, read: Reader, key: ObjectKey) -> Bound | None:
+        found = read.get(self.mesh.virtual_services, key)
+        if found is None:
+            return None
+        hosts = tuple(resolve_host(host, key.namespace) for host in found.spec.hosts)
+        return Bound(hosts, bool(found.spec.http), found.spec.tcp, found.spec.tls)
 
-    def _routes(self, read: Reader, key: ProxyClass, servers: list[ServerRef]) -> list[Resource]:
-        by_name: dict[str, list[ServerRef]] = {}
-        for ref in servers:
-            if ref.plain_http or (ref.terminates and ref.protocol.value in ("HTTPS", "HTTP", "HTTP2", "GRPC")):
-                by_name.setdefault(ref.route_name, []).append(ref)
-        made = []
-        for name, refs in sorted(by_name.items()):
-            found: dict[str, dict[ObjectKey, routes.VirtualHostPart]] = {}
-            for ref in refs:
-                for owner, part in self._virtual_hosts(read, key, ref):
-                    # Bound by several servers, a VirtualService is there once all the same.
-                    found.setdefault(part.name, {}).setdefault(owner, part)
-            parts = [routes.join_virtual_hosts(list(by_owner.values())) for by_owner in found.values()]
-            if not any(part.name.startswith("*:") for part in parts):
-                parts.append(routes.blackhole_virtual_host())
-            made.append(routes.build_route_configuration(name, parts))
+    def _bound_to(self, read: Reader, ref: ServerRef) -> Iterator[tuple[ObjectKey, Bound]]:
+        for key in read.keys(self.mesh.virtual_services_by_gateway, ref.key):
+            bound = read.get(self.bound, key)
+            if bound is not None:
+                yield key, bound
+
+    def members(self, read: Reader, key: ProxyClass) -> list[Member]:
+        """The collections that a class of gateways is made of."""
+        servers = read.get(self.servers, key) or ()
+        made: list[Member] = [("gateway_listener", (key, *bind)) for bind in sorted({ref.bind for ref in servers})]
+        for name in sorted({ref.route_name for ref in servers if ref.routes_http}):
+            made.append(("gateway_route", (key, name)))
+            made += [("gateway_host", (key, name, host)) for host in read.get(self.table, (key, name)) or {}]
+        made += [("gateway_secret", (key, name)) for name in sorted(_secret_names(servers))]
+        if any(ref.auto_passthrough for ref in servers):
+            scope = self._scope(read, key)
+            made += [("sni_clusters", (scope, host)) for host in read.get(self.model.hosts, "all") or ()]
         return made
 
-    def _virtual_hosts(
-        self, read: Reader, key: ProxyClass, ref: ServerRef
-    ) -> list[tuple[ObjectKey, routes.VirtualHostPart]]:
-        port = ref.server.port.number
-        client = routes.RouteClient(str(ref.key), key.namespace, EMPTY, port)
-        scope = read.get(self.model.client_scope, key) or EVERYBODY
-        made = []
-        for bound in self._bound(read, ref):
-            if not bound.spec.http:
-                continue
-            for host in bound.spec.hosts:
-                admitted = ref.admits(bound.namespace, resolve_host(host, bound.namespace))
-                if admitted is not None:
-                    part = routes.build_virtual_host(
-                        name=f"{admitted}:{ref.bind_port}",
-                        domains=[admitted],
-                        virtual_service=bound,
-                        client=client,
-                        resolve=self.model.outbound.resolver(read, bound, scope, port),
-                        fallback=None,
-                        require_tls=bool(ref.server.tls and ref.server.tls.https_redirect),
-                    )
-                    made.append((bound.key, part))
-        return made
+    def _scope(self, read: Reader, key: ProxyClass) -> ClientScope:
+        return read.get(self.model.client_scope, key) or EVERYBODY
+
+    # -- listeners ----------------------------------------------------------------------------------------------
+
+    def listener(self, read: Reader, key: tuple[ProxyClass, str, int]) -> Resources:
+        """The listener of one address and port."""
+        proxies, address, port = key
+        settings = registry.settings(read, self.mesh)
+        refs = [ref for ref in read.get(self.servers, proxies) or () if ref.bind == (address, port)]
+        made = gateways.build_gateway_listener(
+            servers=refs,
+            tcp_targets={ref: found for ref in refs if (found := self._tcp(read, proxies, ref))},
+            sni_targets=[one for ref in refs for one in self._sni(read, proxies, ref)],
+            settings=settings,
+        )
+        return () if made is None else (made,)
 
     def _tcp(self, read: Reader, key: ProxyClass, ref: ServerRef) -> dict[str, int]:
         port = ref.server.port.number
-        scope = read.get(self.model.client_scope, key) or EVERYBODY
-        for bound in self._bound(read, ref):
-            for rule in bound.spec.tcp:
-                if not rule.match or any(_at_gateway(match, ref, bound, port) for match in rule.match):
-                    return routes.weights(rule.route, self.model.outbound.resolver(read, bound, scope, port))
+        for name, bound in self._bound_to(read, ref):
+            for rule in bound.tcp:
+                if not rule.match or any(_at_gateway(match, ref, name.namespace, port) for match in rule.match):
+                    resolve = self.model.outbound.resolver(read, self._scope(read, key), port)
+                    return routes.weights(rule.route, name.namespace, resolve)
         return {}
 
-    def _sni(
-        self, read: Reader, key: ProxyClass, ref: ServerRef
-    ) -> list[tuple[ServerRef, tuple[str, ...], dict[str, int]]]:
-        if ref.terminates or ref.plain_http or ref.server.tls is None:
+    def _sni(self, read: Reader, key: ProxyClass, ref: ServerRef) -> list[SniTarget]:
+        if not ref.passes_tls:
             return []
         port = ref.server.port.number
-        scope = read.get(self.model.client_scope, key) or EVERYBODY
         found = []
-        for bound in self._bound(read, ref):
-            for rule in bound.spec.tls:
-                resolve = self.model.outbound.resolver(read, bound, scope, port)
+        for name, bound in self._bound_to(read, ref):
+            for rule in bound.tls:
+                resolve = self.model.outbound.resolver(read, self._scope(read, key), port)
                 for match in rule.match:
-                    if _at_gateway(match, ref, bound, port):
-                        found.append((ref, match.sni_hosts, routes.weights(rule.route, resolve)))
+                    if _at_gateway(match, ref, name.namespace, port):
+                        clusters = routes.weights(rule.route, name.namespace, resolve)
+                        found.append(SniTarget(ref, match.sni_hosts, match.destination_subnets, clusters))
         return found
 
-    def _secrets(self, read: Reader, key: ProxyClass, servers: list[ServerRef]) -> list[Resource]:
-        names: set[str] = set()
-        for ref in servers:
-            tls = ref.server.tls
-            if ref.terminates and tls is not None and tls.credential_name:
-                names.add(tls.credential_name)
-                if tls.mode in ("MUTUAL", "OPTIONAL_MUTUAL"):
-                    names.add(tls.credential_name + secrets.CA_SUFFIX)
-        made = []
-        for name in sorted(names):
-            base = name.removesuffix(secrets.CA_SUFFIX)
-            # Only Secrets beside the gateway itself: a Gateway object elsewhere cannot reach other namespaces' keys.
-            secret = read.get(self.mesh.kinds["Secret"], ObjectKey(key.namespace, name)) or read.get(
-                self.mesh.kinds["Secret"], ObjectKey(key.namespace, base)
-            )
+    # -- routes -------------------------------------------------------------------------------------------------
+
+    def _table(self, read: Reader, key: RouteKey) -> dict[str, HostSources]:
+        """The hosts of one route configuration, and what each is made of."""
+        proxies, name = key
+        servers = read.get(self.servers, proxies) or ()
+        own = [ref for ref in servers if ref.routes_http and ref.route_name == name]
+        found: dict[str, dict[ObjectKey, Source]] = {}
+        redirected: set[str] = set()
+        for ref in own:
+            for service, bound in self._bound_to(read, ref):
+                for host in bound.hosts if bound.http else ():
+                    admitted = ref.admits(service.namespace, host)
+                    if admitted is not None:
+                        # Bound by several servers, a VirtualService is there once all the same.
+                        source = Source(service, str(ref.key), ref.server.port.number)
+                        found.setdefault(admitted, {}).setdefault(service, source)
+                        if ref.redirects:
+                            redirected.add(admitted)
+        table = {
+            host: HostSources(tuple(by_service.values()), require_tls=host in redirected)
+            for host, by_service in found.items()
+        }
+        for host in _elsewhere(own, servers):
+            table.setdefault(host, HostSources(elsewhere=True))
+        for ref in own:
+            # A server that only redirects needs no VirtualService for it.
+            for host in ref.host_names() if ref.redirects else ():
+                table.setdefault(host, HostSources(require_tls=True))
+        return dict(sorted(table.items()))
+
+    def _sources(self, read: Reader, key: HostKey) -> HostSources | None:
+        proxies, name, host = key
+        return (read.get(self.table, (proxies, name)) or {}).get(host)
+
+    def route(self, read: Reader, key: RouteKey) -> Resources:
+        """One route configuration, and its catch-all: so it always has a virtual host to begin with."""
+        proxies, name = key
+        head = routes.build_open_route_configuration(name)
+        table = read.get(self.table, (proxies, name)) or {}
+        return (head,) if "*" in table else (head, routes.virtual_host_resource(routes.blackhole_virtual_host(name)))
+
+    def host(self, read: Reader, key: HostKey) -> Resources:
+        """One virtual host."""
+        proxies, name, host = key
+        found = read.get(self.sources, key)
+        if found is None:
+            return ()
+        title = routes.virtual_host_name(name, host)
+        if found.elsewhere:
+            return (routes.virtual_host_resource(routes.misdirected_virtual_host(title, host)),)
+        settings = registry.settings(read, self.mesh)
+        services = [(one, read.get(self.mesh.virtual_services, one.service)) for one in found.sources]
+        by_key = {service.key: (one, service) for one, service in services if service is not None}
+        parts = []
+        for service in in_order(service for _one, service in by_key.values()):
+            source = by_key[service.key][0]
+            client = routes.RouteClient(source.gateway, proxies.namespace, EMPTY, source.port)
+            parts.append((client, owned_rules([service], self.model.outbound.delegates(read))))
+        part = routes.build_virtual_host(
+            name=title,
+            domains=[host],
+            rules=_for_clients(parts),
+            resolve=self.model.outbound.resolver(read, self._scope(read, proxies), _port_of(found)),
+            fallback=None,
+            default_retries=settings.config.default_http_retry_policy,
+            require_tls=found.require_tls,
+        )
+        return (routes.virtual_host_resource(part),)
+
+    # -- secrets ------------------------------------------------------------------------------------------------
+
+    def secret(self, read: Reader, key: tuple[ProxyClass, str]) -> Resources:
+        """One secret, if it is there. Only Secrets beside the gateway itself: a Gateway object elsewhere cannot reach
+        other namespaces' keys."""
+        return self.secret_of(read, key[0].namespace, key[1])
+
+    def secret_of(self, read: Reader, namespace: str, name: str) -> Resources:
+        """The SDS secret `name` from the Secrets of a namespace."""
+        base = name.removesuffix(CA_SUFFIX)
+        found = self.mesh.kinds["Secret"]
+        for candidate in dict.fromkeys((name, base)):
+            secret = read.get(found, ObjectKey(namespace, candidate))
             built = secrets.build_secret(name, secret) if secret is not None else None
             if built is not None:
-                made.append(built)
-        return made
+                return (built,)
+        return ()
 
 
-def _at_gateway(match: Any, ref: ServerRef, bound: Object[VirtualService], port: int) -> bool:
-    names = {f"{bound.namespace}/{name}" if "/" not in name else name for name in match.gateways}
+def _for_clients(parts: list[tuple[routes.RouteClient, tuple[OwnedRule, ...]]]) -> list[routes.ClientRule]:
+    return [routes.ClientRule(rule, client) for client, rules in parts for rule in rules]
+
+
+def _port_of(found: HostSources) -> int:
+    return found.sources[0].port if found.sources else 0
+
+
+def _elsewhere(own: list[ServerRef], servers: tuple[ServerRef, ...]) -> list[str]:
+    """Hosts of other TLS servers of the same port: a request for them came on the wrong connection."""
+    if not own or own[0].plain_http:
+        return []
+    names = {host for ref in own for host in ref.host_names()}
+    others = {host for ref in servers if ref.terminates and ref.bind == own[0].bind for host in ref.host_names()}
+    return sorted(others - names - {"*"})
+
+
+def _secret_names(servers: tuple[ServerRef, ...]) -> set[str]:
+    return {name for ref in servers if ref.terminates and ref.server.tls for name in secrets.names_of(ref.server.tls)}
+
+
+def _at_gateway(match: Any, ref: ServerRef, namespace: str, port: int) -> bool:
+    names = {f"{namespace}/{name}" if "/" not in name else name for name in match.gateways}
     return (match.port is None or match.port == port) and (not names or str(ref.key) in names)

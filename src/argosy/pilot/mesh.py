@@ -6,15 +6,16 @@ Nothing here derives anything. Keys are `ObjectKey`s, values are `api.Object`s; 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from argosy.api.mesh_config import MeshConfig
+from argosy.api.mesh_config import ENTRY, NAME, NAMESPACE, MeshConfig, parse_mesh_config
 from argosy.api.meta import Object
+from argosy.core.errors import ArgosyError
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.hosts import resolve_host, service_host, service_of_host
 from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE, ObjectKey
-from argosy.incr import Engine, Index, Input
+from argosy.incr import Derived, Engine, Index, Input, Reader
 
 KINDS = (
     "Namespace",
@@ -23,6 +24,7 @@ KINDS = (
     "ServiceEntry",
     "VirtualService",
     "DestinationRule",
+    "Sidecar",
     "Gateway",
     "PeerAuthentication",
     "AuthorizationPolicy",
@@ -34,10 +36,21 @@ KINDS = (
 )
 
 SETTINGS_KEY = "mesh"
+LOCALITY = "locality"
+"""Trait of a DestinationRule that may balance by locality."""
+RANKING = "ranking"
+"""Trait of a DestinationRule that ranks endpoints by labels."""
+CREDENTIAL = "credential"
+"""Trait of a DestinationRule whose TLS takes certificates from a Secret."""
+HIDDEN = "hidden"
+"""Trait of a host's object that not every namespace may see."""
+EXPORT_ANNOTATION = "networking.istio.io/exportTo"
 SOURCE_LABELS = "sourceLabels"
 """Trait of a VirtualService that reads its clients' labels."""
 PER_CLIENT = "perClient"
 """Trait of a VirtualService that is not the same for all clients."""
+VISIBLE_BY_DEFAULT = "visibleByDefault"
+"""Trait of a VirtualService that leaves it to the mesh's settings who may see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +66,11 @@ class MeshSettings:
     """A gateway's public port -> the port that its proxy binds (no privilege needed)."""
     config: MeshConfig = field(default_factory=MeshConfig)
     """Istio's mesh configuration, as the ConfigMap says it."""
+
+    @property
+    def log(self) -> bool:
+        """Whether proxies write an access log."""
+        return self.access_log and bool(self.config.access_log_file)
 
 
 # (rules, handlers, instances, labels and namespace of a destination) -> does Mixer have to be asked for it?
@@ -76,6 +94,7 @@ class Mesh:
         self.engine = engine
         self.concerns = concerns
         self.settings: Input[str, MeshSettings] = engine.input("settings")
+        self.effective: Derived[str, MeshSettings] = engine.derived("mesh_settings", self._effective)
         self.kinds: dict[str, Input[ObjectKey, Object[Any]]] = {kind: engine.input(kind) for kind in KINDS}
         self.services = self.kinds["Service"]
         self.pods = self.kinds["Pod"]
@@ -90,12 +109,26 @@ class Mesh:
         self.entries_by_host = self._index("entries_by_host", "ServiceEntry", _hosts_of_entry)
         self.rules_for_others = self._index("rules_for_others", "DestinationRule", _namespace_for_others)
         self.rules_by_host = self._index("rules_by_host", "DestinationRule", _host_of_rule)
+        self.selective_rules = self._index("selective_rules", "DestinationRule", _namespace_if_selective)
         self.rules_by_trait = self._index("rules_by_trait", "DestinationRule", _traits_of_rule)
         self.virtual_services_by_host = self._index("vs_by_host", "VirtualService", _mesh_hosts_of_vs)
         self.virtual_services_by_gateway = self._index("vs_by_gateway", "VirtualService", _gateways_of_vs)
         self.virtual_services_by_trait = self._index("vs_by_trait", "VirtualService", _traits_of_vs)
+        self.sidecars = self._index("sidecars", "Sidecar", _namespace_of)
+        self.services_by_trait = self._index("services_by_trait", "Service", _traits_of_service)
+        self.entries_by_trait = self._index("entries_by_trait", "ServiceEntry", _traits_of_entry)
         self.peer_authentications = self._index("pa_by_namespace", "PeerAuthentication", _namespace_of)
         self.authorization_policies = self._index("ap_by_namespace", "AuthorizationPolicy", _namespace_of)
+
+    def _effective(self, read: Reader, key: str) -> MeshSettings:
+        """The settings that the control plane was started with, and what the ConfigMap adds."""
+        given = read.get(self.settings, key) or MeshSettings()
+        found = read.get(self.kinds["ConfigMap"], ObjectKey(NAMESPACE, NAME))
+        text = found.spec.data.get(ENTRY, "") if found is not None else ""
+        try:
+            return replace(given, config=parse_mesh_config(text)) if text else given
+        except ArgosyError:  # galley refuses such a ConfigMap; one that came another way changes nothing
+            return given
 
     def _index(
         self, name: str, kind: str, keys: Callable[[ObjectKey, Object[Any]], Iterable[Any]]
@@ -129,9 +162,41 @@ def _namespace_for_others(key: ObjectKey, rule: Object[Any]) -> Iterable[str]:
     return () if service is not None and service[0] == key.namespace else (key.namespace,)
 
 
+def _namespace_if_selective(key: ObjectKey, rule: Object[Any]) -> Iterable[str]:
+    """The namespace, for a rule that only some of its workloads obey."""
+    return (key.namespace,) if rule.spec.workload_selector is not None else ()
+
+
 def _traits_of_rule(_key: ObjectKey, rule: Object[Any]) -> Iterable[str]:
-    """`exportTo` for a rule that not every namespace may see."""
-    return ("exportTo",) if rule.spec.export_to and "*" not in rule.spec.export_to else ()
+    """What a rule depends on besides the host: see the names of the traits above."""
+    policies = policies_of(rule)
+    if rule.spec.export_to and "*" not in rule.spec.export_to:
+        yield "exportTo"
+    if not rule.spec.export_to:
+        yield VISIBLE_BY_DEFAULT
+    if any(one.outlier_detection is not None or _setting(one) is not None for one in policies):
+        yield LOCALITY
+    if ranking_labels(rule):
+        yield RANKING
+    if any(one.tls is not None and one.tls.credential_name for one in policies):
+        yield CREDENTIAL
+
+
+def policies_of(rule: Object[Any]) -> list[Any]:
+    """All traffic policies of a rule: of the host, of subsets, and of their ports."""
+    whole = [rule.spec.traffic_policy, *(subset.traffic_policy for subset in rule.spec.subsets)]
+    given = [one for one in whole if one is not None]
+    return [*given, *(port for one in given for port in one.port_level_settings)]
+
+
+def _setting(policy: Any) -> Any:
+    return policy.load_balancer.locality_lb_setting if policy.load_balancer is not None else None
+
+
+def ranking_labels(rule: Object[Any]) -> tuple[str, ...]:
+    """The labels by which a rule ranks endpoints (`failoverPriority`)."""
+    settings = [setting for one in policies_of(rule) if (setting := _setting(one)) is not None]
+    return tuple(dict.fromkeys(label for one in settings for label in one.failover_priority))
 
 
 def _mesh_hosts_of_vs(key: ObjectKey, virtual_service: Object[Any]) -> Iterable[str]:
@@ -151,9 +216,29 @@ def _traits_of_vs(_key: ObjectKey, virtual_service: Object[Any]) -> Iterable[str
     matches = [match for rule in (*spec.http, *spec.tls, *spec.tcp) for match in rule.match]
     traits = [SOURCE_LABELS] if any(match.source_labels for match in matches) else []
     hidden = bool(spec.export_to) and "*" not in spec.export_to
-    if traits or hidden or any(match.source_namespace for match in matches):
+    # What a delegate depends on is not known here.
+    delegating = any(rule.delegate is not None for rule in spec.http)
+    if traits or hidden or delegating or any(match.source_namespace for match in matches):
         traits.append(PER_CLIENT)
+    if not spec.export_to:
+        traits.append(VISIBLE_BY_DEFAULT)
     return traits
+
+
+def _traits_of_service(_key: ObjectKey, service: Object[Any]) -> Iterable[str]:
+    """`HIDDEN` for a Service that not every namespace may see."""
+    exports = service_exports(service)
+    return (HIDDEN,) if exports and "*" not in exports else ()
+
+
+def service_exports(service: Object[Any]) -> tuple[str, ...]:
+    """What a Service's annotation says about who may see it."""
+    text = service.annotations.get(EXPORT_ANNOTATION, "")
+    return tuple(part for one in text.split(",") if (part := one.strip()))
+
+
+def _traits_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:
+    return (HIDDEN,) if entry.spec.export_to and "*" not in entry.spec.export_to else ()
 
 
 def gateway_key(name: str, namespace: str) -> ObjectKey:

@@ -11,20 +11,21 @@ from typing import Any
 
 from argosy.api.destination_rule import DestinationRule
 from argosy.api.meta import Object
-from argosy.core.frozen import EMPTY
-from argosy.core.hosts import service_host
+from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey, outbound_cluster
 from argosy.incr import Derived, Reader
 from argosy.pilot import policy, registry
-from argosy.pilot.build import clusters, endpoints, inbound
+from argosy.pilot.build import builtin_clusters, clusters, endpoints, secrets
+from argosy.pilot.build.localities import Balance
 from argosy.pilot.classes import ROUTER, ProxyClass, class_of_pod
 from argosy.pilot.gateway_model import GatewayModel
-from argosy.pilot.mesh import SOURCE_LABELS, Mesh
-from argosy.pilot.mesh import Destination as MixerDestination
+from argosy.pilot.inbound_model import InboundModel
+from argosy.pilot.mesh import CREDENTIAL, LOCALITY, RANKING, SOURCE_LABELS, Mesh, policies_of, ranking_labels
 from argosy.pilot.outbound_model import OutboundModel
 from argosy.pilot.registry import Endpoint, HostPort, HostRecord
-from argosy.pilot.scopes import ClientScope, RouteScope, RuledHost, RuleScope, ServerKey
+from argosy.pilot.scopes import ClientScope, Place, RouteScope, RuledHost, RuleScope, ServerKey
+from argosy.pilot.visibility import hides_hosts, sidecar_for
 from argosy.xds.messages import Resource
 
 Resources = tuple[Resource, ...]
@@ -42,31 +43,37 @@ class Model:
         self.hosts: Derived[str, tuple[str, ...]] = derive("hosts", lambda r, _k: registry.all_hosts(r, mesh))
         self.endpoints: Derived[str, tuple[Endpoint, ...]] = derive("endpoints", self._endpoints)
         self.identities: Derived[str, tuple[str, ...]] = derive("identities", self._identities)
-        self.rule_scope: Derived[str, RuleScope] = derive("rule_scope", lambda r, k: policy.rule_scope(r, mesh, k))
+        self.rule_scope: Derived[tuple[str, Any], RuleScope] = derive(
+            "rule_scope", lambda r, k: policy.rule_scope(r, mesh, *k)
+        )
         self.rule: Derived[tuple[RuleScope, str], ObjectKey] = derive("rule_of_host", self._rule)
         self.server_mode: Derived[ServerKey, str] = derive("server_mode", self._server_mode)
         self.ruled_clusters: Derived[RuledHost, Resources] = derive("ruled_clusters", self._ruled_clusters)
         self.ruled_endpoints: Derived[RuledHost, Resources] = derive("ruled_endpoints", self._ruled_endpoints)
         self.client_scope: Derived[ProxyClass, ClientScope] = derive("client_scope", self._client_scope)
-        self.inbound_ports: Derived[ProxyClass, tuple[inbound.InboundPort, ...]] = derive(
-            "inbound_ports", self._inbound_ports
-        )
         self.pod_class: Derived[ObjectKey, ProxyClass] = derive("pod_class", self._pod_class)
         self.outbound = OutboundModel(self)
         self.gateway_model = GatewayModel(self)
+        self.inbound = InboundModel(self)
         # Members of groups: what proxies hold.
         giving: dict[str, Callable[[Reader, Any], Resources]] = {
             "clusters": self._clusters,
             "assignments": self._assignments,
             "builtin": self._builtin,
-            "capture": self.outbound.capture,
-            "http_listener": self.outbound.http_listener,
-            "tcp_listeners": self.outbound.tcp_listeners,
+            "capture": self.outbound.listeners.capture,
+            "port_listener": self.outbound.listeners.port_listener,
+            "host_listeners": self.outbound.listeners.host_listeners,
+            "bound_listener": self.outbound.listeners.bound_listener,
             "route": self.outbound.route,
             "virtual_hosts": self.outbound.virtual_hosts,
-            "inbound": self._inbound,
-            "inbound_routes": self._inbound_routes,
-            "gateway": self.gateway_model.gateway,
+            "inbound": self.inbound.listeners,
+            "inbound_routes": self.inbound.routes,
+            "client_secret": self._client_secret,
+            "gateway_listener": self.gateway_model.listener,
+            "gateway_route": self.gateway_model.route,
+            "gateway_host": self.gateway_model.host,
+            "gateway_secret": self.gateway_model.secret,
+            "sni_clusters": self._sni_clusters,
         }
         self.members: dict[str, Derived[Any, Resources]] = {name: derive(name, fn) for name, fn in giving.items()}
         self.groups: Derived[ProxyClass, tuple[tuple[str, Any], ...]] = derive("groups", self._groups)
@@ -99,15 +106,66 @@ class Model:
         return rule.key if rule is not None else None
 
     def _client_scope(self, read: Reader, key: ProxyClass) -> ClientScope:
-        return ClientScope(rules=read.get(self.rule_scope, key.namespace) or RuleScope())
+        rules = read.get(self.rule_scope, (key.namespace, self._rule_labels(read, key))) or RuleScope()
+        limits = sidecar_for(read, self.mesh, key.namespace, key.labels) if key.role != ROUTER else None
+        hidden = limits is not None or hides_hosts(read, self.mesh)
+        return ClientScope(
+            rules=rules,
+            sees=key.namespace if hidden else "",
+            sidecar=str(limits.key) if limits is not None else "",
+            place=self._place(read, key),
+        )
+
+    def _rule_labels(self, read: Reader, key: ProxyClass) -> Any:
+        """The client's labels, if rules of its own namespace are for some workloads only."""
+        return key.labels if read.keys(self.mesh.selective_rules, key.namespace) else EMPTY
+
+    def _place(self, read: Reader, key: ProxyClass) -> Place:
+        """Where a client is, if anything in the mesh asks for it."""
+        mesh_wide = registry.settings(read, self.mesh).config.locality_lb_setting
+        used = read.keys(self.mesh.rules_by_trait, LOCALITY) or (mesh_wide is not None and mesh_wide.distribute)
+        if not used:
+            return Place()
+        ranking = set(mesh_wide.failover_priority) if mesh_wide is not None else set()
+        for name in read.keys(self.mesh.rules_by_trait, RANKING):
+            rule = self.rule_object(read, name)
+            ranking.update(ranking_labels(rule) if rule is not None else ())
+        wanted = {label.partition("=")[0] for label in ranking if "=" not in label}
+        labels = FrozenMap({name: value for name, value in key.labels.items() if name in wanted})
+        return Place(key.locality, labels)
 
     def rule_object(self, read: Reader, key: ObjectKey | None) -> Object[DestinationRule] | None:
         """The DestinationRule of that key."""
         return read.get(self.mesh.destination_rules, key) if key is not None else None
 
+    def _credentials(self, read: Reader, key: ProxyClass) -> tuple[str, ...]:
+        """The Secrets of a client's own namespace that its TLS to others needs: of sidecars, those that a rule for
+        them names; of gateways, those that any rule names."""
+        names: set[str] = set()
+        for found in read.keys(self.mesh.rules_by_trait, CREDENTIAL):
+            rule = self.rule_object(read, found)
+            if rule is None or not _may_use_secret(rule, key):
+                continue
+            for one in policies_of(rule):
+                if one.tls is not None and one.tls.credential_name:
+                    names.update(secrets.client_names(one.tls))
+        return tuple(sorted(names))
+
+    def _client_secret(self, read: Reader, key: tuple[str, str]) -> Resources:
+        return self.gateway_model.secret_of(read, *key)
+
     def _ruled(self, read: Reader, key: tuple[ClientScope, str]) -> RuledHost:
         scope, host = key
-        return RuledHost(host, read.get(self.rule, (scope.rules, host)))
+        rule = read.get(self.rule, (scope.rules, host))
+        by_place = scope.place != Place() and self._uses_place(read, rule)
+        return RuledHost(host, rule, scope.place if by_place else Place())
+
+    def _uses_place(self, read: Reader, key: ObjectKey | None) -> bool:
+        """Whether some part of a rule (or the mesh, for all hosts) balances by locality."""
+        mesh_wide = registry.settings(read, self.mesh).config.locality_lb_setting
+        if mesh_wide is not None and mesh_wide.distribute and mesh_wide.enabled is not False:
+            return True
+        return key is not None and key in read.keys(self.mesh.rules_by_trait, LOCALITY)
 
     def _clusters(self, read: Reader, key: tuple[ClientScope, str]) -> Resources:
         return read.get(self.ruled_clusters, self._ruled(read, key)) or ()
@@ -119,27 +177,46 @@ class Model:
         record = read.get(self.host, key.host)
         if record is None:
             return ()
+        return tuple(
+            clusters.build_cluster(self._cluster_context(read, key, record, port, subset))
+            for port in record.ports
+            for subset in ("", *_subsets(self.rule_object(read, key.rule)))
+        )
+
+    def _sni_clusters(self, read: Reader, key: tuple[ClientScope, str]) -> Resources:
+        """A host's clusters as gateways need them that pass mesh TLS on."""
+        ruled = self._ruled(read, key)
+        record = read.get(self.host, key[1])
+        if record is None or record.external:
+            return ()
+        return tuple(
+            clusters.build_sni_cluster(self._cluster_context(read, ruled, record, port, subset))
+            for port in record.ports
+            for subset in ("", *_subsets(self.rule_object(read, ruled.rule)))
+        )
+
+    def _cluster_context(
+        self, read: Reader, key: RuledHost, record: HostRecord, port: HostPort, subset: str
+    ) -> clusters.ClusterContext:
         rule = self.rule_object(read, key.rule)
         settings = registry.settings(read, self.mesh)
-        identities = read.get(self.identities, key.host) or ()
-        pods = read.get(self.endpoints, key.host) or () if record.resolution in ("DNS", "NONE") else ()
-        made = []
-        for port in record.ports:
-            for subset in ("", *_subsets(rule)):
-                made.append(
-                    clusters.build_cluster(
-                        record=record,
-                        port=port,
-                        subset=subset,
-                        rule=rule,
-                        policy=policy.traffic_policy(rule, subset, port.number),
-                        assignment=_assignment_name(record, port, subset, rule),
-                        identities=identities,
-                        endpoints=pods,
-                        connect_timeout_s=settings.connect_timeout_s,
-                    )
-                )
-        return tuple(made)
+        traffic = policy.traffic_policy(rule, subset, port.number)
+        balance = policy.balance(traffic, settings.config, key.place)
+        listed = record.resolution not in ("EDS", "STATIC")
+        return clusters.ClusterContext(
+            record=record,
+            port=port,
+            subset=subset,
+            rule=rule,
+            policy=traffic,
+            assignment=_assignment_name(record, port, subset, rule, balance),
+            identities=read.get(self.identities, key.host) or (),
+            endpoints=(read.get(self.endpoints, key.host) or ()) if listed else (),
+            config=settings.config,
+            connect_timeout_s=settings.connect_timeout_s,
+            balance=balance,
+            labels=policy.subset_labels(rule, subset),
+        )
 
     def _ruled_endpoints(self, read: Reader, key: RuledHost) -> Resources:
         record = read.get(self.host, key.host)
@@ -147,18 +224,22 @@ class Model:
             return ()
         rule = self.rule_object(read, key.rule)
         found = read.get(self.endpoints, key.host) or ()
+        config = registry.settings(read, self.mesh).config
         made = []
         for port in record.ports:
             judged = tuple((one, self._accepts_mtls(read, one, port)) for one in found)
             for subset in ("", *_subsets(rule)):
-                if not clusters.is_eds(record, policy.traffic_policy(rule, subset, port.number)):
+                traffic = policy.traffic_policy(rule, subset, port.number)
+                if not clusters.is_eds(record, traffic):
                     continue
+                balance = policy.balance(traffic, config, key.place)
                 made.append(
                     endpoints.build_assignment(
-                        name=_assignment_name(record, port, subset, rule),
+                        name=_assignment_name(record, port, subset, rule, balance),
                         port=port,
                         labels=policy.subset_labels(rule, subset) or EMPTY,
                         endpoints=judged,
+                        balance=balance,
                     )
                 )
         return tuple(made)
@@ -170,73 +251,22 @@ class Model:
         return read.get(self.server_mode, ServerKey(endpoint.namespace, endpoint.labels, number)) != policy.DISABLE
 
     def _builtin(self, read: Reader, _key: str) -> Resources:
-        return clusters.build_builtin_clusters(registry.settings(read, self.mesh).socket_mark)
-
-    # -- inbound ------------------------------------------------------------------------------------------------
-
-    def _inbound(self, read: Reader, key: ProxyClass) -> Resources:
-        settings = registry.settings(read, self.mesh)
-        ports = read.get(self.inbound_ports, key) or ()
-        context = inbound.InboundContext(
-            trust_domain=settings.trust_domain,
-            policies=policy.authorization_policies(read, self.mesh, key.namespace, key.labels),
-            mode=read.get(self.server_mode, ServerKey(key.namespace, key.labels, 0)) or policy.PERMISSIVE,
-            log=settings.access_log,
-        )
-        made = [clusters.build_inbound_cluster(port.number, settings.socket_mark) for port in ports]
-        return (*made, inbound.build_inbound_listener(ports, context))
-
-    def _inbound_routes(self, read: Reader, key: ProxyClass) -> Resources:
-        policies = policy.authorization_policies(read, self.mesh, key.namespace, key.labels)
-        trust_domain, checked = registry.settings(read, self.mesh).trust_domain, self._concerned(read, key)
-        return tuple(
-            inbound.build_inbound_route(port, policies, trust_domain, checked=checked)
-            for port in read.get(self.inbound_ports, key) or ()
-            if port.http
-        )
-
-    def _inbound_ports(self, read: Reader, key: ProxyClass) -> tuple[inbound.InboundPort, ...]:
-        """Every port that a Service sends to these pods (its word wins), that a container declares, or whose mutual
-        TLS a policy sets."""
-        found: dict[int, tuple[bool, str]] = {}
-        for service, _value in read.select(self.mesh.services_by_namespace, key.namespace):
-            record = read.get(self.host, service_host(service.name, service.namespace))
-            if record is None or not record.selector or not selects(record.selector, key.labels):
-                continue
-            for port in record.ports:
-                number = key.port_number(port.target or port.number)
-                if number is not None:
-                    found.setdefault(number, (port.protocol.is_http, record.host))
-        for number in (*(n for n, _name in key.ports), *policy.mtls_ports(read, self.mesh, key.namespace, key.labels)):
-            found.setdefault(number, (False, ""))
-        return tuple(
-            inbound.InboundPort(number, http, service, self._mode(read, key, number))
-            for number, (http, service) in sorted(found.items())
-        )
-
-    def _mode(self, read: Reader, key: ProxyClass, port: int) -> str:
-        return read.get(self.server_mode, ServerKey(key.namespace, key.labels, port)) or policy.PERMISSIVE
-
-    def _concerned(self, read: Reader, key: ProxyClass) -> bool:
-        kinds = ("rule", "handler", "instance")
-        rules, handlers, instances = (
-            [o for k in read.all_keys(self.mesh.kinds[n]) if (o := read.get(self.mesh.kinds[n], k))] for n in kinds
-        )
-        destination = MixerDestination(key.namespace, key.labels, key.service_account, key.workload)
-        return bool(rules) and self.mesh.concerns(rules, handlers, instances, destination)
+        return builtin_clusters.build_builtin_clusters(registry.settings(read, self.mesh).socket_mark)
 
     # -- groups -------------------------------------------------------------------------------------------------
 
     def _groups(self, read: Reader, key: ProxyClass) -> tuple[tuple[str, Any], ...]:
         """What a class is made of; where two groups give one name, the earlier one stands."""
         scope = read.get(self.client_scope, key) or ClientScope()
+        credentials = (("credentials", key),) if read.keys(self.mesh.rules_by_trait, CREDENTIAL) else ()
         if key.role == ROUTER:
-            return (("outbound", scope), ("gateway", key))
+            return (("outbound", scope), ("gateway", key), *credentials)
         return (
             ("outbound", scope),
-            ("own", RouteScope(key.namespace, scope, self._labels(read, key))),
-            ("shared", ""),
+            ("own", RouteScope(key.namespace, scope.for_routes, self._labels(read, key))),
+            *(() if scope.sees else (("shared", ""),)),
             ("inbound", key),
+            *credentials,
         )
 
     def _labels(self, read: Reader, key: ProxyClass) -> Any:
@@ -247,25 +277,47 @@ class Model:
         kind, scope = key
         if kind == "outbound":
             members: list[Member] = [("builtin", "")]
-            for host in read.get(self.hosts, "all") or ():
+            for host in self.outbound.called_hosts(read, scope):
                 members += [("clusters", (scope, host)), ("assignments", (scope, host))]
             return tuple(members)
         if kind == "shared":
             return tuple(self.outbound.shared_members(read))
         if kind == "own":
             return tuple(self.outbound.own_members(read, scope))
+        if kind == "credentials":
+            return tuple(("client_secret", (scope.namespace, name)) for name in self._credentials(read, scope))
+        if kind == "gateway":
+            return tuple(self.gateway_model.members(read, scope))
         if kind == "inbound":
             return (("inbound", scope), ("inbound_routes", scope))
         return ((kind, scope),)
+
+
+def _may_use_secret(rule: Object[DestinationRule], key: ProxyClass) -> bool:
+    if key.role == ROUTER:
+        return True
+    selector = rule.spec.workload_selector
+    return selector is not None and rule.namespace == key.namespace and selects(selector.match_labels, key.labels)
 
 
 def _subsets(rule: Object[DestinationRule] | None) -> tuple[str, ...]:
     return tuple(subset.name for subset in rule.spec.subsets) if rule is not None else ()
 
 
-def _assignment_name(record: HostRecord, port: HostPort, subset: str, rule: Object[DestinationRule] | None) -> str:
+def _assignment_name(
+    record: HostRecord,
+    port: HostPort,
+    subset: str,
+    rule: Object[DestinationRule] | None,
+    balance: Balance | None,
+) -> str:
     name = outbound_cluster(record.host, port.number, subset)
-    # A rule of a client's own namespace may cut the same subset by other labels: other endpoints, so another name.
-    if not subset or rule is None or rule.namespace in (record.key.namespace, ROOT_NAMESPACE):
-        return name
-    return f"{name}@{rule.namespace}/{rule.name}"
+    if balance is not None:
+        # Who is near depends on the client.
+        labels = ",".join(f"{key}={value}" for key, value in sorted(balance.place.labels.items()))
+        name += f"~{balance.place.locality}" + (f"~{labels}" if labels else "")
+    # A rule of a client's own may cut the same subset by other labels, or rank otherwise: so another name.
+    own = rule is not None and (
+        rule.namespace not in (record.key.namespace, ROOT_NAMESPACE) or rule.spec.workload_selector is not None
+    )
+    return f"{name}@{rule.namespace}/{rule.name}" if rule is not None and own and (subset or balance) else name

@@ -7,22 +7,24 @@ Nothing is emptied or left out here: whether a proxy gets it is a matter of grou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from argosy.api.meta import Object
-from argosy.api.routing import Destination, TCPRoute, TLSRoute, VirtualService
-from argosy.core.hosts import host_matches, is_wildcard, resolve_host, service_host, service_of_host
-from argosy.core.labels import selects
+from argosy.api.routing import Destination, VirtualService
+from argosy.core.frozen import FrozenMap
+from argosy.core.hosts import host_matches, resolve_host, service_host, service_of_host
 from argosy.core.names import ObjectKey, outbound_cluster
 from argosy.core.protocols import Protocol
 from argosy.incr import Derived, Reader
 from argosy.pilot import policy, registry
-from argosy.pilot.build import listeners, routes
-from argosy.pilot.build.resource import origin_fields
-from argosy.pilot.mesh import PER_CLIENT
-from argosy.pilot.registry import HostPort, HostRecord
-from argosy.pilot.scopes import ClientScope, RouteScope, ScopedHost, exported
+from argosy.pilot.build import routes
+from argosy.pilot.build.listeners import ALLOW_ANY, REGISTRY_ONLY, UnknownTraffic
+from argosy.pilot.build.route_rules import FindDelegate, in_order, owned_rules
+from argosy.pilot.listener_model import ListenerModel
+from argosy.pilot.mesh import PER_CLIENT, VISIBLE_BY_DEFAULT
+from argosy.pilot.registry import HostRecord
+from argosy.pilot.scopes import EVERYBODY, ClientScope, RouteScope, ScopedHost, exported
+from argosy.pilot.visibility import View, allowed_ports, is_exported, sidecar_key
 from argosy.xds.messages import Resource
 
 if TYPE_CHECKING:
@@ -38,36 +40,59 @@ class OutboundModel:
         self.model = model
         self.mesh = model.mesh
         derive = model.mesh.engine.derived
-        self.virtual_service: Derived[tuple[str, str], ObjectKey] = derive("virtual_service", self._virtual_service)
-        self.http_ports: Derived[str, tuple[int, ...]] = derive("http_ports", self._http_ports)
+        self.governing: Derived[tuple[str, str], tuple[ObjectKey, ...]] = derive("virtual_services", self._governing)
+        self.views: Derived[ClientScope, View] = derive("view", self._view)
         self.partial_hosts: Derived[str, tuple[str, ...]] = derive("partial_hosts", self._partial_hosts)
         self.own_hosts: Derived[RouteScope, tuple[str, ...]] = derive("own_hosts", self._own_hosts)
+        self.listeners = ListenerModel(model, self)
 
     # -- who needs what -----------------------------------------------------------------------------------------
 
-    def _virtual_service(self, read: Reader, key: tuple[str, str]) -> ObjectKey | None:
-        """The VirtualService that governs mesh traffic of namespace key[0] to host key[1]."""
+    def _governing(self, read: Reader, key: tuple[str, str]) -> tuple[ObjectKey, ...]:
+        """The VirtualServices that govern mesh traffic of namespace key[0] to host key[1]: those that name the host
+        most exactly, in the order in which their rules are tried."""
         namespace, host = key
         for pattern in policy.host_patterns(host):
-            for candidate, found in read.select(self.mesh.virtual_services_by_host, pattern):
-                if exported(found.spec.export_to, candidate.namespace, namespace):
-                    return candidate
-        return None
+            found = [
+                one
+                for _key, one in read.select(self.mesh.virtual_services_by_host, pattern)
+                if self.is_visible(read, one, namespace)
+            ]
+            if found:
+                return tuple(one.key for one in in_order(found))
+        return ()
 
-    def _http_ports(self, read: Reader, _key: str) -> tuple[int, ...]:
-        ports: set[int] = set()
-        for host in read.get(self.model.hosts, "all") or ():
-            record = read.get(self.model.host, host)
-            ports.update(port.number for port in record.ports if port.protocol.is_http) if record else None
-        return tuple(sorted(ports))
+    def is_visible(self, read: Reader, service: Object[VirtualService], namespace: str) -> bool:
+        """Whether clients of `namespace` may see a VirtualService."""
+        exports = service.spec.export_to or self._default_export(read)
+        return exported(exports, service.namespace, namespace)
+
+    def _default_export(self, read: Reader) -> tuple[str, ...]:
+        return registry.settings(read, self.mesh).config.default_virtual_service_export_to
+
+    def services_for(self, read: Reader, namespace: str, host: str) -> list[Object[VirtualService]]:
+        """The objects that `governing` names."""
+        keys = read.get(self.governing, (namespace, host)) or ()
+        return [one for key in keys if (one := read.get(self.mesh.virtual_services, key)) is not None]
+
+    def delegates(self, read: Reader) -> FindDelegate:
+        """How rules find the VirtualServices that they delegate to."""
+
+        def find(key: ObjectKey, namespace: str) -> Object[VirtualService] | None:
+            found = read.get(self.mesh.virtual_services, key)
+            usable = found is not None and not found.spec.hosts and self.is_visible(read, found, namespace)
+            return found if usable else None
+
+        return find
 
     def _partial_hosts(self, read: Reader, _key: str) -> tuple[str, ...]:
         """Hosts whose routes depend on who calls: some VirtualService is for some clients only."""
-        patterns = {
-            resolve_host(host, key.namespace)
-            for key, found in read.select(self.mesh.virtual_services_by_trait, PER_CLIENT)
-            for host in found.spec.hosts
-        }
+        hidden = self._default_export(read)
+        trait = VISIBLE_BY_DEFAULT if hidden and "*" not in hidden else PER_CLIENT
+        concerned = [*read.select(self.mesh.virtual_services_by_trait, PER_CLIENT)]
+        if trait != PER_CLIENT:
+            concerned += read.select(self.mesh.virtual_services_by_trait, trait)
+        patterns = {resolve_host(host, key.namespace) for key, found in concerned for host in found.spec.hosts}
         if not patterns:
             return ()
         hosts = read.get(self.model.hosts, "all") or ()
@@ -77,82 +102,130 @@ class OutboundModel:
         """Hosts for which clients of `scope` cannot use what is built for all: those of their own namespace (which
         they call by short names), partial ones, and all where DestinationRules of their own may differ."""
         if not scope.client.is_shared:
-            return read.get(self.model.hosts, "all") or ()
+            return self.view(read, scope.client).hosts
         services = read.keys(self.mesh.services_by_namespace, scope.namespace)
         own = {service_host(key.name, key.namespace) for key in services}
         partial: tuple[str, ...] = read.get(self.partial_hosts, "all") or ()
         return tuple(sorted(own.union(partial)))
 
+    def view(self, read: Reader, scope: ClientScope) -> View:
+        """The hosts that clients of a scope see."""
+        return read.get(self.views, scope) or View(())
+
+    def _view(self, read: Reader, scope: ClientScope) -> View:
+        hosts: tuple[str, ...] = read.get(self.model.hosts, "all") or ()
+        if not scope.sees:
+            return View(hosts)
+        limits = read.get(self.mesh.kinds["Sidecar"], sidecar_key(scope.sidecar)) if scope.sidecar else None
+        seen: list[str] = []
+        ports: dict[str, tuple[int, ...]] = {}
+        for host in hosts:
+            record = read.get(self.model.host, host)
+            if record is None or not is_exported(read, self.mesh, record, scope.sees):
+                continue
+            allowed = allowed_ports(limits.spec, scope.sees, record) if limits is not None else None
+            if allowed is None:
+                seen.append(host)
+            elif allowed:
+                seen.append(host)
+                ports[host] = allowed
+        return View(tuple(seen), FrozenMap(ports))
+
+    def called_hosts(self, read: Reader, scope: ClientScope) -> tuple[str, ...]:
+        """The hosts whose clusters clients of a scope need: those that they see, and those that routes lead to."""
+        seen = self.view(read, scope).hosts
+        if not scope.sidecar:
+            return seen
+        found = set(seen)
+        for host in seen:
+            for service in self.services_for(read, scope.sees, host):
+                found.update(destination_hosts(service))
+                for rule in owned_rules([service], self.delegates(read)):
+                    found.update(resolve_host(one.destination.host, rule.owner.namespace) for one in rule.rule.route)
+        limits = read.get(self.mesh.kinds["Sidecar"], sidecar_key(scope.sidecar))
+        traffic = limits.spec.outbound_traffic_policy if limits is not None else None
+        if traffic is not None and traffic.egress_proxy is not None:
+            found.add(resolve_host(traffic.egress_proxy.host, scope.sees))
+        return tuple(sorted(found))
+
+    def unknown(self, read: Reader, scope: ClientScope) -> UnknownTraffic:
+        """What happens to clients' traffic to hosts that they do not see."""
+        limits = read.get(self.mesh.kinds["Sidecar"], sidecar_key(scope.sidecar)) if scope.sidecar else None
+        own = limits.spec.outbound_traffic_policy if limits is not None else None
+        mode = own.mode if own is not None else registry.settings(read, self.mesh).config.outbound_traffic_policy.mode
+        if mode == "REGISTRY_ONLY":
+            return REGISTRY_ONLY
+        if own is not None and own.egress_proxy is not None:
+            proxy = own.egress_proxy
+            port = proxy.port.number if proxy.port is not None else 0
+            return UnknownTraffic(outbound_cluster(resolve_host(proxy.host, scope.sees), port, proxy.subset))
+        return ALLOW_ANY
+
     def shared_members(self, read: Reader) -> list[tuple[str, Any]]:
-        """What all sidecars have."""
-        ports = read.get(self.http_ports, "all") or ()
-        members: list[tuple[str, Any]] = [("capture", "")]
-        for port in ports:
-            members += [("http_listener", port), ("route", port)]
-        for host in read.get(self.model.hosts, "all") or ():
-            members += [("virtual_hosts", ScopedHost(host)), ("tcp_listeners", ScopedHost(host))]
+        """What all sidecars have that nothing limits."""
+        members = self.listeners.members(read, None)
+        for host in self.view(read, EVERYBODY).hosts:
+            members += [("virtual_hosts", ScopedHost(host)), ("host_listeners", ScopedHost(host))]
         return members
 
     def own_members(self, read: Reader, scope: RouteScope) -> list[tuple[str, Any]]:
         """What sidecars of `scope` have in place of what all have."""
         own = read.get(self.own_hosts, scope) or ()
         by_client = own if not scope.client.is_shared else read.get(self.partial_hosts, "all") or ()
-        members: list[tuple[str, Any]] = [("virtual_hosts", ScopedHost(host, scope)) for host in own]
-        return members + [("tcp_listeners", ScopedHost(host, scope)) for host in by_client]
+        members = self.listeners.members(read, scope) if by_client else []
+        members += [("virtual_hosts", ScopedHost(host, scope)) for host in own]
+        return members + [("host_listeners", ScopedHost(host, scope)) for host in by_client]
 
     # -- routes -------------------------------------------------------------------------------------------------
 
-    def capture(self, read: Reader, _key: str) -> Resources:
-        """The listener that takes all captured connections."""
-        return (listeners.build_capture_listener(log=registry.settings(read, self.mesh).access_log),)
-
-    def http_listener(self, read: Reader, port: int) -> Resources:
-        """The listener of all HTTP services on a port."""
-        return (listeners.build_http_listener(port, log=registry.settings(read, self.mesh).access_log),)
-
-    def route(self, _read: Reader, port: int) -> Resources:
+    def route(self, _read: Reader, key: tuple[int, UnknownTraffic]) -> Resources:
         """The route configuration of a port, and its catch-all: so it always has a virtual host to begin with."""
+        port, unknown = key
         name = str(port)
-        catch_all = routes.virtual_host_resource(routes.passthrough_virtual_host(name))
+        catch_all = routes.virtual_host_resource(routes.unknown_virtual_host(name, unknown.cluster, unknown.refused))
         return (routes.build_open_route_configuration(name), catch_all)
 
     def virtual_hosts(self, read: Reader, key: ScopedHost) -> Resources:
         """The virtual hosts of a host, one for each of its HTTP ports."""
         record = read.get(self.model.host, key.host)
-        ports = [port.number for port in record.ports if port.protocol.is_http] if record is not None else []
-        if record is None or not ports:
-            return ()
         scope = key.client
-        virtual_service = self._governing(read, scope.namespace, key.host)
+        view = self.view(read, scope.client)
+        if record is None:
+            return ()
+        ports = [one.number for one in record.ports if one.protocol.may_be_http and view.sees(key.host, one.number)]
+        if not ports:
+            return ()
+        rules = owned_rules(self.services_for(read, scope.namespace, key.host), self.delegates(read))
+        default_retries = registry.settings(read, self.mesh).config.default_http_retry_policy
         made = []
         for port in ports:
             part = routes.build_virtual_host(
                 name=routes.virtual_host_name(str(port), key.host),
                 domains=_domains(record, scope.namespace),
-                virtual_service=virtual_service,
-                client=routes.RouteClient("mesh", scope.namespace, scope.labels, port),
-                resolve=self.resolver(read, virtual_service, scope.client, port),
+                rules=[routes.ClientRule(one, self._client(scope, port)) for one in rules],
+                resolve=self.resolver(read, scope.client, port),
                 fallback=Destination(host=key.host),
+                default_retries=default_retries,
             )
             made.append(routes.virtual_host_resource(part))
         return tuple(made)
 
-    def _governing(self, read: Reader, namespace: str, host: str) -> Object[VirtualService] | None:
-        found = read.get(self.virtual_service, (namespace, host))
-        return read.get(self.mesh.virtual_services, found) if found is not None else None
+    def _client(self, scope: RouteScope, port: int) -> routes.RouteClient:
+        return routes.RouteClient("mesh", scope.namespace, scope.labels, port)
 
-    def resolver(
-        self, read: Reader, virtual_service: Object[VirtualService] | None, client: ClientScope, port: int
-    ) -> routes.Resolve:
+    def resolver(self, read: Reader, client: ClientScope, port: int) -> routes.Resolve:
         """How destinations of a VirtualService become clusters, for clients of scope `client` calling `port`."""
-        namespace = virtual_service.namespace if virtual_service is not None else ""
 
-        def resolve(destination: Destination) -> routes.Target:
+        def resolve(destination: Destination, namespace: str) -> routes.Target:
             host = policy.resolved(destination.host, namespace)
             number = destination.port.number if destination.port is not None else self._only_port(read, host, port)
             rule = self.model.rule_object(read, read.get(self.model.rule, (client.rules, host)))
-            balancer = policy.traffic_policy(rule, destination.subset, number).load_balancer
-            return outbound_cluster(host, number, destination.subset), balancer
+            traffic = policy.traffic_policy(rule, destination.subset, number)
+            record = read.get(self.model.host, host)
+            called = record.port(number) if record is not None else None
+            detected = called is not None and called.protocol is Protocol.AUTO
+            cluster = outbound_cluster(host, number, destination.subset)
+            return routes.Target(cluster, traffic.load_balancer, traffic.tunnel, detected)
 
         return resolve
 
@@ -162,58 +235,6 @@ class OutboundModel:
         if record is None or record.port(port) is not None or len(record.ports) != 1:
             return port
         return record.ports[0].number
-
-    # -- TCP ----------------------------------------------------------------------------------------------------
-
-    def tcp_listeners(self, read: Reader, key: ScopedHost) -> Resources:
-        """The listeners of a host's ports that are not HTTP, on its own addresses."""
-        record = read.get(self.model.host, key.host)
-        if record is None or is_wildcard(key.host):
-            return ()
-        scope = key.client
-        made = []
-        for port in record.ports:
-            if port.protocol.is_http or port.protocol is Protocol.UDP:
-                continue
-            targets, origin = self._tcp_targets(read, scope, record, port)
-            rule = self.model.rule_object(read, read.get(self.model.rule, (scope.client.rules, key.host)))
-            pool = policy.traffic_policy(rule, "", port.number).connection_pool
-            made += [
-                listeners.build_tcp_listener(
-                    address=address,
-                    port=port.number,
-                    host=key.host,
-                    clusters=targets,
-                    origin=origin,
-                    idle_timeout_s=(pool.tcp.idle_timeout_s or 0) if pool is not None and pool.tcp is not None else 0,
-                    log=registry.settings(read, self.mesh).access_log,
-                )
-                for address in self._listening(read, record)
-                if "/" not in address
-            ]
-        return tuple(made)
-
-    def _listening(self, read: Reader, record: HostRecord) -> tuple[str, ...]:
-        """Where clients of a host connect to: its own addresses; those of its pods if it is headless."""
-        if record.addresses or record.resolution != "NONE" or not record.selector:
-            return record.addresses
-        return tuple(dict.fromkeys(one.address for one in read.get(self.model.endpoints, record.host) or ()))
-
-    def _tcp_targets(
-        self, read: Reader, scope: RouteScope, record: HostRecord, port: HostPort
-    ) -> tuple[Mapping[str, int], dict[str, str]]:
-        virtual_service = self._governing(read, scope.namespace, record.host)
-        if virtual_service is not None:
-            resolve = self.resolver(read, virtual_service, scope.client, port.number)
-            rules: list[TLSRoute | TCPRoute] = [*virtual_service.spec.tls, *virtual_service.spec.tcp]
-            for rule in rules:
-                if not rule.match or any(_l4_concerns(match, scope, record.host, port) for match in rule.match):
-                    origin = origin_fields(
-                        "VirtualService", virtual_service.namespace, virtual_service.name, virtual_service.origin
-                    )
-                    return routes.weights(rule.route, resolve), origin
-        origin = origin_fields(record.kind, record.key.namespace, record.key.name, record.origin)
-        return {outbound_cluster(record.host, port.number): 1}, origin
 
 
 def _domains(record: HostRecord, namespace: str) -> list[str]:
@@ -233,15 +254,12 @@ def _domains(record: HostRecord, namespace: str) -> list[str]:
     return domains
 
 
-def _l4_concerns(match: Any, scope: RouteScope, host: str, port: HostPort) -> bool:
-    """Whether an L4 match can hold at the listener of one host's port; its server name is the host's own."""
-    names = getattr(match, "sni_hosts", ())
-    if names and not (port.protocol.is_tls and any(host_matches(name, host) for name in names)):
-        return False
-    if match.gateways and "mesh" not in match.gateways:
-        return False
-    if match.port is not None and match.port != port.number:
-        return False
-    if match.source_namespace and match.source_namespace != scope.namespace:
-        return False
-    return selects(match.source_labels, scope.labels)
+def destination_hosts(service: Object[VirtualService]) -> set[str]:
+    """All hosts, in full, that a VirtualService sends traffic to by itself."""
+    spec = service.spec
+    named = [one.destination.host for rule in spec.http for one in rule.route]
+    named += [one.destination.host for rule in spec.tcp for one in rule.route]
+    named += [one.destination.host for rule in spec.tls for one in rule.route]
+    named += [one.destination.host for rule in spec.http for one in rule.mirrors]
+    named += [rule.mirror.host for rule in spec.http if rule.mirror is not None]
+    return {resolve_host(host, service.namespace) for host in named}

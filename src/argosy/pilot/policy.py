@@ -9,29 +9,43 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from argosy.api.destination_rule import DestinationRule, TrafficPolicy
+from argosy.api.locality import LocalityLB
+from argosy.api.mesh_config import MeshConfig
 from argosy.api.meta import Object
 from argosy.api.security import AuthorizationPolicy, PeerAuthentication
+from argosy.core.frozen import FrozenMap
 from argosy.core.hosts import resolve_host, service_of_host, specificity
 from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.incr import Reader
-from argosy.pilot.mesh import Mesh
-from argosy.pilot.scopes import RuleScope, exported
+from argosy.pilot import registry
+from argosy.pilot.build.localities import Balance
+from argosy.pilot.mesh import VISIBLE_BY_DEFAULT, Mesh
+from argosy.pilot.scopes import Place, RuleScope, exported
 
 PERMISSIVE = "PERMISSIVE"
 STRICT = "STRICT"
 DISABLE = "DISABLE"
 
 
-def rule_scope(read: Reader, mesh: Mesh, namespace: str) -> RuleScope:
+def rule_scope(read: Reader, mesh: Mesh, namespace: str, labels: FrozenMap[str, str]) -> RuleScope:
     """Whose own DestinationRules a client of `namespace` prefers; the blank scope if it prefers none.
+
+    `labels` are the client's, or none where no rule of its namespace asks for them.
 
     A rule about a Service beside it is obeyed by everyone, so only rules about others' hosts count. Clients without
     such rules share one scope, so that their clusters are built once for all of them; as soon as some rule is exported
     to some namespaces only, every namespace has a scope.
     """
     own = read.keys(mesh.rules_for_others, namespace) or read.keys(mesh.rules_by_trait, "exportTo")
+    if labels or (read.keys(mesh.rules_by_trait, VISIBLE_BY_DEFAULT) and _rules_are_hidden(read, mesh)):
+        return RuleScope(namespace, labels)
     return RuleScope(namespace) if own else RuleScope()
+
+
+def _rules_are_hidden(read: Reader, mesh: Mesh) -> bool:
+    exports = registry.settings(read, mesh).config.default_destination_rule_export_to
+    return bool(exports) and "*" not in exports
 
 
 def destination_rule(read: Reader, mesh: Mesh, scope: RuleScope, host: str) -> Object[DestinationRule] | None:
@@ -40,13 +54,25 @@ def destination_rule(read: Reader, mesh: Mesh, scope: RuleScope, host: str) -> O
     Within a namespace the most specific host wins, then the first by name.
     """
     owner = _namespace_of_host(read, mesh, host)
+    default = registry.settings(read, mesh).config.default_destination_rule_export_to
     for namespace in dict.fromkeys(n for n in (scope.namespace, owner, ROOT_NAMESPACE) if n):
         # Candidates are the suffixes of the host itself, so a rule for another host is never read.
         for pattern in host_patterns(host):
-            for key, rule in read.select(mesh.rules_by_host, (namespace, pattern)):
-                if exported(rule.spec.export_to, key.namespace, scope.namespace):
+            found = read.select(mesh.rules_by_host, (namespace, pattern))
+            # What is said about some workloads stands before what is said about all.
+            for key, rule in sorted(found, key=lambda one: one[1].spec.workload_selector is None):
+                exports = rule.spec.export_to or default
+                if exported(exports, key.namespace, scope.namespace) and _obeys(rule, scope):
                     return rule
     return None
+
+
+def _obeys(rule: Object[DestinationRule], scope: RuleScope) -> bool:
+    """Whether a rule's selector takes the client; it looks at clients of the rule's own namespace only."""
+    selector = rule.spec.workload_selector
+    if selector is None:
+        return True
+    return rule.namespace == scope.namespace and selects(selector.match_labels, scope.labels)
 
 
 def host_patterns(host: str) -> list[str]:
@@ -84,10 +110,34 @@ def traffic_policy(rule: Object[DestinationRule] | None, subset: str, port: int)
 
 
 def _overlay(merged: dict[str, Any], level: Any) -> None:
-    for name in ("load_balancer", "connection_pool", "outlier_detection", "tls"):
-        value = getattr(level, name)
+    for name in _PARTS:
+        value = getattr(level, name, None)
         if value is not None:
             merged[name] = value
+
+
+_PARTS = (
+    "load_balancer",
+    "connection_pool",
+    "outlier_detection",
+    "tls",
+    "tunnel",
+    "proxy_protocol",
+    "retry_budget",
+)
+
+
+def balance(policy: TrafficPolicy, config: MeshConfig, place: Place) -> Balance | None:
+    """How a client at `place` uses localities under a policy; None where it takes all endpoints alike."""
+    if place == Place():
+        return None
+    balancer = policy.load_balancer
+    own = balancer.locality_lb_setting if balancer is not None else None
+    setting = own if own is not None else config.locality_lb_setting or LocalityLB()
+    failover = policy.outlier_detection is not None
+    if setting.enabled is False or not (failover or setting.distribute):
+        return None
+    return Balance(place, setting, failover)
 
 
 def subset_labels(rule: Object[DestinationRule] | None, subset: str) -> Mapping[str, str] | None:

@@ -9,18 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from argosy.api.kubernetes import ServicePort
 from argosy.api.meta import Object
 from argosy.api.service_entry import allocated_addresses
 from argosy.core.errors import Origin
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.hosts import is_wildcard, service_host
 from argosy.core.labels import selects
+from argosy.core.locality import locality_of_labels
 from argosy.core.names import ObjectKey
-from argosy.core.protocols import Protocol, parse_protocol, protocol_of_port
+from argosy.core.protocols import Protocol, Reason, choose_protocol, parse_protocol
 from argosy.core.spiffe import SpiffeID, SpiffeIDError, workload_id
 from argosy.incr import Reader
-from argosy.pilot.mesh import SETTINGS_KEY, Mesh, MeshSettings
+from argosy.pilot.mesh import SETTINGS_KEY, Mesh, MeshSettings, service_exports
 
+TLS_MODE_LABEL = "security.istio.io/tlsMode"
+"""Label of an endpoint that speaks mesh TLS though it is no pod."""
 _NO_ORIGIN = Origin()
 _NO_PORTS: FrozenMap[str, int] = FrozenMap()
 
@@ -33,6 +37,8 @@ class HostPort:
     name: str
     protocol: Protocol
     target: int | str = 0
+    reason: str = ""
+    """Why it is taken to speak its protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,14 @@ class HostRecord:
     endpoints: tuple[Endpoint, ...] = ()
     external: bool = False
     origin: Origin = _NO_ORIGIN
+    subject_alt_names: tuple[str, ...] = ()
+    """Names that a server may prove instead of the identities of its pods."""
+    export_to: tuple[str, ...] = ()
+
+    @property
+    def may_speak_mtls(self) -> bool:
+        """True if some endpoint may have a proxy of this mesh."""
+        return bool(self.selector) or any(one.sidecar for one in self.endpoints)
 
     def port(self, number: int) -> HostPort | None:
         """The port of that number, if there is one."""
@@ -67,6 +81,8 @@ class Endpoint:
     workload: str = ""
     sidecar: bool = False
     weight: int = 1
+    locality: str = ""
+    network: str = ""
 
     def port_for(self, port: HostPort) -> int | None:
         """Where this endpoint serves `port`; None where a named target port does not exist here."""
@@ -76,8 +92,8 @@ class Endpoint:
 
 
 def settings(read: Reader, mesh: Mesh) -> MeshSettings:
-    """The mesh's settings."""
-    return read.get(mesh.settings, SETTINGS_KEY) or MeshSettings()
+    """The mesh's settings, with what the ConfigMap says."""
+    return read.get(mesh.effective, SETTINGS_KEY) or MeshSettings()
 
 
 def build_host(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:
@@ -135,6 +151,7 @@ def endpoint_of_pod(pod: Object[Any]) -> Endpoint:
         service_account=pod.spec.spec.service_account_name,
         workload=pod.spec.workload or pod.name,
         sidecar=has_sidecar(pod),
+        locality=locality_of_labels(pod.labels),
     )
 
 
@@ -158,12 +175,7 @@ def build_identities(read: Reader, mesh: Mesh, record: HostRecord, endpoints: tu
 
 def _from_service(key: ObjectKey, service: Object[Any]) -> HostRecord:
     spec = service.spec
-    ports = tuple(
-        HostPort(
-            port.port, port.name, protocol_of_port(port.name, port.app_protocol, port.protocol), port.target_port or 0
-        )
-        for port in spec.ports
-    )
+    ports = tuple(_port_of_service(port) for port in spec.ports)
     return HostRecord(
         host=service_host(key.name, key.namespace),
         key=key,
@@ -173,13 +185,25 @@ def _from_service(key: ObjectKey, service: Object[Any]) -> HostRecord:
         addresses=(spec.cluster_ip,) if spec.cluster_ip and not spec.headless else (),
         selector=spec.selector,
         origin=service.origin,
+        export_to=service_exports(service),
     )
+
+
+def _port_of_service(port: ServicePort) -> HostPort:
+    protocol, reason = choose_protocol(port.name, port.app_protocol, port.protocol, port.port)
+    return HostPort(port.port, port.name, protocol, port.target_port or 0, str(reason))
 
 
 def _from_entry(key: ObjectKey, entry: Object[Any], host: str) -> HostRecord:
     spec = entry.spec
     ports = tuple(
-        HostPort(port.number, port.name, parse_protocol(port.protocol) or Protocol.TCP, port.target_port or 0)
+        HostPort(
+            port.number,
+            port.name,
+            parse_protocol(port.protocol) or Protocol.TCP,
+            port.target_port or 0,
+            str(Reason.DECLARED),
+        )
         for port in spec.ports
     )
     endpoints = tuple(
@@ -191,11 +215,14 @@ def _from_entry(key: ObjectKey, entry: Object[Any], host: str) -> HostRecord:
             service_account=one.service_account,
             workload=key.name,
             weight=one.weight or 1,
+            sidecar=one.labels.get(TLS_MODE_LABEL) == "istio",
+            locality=one.locality or locality_of_labels(one.labels),
+            network=one.network,
         )
         for one in spec.endpoints
     )
     resolution = spec.resolution
-    if resolution == "DNS" and not endpoints and not is_wildcard(host):
+    if resolution in ("DNS", "DNS_ROUND_ROBIN") and not endpoints and not is_wildcard(host):
         endpoints = (Endpoint(address=host, namespace=key.namespace, workload=key.name),)
     return HostRecord(
         host=host,
@@ -206,6 +233,8 @@ def _from_entry(key: ObjectKey, entry: Object[Any], host: str) -> HostRecord:
         addresses=tuple(spec.addresses) or _allocated(entry, host),
         selector=spec.workload_selector.labels if spec.workload_selector else EMPTY,
         endpoints=endpoints,
+        subject_alt_names=spec.subject_alt_names,
+        export_to=spec.export_to,
         external=spec.location == "MESH_EXTERNAL",
         origin=entry.origin,
     )

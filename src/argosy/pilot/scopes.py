@@ -5,7 +5,7 @@ Pure keys and the lookups that make them; nothing is built here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.names import ObjectKey
@@ -21,6 +21,14 @@ class RuleScope:
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where a client is: its locality, and those of its labels by which some destination ranks endpoints."""
+
+    locality: str = ""
+    labels: FrozenMap[str, str] = EMPTY
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class ClientScope:
     """What the clusters that a proxy calls by depend on. Each part is blank where nothing in the mesh reads it."""
 
@@ -29,8 +37,13 @@ class ClientScope:
     """The client's namespace, where `exportTo` keeps some hosts from some namespaces."""
     sidecar: str = ""
     """`namespace/name` of the Sidecar that limits what the client sees."""
-    locality: str = ""
-    """`region/zone/subzone` of the client, where some destination is balanced by locality."""
+    place: Place = Place()
+    """Where the client is, if some destination is balanced by locality."""
+
+    @property
+    def for_routes(self) -> ClientScope:
+        """What of it routes and listeners depend on; where a client is matters for endpoints only."""
+        return replace(self, place=Place())
 
     @property
     def is_shared(self) -> bool:
@@ -53,8 +66,8 @@ class RuledHost:
 
     host: str
     rule: ObjectKey | None = None
-    locality: str = ""
-    """The client's locality, where the rule (or the mesh) balances this host by it."""
+    place: Place = Place()
+    """Where the client is, if the rule (or the mesh) balances this host by locality."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -6,12 +6,14 @@ Each endpoint carries whether it speaks mesh mTLS (the client's cluster matches 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from argosy.core.labels import selects
+from argosy.core.locality import split_locality
 from argosy.envoy import values as v
 from argosy.envoy.api import message
+from argosy.pilot.build.localities import Balance, Member, group_endpoints
 from argosy.pilot.build.resource import resource
 from argosy.pilot.registry import Endpoint, HostPort
 from argosy.xds.messages import Resource
@@ -23,22 +25,42 @@ def workload_tag(namespace: str, workload: str) -> str:
 
 
 def build_assignment(
-    *, name: str, port: HostPort, labels: Mapping[str, str], endpoints: tuple[tuple[Endpoint, bool], ...]
+    *,
+    name: str,
+    port: HostPort,
+    labels: Mapping[str, str],
+    endpoints: tuple[Member, ...],
+    balance: Balance | None = None,
 ) -> Resource:
     """One ClusterLoadAssignment. `endpoints`: each with True where it accepts mesh mTLS."""
     made = message("envoy.config.endpoint.v3.ClusterLoadAssignment")
-    hosts = [
-        _lb_endpoint(endpoint, number, mtls)
-        for endpoint, mtls in endpoints
-        if selects(labels, endpoint.labels) and (number := endpoint.port_for(port)) is not None
-    ]
-    return resource(name, made(cluster_name=name, endpoints=[{"lb_endpoints": hosts}] if hosts else []))
+    return resource(name, made(cluster_name=name, endpoints=build_localities(port, labels, endpoints, balance)))
+
+
+def build_localities(
+    port: HostPort, labels: Mapping[str, str], endpoints: Sequence[Member], balance: Balance | None
+) -> list[dict[str, Any]]:
+    """The endpoints that carry `labels` and serve `port`, as a list of `LocalityLbEndpoints`."""
+    usable = [one for one in endpoints if selects(labels, one[0].labels) and one[0].port_for(port) is not None]
+    made = []
+    for group in group_endpoints(usable, balance):
+        hosts = [_lb_endpoint(endpoint, endpoint.port_for(port) or 0, mtls) for endpoint, mtls in group.members]
+        fields: dict[str, Any] = {"lb_endpoints": hosts}
+        if group.locality:
+            region, zone, subzone = split_locality(group.locality)
+            fields["locality"] = {"region": region, "zone": zone, "sub_zone": subzone}
+        if group.priority:
+            fields["priority"] = group.priority
+        if group.weight:
+            fields["load_balancing_weight"] = v.wrap(group.weight)
+        made.append(fields)
+    return made
 
 
 def _lb_endpoint(endpoint: Endpoint, port: int, mtls: bool) -> dict[str, Any]:
     match = {"tlsMode": "istio"} if mtls else {}
     return {
-        "endpoint": {"address": v.socket_address(endpoint.address, port)},
+        "endpoint": {"address": _address(endpoint.address, port)},
         "load_balancing_weight": v.wrap(endpoint.weight),
         "metadata": v.metadata(
             **{
@@ -47,3 +69,9 @@ def _lb_endpoint(endpoint: Endpoint, port: int, mtls: bool) -> dict[str, Any]:
             }
         ),
     }
+
+
+def _address(address: str, port: int) -> dict[str, Any]:
+    if address.startswith("unix://"):
+        return {"pipe": {"path": address.removeprefix("unix://")}}
+    return v.socket_address(address, port)

@@ -8,13 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from argosy.api.destination_rule import Tunnel
 from argosy.envoy import values as v
 from argosy.envoy.api import message, pack
+from argosy.pilot.build.cluster_policy import http1_options
+from argosy.pilot.build.tls import MESH_ALPN
+from argosy.pilot.mesh import MeshSettings
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _TCP = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+_FILTER_STATE = "envoy.extensions.filters.network.set_filter_state.v3.Config"
 _FILTER = "envoy.config.listener.v3.Filter"
 _ROUTER = "envoy.extensions.filters.http.router.v3.Router"
+_CORS = "envoy.extensions.filters.http.cors.v3.Cors"
 _FAULT = "envoy.extensions.filters.http.fault.v3.HTTPFault"
 ADS: dict[str, Any] = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": {}}
 
@@ -23,29 +29,33 @@ def http_connection_manager(
     *,
     stat_prefix: str,
     access_log: Sequence[Any],
+    settings: MeshSettings,
     route_name: str = "",
     route_config: Any = None,
     http_filters: Sequence[Any] = (),
     edge: bool = False,
     mtls: bool = False,
+    named: bool = False,
 ) -> Any:
     """An HTTP connection manager filter: routes by `route_name` over ADS, or inline by `route_config`.
 
-    `edge` is a gateway facing clients that are not trusted; `mtls` forwards the verified peer to the application.
+    `edge` is a gateway facing clients that are not trusted; `mtls` forwards the verified peer to the application;
+    `named`: answers carry the proxy's name, as those of a gateway do.
     """
     fields: dict[str, Any] = {
         "stat_prefix": stat_prefix,
         "http_filters": [*http_filters, _http("envoy.filters.http.router", _ROUTER)],
         "access_log": list(access_log),
-        "normalize_path": v.wrap(True),
-        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        **_normalization(settings.config.path_normalization.normalization),
         "strip_trailing_host_dot": True,
         "generate_request_id": v.wrap(True),
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "stream_idle_timeout": v.duration(0),
-        "http_protocol_options": {"accept_http_10": True},
+        "http_protocol_options": {"accept_http_10": True, **http1_options()},
+        # A WebSocket inside of HTTP/2 is an extended CONNECT.
+        "http2_protocol_options": {"allow_connect": True},
         "server_name": "istio-envoy",
-        "server_header_transformation": "OVERWRITE" if edge else "PASS_THROUGH",
+        "server_header_transformation": "OVERWRITE" if edge or named else "PASS_THROUGH",
         "use_remote_address": v.wrap(edge),
     }
     if edge:
@@ -55,6 +65,8 @@ def http_connection_manager(
             "idle_timeout": v.duration(3600),
         }
         fields["forward_client_cert_details"] = "SANITIZE_SET"
+        if hops := settings.config.default_config.trusted_proxies:
+            fields["xff_num_trusted_hops"] = hops
     elif mtls:
         fields["forward_client_cert_details"] = "APPEND_FORWARD"
         fields["set_current_client_cert_details"] = {"subject": v.wrap(True), "uri": True, "dns": True}
@@ -65,9 +77,18 @@ def http_connection_manager(
     return network_filter("envoy.filters.network.http_connection_manager", message(_HCM)(**fields))
 
 
-def fault_filter() -> Any:
-    """The fault filter without a fault of its own; routes bring theirs."""
-    return _http("envoy.filters.http.fault", _FAULT)
+def _normalization(mode: str) -> dict[str, Any]:
+    """How paths are normalised before routes and policies look at them; `DEFAULT` is `BASE`."""
+    if mode == "NONE":
+        return {"normalize_path": v.wrap(False)}
+    escaped = "UNESCAPE_AND_FORWARD" if mode == "DECODE_AND_MERGE_SLASHES" else "KEEP_UNCHANGED"
+    made = {"normalize_path": v.wrap(True), "path_with_escaped_slashes_action": escaped}
+    return {**made, "merge_slashes": True} if mode.endswith("MERGE_SLASHES") else made
+
+
+def route_filters() -> list[Any]:
+    """The filters that routes have settings for; without such settings they do nothing."""
+    return [_http("envoy.filters.http.cors", _CORS), _http("envoy.filters.http.fault", _FAULT)]
 
 
 def _http(name: str, type_name: str) -> Any:
@@ -85,13 +106,34 @@ def network_filter(name: str, config: Any) -> Any:
     return message(_FILTER)(name=name, typed_config=pack(config))
 
 
+def not_http() -> Any:
+    """Says in mesh TLS that what follows is not HTTP, where the cluster's own word is that it is."""
+    value = {
+        "object_key": "envoy.network.application_protocols",
+        "format_string": {"text_format_source": {"inline_string": MESH_ALPN}},
+        "shared_with_upstream": "ONCE",
+    }
+    return network_filter("envoy.filters.network.set_filter_state", message(_FILTER_STATE)(on_new_connection=[value]))
+
+
 def tcp_proxy(
-    *, stat_prefix: str, clusters: Mapping[str, int], access_log: Sequence[Any], idle_timeout_s: float = 0
+    *,
+    stat_prefix: str,
+    clusters: Mapping[str, int],
+    access_log: Sequence[Any],
+    idle_timeout_s: float = 0,
+    max_duration_s: float = 0,
+    tunnel: Tunnel | None = None,
 ) -> Any:
     """A TCP proxy to one cluster, or to several by weight (one choice for each connection)."""
     fields: dict[str, Any] = {"stat_prefix": stat_prefix, "access_log": list(access_log)}
     if idle_timeout_s:
         fields["idle_timeout"] = v.duration(idle_timeout_s)
+    if max_duration_s:
+        fields["max_downstream_connection_duration"] = v.duration(max_duration_s)
+    if tunnel is not None:
+        target = f"{tunnel.target_host}:{tunnel.target_port}"
+        fields["tunneling_config"] = {"hostname": target, "use_post": tunnel.protocol == "POST"}
     if len(clusters) == 1:
         fields["cluster"] = next(iter(clusters))
     else:

@@ -14,13 +14,15 @@ from typing import Any
 from argosy.api.gateway import Gateway, Server
 from argosy.api.meta import Object
 from argosy.core.hosts import host_matches
-from argosy.core.names import ObjectKey
+from argosy.core.names import BLACKHOLE_CLUSTER, ObjectKey
 from argosy.core.protocols import Protocol, parse_protocol
 from argosy.envoy import values as v
 from argosy.envoy.api import message
 from argosy.pilot.build import filters, telemetry, tls
 from argosy.pilot.build.listeners import tls_inspector
 from argosy.pilot.build.resource import origin_fields, resource
+from argosy.pilot.build.tls import MESH_ALPNS
+from argosy.pilot.mesh import MeshSettings
 from argosy.xds.messages import Resource
 
 _LISTENER = "envoy.config.listener.v3.Listener"
@@ -45,10 +47,27 @@ class ServerRef:
         return parse_protocol(self.server.port.protocol) or Protocol.TCP
 
     @property
+    def bind(self) -> tuple[str, int]:
+        """Address and port that the proxy listens on."""
+        return (self.server.bind or "0.0.0.0", self.bind_port)
+
+    @property
     def terminates(self) -> bool:
         """True if the gateway itself ends TLS here."""
         own = self.server.tls
-        return own is not None and own.mode != "PASSTHROUGH" and not self.plain_http
+        return own is not None and own.mode not in ("PASSTHROUGH", "AUTO_PASSTHROUGH") and not self.plain_http
+
+    @property
+    def passes_tls(self) -> bool:
+        """True if TLS goes on to where a VirtualService sends its server name."""
+        own = self.server.tls
+        return own is not None and own.mode == "PASSTHROUGH" and not self.plain_http
+
+    @property
+    def auto_passthrough(self) -> bool:
+        """True if mesh TLS goes on to the service that its server name is."""
+        own = self.server.tls
+        return own is not None and own.mode == "AUTO_PASSTHROUGH"
 
     @property
     def plain_http(self) -> bool:
@@ -56,11 +75,27 @@ class ServerRef:
         return self.protocol.is_http and (self.server.tls is None or self.server.tls.https_redirect)
 
     @property
+    def redirects(self) -> bool:
+        """True if all that this server answers is a redirect to HTTPS."""
+        return self.plain_http and self.server.tls is not None and self.server.tls.https_redirect
+
+    @property
+    def routes_http(self) -> bool:
+        """True if requests are routed here."""
+        http = self.protocol.is_http or self.protocol is Protocol.HTTPS
+        return self.plain_http or (self.terminates and http)
+
+    @property
     def route_name(self) -> str:
         """Name of the route configuration that this server's requests use."""
+        place = self.bind_port if not self.server.bind else f"{self.bind_port}.{self.server.bind}"
         if self.plain_http:
-            return f"http.{self.bind_port}"
+            return f"http.{place}"
         return f"https.{self.server.port.number}.{self.server.port.name}.{self.key.name}.{self.key.namespace}"
+
+    def host_names(self) -> list[str]:
+        """The server's hosts, whoever may bind to them."""
+        return [host for _namespace, host in self.hosts()]
 
     def hosts(self) -> list[tuple[str, str]]:
         """The server's hosts as (namespace of the VirtualServices that may bind, host); namespace `*` is any."""
@@ -82,56 +117,52 @@ class ServerRef:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class SniTarget:
+    """Where a PASSTHROUGH server sends connections for some server names (to some addresses): clusters by weight."""
+
+    ref: ServerRef
+    names: tuple[str, ...]
+    subnets: tuple[str, ...]
+    clusters: Mapping[str, int]
+
+
 def build_gateway_listener(
     *,
-    bind_port: int,
     servers: Sequence[ServerRef],
     tcp_targets: Mapping[ServerRef, Mapping[str, int]],
-    sni_targets: Sequence[tuple[ServerRef, tuple[str, ...], Mapping[str, int]]],
-    trust_domain: str,
-    log: bool,
+    sni_targets: Sequence[SniTarget],
+    settings: MeshSettings,
 ) -> Resource | None:
-    """One listener of a gateway, or None if no server of the port leads anywhere yet.
+    """The listener of one address and port, or None if no server of it leads anywhere yet.
 
     `tcp_targets`: for TCP servers, clusters by weight; `sni_targets`: for PASSTHROUGH servers, by server names.
     """
-    name = f"0.0.0.0_{bind_port}"
+    address, port = servers[0].bind
     chains: list[dict[str, Any]] = []
     taken = _Taken()
     # In the order of the Gateways: what Envoy could not tell from an earlier server is left out, because it would
     # refuse the whole listener, and with it everybody else's servers.
     for ref in servers:
-        if ref.plain_http:
-            if taken.plain():
-                chains.append({"name": ref.route_name, "filters": [_manager(ref, log=log)]})
-        elif ref.terminates and ref.server.tls is not None:
-            inner = _terminated(ref, tcp_targets.get(ref, {}), log=log)
-            names = taken.names([host for _namespace, host in ref.hosts()]) if inner is not None else ()
-            if names:
-                chains.append(
-                    {
-                        "name": ref.route_name,
-                        "filter_chain_match": {**_server_names(names), "transport_protocol": "tls"},
-                        "transport_socket": tls.terminate(ref.server.tls, trust_domain=trust_domain),
-                        "filters": [inner],
-                    }
-                )
-        elif tcp_targets.get(ref) and taken.plain():
-            chains.append({"name": f"tcp.{bind_port}", "filters": [_tcp(ref, tcp_targets[ref], log=log)]})
-    for ref, wanted, clusters in sni_targets:
-        if names := taken.names(wanted):
-            match = {**_server_names(names), "transport_protocol": "tls"}
-            chain = {"name": f"{ref.route_name}.{names[0]}", "filter_chain_match": match}
-            chains.append({**chain, "filters": [_tcp(ref, clusters, log=log)]})
+        chain = _chain(ref, tcp_targets.get(ref, {}), taken, settings)
+        if chain is not None:
+            chains.append(chain)
+    for target in sni_targets:
+        if names := taken.names(target.names, target.subnets):
+            match = {**_server_names(names), **_subnets(target.subnets), "transport_protocol": "tls"}
+            name = "~".join((f"{target.ref.route_name}.{names[0]}", *target.subnets))
+            filters_ = [_tcp(target.ref, target.clusters, settings)]
+            chains.append({"name": name, "filter_chain_match": match, "filters": filters_})
     if not chains:
         return None
     used = [cluster for targets in tcp_targets.values() for cluster in targets]
-    used += [cluster for _ref, _names, targets in sni_targets for cluster in targets]
+    used += [cluster for target in sni_targets for cluster in target.clusters]
     first = servers[0]
     origin = origin_fields("Gateway", first.key.namespace, first.key.name, first.gateway.origin)
+    name = f"{address}_{port}"
     made = message(_LISTENER)(
         name=name,
-        address=v.socket_address("0.0.0.0", bind_port),
+        address=v.socket_address(address, port),
         traffic_direction="OUTBOUND",
         metadata=v.metadata(argosy=origin),
         listener_filters=[tls_inspector()] if any("filter_chain_match" in chain for chain in chains) else [],
@@ -140,48 +171,81 @@ def build_gateway_listener(
     return resource(name, made, clusters=used)
 
 
+def _chain(ref: ServerRef, clusters: Mapping[str, int], taken: _Taken, settings: MeshSettings) -> dict[str, Any] | None:
+    """The chain of one server, or None where it has none of its own (TLS passed on by a VirtualService's names)."""
+    if ref.plain_http:
+        return {"name": ref.route_name, "filters": [_manager(ref, settings)]} if taken.plain() else None
+    if ref.terminates and ref.server.tls is not None:
+        inner = _manager(ref, settings) if ref.routes_http else _tcp(ref, clusters, settings) if clusters else None
+        names = taken.names(ref.host_names()) if inner is not None else ()
+        if not names:
+            return None
+        return {
+            "name": ref.route_name,
+            "filter_chain_match": {**_server_names(names), "transport_protocol": "tls"},
+            "transport_socket": tls.terminate(ref.server.tls, trust_domain=settings.trust_domain),
+            "filters": [inner],
+        }
+    if ref.auto_passthrough:
+        names = taken.names(ref.host_names())
+        match = {**_server_names(names), "transport_protocol": "tls", "application_protocols": list(MESH_ALPNS)}
+        return {"name": ref.route_name, "filter_chain_match": match, "filters": _by_sni(ref, settings)}
+    if clusters and not ref.passes_tls and taken.plain():
+        return {"name": f"tcp.{ref.bind[1]}", "filters": [_tcp(ref, clusters, settings)]}
+    return None
+
+
 class _Taken:
     """What the chains of one listener match already."""
 
     def __init__(self) -> None:
         self._plain = False
-        self._names: set[str] = set()
+        self._names: set[tuple[str, tuple[str, ...]]] = set()
 
     def plain(self) -> bool:
         """Take everything that is not TLS, once."""
         free, self._plain = not self._plain, True
         return free
 
-    def names(self, wanted: Sequence[str]) -> tuple[str, ...]:
-        """Take those of the TLS server names that are free; `*` is every name that nobody else has."""
+    def names(self, wanted: Sequence[str], subnets: Sequence[str] = ()) -> tuple[str, ...]:
+        """Take those of the TLS server names (to some addresses) that are free; `*` is every name that nobody has."""
         # `*` stands for a chain without names, so beside it no other name is needed.
         asked = {"*"} if "*" in wanted else {name.lower() for name in wanted}
-        free = tuple(sorted(asked - self._names))
-        self._names.update(free)
+        where = tuple(sorted(subnets))
+        free = tuple(sorted(name for name in asked if (name, where) not in self._names))
+        self._names.update((name, where) for name in free)
         return free
 
 
-def _manager(ref: ServerRef, *, log: bool) -> Any:
+def _manager(ref: ServerRef, settings: MeshSettings) -> Any:
     return filters.http_connection_manager(
         stat_prefix=f"gateway_{ref.route_name}",
-        access_log=telemetry.access_loggers(telemetry.source_tags("http"), log=log),
+        access_log=telemetry.access_loggers(telemetry.source_tags("http"), settings),
         route_name=ref.route_name,
-        http_filters=[filters.fault_filter()],
+        http_filters=filters.route_filters(),
+        settings=settings,
         edge=True,
     )
 
 
-def _terminated(ref: ServerRef, clusters: Mapping[str, int], *, log: bool) -> Any | None:
-    if ref.protocol in (Protocol.HTTPS, Protocol.HTTP, Protocol.HTTP2, Protocol.GRPC):
-        return _manager(ref, log=log)
-    return _tcp(ref, clusters, log=log) if clusters else None
-
-
-def _tcp(ref: ServerRef, clusters: Mapping[str, int], *, log: bool) -> Any:
-    loggers = telemetry.access_loggers(telemetry.source_tags("tcp"), log=log)
+def _tcp(ref: ServerRef, clusters: Mapping[str, int], settings: MeshSettings) -> Any:
+    loggers = telemetry.access_loggers(telemetry.source_tags("tcp"), settings)
     return filters.tcp_proxy(stat_prefix=f"gateway_{ref.route_name}", clusters=clusters, access_log=loggers)
+
+
+def _by_sni(ref: ServerRef, settings: MeshSettings) -> list[Any]:
+    """Mesh TLS passed on to the cluster that its server name is; whose server names are clusters' names."""
+    made = message("envoy.extensions.filters.network.sni_cluster.v3.SniCluster")()
+    return [
+        filters.network_filter("envoy.filters.network.sni_cluster", made),
+        _tcp(ref, {BLACKHOLE_CLUSTER: 1}, settings),
+    ]
 
 
 def _server_names(hosts: Sequence[str]) -> dict[str, Any]:
     # `*` means any name: no condition at all.
     return {} if "*" in hosts else {"server_names": sorted(set(hosts))}
+
+
+def _subnets(subnets: Sequence[str]) -> dict[str, Any]:
+    return {"prefix_ranges": [v.cidr(one) for one in subnets]} if subnets else {}

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
+from argosy.api.destination_rule import ConnectionPool
+from argosy.api.gateway import ServerTLS
 from argosy.api.meta import Object
 from argosy.api.security import AuthorizationPolicy
 from argosy.core.names import (
@@ -24,58 +27,116 @@ from argosy.core.names import (
 from argosy.envoy import values as v
 from argosy.envoy.api import message
 from argosy.pilot.build import authz, check, filters, telemetry, tls
-from argosy.pilot.build.listeners import tls_inspector
+from argosy.pilot.build.listeners import HTTP_ALPNS, http_inspector, tls_inspector
 from argosy.pilot.build.resource import resource
+from argosy.pilot.mesh import MeshSettings
 from argosy.xds.messages import Resource
 
 _LISTENER = "envoy.config.listener.v3.Listener"
+_DETECTION_TIMEOUT_S = 1.0
 _ORIGINAL_DST = "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"
-_MESH_ALPNS = ["istio-peer-exchange", "istio", "istio-http/1.0", "istio-http/1.1", "istio-h2"]
 
 
-@dataclass(frozen=True, slots=True, order=True)
+class Speaks(StrEnum):
+    """What an application's port is taken to speak."""
+
+    HTTP = "http"
+    TCP = "tcp"
+    AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
 class InboundPort:
     """One port that the application serves. `service`: the host that telemetry names; `mode`: mutual TLS."""
 
     number: int
-    http: bool
+    speaks: Speaks
     service: str
     mode: str
+    endpoint: str = ""
+    """Where the application listens instead: `127.0.0.1:8080`, `0.0.0.0:8080` (the pod's address), `unix://path`."""
+    tls: ServerTLS | None = None
+    """TLS of its own that the proxy ends, where mesh TLS is off."""
+    pool: ConnectionPool | None = None
+    bind: str = ""
+    """Where the proxy itself listens, for connections that are not captured."""
+
+    @property
+    def http(self) -> bool:
+        """True if requests may be routed here."""
+        return self.speaks is not Speaks.TCP
 
 
 @dataclass(frozen=True, slots=True)
 class InboundContext:
     """What all chains of one workload share."""
 
-    trust_domain: str
     policies: tuple[Object[AuthorizationPolicy], ...]
     mode: str
-    log: bool
+    settings: MeshSettings
 
 
 def build_inbound_listener(ports: Sequence[InboundPort], context: InboundContext) -> Resource:
     """`virtualInbound`. `ports` are sorted and unique by number; `context.mode` holds for undeclared ports."""
     name = "virtualInbound"
     chains = [_blackhole(context)]
-    for port in ports:
+    captured = [port for port in ports if not port.bind]
+    for port in captured:
         chains += _chains(port, context)
-    chains += _chains(InboundPort(0, False, "", context.mode), context)
+    chains += _chains(InboundPort(0, Speaks.TCP, "", context.mode), context)
     made = message(_LISTENER)(
         name=name,
         address=v.socket_address("0.0.0.0", INBOUND_PORT),
         traffic_direction="INBOUND",
-        listener_filters=[v.extension("envoy.filters.listener.original_dst", _ORIGINAL_DST), tls_inspector()],
-        listener_filters_timeout=v.duration(5),
+        listener_filters=[
+            v.extension("envoy.filters.listener.original_dst", _ORIGINAL_DST),
+            tls_inspector(),
+            *_detectors(captured),
+        ],
+        listener_filters_timeout=v.duration(_timeout_s(context.settings)),
         continue_on_listener_filters_timeout=True,
         filter_chains=chains,
     )
-    clusters = [inbound_cluster(port.number) for port in ports]
+    clusters = [inbound_cluster(port.number) for port in captured]
     return resource(name, made, clusters=[*clusters, INBOUND_PASSTHROUGH_CLUSTER, BLACKHOLE_CLUSTER])
+
+
+def build_bound_listener(port: InboundPort, context: InboundContext) -> Resource:
+    """The listener of a port that the proxy binds itself."""
+    name = f"inbound_{port.bind}_{port.number}"
+    inspectors = [tls_inspector(), *([http_inspector()] if port.speaks is Speaks.AUTO else [])]
+    made = message(_LISTENER)(
+        name=name,
+        address=v.socket_address(port.bind, port.number),
+        traffic_direction="INBOUND",
+        listener_filters=inspectors,
+        listener_filters_timeout=v.duration(_timeout_s(context.settings)),
+        continue_on_listener_filters_timeout=True,
+        filter_chains=_chains(port, context, captured=False),
+    )
+    return resource(name, made, clusters=[inbound_cluster(port.number)])
+
+
+def _timeout_s(settings: MeshSettings) -> float:
+    chosen = settings.config.protocol_detection_timeout_s
+    # Longer than at the client's side: a greeting comes over the network, and taken for plaintext it would be lost.
+    return chosen if chosen is not None else _DETECTION_TIMEOUT_S
+
+
+def _detectors(ports: Sequence[InboundPort]) -> list[dict[str, Any]]:
+    """The HTTP inspector, for the ports that need it only: it would make silent clients of all others wait."""
+    wanted = [port.number for port in ports if port.speaks is Speaks.AUTO]
+    if not wanted:
+        return []
+    rules = [{"destination_port_range": {"start": number, "end": number + 1}} for number in wanted]
+    chosen = rules[0] if len(rules) == 1 else {"or_match": {"rules": rules}}
+    return [{**http_inspector(), "filter_disabled": {"not_match": chosen}}]
 
 
 def _blackhole(context: InboundContext) -> dict[str, Any]:
     # A connection made straight to the capture port would loop.
-    loggers = telemetry.access_loggers(telemetry.destination_tags("tcp", service="", mtls=False), log=context.log)
+    tags = telemetry.destination_tags("tcp", service="", mtls=False)
+    loggers = telemetry.access_loggers(tags, context.settings)
     proxy = filters.tcp_proxy(stat_prefix="blackhole", clusters={BLACKHOLE_CLUSTER: 1}, access_log=loggers)
     return {
         "name": "virtualInbound-blackhole",
@@ -84,31 +145,80 @@ def _blackhole(context: InboundContext) -> dict[str, Any]:
     }
 
 
-def _chains(port: InboundPort, context: InboundContext) -> list[dict[str, Any]]:
+def _chains(port: InboundPort, context: InboundContext, *, captured: bool = True) -> list[dict[str, Any]]:
     """The chains of one port. PERMISSIVE: mesh TLS, plaintext, the application's own TLS. STRICT: mesh TLS only."""
     label = str(port.number) if port.number else "other"
-    at = {"destination_port": v.wrap(port.number)} if port.number else {}
-    mesh = {
-        "name": f"{label}-mtls",
-        "transport_socket": tls.mesh_server(trust_domain=context.trust_domain),
-        "filters": _filters(port, context, mtls=True),
-    }
-    plain = {
-        "name": f"{label}-plaintext",
-        "filter_chain_match": {**at, "transport_protocol": "raw_buffer"},
-        "filters": _filters(port, context, mtls=False),
-    }
+    at = {"destination_port": v.wrap(port.number)} if port.number and captured else {}
+    if port.tls is not None and port.mode == "DISABLE":
+        return [_own_tls(label, at, port, context)]
+    plain = _plain(label, at, port, context)
     own_tls = {
         "name": f"{label}-own-tls",
         "filter_chain_match": {**at, "transport_protocol": "tls"},
         "filters": _tcp_filters(port, context, mtls=False),
     }
     if port.mode == "STRICT":
-        return [{**mesh, "filter_chain_match": {**at, "transport_protocol": "tls"}}, _refusal(label, at, port, context)]
+        return [*_mesh(label, at, port, context, strict=True), _refusal(label, at, port, context)]
     if port.mode == "DISABLE":
-        return [plain, own_tls]
-    match = {**at, "transport_protocol": "tls", "application_protocols": _MESH_ALPNS}
-    return [{**mesh, "filter_chain_match": match}, plain, own_tls]
+        return [*plain, own_tls]
+    return [*_mesh(label, at, port, context, strict=False), *plain, own_tls]
+
+
+def _mesh(
+    label: str, at: dict[str, Any], port: InboundPort, context: InboundContext, *, strict: bool
+) -> list[dict[str, Any]]:
+    """Mesh TLS. Clients that know it say in their greeting whether HTTP follows."""
+    socket = tls.mesh_server(
+        trust_domain=context.settings.trust_domain, versions=context.settings.config.mesh_mtls.min_protocol_version
+    )
+    base = {**at, "transport_protocol": "tls"}
+    http = {
+        "name": f"{label}-mtls",
+        "transport_socket": socket,
+        "filters": _filters(port, context, mtls=True),
+    }
+    if port.speaks is not Speaks.AUTO:
+        known = {} if strict else {"application_protocols": list(tls.MESH_ALPNS)}
+        return [{**http, "filter_chain_match": {**base, **known}}]
+    opaque = {
+        "name": f"{label}-mtls-tcp",
+        "transport_socket": socket,
+        "filters": _tcp_filters(port, context, mtls=True),
+    }
+    others = {} if strict else {"application_protocols": list(tls.MESH_TCP_ALPNS)}
+    return [
+        {**http, "filter_chain_match": {**base, "application_protocols": list(tls.MESH_HTTP_ALPNS)}},
+        {**opaque, "filter_chain_match": {**base, **others}},
+    ]
+
+
+def _plain(label: str, at: dict[str, Any], port: InboundPort, context: InboundContext) -> list[dict[str, Any]]:
+    match = {**at, "transport_protocol": "raw_buffer"}
+    made = {
+        "name": f"{label}-plaintext",
+        "filter_chain_match": match,
+        "filters": _filters(port, context, mtls=False),
+    }
+    if port.speaks is not Speaks.AUTO:
+        return [made]
+    opaque = {
+        "name": f"{label}-plaintext-tcp",
+        "filter_chain_match": match,
+        "filters": _tcp_filters(port, context, mtls=False),
+    }
+    return [{**made, "filter_chain_match": {**match, "application_protocols": list(HTTP_ALPNS)}}, opaque]
+
+
+def _own_tls(label: str, at: dict[str, Any], port: InboundPort, context: InboundContext) -> dict[str, Any]:
+    """TLS that the proxy ends for clients outside of the mesh, as a Sidecar's ingress says."""
+    assert port.tls is not None
+    alpn = ("h2", "http/1.1") if port.http else ()
+    return {
+        "name": f"{label}-tls",
+        "filter_chain_match": {**at, "transport_protocol": "tls"},
+        "transport_socket": tls.terminate(port.tls, trust_domain=context.settings.trust_domain, alpn=alpn),
+        "filters": _filters(port, context, mtls=False, server_name=True),
+    }
 
 
 def _refusal(label: str, at: dict[str, Any], port: InboundPort, context: InboundContext) -> dict[str, Any]:
@@ -117,7 +227,7 @@ def _refusal(label: str, at: dict[str, Any], port: InboundPort, context: Inbound
     proxy = filters.tcp_proxy(
         stat_prefix=f"strict_{label}",
         clusters={BLACKHOLE_CLUSTER: 1},
-        access_log=telemetry.access_loggers({**tags, "flags": "PLAINTEXT_REFUSED"}, log=context.log),
+        access_log=telemetry.access_loggers({**tags, "flags": "PLAINTEXT_REFUSED"}, context.settings),
     )
     return {
         "name": f"{label}-plaintext-refused",
@@ -126,16 +236,18 @@ def _refusal(label: str, at: dict[str, Any], port: InboundPort, context: Inbound
     }
 
 
-def _filters(port: InboundPort, context: InboundContext, *, mtls: bool) -> list[Any]:
+def _filters(port: InboundPort, context: InboundContext, *, mtls: bool, server_name: bool = False) -> list[Any]:
     if not port.http:
         return _tcp_filters(port, context, mtls=mtls)
     tags = telemetry.destination_tags("http", service=port.service, mtls=mtls)
     manager = filters.http_connection_manager(
         stat_prefix=f"inbound_{port.number}",
-        access_log=telemetry.access_loggers(tags, log=context.log),
+        access_log=telemetry.access_loggers(tags, context.settings),
+        settings=context.settings,
         route_name=inbound_cluster(port.number),
         http_filters=[*authz.http_filters(), check.check_filter()],
         mtls=mtls,
+        named=server_name,
     )
     return [manager]
 
@@ -144,9 +256,9 @@ def _tcp_filters(port: InboundPort, context: InboundContext, *, mtls: bool) -> l
     cluster = inbound_cluster(port.number) if port.number else INBOUND_PASSTHROUGH_CLUSTER
     tags = telemetry.destination_tags("tcp", service=port.service, mtls=mtls)
     proxy = filters.tcp_proxy(
-        stat_prefix=cluster, clusters={cluster: 1}, access_log=telemetry.access_loggers(tags, log=context.log)
+        stat_prefix=cluster, clusters={cluster: 1}, access_log=telemetry.access_loggers(tags, context.settings)
     )
-    return [*authz.tcp_authorization(context.policies, context.trust_domain, "tcp."), proxy]
+    return [*authz.tcp_authorization(context.policies, context.settings.trust_domain, "tcp."), proxy]
 
 
 def build_inbound_route(

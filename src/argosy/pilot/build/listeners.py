@@ -1,27 +1,82 @@
-"""Outbound listeners of sidecars: the capturing one, and one for each port (HTTP) or address and port (TCP).
+"""Outbound listeners of sidecars: the capturing one, one for each port, and one for each address and port.
 
-HTTP services of one port share `0.0.0.0:<port>`, because their routes tell them apart by host. What is not HTTP on
-such a port goes on to its original destination, and TCP services get a listener on their own address, which Envoy
-prefers: so an HTTP service never steals another service's traffic.
-Source: envoy.config.listener.v3.Listener; Istio's capture design.
+HTTP services of one port share `0.0.0.0:<port>`, because their routes tell them apart by host; services that have no
+address of their own are told apart there by TLS server name or address range. All else on such a port is unknown
+traffic. Other services get a listener on their own address, which Envoy prefers: so no service ever steals another's
+traffic.
+Source: envoy.config.listener.v3.Listener (chains are chosen without backtracking); Istio's capture design.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from argosy.api.destination_rule import Tunnel
 from argosy.core.names import BLACKHOLE_CLUSTER, OUTBOUND_PORT, PASSTHROUGH_CLUSTER
 from argosy.envoy import values as v
 from argosy.envoy.api import message
 from argosy.pilot.build import filters, telemetry
 from argosy.pilot.build.resource import resource
+from argosy.pilot.mesh import MeshSettings
 from argosy.xds.messages import Resource
 
 _LISTENER = "envoy.config.listener.v3.Listener"
 _HTTP_INSPECTOR = "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector"
 _TLS_INSPECTOR = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"
-_DETECTION_TIMEOUT_S = 5.0
+# An application that says nothing for so long waits for the server to speak: its protocol is not HTTP.
+_DETECTION_TIMEOUT_S = 0.3
+HTTP_ALPNS = ("http/1.0", "http/1.1", "h2c")
+ANY_ADDRESS = "0.0.0.0"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class UnknownTraffic:
+    """Where connections go to which nobody declared a service: `cluster`; `refused` if that is nowhere."""
+
+    cluster: str = PASSTHROUGH_CLUSTER
+    refused: bool = False
+
+
+ALLOW_ANY = UnknownTraffic()
+REGISTRY_ONLY = UnknownTraffic(BLACKHOLE_CLUSTER, True)
+
+
+@dataclass(frozen=True, slots=True)
+class TcpTarget:
+    """Where connections go: clusters by weight, for connections that meet all conditions that are given."""
+
+    clusters: Mapping[str, int]
+    origin: Mapping[str, str]
+    server_names: tuple[str, ...] = ()
+    destinations: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    idle_timeout_s: float = 0
+    max_duration_s: float = 0
+    tunnel: Tunnel | None = None
+    detected: bool = False
+    """The servers tell HTTP from other protocols themselves, and must be told that this is not HTTP."""
+
+    @property
+    def is_open(self) -> bool:
+        """True if it takes every connection."""
+        return not (self.server_names or self.destinations or self.sources)
+
+
+@dataclass(slots=True)
+class _Taken:
+    """Conditions that chains of one listener have already: Envoy refuses a listener with two alike."""
+
+    seen: set[tuple[Any, ...]] = field(default_factory=set)
+
+    def free(self, target: TcpTarget) -> tuple[str, ...] | None:
+        """The server names that are still free under the target's other conditions; None if nothing is."""
+        where = (tuple(sorted(target.destinations)), tuple(sorted(target.sources)))
+        asked = {"*"} if "*" in target.server_names else set(target.server_names) or {""}
+        names = tuple(sorted(name for name in asked if (name, where) not in self.seen))
+        self.seen.update((name, where) for name in names)
+        return names or None
 
 
 def tls_inspector() -> dict[str, Any]:
@@ -34,84 +89,184 @@ def http_inspector() -> dict[str, Any]:
     return v.extension("envoy.filters.listener.http_inspector", _HTTP_INSPECTOR)
 
 
-def build_capture_listener(*, log: bool) -> Resource:
+def build_capture_listener(unknown: UnknownTraffic, settings: MeshSettings) -> Resource:
     """`virtualOutbound`: takes all captured connections, hands them to the port's listener, passes on the rest."""
     name = "virtualOutbound"
+    loop = TcpTarget({BLACKHOLE_CLUSTER: 1}, {})
     blackhole = {
         "filter_chain_match": {"destination_port": v.wrap(OUTBOUND_PORT)},
         "name": "virtualOutbound-blackhole",
-        "filters": [_tcp(BLACKHOLE_CLUSTER, {BLACKHOLE_CLUSTER: 1}, log=log)],
+        "filters": _tcp(BLACKHOLE_CLUSTER, loop, settings),
     }
     made = message(_LISTENER)(
         name=name,
-        address=v.socket_address("0.0.0.0", OUTBOUND_PORT),
+        address=v.socket_address(ANY_ADDRESS, OUTBOUND_PORT),
         use_original_dst=v.wrap(True),
         traffic_direction="OUTBOUND",
         filter_chains=[blackhole],
-        default_filter_chain={"name": "passthrough", "filters": [_passthrough(log=log)]},
+        default_filter_chain=_unknown("passthrough", unknown, settings),
     )
-    return resource(name, made, clusters=(BLACKHOLE_CLUSTER, PASSTHROUGH_CLUSTER))
+    return resource(name, made, clusters={BLACKHOLE_CLUSTER, unknown.cluster})
 
 
-def _passthrough(*, log: bool) -> Any:
-    return _tcp(PASSTHROUGH_CLUSTER, {PASSTHROUGH_CLUSTER: 1}, log=log)
+def build_port_listener(
+    port: int,
+    *,
+    http: bool,
+    targets: Sequence[TcpTarget],
+    unknown: UnknownTraffic,
+    settings: MeshSettings,
+) -> Resource:
+    """The listener that all services on `port` without an own address share; routes come as configuration `<port>`.
 
-
-def _tcp(stat_prefix: str, clusters: Mapping[str, int], *, log: bool, idle_timeout_s: float = 0) -> Any:
-    loggers = telemetry.access_loggers(telemetry.source_tags("tcp"), log=log)
-    return filters.tcp_proxy(
-        stat_prefix=stat_prefix, clusters=clusters, access_log=loggers, idle_timeout_s=idle_timeout_s
-    )
-
-
-def build_http_listener(port: int, *, log: bool) -> Resource:
-    """The listener that all HTTP services on `port` share; routes come as the route configuration `<port>`."""
-    name = f"0.0.0.0_{port}"
-    manager = filters.http_connection_manager(
-        stat_prefix=f"outbound_{name}",
-        access_log=telemetry.access_loggers(telemetry.source_tags("http"), log=log),
-        route_name=str(port),
-        http_filters=[filters.fault_filter()],
-    )
+    `http`: some of them speak HTTP. `targets`: others, told apart by server name or address range; an open one takes
+    what nothing else takes.
+    """
+    name = f"{ANY_ADDRESS}_{port}"
+    chains, rest = _chains(targets, port, settings)
+    if http:
+        match = {"transport_protocol": "raw_buffer", "application_protocols": list(HTTP_ALPNS)}
+        manager = _manager(name, str(port), settings)
+        chains.append({"name": "http", "filter_chain_match": match, "filters": [manager]})
     made = message(_LISTENER)(
         name=name,
-        address=v.socket_address("0.0.0.0", port),
+        address=v.socket_address(ANY_ADDRESS, port),
         bind_to_port=v.wrap(False),
         traffic_direction="OUTBOUND",
-        listener_filters=[http_inspector()],
-        listener_filters_timeout=v.duration(_DETECTION_TIMEOUT_S),
-        continue_on_listener_filters_timeout=True,
-        filter_chains=[
-            {
-                "name": "http",
-                "filter_chain_match": {"application_protocols": ["http/1.0", "http/1.1", "h2c"]},
-                "filters": [manager],
-            }
-        ],
-        default_filter_chain={"name": "not-http", "filters": [_passthrough(log=log)]},
+        **_inspection(tls=True, http=http, settings=settings),
+        filter_chains=chains,
+        default_filter_chain=rest or _unknown("not-http", unknown, settings),
     )
-    return resource(name, made, clusters=(PASSTHROUGH_CLUSTER,))
+    return resource(name, made, clusters={*_clusters(targets), unknown.cluster})
 
 
-def build_tcp_listener(
+def build_host_listener(
     *,
     address: str,
     port: int,
     host: str,
-    clusters: Mapping[str, int],
-    origin: Mapping[str, str],
-    idle_timeout_s: float,
-    log: bool,
+    route: str,
+    targets: Sequence[TcpTarget],
+    settings: MeshSettings,
+    bind: bool = False,
 ) -> Resource:
-    """The listener of one TCP service on its own address."""
+    """The listener of one service on its own address; the last of `targets` is open.
+
+    `route`: the route configuration for connections that show to be HTTP (empty: nobody looks). `bind`: the proxy
+    listens there itself, for applications whose traffic is not captured.
+    """
     name = f"{address}_{port}"
-    proxy = _tcp(f"outbound|{port}||{host}", clusters, idle_timeout_s=idle_timeout_s, log=log)
+    chains, rest = _chains(targets, port, settings)
+    if route:
+        match = {"transport_protocol": "raw_buffer", "application_protocols": list(HTTP_ALPNS)}
+        chains.append({"name": "http", "filter_chain_match": match, "filters": [_manager(name, route, settings)]})
+    by_name = any(target.server_names for target in targets)
+    fields: dict[str, Any] = {"filter_chains": chains, "default_filter_chain": rest}
+    if not chains and rest is not None:
+        fields = {"filter_chains": [{**rest, "name": host}]}
     made = message(_LISTENER)(
         name=name,
         address=v.socket_address(address, port),
-        bind_to_port=v.wrap(False),
+        bind_to_port=v.wrap(bind),
         traffic_direction="OUTBOUND",
-        metadata=v.metadata(argosy={"service": host, **origin}),
-        filter_chains=[{"name": host, "filters": [proxy]}],
+        metadata=v.metadata(argosy={"service": host, **targets[-1].origin}),
+        **_inspection(tls=by_name or bool(route), http=bool(route), settings=settings),
+        **fields,
     )
-    return resource(name, made, clusters=clusters)
+    return resource(name, made, clusters=_clusters(targets))
+
+
+def build_bound_http_listener(address: str, port: int, route: str, settings: MeshSettings) -> Resource:
+    """The listener of a Sidecar's egress for HTTP that is sent to it: by an address, or without capture."""
+    name = f"{address}_{port}"
+    made = message(_LISTENER)(
+        name=name,
+        address=v.socket_address(address, port),
+        traffic_direction="OUTBOUND",
+        filter_chains=[{"name": "http", "filters": [_manager(name, route, settings)]}],
+    )
+    return resource(name, made)
+
+
+def _inspection(*, tls: bool, http: bool, settings: MeshSettings) -> dict[str, Any]:
+    """Listener filters, and how long they wait for the client to say something."""
+    inspectors = [*([tls_inspector()] if tls else []), *([http_inspector()] if http else [])]
+    if not inspectors:
+        return {}
+    chosen = settings.config.protocol_detection_timeout_s
+    return {
+        "listener_filters": inspectors,
+        "listener_filters_timeout": v.duration(_DETECTION_TIMEOUT_S if chosen is None else chosen),
+        "continue_on_listener_filters_timeout": True,
+    }
+
+
+def _chains(
+    targets: Sequence[TcpTarget], port: int, settings: MeshSettings
+) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Chains of the targets with conditions, in order; and the chain of the first open one."""
+    taken, chains, rest = _Taken(), [], None
+    for target in targets:
+        if target.is_open:
+            rest = rest or {"name": "default", "filters": _tcp(_stat_name(target, port), target, settings)}
+            continue
+        names = taken.free(target)
+        if names is not None:
+            chains.append(_conditional(target, names, port, settings))
+    return chains, rest
+
+
+def _conditional(target: TcpTarget, names: tuple[str, ...], port: int, settings: MeshSettings) -> dict[str, Any]:
+    match: dict[str, Any] = {}
+    if target.server_names:
+        match["transport_protocol"] = "tls"
+        if "*" not in names:
+            match["server_names"] = list(names)
+    if target.destinations:
+        match["prefix_ranges"] = [v.cidr(one) for one in target.destinations]
+    if target.sources:
+        match["source_prefix_ranges"] = [v.cidr(one) for one in target.sources]
+    title = "~".join(("tcp", *filter(None, names), *target.destinations, *target.sources))
+    return {
+        "name": title,
+        "filter_chain_match": match,
+        "metadata": v.metadata(argosy=target.origin),
+        "filters": _tcp(_stat_name(target, port), target, settings),
+    }
+
+
+def _stat_name(target: TcpTarget, port: int) -> str:
+    return next(iter(target.clusters), f"tcp_{port}")
+
+
+def _clusters(targets: Iterable[TcpTarget]) -> set[str]:
+    return {cluster for target in targets for cluster in target.clusters}
+
+
+def _manager(name: str, route: str, settings: MeshSettings) -> Any:
+    return filters.http_connection_manager(
+        stat_prefix=f"outbound_{name}",
+        access_log=telemetry.access_loggers(telemetry.source_tags("http"), settings),
+        settings=settings,
+        route_name=route,
+        http_filters=filters.route_filters(),
+    )
+
+
+def _unknown(title: str, unknown: UnknownTraffic, settings: MeshSettings) -> dict[str, Any]:
+    """The chain for connections that belong to no service."""
+    target = TcpTarget({unknown.cluster: 1}, {})
+    return {"name": title, "filters": _tcp(unknown.cluster, target, settings, refused=unknown.refused)}
+
+
+def _tcp(stat_prefix: str, target: TcpTarget, settings: MeshSettings, *, refused: bool = False) -> list[Any]:
+    loggers = telemetry.access_loggers(telemetry.source_tags("tcp"), settings, refused=refused)
+    proxy = filters.tcp_proxy(
+        stat_prefix=stat_prefix,
+        clusters=target.clusters,
+        access_log=loggers,
+        idle_timeout_s=target.idle_timeout_s,
+        max_duration_s=target.max_duration_s,
+        tunnel=target.tunnel,
+    )
+    return [filters.not_http(), proxy] if target.detected else [proxy]

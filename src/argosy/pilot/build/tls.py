@@ -14,7 +14,13 @@ from argosy.envoy import values as v
 SDS_FOLDER = "/etc/argosy/proxy"
 OWN_CERTIFICATE = "default"
 MESH_ROOTS = "ROOTCA"
+CA_SUFFIX = "-cacert"
 MESH_ALPN = "istio"
+MESH_HTTP_ALPN = "istio-http/1.1"
+MESH_HTTP_ALPNS = ("istio-http/1.0", "istio-http/1.1", "istio-h2")
+MESH_TCP_ALPNS = ("istio-peer-exchange", "istio")
+MESH_ALPNS = (*MESH_TCP_ALPNS, *MESH_HTTP_ALPNS)
+"""By these a server knows mesh TLS from an application's own."""
 
 _UPSTREAM = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 _DOWNSTREAM = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
@@ -34,14 +40,14 @@ _ADS_SOURCE: dict[str, Any] = {"ads": {}, "resource_api_version": "V3"}
 _MESH_PARAMS = {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}
 
 
-def mesh_client(*, identities: Sequence[str], sni: str) -> dict[str, Any]:
+def mesh_client(*, identities: Sequence[str], sni: str, alpn: str = MESH_ALPN) -> dict[str, Any]:
     """A client's side of mesh mTLS; the server must prove one of `identities` (any of the mesh if there is none)."""
     return v.extension(
         "envoy.transport_sockets.tls",
         _UPSTREAM,
         sni=sni,
         common_tls_context={
-            "alpn_protocols": [MESH_ALPN],
+            "alpn_protocols": [alpn],
             "tls_params": _MESH_PARAMS,
             "tls_certificate_sds_secret_configs": [{"name": OWN_CERTIFICATE, "sds_config": _CERTIFICATE_FILE}],
             "combined_validation_context": _mesh_validation(identities, exact=True),
@@ -49,19 +55,23 @@ def mesh_client(*, identities: Sequence[str], sni: str) -> dict[str, Any]:
     )
 
 
-def mesh_server(*, trust_domain: str) -> dict[str, Any]:
+def mesh_server(*, trust_domain: str, versions: str = "TLS_AUTO") -> dict[str, Any]:
     """A server's side of mesh mTLS: a certificate of this trust domain is required."""
     return v.extension(
         "envoy.transport_sockets.tls",
         _DOWNSTREAM,
         require_client_certificate={"value": True},
         common_tls_context={
-            "alpn_protocols": [MESH_ALPN, "h2", "http/1.1"],
-            "tls_params": _MESH_PARAMS,
+            "alpn_protocols": [*MESH_ALPNS, "h2", "http/1.1"],
+            "tls_params": _mesh_params(versions),
             "tls_certificate_sds_secret_configs": [{"name": OWN_CERTIFICATE, "sds_config": _CERTIFICATE_FILE}],
             "combined_validation_context": _mesh_validation([f"spiffe://{trust_domain}/"], exact=False),
         },
     )
+
+
+def _mesh_params(least: str) -> dict[str, str]:
+    return {**_MESH_PARAMS, "tls_minimum_protocol_version": "TLSv1_3"} if least == "TLSV1_3" else _MESH_PARAMS
 
 
 def _mesh_validation(names: Sequence[str], *, exact: bool) -> dict[str, Any]:
@@ -74,50 +84,119 @@ def _mesh_validation(names: Sequence[str], *, exact: bool) -> dict[str, Any]:
     }
 
 
-def originate(tls: Any, *, sni: str, http2: bool) -> dict[str, Any]:
-    """TLS that the proxy adds towards an outside server, as a DestinationRule's `tls` (SIMPLE, MUTUAL) says."""
-    common: dict[str, Any] = {"tls_params": _MESH_PARAMS, "alpn_protocols": ["h2"] if http2 else ["http/1.1"]}
+def originate(tls: Any, *, sni: str, http: bool, http2: bool, names: Sequence[str]) -> dict[str, Any]:
+    """TLS that the proxy adds towards an outside server, as a DestinationRule's `tls` (SIMPLE, MUTUAL) says.
+
+    `names` are the subject alternative names that the server may have; none: any (of a trusted certificate).
+    """
+    common: dict[str, Any] = {"tls_params": _MESH_PARAMS}
+    if http:
+        common["alpn_protocols"] = ["h2"] if http2 else ["http/1.1"]
     if tls.mode == "MUTUAL":
-        common["tls_certificates"] = [_files(tls.client_certificate, tls.private_key)]
-    validation: dict[str, Any] = {}
-    if tls.subject_alt_names:
-        validation["match_typed_subject_alt_names"] = [
-            {"san_type": kind, "matcher": {"exact": name}} for name in tls.subject_alt_names for kind in ("DNS", "URI")
-        ]
-    if tls.ca_certificates:
-        validation["trusted_ca"] = {"filename": tls.ca_certificates}
-    elif not tls.insecure_skip_verify:
-        validation["system_root_certs"] = {}
-    if validation and not tls.insecure_skip_verify:
-        common["validation_context"] = validation
+        if tls.credential_name:
+            common["tls_certificate_sds_secret_configs"] = [_by_name(tls.credential_name)]
+        else:
+            common["tls_certificates"] = [_files(tls.client_certificate, tls.private_key)]
+    if not tls.insecure_skip_verify:
+        common.update(_validation(tls, names))
     return v.extension(
-        "envoy.transport_sockets.tls", _UPSTREAM, sni=sni, auto_host_sni=not sni, common_tls_context=common
+        "envoy.transport_sockets.tls",
+        _UPSTREAM,
+        sni=sni,
+        auto_host_sni=not sni,
+        # Without names of its own to expect, a server must prove the name that it was called by.
+        auto_sni_san_validation=not names and not tls.insecure_skip_verify,
+        common_tls_context=common,
     )
 
 
-def terminate(tls: Any, *, trust_domain: str) -> dict[str, Any]:
+def _validation(tls: Any, names: Sequence[str]) -> dict[str, Any]:
+    """How an outside server's certificate is checked."""
+    checks: dict[str, Any] = {}
+    if names:
+        checks["match_typed_subject_alt_names"] = _alternative_names(names)
+    if tls.ca_crl:
+        checks["crl"] = {"filename": tls.ca_crl}
+    if tls.credential_name:
+        secret = _by_name(tls.credential_name + CA_SUFFIX)
+        combined = {"default_validation_context": checks, "validation_context_sds_secret_config": secret}
+        return {"combined_validation_context": combined}
+    if tls.ca_certificates:
+        checks["trusted_ca"] = {"filename": tls.ca_certificates}
+    else:
+        checks["system_root_certs"] = {}
+    return {"validation_context": checks}
+
+
+def _alternative_names(names: Sequence[str]) -> list[dict[str, Any]]:
+    return [{"san_type": kind, "matcher": {"exact": name}} for name in names for kind in ("DNS", "URI")]
+
+
+def _by_name(name: str) -> dict[str, Any]:
+    """A secret that comes over ADS."""
+    return {"name": name, "sds_config": _ADS_SOURCE}
+
+
+def terminate(tls: Any, *, trust_domain: str, alpn: Sequence[str] = ("h2", "http/1.1")) -> dict[str, Any]:
     """TLS that a gateway ends for its clients, as a server's `tls` (SIMPLE, MUTUAL, OPTIONAL_MUTUAL) says."""
     if tls.mode == "ISTIO_MUTUAL":
         return mesh_server(trust_domain=trust_domain)
-    common: dict[str, Any] = {"alpn_protocols": ["h2", "http/1.1"], "tls_params": _versions(tls)}
-    if tls.credential_name:
-        common["tls_certificate_sds_secret_configs"] = [{"name": tls.credential_name, "sds_config": _ADS_SOURCE}]
+    common: dict[str, Any] = {"alpn_protocols": list(alpn), "tls_params": _versions(tls)}
+    if names := certificate_names(tls):
+        common["tls_certificate_sds_secret_configs"] = [_by_name(name) for name in names]
+    elif tls.tls_certificates:
+        common["tls_certificates"] = [_files(one.server_certificate, one.private_key) for one in tls.tls_certificates]
     else:
         common["tls_certificates"] = [_files(tls.server_certificate, tls.private_key)]
     if tls.mode in ("MUTUAL", "OPTIONAL_MUTUAL"):
-        if tls.credential_name:
-            common["validation_context_sds_secret_config"] = {
-                "name": f"{tls.credential_name}-cacert",
-                "sds_config": _ADS_SOURCE,
-            }
-        else:
-            common["validation_context"] = {"trusted_ca": {"filename": tls.ca_certificates}}
+        common.update(_client_validation(tls))
     return v.extension(
         "envoy.transport_sockets.tls",
         _DOWNSTREAM,
         require_client_certificate={"value": tls.mode == "MUTUAL"},
         common_tls_context=common,
     )
+
+
+def certificate_names(tls: Any) -> tuple[str, ...]:
+    """The Secrets that hold a server's own certificates."""
+    return tls.credential_names or ((tls.credential_name,) if tls.credential_name else ())
+
+
+def roots_name(tls: Any) -> str:
+    """Name of the SDS secret with the roots that clients' certificates are checked by; empty: files."""
+    if tls.mode not in ("MUTUAL", "OPTIONAL_MUTUAL"):
+        return ""
+    base = tls.ca_cert_credential_name or next(iter(certificate_names(tls)), "")
+    return base + CA_SUFFIX if base else ""
+
+
+def _client_validation(tls: Any) -> dict[str, Any]:
+    """How a server checks its clients' certificates."""
+    checks: dict[str, Any] = {}
+    if tls.subject_alt_names:
+        checks["match_typed_subject_alt_names"] = _alternative_names(tls.subject_alt_names)
+    if tls.verify_certificate_hash:
+        checks["verify_certificate_hash"] = list(tls.verify_certificate_hash)
+    if tls.verify_certificate_spki:
+        checks["verify_certificate_spki"] = list(tls.verify_certificate_spki)
+    if tls.ca_crl:
+        checks["crl"] = {"filename": tls.ca_crl}
+    if tls.insecure_skip_verify:
+        checks["trust_chain_verification"] = "ACCEPT_UNTRUSTED"
+    if name := roots_name(tls):
+        secret = _by_name(name)
+        return {
+            "combined_validation_context": {
+                "default_validation_context": checks,
+                "validation_context_sds_secret_config": secret,
+            }
+        }
+    files = [tls.ca_certificates, *(one.ca_certificates for one in tls.tls_certificates)]
+    roots = next((file for file in files if file), "")
+    if roots:
+        checks["trusted_ca"] = {"filename": roots}
+    return {"validation_context": checks}
 
 
 def _versions(tls: Any) -> dict[str, Any]:

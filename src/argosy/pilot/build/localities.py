@@ -1,0 +1,122 @@
+"""Endpoints in groups by locality: who is called first, and by what shares.
+
+Given endpoints and how a client at one place balances, gives groups with priorities (0 first, no gaps) and weights.
+Source: istio.io, locality load balancing; envoy.config.endpoint.v3.LocalityLbEndpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from argosy.api.locality import LocalityLB
+from argosy.core.locality import locality_labels, locality_matches, shared_parts, split_locality
+from argosy.pilot.registry import Endpoint
+from argosy.pilot.scopes import Place
+
+# The smallest share, so that Envoy's whole numbers keep proportions between groups of one share.
+_SHARE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """How a client at `place` uses localities. `failover`: whether other places take over (ejection must be on)."""
+
+    place: Place
+    setting: LocalityLB
+    failover: bool
+
+    @property
+    def shares(self) -> Mapping[str, int] | None:
+        """Shares by locality pattern for this client, if traffic is distributed."""
+        for one in self.setting.distribute:
+            if locality_matches(one.from_, self.place.locality):
+                return one.to
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Endpoints of one locality. `weight` 0: Envoy's own choice among the groups of a priority."""
+
+    locality: str
+    priority: int
+    weight: int
+    members: tuple[Member, ...]
+
+
+Member = tuple[Endpoint, bool]
+_T = TypeVar("_T")
+
+
+def group_endpoints(members: Sequence[Member], balance: Balance | None) -> list[Group]:
+    """Groups in the order of priority and locality; one group of all where nobody balances by locality."""
+    if balance is None or not members:
+        return [Group("", 0, 0, tuple(members))] if members else []
+    shares = balance.shares
+    if shares is not None:
+        return _distributed(members, shares)
+    if not balance.failover:
+        return [Group("", 0, 0, tuple(members))]
+    return _by_priority(members, balance)
+
+
+def _distributed(members: Sequence[Member], shares: Mapping[str, int]) -> list[Group]:
+    by_locality = _gather(members, lambda one: one[0].locality)
+    chosen = {locality: _best(shares, locality) for locality in by_locality}
+    sizes: dict[str, int] = {}
+    for locality, pattern in chosen.items():
+        if pattern is not None:
+            sizes[pattern] = sizes.get(pattern, 0) + len(by_locality[locality])
+    groups = []
+    for locality, pattern in sorted(chosen.items()):
+        if pattern is not None and shares[pattern]:
+            own = by_locality[locality]
+            weight = max(1, round(shares[pattern] * _SHARE * len(own) / sizes[pattern]))
+            groups.append(Group(locality, 0, weight, tuple(own)))
+    return groups
+
+
+def _best(shares: Mapping[str, int], locality: str) -> str | None:
+    covering = [pattern for pattern in shares if locality_matches(pattern, locality)]
+    return max(covering, key=lambda pattern: (len(pattern.split("/")), pattern), default=None)
+
+
+def _by_priority(members: Sequence[Member], balance: Balance) -> list[Group]:
+    rank = _label_rank if balance.setting.failover_priority else _place_rank
+    ranked = _gather(members, lambda one: (rank(one[0], balance), one[0].locality))
+    # Envoy refuses gaps between priorities.
+    order = {one: index for index, one in enumerate(sorted({place for place, _locality in ranked}))}
+    return [Group(locality, order[place], 0, tuple(own)) for (place, locality), own in sorted(ranked.items())]
+
+
+def _place_rank(endpoint: Endpoint, balance: Balance) -> int:
+    """0: the same subzone, zone, region (as far as known); then the region that takes over; then the rest."""
+    client = balance.place.locality
+    shared = shared_parts(client, endpoint.locality)
+    if shared:
+        return 3 - shared
+    region, own = split_locality(endpoint.locality)[0], split_locality(client)[0]
+    takes_over = any(one.from_ == own and one.to == region for one in balance.setting.failover)
+    return 3 if takes_over else 4
+
+
+def _label_rank(endpoint: Endpoint, balance: Balance) -> int:
+    """How many labels, counted from the first that differs, the endpoint does not share with the client."""
+    wanted = balance.setting.failover_priority
+    own = {**endpoint.labels, **locality_labels(endpoint.locality)}
+    client = {**balance.place.labels, **locality_labels(balance.place.locality)}
+    for index, label in enumerate(wanted):
+        name, given, value = label.partition("=")
+        expected = value if given else client.get(name)
+        if expected is None or own.get(name) != expected:
+            return len(wanted) - index
+    return 0
+
+
+def _gather(members: Sequence[Member], key: Callable[[Member], _T]) -> dict[_T, list[Member]]:
+    found: dict[_T, list[Member]] = {}
+    for one in members:
+        found.setdefault(key(one), []).append(one)
+    return found

@@ -1,0 +1,138 @@
+"""The server's side of sidecars: which ports their applications serve, under which mutual TLS, for whom.
+
+The derived functions over the collections of a `Model`; builders are in `build/inbound.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from argosy.api.sidecar import IngressListener, Sidecar
+from argosy.core.hosts import service_host
+from argosy.core.labels import selects
+from argosy.core.protocols import Protocol, parse_protocol
+from argosy.incr import Derived, Reader
+from argosy.pilot import policy, registry
+from argosy.pilot.build import builtin_clusters, inbound
+from argosy.pilot.build.inbound import InboundPort, Speaks
+from argosy.pilot.classes import ProxyClass
+from argosy.pilot.mesh import Destination
+from argosy.pilot.scopes import ServerKey
+from argosy.pilot.visibility import sidecar_for
+from argosy.xds.messages import Resource
+
+if TYPE_CHECKING:
+    from argosy.pilot.model import Model
+
+Resources = tuple[Resource, ...]
+_MIXER_KINDS = ("rule", "handler", "instance")
+
+
+class InboundModel:
+    """The derived functions of inbound listeners and routes."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.mesh = model.mesh
+        self.ports: Derived[ProxyClass, tuple[InboundPort, ...]] = model.mesh.engine.derived(
+            "inbound_ports", self._ports
+        )
+
+    def listeners(self, read: Reader, key: ProxyClass) -> Resources:
+        """The inbound listener of a class, those of ports that its proxies bind, and the clusters behind them."""
+        settings = registry.settings(read, self.mesh)
+        ports = read.get(self.ports, key) or ()
+        context = inbound.InboundContext(
+            policies=policy.authorization_policies(read, self.mesh, key.namespace, key.labels),
+            mode=self._mode(read, key, 0),
+            settings=settings,
+        )
+        made = [
+            builtin_clusters.build_inbound_cluster(
+                port.number, settings.socket_mark, pool=port.pool, endpoint=port.endpoint
+            )
+            for port in ports
+        ]
+        bound = [inbound.build_bound_listener(port, context) for port in ports if port.bind]
+        return (*made, inbound.build_inbound_listener(ports, context), *bound)
+
+    def routes(self, read: Reader, key: ProxyClass) -> Resources:
+        """The route configurations of a class's HTTP ports."""
+        policies = policy.authorization_policies(read, self.mesh, key.namespace, key.labels)
+        trust_domain, checked = registry.settings(read, self.mesh).trust_domain, self._concerned(read, key)
+        return tuple(
+            inbound.build_inbound_route(port, policies, trust_domain, checked=checked)
+            for port in read.get(self.ports, key) or ()
+            if port.http
+        )
+
+    def _ports(self, read: Reader, key: ProxyClass) -> tuple[InboundPort, ...]:
+        """Every port that a Service sends to these pods (its word wins), that a container declares, or whose mutual
+        TLS a policy sets; where a Sidecar lists its ingress, what that lists."""
+        served = self._served(read, key)
+        limits = sidecar_for(read, self.mesh, key.namespace, key.labels)
+        if limits is not None and limits.spec.ingress:
+            made = [self._of_ingress(read, key, one, limits.spec, served) for one in limits.spec.ingress]
+            return tuple(sorted(made, key=lambda port: port.number))
+        pool = limits.spec.inbound_connection_pool if limits is not None else None
+        for number in (*(n for n, _name in key.ports), *policy.mtls_ports(read, self.mesh, key.namespace, key.labels)):
+            served.setdefault(number, (Speaks.TCP, ""))
+        return tuple(
+            InboundPort(number, speaks, service, self._mode(read, key, number), pool=pool)
+            for number, (speaks, service) in sorted(served.items())
+        )
+
+    def _served(self, read: Reader, key: ProxyClass) -> dict[int, tuple[Speaks, str]]:
+        """What Services send to these pods: port -> protocol, host."""
+        found: dict[int, tuple[Speaks, str]] = {}
+        for service in read.keys(self.mesh.services_by_namespace, key.namespace):
+            record = read.get(self.model.host, service_host(service.name, service.namespace))
+            if record is None or not record.selector or not selects(record.selector, key.labels):
+                continue
+            for port in record.ports:
+                number = key.port_number(port.target or port.number)
+                if number is not None and port.protocol is not Protocol.UDP:
+                    found.setdefault(number, (_speaks(port.protocol), record.host))
+        return found
+
+    def _of_ingress(
+        self,
+        read: Reader,
+        key: ProxyClass,
+        one: IngressListener,
+        limits: Sidecar,
+        served: dict[int, tuple[Speaks, str]],
+    ) -> InboundPort:
+        number = one.port.number
+        known = served.get(number, (Speaks.TCP, ""))
+        declared = parse_protocol(one.port.protocol)
+        if one.tls is not None and declared is Protocol.HTTPS:
+            # The proxy ends TLS, and HTTP comes out.
+            declared = Protocol.HTTP
+        return InboundPort(
+            number,
+            _speaks(declared) if declared is not None else known[0],
+            known[1],
+            self._mode(read, key, number),
+            endpoint=one.default_endpoint,
+            tls=one.tls,
+            pool=one.connection_pool or limits.inbound_connection_pool,
+            bind=(one.bind or "0.0.0.0") if one.capture_mode == "NONE" else "",
+        )
+
+    def _mode(self, read: Reader, key: ProxyClass, port: int) -> str:
+        return read.get(self.model.server_mode, ServerKey(key.namespace, key.labels, port)) or policy.PERMISSIVE
+
+    def _concerned(self, read: Reader, key: ProxyClass) -> bool:
+        rules, handlers, instances = (
+            [o for k in read.all_keys(self.mesh.kinds[n]) if (o := read.get(self.mesh.kinds[n], k))]
+            for n in _MIXER_KINDS
+        )
+        destination = Destination(key.namespace, key.labels, key.service_account, key.workload)
+        return bool(rules) and self.mesh.concerns(rules, handlers, instances, destination)
+
+
+def _speaks(protocol: Protocol) -> Speaks:
+    if protocol.is_http:
+        return Speaks.HTTP
+    return Speaks.AUTO if protocol is Protocol.AUTO else Speaks.TCP

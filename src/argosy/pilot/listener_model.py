@@ -1,0 +1,301 @@
+"""Outbound listeners of sidecars: which there are for a scope, and where connections go that are not HTTP.
+
+The derived functions over the collections of a `Model`; builders are in `build/listeners.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from argosy.api.meta import Object
+from argosy.api.routing import L4Match, TCPRoute, TLSMatch, TLSRoute, VirtualService
+from argosy.api.sidecar import EgressListener
+from argosy.core.hosts import is_wildcard
+from argosy.core.labels import selects
+from argosy.core.names import MESH_GATEWAY, outbound_cluster
+from argosy.core.protocols import Protocol, parse_protocol
+from argosy.incr import Derived, Reader
+from argosy.pilot import policy, registry
+from argosy.pilot.build import listeners, routes
+from argosy.pilot.build.listeners import TcpTarget, UnknownTraffic
+from argosy.pilot.build.resource import origin_fields
+from argosy.pilot.registry import HostPort, HostRecord
+from argosy.pilot.scopes import EVERYBODY, SHARED, ClientScope, RouteScope, ScopedHost
+from argosy.pilot.visibility import sidecar_key
+from argosy.xds.messages import Resource
+
+if TYPE_CHECKING:
+    from argosy.pilot.model import Model
+    from argosy.pilot.outbound_model import OutboundModel
+
+Resources = tuple[Resource, ...]
+_TLS_PORT, _HTTP_PORT = 443, 80
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PortUse:
+    """What a port is used for. `routed`: requests are routed on it; `http`: by services without a listener of their
+    own; `hosts`: those without an address, which share the port's listener."""
+
+    number: int
+    routed: bool = False
+    http: bool = False
+    hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ScopedPort:
+    """The listener that hosts share on a port, as clients of one scope (none: of no scope in particular) have it."""
+
+    number: int
+    unknown: UnknownTraffic
+    scope: RouteScope | None = None
+
+
+class ListenerModel:
+    """The derived functions of outbound listeners."""
+
+    def __init__(self, model: Model, outbound: OutboundModel) -> None:
+        self.model = model
+        self.mesh = model.mesh
+        self.outbound = outbound
+        self.uses: Derived[ClientScope, tuple[PortUse, ...]] = model.mesh.engine.derived("port_uses", self._uses)
+
+    def members(self, read: Reader, scope: RouteScope | None) -> list[tuple[str, Any]]:
+        """The listeners and route configurations that belong to no single host."""
+        client = scope.client if scope is not None else EVERYBODY
+        unknown = self.outbound.unknown(read, client)
+        made: list[tuple[str, Any]] = [("capture", unknown)]
+        for use in read.get(self.uses, client) or ():
+            if use.routed:
+                made.append(("route", (use.number, unknown)))
+            if use.http or use.hosts or unknown.refused:
+                made.append(("port_listener", ScopedPort(use.number, unknown, scope if use.hosts else None)))
+        if unknown.refused:
+            made += self._refusing(read, client, unknown)
+        if client.sidecar:
+            made += [("bound_listener", (scope, index)) for index in self._bound(read, client)]
+        return made
+
+    def _refusing(self, read: Reader, client: ClientScope, unknown: UnknownTraffic) -> list[tuple[str, Any]]:
+        """Ports on which unknown hosts are refused by name, though no service has them."""
+        used = {use.number for use in read.get(self.uses, client) or ()}
+        made: list[tuple[str, Any]] = []
+        if _TLS_PORT not in used:
+            made.append(("port_listener", ScopedPort(_TLS_PORT, unknown)))
+        if _HTTP_PORT not in used:
+            made += [("port_listener", ScopedPort(_HTTP_PORT, unknown)), ("route", (_HTTP_PORT, unknown))]
+        return made
+
+    def _uses(self, read: Reader, client: ClientScope) -> tuple[PortUse, ...]:
+        view = self.outbound.view(read, client)
+        found: dict[int, PortUse] = {}
+        for host in view.hosts:
+            record = read.get(self.model.host, host)
+            for port in record.ports if record is not None else ():
+                if record is None or not view.sees(host, port.number) or port.protocol is Protocol.UDP:
+                    continue
+                use = found.get(port.number, PortUse(port.number))
+                shares = not port.protocol.is_http and self._shares(read, record)
+                found[port.number] = replace(
+                    use,
+                    routed=use.routed or port.protocol.may_be_http,
+                    http=use.http or port.protocol.is_http or (port.protocol is Protocol.AUTO and shares),
+                    hosts=(*use.hosts, host) if shares else use.hosts,
+                )
+        return tuple(sorted(found.values()))
+
+    # -- listeners ----------------------------------------------------------------------------------------------
+
+    def capture(self, read: Reader, unknown: UnknownTraffic) -> Resources:
+        """The listener that takes all captured connections."""
+        return (listeners.build_capture_listener(unknown, registry.settings(read, self.mesh)),)
+
+    def port_listener(self, read: Reader, key: ScopedPort) -> Resources:
+        """The listener that services on a port share."""
+        scope = key.scope or SHARED
+        uses = read.get(self.uses, scope.client) or ()
+        use = next((one for one in uses if one.number == key.number), PortUse(key.number))
+        targets: list[TcpTarget] = []
+        rest: list[TcpTarget] = []
+        for host in use.hosts:
+            record = read.get(self.model.host, host)
+            port = record.port(key.number) if record is not None else None
+            if record is not None and port is not None:
+                for target in self._shared_targets(read, scope, record, port):
+                    (rest if target.is_open else targets).append(target)
+        http = use.http or (key.number == _HTTP_PORT and key.unknown.refused)
+        return (
+            listeners.build_port_listener(
+                key.number,
+                http=http,
+                targets=[*targets, *rest],
+                unknown=key.unknown,
+                settings=registry.settings(read, self.mesh),
+            ),
+        )
+
+    def _shared_targets(
+        self, read: Reader, scope: RouteScope, record: HostRecord, port: HostPort
+    ) -> Iterable[TcpTarget]:
+        """How a host without an address is told from others on its port: by its server name or address ranges."""
+        own = self.targets(read, scope, record, port)
+        blocks = tuple(address for address in record.addresses if "/" in address)
+        for target in own:
+            if port.protocol.is_tls and not target.server_names:
+                yield replace(target, server_names=(record.host,), destinations=(*blocks, *target.destinations))
+            elif blocks and not target.destinations:
+                yield replace(target, destinations=blocks)
+            else:
+                yield target
+
+    def host_listeners(self, read: Reader, key: ScopedHost) -> Resources:
+        """The listeners of a host's ports that are not plain HTTP, on its own addresses."""
+        record = read.get(self.model.host, key.host)
+        if record is None or is_wildcard(key.host):
+            return ()
+        scope = key.client
+        view = self.outbound.view(read, scope.client)
+        settings = registry.settings(read, self.mesh)
+        made = []
+        for port in record.ports:
+            if port.protocol.is_http or port.protocol is Protocol.UDP or not view.sees(key.host, port.number):
+                continue
+            targets = self.targets(read, scope, record, port)
+            made += [
+                listeners.build_host_listener(
+                    address=address,
+                    port=port.number,
+                    host=key.host,
+                    route=str(port.number) if port.protocol is Protocol.AUTO else "",
+                    targets=targets,
+                    settings=settings,
+                )
+                for address in self._listening(read, record)
+            ]
+        return tuple(made)
+
+    def _listening(self, read: Reader, record: HostRecord) -> tuple[str, ...]:
+        """Where clients of a host connect to: its own addresses; those of its pods if it is headless."""
+        if record.addresses or record.resolution != "NONE" or not record.selector:
+            return tuple(address for address in record.addresses if "/" not in address)
+        return tuple(dict.fromkeys(one.address for one in read.get(self.model.endpoints, record.host) or ()))
+
+    def _shares(self, read: Reader, record: HostRecord) -> bool:
+        """True if a host has no listener of its own, or not for all of its addresses."""
+        if record.kind == "Service":
+            return False
+        blocks = any("/" in address for address in record.addresses)
+        return is_wildcard(record.host) or blocks or not self._listening(read, record)
+
+    # -- Sidecar egress with an address of its own ----------------------------------------------------------------
+
+    def _egress(self, read: Reader, client: ClientScope) -> Sequence[EgressListener]:
+        found = read.get(self.mesh.kinds["Sidecar"], sidecar_key(client.sidecar))
+        return found.spec.egress if found is not None else ()
+
+    def _bound(self, read: Reader, client: ClientScope) -> list[int]:
+        egress = self._egress(read, client)
+        return [i for i, one in enumerate(egress) if one.port is not None and (one.bind or one.capture_mode == "NONE")]
+
+    def bound_listener(self, read: Reader, key: tuple[RouteScope, int]) -> Resources:
+        """The listener of one egress entry of a Sidecar that names an address, or whose clients are not captured."""
+        scope, index = key
+        egress = self._egress(read, scope.client)
+        if index >= len(egress) or egress[index].port is None:
+            return ()
+        one, settings = egress[index], registry.settings(read, self.mesh)
+        assert one.port is not None
+        number, address = one.port.number, one.bind or "127.0.0.1"
+        if (parse_protocol(one.port.protocol) or Protocol.HTTP).is_http:
+            return (listeners.build_bound_http_listener(address, number, str(number), settings),)
+        for host in self.outbound.view(read, scope.client).hosts:
+            record = read.get(self.model.host, host)
+            port = record.port(number) if record is not None else None
+            if record is not None and port is not None and not port.protocol.is_http:
+                targets = self.targets(read, scope, record, port)
+                return (
+                    listeners.build_host_listener(
+                        address=address, port=number, host=host, route="", targets=targets, settings=settings, bind=True
+                    ),
+                )
+        return ()
+
+    # -- targets ------------------------------------------------------------------------------------------------
+
+    def targets(self, read: Reader, scope: RouteScope, record: HostRecord, port: HostPort) -> list[TcpTarget]:
+        """Where connections to a host's port go, in the order in which conditions are tried; the last takes all."""
+        found: list[TcpTarget] = []
+        for service in self.outbound.services_for(read, scope.namespace, record.host):
+            found += self._targets_of(read, service, scope, record, port)
+            if found and found[-1].is_open:
+                return found
+        origin = origin_fields(record.kind, record.key.namespace, record.key.name, record.origin)
+        rule = self.model.rule_object(read, read.get(self.model.rule, (scope.client.rules, record.host)))
+        traffic = policy.traffic_policy(rule, "", port.number)
+        pool = traffic.connection_pool.tcp if traffic.connection_pool is not None else None
+        return [
+            *found,
+            TcpTarget(
+                {outbound_cluster(record.host, port.number): 1},
+                origin,
+                idle_timeout_s=(pool.idle_timeout_s or 0) if pool is not None else 0,
+                max_duration_s=(pool.max_connection_duration_s or 0) if pool is not None else 0,
+                tunnel=traffic.tunnel,
+                detected=port.protocol is Protocol.AUTO,
+            ),
+        ]
+
+    def _targets_of(
+        self, read: Reader, service: Object[VirtualService], scope: RouteScope, record: HostRecord, port: HostPort
+    ) -> list[TcpTarget]:
+        resolve = self.outbound.resolver(read, scope.client, port.number)
+        origin = origin_fields("VirtualService", service.namespace, service.name, service.origin)
+        made: list[TcpTarget] = []
+        rules: list[TLSRoute | TCPRoute] = [*service.spec.tls, *service.spec.tcp]
+        for rule in rules:
+            if isinstance(rule, TLSRoute) and not (port.protocol.is_tls or port.protocol is Protocol.AUTO):
+                continue
+            matches: list[TLSMatch | L4Match] = [one for one in rule.match if _concerns(one, scope, port)]
+            if rule.match and not matches:
+                continue
+            target = _target(rule, service.namespace, origin, resolve)
+            for match in matches or [L4Match()]:
+                made.append(_under(target, match))
+                if made[-1].is_open:
+                    return made
+        return made
+
+
+def _target(rule: TLSRoute | TCPRoute, namespace: str, origin: dict[str, str], resolve: routes.Resolve) -> TcpTarget:
+    found = [resolve(one.destination, namespace) for one in rule.route]
+    return TcpTarget(
+        routes.weights(rule.route, namespace, resolve),
+        origin,
+        tunnel=next((one.tunnel for one in found if one.tunnel is not None), None),
+        detected=any(one.detected for one in found),
+    )
+
+
+def _under(target: TcpTarget, match: TLSMatch | L4Match) -> TcpTarget:
+    names = match.sni_hosts if isinstance(match, TLSMatch) else ()
+    source = match.source_subnet if isinstance(match, L4Match) else ""
+    return replace(
+        target,
+        server_names=tuple(name.lower() for name in names),
+        destinations=match.destination_subnets,
+        sources=(source,) if source else (),
+    )
+
+
+def _concerns(match: TLSMatch | L4Match, scope: RouteScope, port: HostPort) -> bool:
+    """Whether an L4 match can hold for these clients on this port at all."""
+    if match.gateways and MESH_GATEWAY not in match.gateways:
+        return False
+    if match.port is not None and match.port != port.number:
+        return False
+    if match.source_namespace and match.source_namespace != scope.namespace:
+        return False
+    return selects(match.source_labels, scope.labels)

@@ -1,0 +1,93 @@
+"""What a client sees: which Sidecar is about it, which hosts that lets it call, and who may see a host at all.
+
+Pure lookups with tracked reads; a client that nothing limits has the blank scope, so that all such clients share.
+Source: istio.io Sidecar, exportTo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from argosy.api.meta import Object
+from argosy.api.sidecar import EgressListener, Sidecar
+from argosy.core.hosts import host_matches
+from argosy.core.labels import selects
+from argosy.core.names import ROOT_NAMESPACE, ObjectKey
+from argosy.incr import Reader
+from argosy.pilot import registry
+from argosy.pilot.mesh import HIDDEN, Mesh
+from argosy.pilot.scopes import exported
+
+SELF, ANY, NOBODY = ".", "*", "~"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The hosts that a scope sees; `ports`: for hosts that are seen on some ports only."""
+
+    hosts: tuple[str, ...]
+    ports: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def sees(self, host: str, port: int) -> bool:
+        """Whether one port of a host that is seen is."""
+        return host not in self.ports or port in self.ports[host]
+
+
+def sidecar_for(read: Reader, mesh: Mesh, namespace: str, labels: Mapping[str, str]) -> Object[Sidecar] | None:
+    """The Sidecar that is about a workload: one that selects it, its namespace's, the root namespace's."""
+    wide: Object[Sidecar] | None = None
+    for _key, one in read.select(mesh.sidecars, namespace):
+        selector = one.spec.workload_selector
+        if selector is None or not selector.labels:
+            wide = wide or one
+        elif selects(selector.labels, labels):
+            return one
+    if wide is not None or namespace == ROOT_NAMESPACE:
+        return wide
+    root = read.select(mesh.sidecars, ROOT_NAMESPACE)
+    return next((one for _key, one in root if one.spec.workload_selector is None), None)
+
+
+def hides_hosts(read: Reader, mesh: Mesh) -> bool:
+    """Whether some host of the mesh is kept from some namespaces."""
+    default = registry.settings(read, mesh).config.default_service_export_to
+    hidden = read.keys(mesh.services_by_trait, HIDDEN) or read.keys(mesh.entries_by_trait, HIDDEN)
+    return bool(hidden) or (bool(default) and ANY not in default)
+
+
+def is_exported(read: Reader, mesh: Mesh, record: registry.HostRecord, namespace: str) -> bool:
+    """Whether clients of `namespace` may see a host."""
+    exports = record.export_to or registry.settings(read, mesh).config.default_service_export_to
+    return exported(exports, record.key.namespace, namespace)
+
+
+def admits(listener: EgressListener, own: str, owner: str, host: str) -> bool:
+    """Whether an egress listener of a Sidecar for workloads of namespace `own` lets through a host of `owner`."""
+    for entry in listener.hosts:
+        namespace, _slash, pattern = entry.partition("/")
+        wanted = own if namespace == SELF else namespace
+        if wanted != NOBODY and wanted in (ANY, owner) and host_matches(pattern, host):
+            return True
+    return False
+
+
+def allowed_ports(sidecar: Sidecar, namespace: str, record: registry.HostRecord) -> tuple[int, ...] | None:
+    """The ports on which a Sidecar lets workloads of `namespace` call a host; None: all of them; empty: none."""
+    if not sidecar.egress:
+        return None
+    ports: list[int] = []
+    for listener in sidecar.egress:
+        if not admits(listener, namespace, record.key.namespace, record.host):
+            continue
+        if listener.port is None or not listener.port.number:
+            return None
+        if record.port(listener.port.number) is not None:
+            ports.append(listener.port.number)
+    return tuple(sorted(set(ports)))
+
+
+def sidecar_key(name: str) -> ObjectKey:
+    """The key of the Sidecar that a scope names as `namespace/name`."""
+    namespace, _slash, own = name.partition("/")
+    return ObjectKey(namespace, own)
