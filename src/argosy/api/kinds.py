@@ -12,7 +12,19 @@ from types import MappingProxyType
 
 import msgspec
 
-from argosy.api import destination_rule, gateway, kubernetes, mixer, routing, security, service_entry, sidecar
+from argosy.api import (
+    destination_rule,
+    envoy_filter,
+    gateway,
+    kubernetes,
+    mixer,
+    proxy_config,
+    routing,
+    security,
+    service_entry,
+    sidecar,
+    workload,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,10 @@ _ALL = (
         destination_rule.DestinationRule,
         ("dr",),
     ),
+    Kind("WorkloadEntry", "networking.istio.io", _NETWORKING, "workloadentries", workload.WorkloadEntry, ("we",)),
+    Kind("WorkloadGroup", "networking.istio.io", _NETWORKING, "workloadgroups", workload.WorkloadGroup, ("wg",)),
+    Kind("ProxyConfig", "networking.istio.io", ("v1beta1",), "proxyconfigs", proxy_config.ProxyConfig),
+    Kind("EnvoyFilter", "networking.istio.io", ("v1alpha3",), "envoyfilters", envoy_filter.EnvoyFilter),
     Kind("Sidecar", "networking.istio.io", _NETWORKING, "sidecars", sidecar.Sidecar),
     Kind("Gateway", "networking.istio.io", _NETWORKING, "gateways", gateway.Gateway, ("gw",)),
     Kind("ServiceEntry", "networking.istio.io", _NETWORKING, "serviceentries", service_entry.ServiceEntry, ("se",)),
@@ -83,7 +99,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
 """Every kind by its name."""
 
 _NOT_YET_KINDS = (
-    "EnvoyFilter ProxyConfig WorkloadEntry WorkloadGroup RequestAuthentication Telemetry WasmPlugin "
+    "RequestAuthentication Telemetry WasmPlugin "
     "TrafficExtension adapter attributemanifest template quota listentry listchecker denier memquota redisquota "
     "metric logentry prometheus stdio fluentd checknothing kubernetes QuotaSpec QuotaSpecBinding HTTPAPISpec "
     "HTTPAPISpecBinding MeshPolicy Policy ServiceRole ServiceRoleBinding RbacConfig ClusterRbacConfig IstioOperator "

@@ -7,6 +7,7 @@ is `*` alone or a leading `*.`; the longest exact name wins over any wildcard, a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_address
 
 CLUSTER_DOMAIN = "cluster.local"
 
@@ -30,6 +31,15 @@ def service_of_host(host: str, domain: str = CLUSTER_DOMAIN) -> tuple[str, str] 
         return None
     parts = host[: -len(suffix)].split(".")
     return (parts[1], parts[0]) if len(parts) == 2 and all(parts) else None
+
+
+def is_address(text: str) -> bool:
+    """True for an IPv4 or IPv6 address."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_wildcard(host: str) -> bool:

@@ -21,7 +21,8 @@ from argosy.pilot import policy, registry
 from argosy.pilot.build import listeners, routes
 from argosy.pilot.build.listeners import TcpTarget, UnknownTraffic
 from argosy.pilot.build.resource import origin_fields
-from argosy.pilot.registry import HostPort, HostRecord
+from argosy.pilot.endpoint import HostPort
+from argosy.pilot.registry import HostRecord
 from argosy.pilot.scopes import EVERYBODY, SHARED, ClientScope, RouteScope, ScopedHost
 from argosy.pilot.visibility import sidecar_key
 from argosy.xds.messages import Resource

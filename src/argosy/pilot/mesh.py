@@ -22,9 +22,12 @@ KINDS = (
     "Service",
     "Pod",
     "ServiceEntry",
+    "WorkloadEntry",
+    "WorkloadGroup",
     "VirtualService",
     "DestinationRule",
     "Sidecar",
+    "EnvoyFilter",
     "Gateway",
     "PeerAuthentication",
     "AuthorizationPolicy",
@@ -42,6 +45,8 @@ RANKING = "ranking"
 """Trait of a DestinationRule that ranks endpoints by labels."""
 CREDENTIAL = "credential"
 """Trait of a DestinationRule whose TLS takes certificates from a Secret."""
+GROUP_ANNOTATION = "istio.io/autoRegistrationGroup"
+"""Annotation of a WorkloadEntry: the WorkloadGroup that it belongs to."""
 HIDDEN = "hidden"
 """Trait of a host's object that not every namespace may see."""
 EXPORT_ANNOTATION = "networking.istio.io/exportTo"
@@ -104,6 +109,7 @@ class Mesh:
         self.gateways = self.kinds["Gateway"]
 
         self.pods_by_label = self._index("pods_by_label", "Pod", _labels_of_pod)
+        self.workloads_by_label = self._index("workloads_by_label", "WorkloadEntry", _labels_of_workload)
         self.services_by_host = self._index("services_by_host", "Service", _host_of_service)
         self.services_by_namespace = self._index("services_by_namespace", "Service", _namespace_of)
         self.entries_by_host = self._index("entries_by_host", "ServiceEntry", _hosts_of_entry)
@@ -114,6 +120,7 @@ class Mesh:
         self.virtual_services_by_host = self._index("vs_by_host", "VirtualService", _mesh_hosts_of_vs)
         self.virtual_services_by_gateway = self._index("vs_by_gateway", "VirtualService", _gateways_of_vs)
         self.virtual_services_by_trait = self._index("vs_by_trait", "VirtualService", _traits_of_vs)
+        self.envoy_filters = self._index("envoy_filters", "EnvoyFilter", _namespace_of)
         self.sidecars = self._index("sidecars", "Sidecar", _namespace_of)
         self.services_by_trait = self._index("services_by_trait", "Service", _traits_of_service)
         self.entries_by_trait = self._index("entries_by_trait", "ServiceEntry", _traits_of_entry)
@@ -142,6 +149,14 @@ def _namespace_of(key: ObjectKey, _value: Object[Any]) -> Iterable[str]:
 
 def _labels_of_pod(key: ObjectKey, pod: Object[Any]) -> Iterable[tuple[str, str, str]]:
     return [(key.namespace, label, value) for label, value in pod.labels.items()]
+
+
+def _labels_of_workload(key: ObjectKey, entry: Object[Any]) -> Iterable[tuple[str, str, str]]:
+    group = entry.annotations.get(GROUP_ANNOTATION)
+    if group:
+        # Its labels may be the group's: which those are is not known here.
+        return [(key.namespace, "", "")]
+    return [(key.namespace, label, value) for label, value in {**entry.labels, **entry.spec.labels}.items()]
 
 
 def _host_of_service(key: ObjectKey, _service: Object[Any]) -> Iterable[str]:

@@ -19,11 +19,13 @@ from argosy.pilot import policy, registry
 from argosy.pilot.build import builtin_clusters, clusters, endpoints, secrets
 from argosy.pilot.build.localities import Balance
 from argosy.pilot.classes import ROUTER, ProxyClass, class_of_pod
+from argosy.pilot.endpoint import Endpoint, HostPort
 from argosy.pilot.gateway_model import GatewayModel
 from argosy.pilot.inbound_model import InboundModel
 from argosy.pilot.mesh import CREDENTIAL, LOCALITY, RANKING, SOURCE_LABELS, Mesh, policies_of, ranking_labels
 from argosy.pilot.outbound_model import OutboundModel
-from argosy.pilot.registry import Endpoint, HostPort, HostRecord
+from argosy.pilot.patch_model import PatchModel
+from argosy.pilot.registry import HostRecord
 from argosy.pilot.scopes import ClientScope, Place, RouteScope, RuledHost, RuleScope, ServerKey
 from argosy.pilot.visibility import hides_hosts, sidecar_for
 from argosy.xds.messages import Resource
@@ -55,6 +57,7 @@ class Model:
         self.outbound = OutboundModel(self)
         self.gateway_model = GatewayModel(self)
         self.inbound = InboundModel(self)
+        self.patches = PatchModel(self)
         # Members of groups: what proxies hold.
         giving: dict[str, Callable[[Reader, Any], Resources]] = {
             "clusters": self._clusters,
@@ -69,6 +72,8 @@ class Model:
             "inbound": self.inbound.listeners,
             "inbound_routes": self.inbound.routes,
             "client_secret": self._client_secret,
+            "patched": self.patches.patched,
+            "patch_added": self.patches.added,
             "gateway_listener": self.gateway_model.listener,
             "gateway_route": self.gateway_model.route,
             "gateway_host": self.gateway_model.host,
@@ -257,6 +262,10 @@ class Model:
 
     def _groups(self, read: Reader, key: ProxyClass) -> tuple[tuple[str, Any], ...]:
         """What a class is made of; where two groups give one name, the earlier one stands."""
+        made = self._own_groups(read, key)
+        return (("patches", key), *made) if read.get(self.patches.scopes, key) is not None else made
+
+    def _own_groups(self, read: Reader, key: ProxyClass) -> tuple[tuple[str, Any], ...]:
         scope = read.get(self.client_scope, key) or ClientScope()
         credentials = (("credentials", key),) if read.keys(self.mesh.rules_by_trait, CREDENTIAL) else ()
         if key.role == ROUTER:
@@ -284,6 +293,8 @@ class Model:
             return tuple(self.outbound.shared_members(read))
         if kind == "own":
             return tuple(self.outbound.own_members(read, scope))
+        if kind == "patches":
+            return tuple(self.patches.members(read, scope, self._own_groups(read, scope)))
         if kind == "credentials":
             return tuple(("client_secret", (scope.namespace, name)) for name in self._credentials(read, scope))
         if kind == "gateway":

@@ -21,24 +21,11 @@ from argosy.core.names import ObjectKey
 from argosy.core.protocols import Protocol, Reason, choose_protocol, parse_protocol
 from argosy.core.spiffe import SpiffeID, SpiffeIDError, workload_id
 from argosy.incr import Reader
+from argosy.pilot.endpoint import TLS_MODE_LABEL, Endpoint, HostPort
 from argosy.pilot.mesh import SETTINGS_KEY, Mesh, MeshSettings, service_exports
+from argosy.pilot.workloads import selected_workloads
 
-TLS_MODE_LABEL = "security.istio.io/tlsMode"
-"""Label of an endpoint that speaks mesh TLS though it is no pod."""
 _NO_ORIGIN = Origin()
-_NO_PORTS: FrozenMap[str, int] = FrozenMap()
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class HostPort:
-    """One port of a host. `target` is a number, or the name of a container port, or 0 for "the same number"."""
-
-    number: int
-    name: str
-    protocol: Protocol
-    target: int | str = 0
-    reason: str = ""
-    """Why it is taken to speak its protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,28 +56,6 @@ class HostRecord:
         return next((port for port in self.ports if port.number == number), None)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Endpoint:
-    """One address that serves a host. `ports` maps a port's name to a number that differs from the host's."""
-
-    address: str
-    labels: FrozenMap[str, str] = EMPTY
-    ports: FrozenMap[str, int] = _NO_PORTS
-    namespace: str = ""
-    service_account: str = ""
-    workload: str = ""
-    sidecar: bool = False
-    weight: int = 1
-    locality: str = ""
-    network: str = ""
-
-    def port_for(self, port: HostPort) -> int | None:
-        """Where this endpoint serves `port`; None where a named target port does not exist here."""
-        if isinstance(port.target, str):
-            return self.ports.get(port.target)
-        return self.ports.get(port.name) or port.target or port.number
-
-
 def settings(read: Reader, mesh: Mesh) -> MeshSettings:
     """The mesh's settings, with what the ConfigMap says."""
     return read.get(mesh.effective, SETTINGS_KEY) or MeshSettings()
@@ -119,8 +84,10 @@ def build_endpoints(read: Reader, mesh: Mesh, record: HostRecord) -> tuple[Endpo
     """The usable endpoints of a host, sorted by address: pods that are ready, or what a ServiceEntry lists."""
     if not record.selector:
         return tuple(sorted(record.endpoints))
-    pods = _selected_pods(read, mesh, record.key.namespace, record.selector)
-    return tuple(sorted(endpoint_of_pod(pod) for pod in pods if is_usable(pod)))
+    namespace = record.key.namespace
+    pods = _selected_pods(read, mesh, namespace, record.selector)
+    found = [endpoint_of_pod(pod) for pod in pods if is_usable(pod)]
+    return tuple(sorted([*found, *selected_workloads(read, mesh, namespace, record.selector)]))
 
 
 def _selected_pods(read: Reader, mesh: Mesh, namespace: str, selector: FrozenMap[str, str]) -> list[Object[Any]]:

@@ -42,18 +42,18 @@ class Layers(Mapping[str, Resource]):
         for one in self._maps:
             found = one.get(name)
             if found is not None:
-                return found
+                return default if found.is_gone else found
         return default
 
     def __contains__(self, name: object) -> bool:
-        return any(name in one for one in self._maps)
+        return isinstance(name, str) and self.get(name) is not None
 
     def __iter__(self) -> Iterator[str]:
-        first, *rest = self._maps
-        yield from first
-        for place, one in enumerate(rest, 1):
-            before = self._maps[0] if place == 1 else Layers(self._maps[:place])
-            yield from (name for name in one if name not in before)
+        for place, one in enumerate(self._maps):
+            above = self._maps[:place]
+            for name in one:
+                if not any(name in other for other in above) and not one[name].is_gone:
+                    yield name
 
     def __len__(self) -> int:
         return sum(1 for _name in self)

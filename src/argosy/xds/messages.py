@@ -18,6 +18,9 @@ WILDCARD = "*"
 NO_RESOURCES: Mapping[str, Resource] = {}
 
 
+_GONE = "gone"
+
+
 @dataclass(frozen=True, slots=True)
 class ResourceRef:
     """The name of one resource of one type."""
@@ -48,6 +51,11 @@ class Resource:
     aliases: tuple[str, ...] = ()
     _head: bytes | None = field(init=False, repr=False, default=None)
     _any_head: bytes | None = field(init=False, repr=False, default=None)
+
+    @property
+    def is_gone(self) -> bool:
+        """True for a mark that says: what a lower layer has under this name is not there."""
+        return self.version == _GONE
 
     @property
     def ref(self) -> ResourceRef:
@@ -88,6 +96,11 @@ class Resource:
 
     def __hash__(self) -> int:
         return hash((self.type_url, self.name, self.version))
+
+
+def gone(resource: Resource) -> Resource:
+    """A mark that hides `resource` in a layer above it."""
+    return Resource(resource.type_url, resource.name, _GONE, None)
 
 
 def any_head(type_url: str, value: bytes) -> bytes:

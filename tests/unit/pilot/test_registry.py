@@ -6,7 +6,8 @@ from typing import Any
 
 from argosy.core.frozen import FrozenMap
 from argosy.core.protocols import Protocol
-from argosy.pilot.registry import Endpoint, HostPort, HostRecord
+from argosy.pilot.endpoint import Endpoint, HostPort
+from argosy.pilot.registry import HostRecord
 from argosy.testing.worlds import MeshWorld
 
 SERVICE = """

@@ -13,7 +13,20 @@ from typing import Any
 
 from argosy.api.meta import Object
 from argosy.core.errors import Finding
-from argosy.galley.validate import destination_rule, gateway, kubernetes, mixer, routing, security, service_entry
+from argosy.galley.validate import (
+    destination_rule,
+    envoy_filter,
+    gateway,
+    kubernetes,
+    mesh_config,
+    mixer,
+    proxy_config,
+    routing,
+    security,
+    service_entry,
+    sidecar,
+    workload,
+)
 from argosy.galley.validate.check import Check, is_dns_name, is_label
 
 _VALIDATORS: Mapping[str, Callable[[Check, Any], None]] = MappingProxyType(
@@ -21,6 +34,12 @@ _VALIDATORS: Mapping[str, Callable[[Check, Any], None]] = MappingProxyType(
         "VirtualService": routing.validate_virtual_service,
         "DestinationRule": destination_rule.validate_destination_rule,
         "ServiceEntry": service_entry.validate_service_entry,
+        "Sidecar": sidecar.validate_sidecar,
+        "EnvoyFilter": envoy_filter.validate_envoy_filter,
+        "WorkloadEntry": workload.validate_workload_entry,
+        "WorkloadGroup": workload.validate_workload_group,
+        "ProxyConfig": proxy_config.validate_proxy_config,
+        "ConfigMap": mesh_config.validate_config_map,
         "Gateway": gateway.validate_gateway,
         "PeerAuthentication": security.validate_peer_authentication,
         "AuthorizationPolicy": security.validate_authorization_policy,

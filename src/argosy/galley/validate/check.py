@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from string import ascii_letters, ascii_lowercase, digits
 from typing import Any
 
+import msgspec
 import re2
 
 from argosy.api.meta import Object
@@ -180,6 +181,13 @@ class Check:
         if any(ord(char) < 32 or ord(char) == 127 for char in text):
             self.error("ARG0116", field, "control characters are not allowed here")
 
+    def json_object(self, field: str, text: str) -> None:
+        """A JSON object of strings, as access logs have it."""
+        try:
+            msgspec.json.decode(text, type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            self.error("ARG0175", field, f"not a JSON object: {error}", 'write {"name": "%FORMAT%", ...}')
+
     def export_to(self, values: Iterable[str]) -> None:
         """`.` (own namespace), `*` (all), `~` (none) or a namespace."""
         for index, value in enumerate(values):
@@ -205,6 +213,29 @@ def member(field: str, key: str) -> str:
     # format_path drops the leading dot of a lone key, which a member of something needs.
     text = format_path((key,))
     return field + (text if text.startswith("[") else f".{text}")
+
+
+def regex_groups(pattern: str) -> int | None:
+    """How many groups a regular expression has, or None if it is none."""
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return int(re2.compile(pattern, options).groups)
+    except re2.error:
+        return None
+
+
+def rewrite_problem(text: str, groups: int) -> str:
+    """What is wrong with a substitution for an expression with that many groups; empty if nothing is."""
+    at = 0
+    while (at := text.find("\\", at)) >= 0:
+        following = text[at + 1 : at + 2]
+        if following not in ("\\", *digits) or not following:
+            return "a backslash is followed by neither a digit nor a backslash"
+        if following.isdecimal() and int(following) > groups:
+            return f"group {following} does not exist"
+        at += 2
+    return ""
 
 
 def is_label(name: str) -> bool:

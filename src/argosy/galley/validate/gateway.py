@@ -5,10 +5,33 @@ Given the typed object, adds findings to a `Check`. Source: Istio's Gateway rule
 
 from __future__ import annotations
 
+from base64 import b64decode
+
 from argosy.api.gateway import Gateway, Server, ServerTLS
 from argosy.core.protocols import Protocol, parse_protocol
-from argosy.galley.validate.check import Check, is_label
+from argosy.galley.validate.check import Check, is_dns_name, is_ip, is_label
 
+CIPHER_SUITES = frozenset(
+    [
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "ECDHE-RSA-AES128-GCM-SHA256",
+        "ECDHE-ECDSA-AES256-GCM-SHA384",
+        "ECDHE-RSA-AES256-GCM-SHA384",
+        "ECDHE-ECDSA-CHACHA20-POLY1305",
+        "ECDHE-RSA-CHACHA20-POLY1305",
+        "ECDHE-ECDSA-AES128-SHA",
+        "ECDHE-RSA-AES128-SHA",
+        "ECDHE-ECDSA-AES256-SHA",
+        "ECDHE-RSA-AES256-SHA",
+        "AES128-GCM-SHA256",
+        "AES256-GCM-SHA384",
+        "AES128-SHA",
+        "AES256-SHA",
+        "DES-CBC3-SHA",
+    ]
+)
+"""What this Envoy can be told to use below TLS 1.3."""
+_SHA256_HEX = 64
 _TLS_ORDER = ("TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3")
 
 
@@ -34,6 +57,11 @@ def _validate_server(check: Check, at: str, server: Server) -> None:
     check.port(f"{at}.port.targetPort", server.port.target_port)
     check.not_empty(f"{at}.port.name", server.port.name, "a name")
     check.not_empty(f"{at}.hosts", server.hosts, "at least one host")
+    if server.bind and not is_ip(server.bind):
+        hint = "an address of the gateway's pod, or leave it out"
+        check.error("ARG0115", f"{at}.bind", f"{server.bind!r} is not an IP address", hint)
+    if server.name:
+        check.dns_label(f"{at}.name", server.name, "server name")
     for index, host in enumerate(server.hosts):
         _validate_server_host(check, f"{at}.hosts[{index}]", host)
     protocol = parse_protocol(server.port.protocol)
@@ -44,7 +72,7 @@ def _validate_server(check: Check, at: str, server: Server) -> None:
     assert protocol is not None
     _validate_tls_use(check, at, server, protocol)
     if server.tls is not None:
-        _validate_server_tls(check, f"{at}.tls", server.tls)
+        validate_server_tls(check, f"{at}.tls", server.tls)
 
 
 def _validate_server_host(check: Check, at: str, host: str) -> None:
@@ -65,25 +93,94 @@ def _validate_tls_use(check: Check, at: str, server: Server, protocol: Protocol)
         check.error("ARG0121", f"{at}.tls.httpsRedirect", "httpsRedirect belongs to the plain HTTP server")
 
 
-def _validate_server_tls(check: Check, at: str, tls: ServerTLS) -> None:
+def validate_server_tls(check: Check, at: str, tls: ServerTLS) -> None:
+    """TLS of a gateway's server or of a Sidecar's ingress."""
     files = {
         "serverCertificate": tls.server_certificate,
         "privateKey": tls.private_key,
         "caCertificates": tls.ca_certificates,
+        "caCrl": tls.ca_crl,
+        "tlsCertificates": tls.tls_certificates,
     }
     named = [name for name, value in files.items() if value]
-    if tls.credential_name and named:
-        check.error("ARG0109", at, f"credentialName and {named[0]} exclude each other", "keep credentialName")
-    if tls.mode in ("SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL") and not tls.credential_name:
-        if not (tls.server_certificate and tls.private_key):
-            hint = "give credentialName (a Secret), or serverCertificate and privateKey"
-            check.error("ARG0120", at, f"{tls.mode} needs a certificate and its key", hint)
-        if tls.mode != "SIMPLE" and not tls.ca_certificates:
-            check.error("ARG0120", at, f"{tls.mode} needs caCertificates to verify clients")
-    if tls.mode == "ISTIO_MUTUAL" and (named or tls.credential_name):
-        message = f"ISTIO_MUTUAL uses the mesh's certificates: {(named or ['credentialName'])[0]} cannot be given"
+    secrets = {
+        "credentialName": tls.credential_name,
+        "credentialNames": tls.credential_names,
+        "caCertCredentialName": tls.ca_cert_credential_name,
+    }
+    used = [name for name, value in secrets.items() if value]
+    check.one_of(at, {name: bool(secrets[name]) for name in ("credentialName", "credentialNames")}, required=False)
+    if used and named:
+        check.error("ARG0109", at, f"{used[0]} and {named[0]} exclude each other", f"keep {used[0]}")
+    for field, name in _secret_names(at, tls):
+        if not is_dns_name(name):
+            check.error("ARG0101", field, f"{name!r} is not the name of a Secret", "a Secret beside the gateway's pods")
+    if tls.mode in ("SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL") and not (tls.credential_name or tls.credential_names):
+        _validate_files(check, at, tls)
+    _validate_verification(check, at, tls)
+    if tls.mode == "ISTIO_MUTUAL" and (named or used):
+        message = f"ISTIO_MUTUAL uses the mesh's certificates: {(named or used)[0]} cannot be given"
         check.error("ARG0121", at, message, "use MUTUAL, or remove the certificates")
     low, high = tls.min_protocol_version, tls.max_protocol_version
     if low in _TLS_ORDER and high in _TLS_ORDER and _TLS_ORDER.index(low) > _TLS_ORDER.index(high):
         check.error("ARG0121", f"{at}.minProtocolVersion", f"{low} is above maxProtocolVersion {high}")
     check.unique(f"{at}.cipherSuites", ((f"[{i}]", c) for i, c in enumerate(tls.cipher_suites)), "cipher suite")
+    for index, suite in enumerate(tls.cipher_suites):
+        if suite not in CIPHER_SUITES:
+            hint = f"one of {', '.join(sorted(CIPHER_SUITES))}"
+            check.error("ARG0145", f"{at}.cipherSuites[{index}]", f"unknown cipher suite {suite!r}", hint)
+
+
+def _secret_names(at: str, tls: ServerTLS) -> list[tuple[str, str]]:
+    found = [(f"{at}.credentialNames[{index}]", name) for index, name in enumerate(tls.credential_names)]
+    found.append((f"{at}.credentialName", tls.credential_name))
+    found.append((f"{at}.caCertCredentialName", tls.ca_cert_credential_name))
+    return [(field, name) for field, name in found if name]
+
+
+def _validate_files(check: Check, at: str, tls: ServerTLS) -> None:
+    """Certificates in files, one or several."""
+    pairs = [(at, tls.server_certificate, tls.private_key)]
+    if tls.tls_certificates:
+        if tls.server_certificate or tls.private_key:
+            check.error("ARG0109", at, "tlsCertificates and serverCertificate exclude each other", "keep one of them")
+        pairs = [
+            (f"{at}.tlsCertificates[{index}]", one.server_certificate, one.private_key)
+            for index, one in enumerate(tls.tls_certificates)
+        ]
+    for field, certificate, key in pairs:
+        if not (certificate and key):
+            hint = "give credentialName (a Secret), or serverCertificate and privateKey"
+            check.error("ARG0120", field, f"{tls.mode} TLS requires a private key and a server certificate", hint)
+    roots = tls.ca_certificates or tls.ca_cert_credential_name or any(o.ca_certificates for o in tls.tls_certificates)
+    if tls.mode != "SIMPLE" and not roots and not tls.insecure_skip_verify:
+        check.error("ARG0120", at, f"{tls.mode} TLS requires a client CA bundle", "give caCertificates")
+
+
+def _validate_verification(check: Check, at: str, tls: ServerTLS) -> None:
+    """What is asked of clients' certificates; without any there is nothing to ask."""
+    asked = {
+        "subjectAltNames": tls.subject_alt_names,
+        "verifyCertificateHash": tls.verify_certificate_hash,
+        "verifyCertificateSpki": tls.verify_certificate_spki,
+        "insecureSkipVerify": tls.insecure_skip_verify,
+    }
+    for name, value in asked.items():
+        if value and tls.mode not in ("MUTUAL", "OPTIONAL_MUTUAL"):
+            check.error("ARG0121", f"{at}.{name}", f"{name} goes with MUTUAL or OPTIONAL_MUTUAL, not {tls.mode}")
+    for index, text in enumerate(tls.verify_certificate_hash):
+        digest = text.replace(":", "").lower()
+        if len(digest) != _SHA256_HEX or set(digest) - set("0123456789abcdef"):
+            message = f"{text!r} is not a SHA-256 in hexadecimal"
+            check.error("ARG0146", f"{at}.verifyCertificateHash[{index}]", message, "64 digits, colons are allowed")
+    for index, text in enumerate(tls.verify_certificate_spki):
+        if not _is_sha256_base64(text):
+            message = f"{text!r} is not a SHA-256 in base64"
+            check.error("ARG0146", f"{at}.verifyCertificateSpki[{index}]", message, "44 characters")
+
+
+def _is_sha256_base64(text: str) -> bool:
+    try:
+        return len(b64decode(text, validate=True)) == _SHA256_HEX // 2
+    except ValueError:
+        return False

@@ -5,13 +5,17 @@ Given the typed object, adds findings to a `Check`. Source: Istio's VirtualServi
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Hashable, Mapping, Sequence
 
 import msgspec
 
 from argosy.api.meta import StringMatch
 from argosy.api.routing import (
+    CorsPolicy,
+    Delegate,
     Destination,
+    DirectResponseBody,
     HeaderOperations,
     Headers,
     HTTPFault,
@@ -19,15 +23,20 @@ from argosy.api.routing import (
     HTTPRetry,
     HTTPRoute,
     L4Match,
+    RegexRewrite,
     TLSMatch,
     TLSRoute,
     VirtualService,
 )
+from argosy.core.grpc_status import GrpcStatus, UnknownStatusError, grpc_code
 from argosy.core.hosts import host_matches, hosts_overlap
 from argosy.core.names import HOST_HEADERS, MESH_GATEWAY
-from argosy.galley.validate.check import Check, is_ip, is_label, member
+from argosy.galley.validate.check import Check, is_dns_name, is_ip, is_label, member, regex_groups, rewrite_problem
 from argosy.galley.validate.substitution import substitution_problem
 
+PRIORITY = "argosy.io/priority"
+"""Annotation: of several VirtualServices for one host, the rules of the higher one are tried first."""
+BODY_BYTES_MAX = 1 << 20
 RETRY_ON = frozenset(
     [
         "5xx",
@@ -53,10 +62,14 @@ RETRY_ON = frozenset(
 
 def validate_virtual_service(check: Check, vs: VirtualService) -> None:
     """All rules about one VirtualService."""
-    check.not_empty("spec.hosts", vs.hosts, "at least one host")
+    if not vs.hosts:
+        _validate_delegate_object(check, vs)
     _validate_hosts(check, vs)
     check.gateway_names("spec.gateways", vs.gateways)
     check.export_to(vs.export_to)
+    priority = check.obj.annotations.get(PRIORITY, "0")
+    if not priority.removeprefix("-").isdecimal():
+        check.error("ARG0133", member("metadata.annotations", PRIORITY), f"{priority!r} is not a whole number")
     if not (vs.http or vs.tcp or vs.tls):
         check.error("ARG0110", "spec", "one of http, tcp or tls is needed", "without routes the object does nothing")
     for index, http in enumerate(vs.http):
@@ -71,6 +84,24 @@ def validate_virtual_service(check: Check, vs: VirtualService) -> None:
             _validate_l4_match(check, f"{at}.match[{n}]", match)
     for index, tls in enumerate(vs.tls):
         _validate_tls(check, f"spec.tls[{index}]", tls, vs.hosts)
+
+
+def _validate_delegate_object(check: Check, vs: VirtualService) -> None:
+    """A VirtualService without hosts only stands in for a rule of another."""
+    if vs.gateways:
+        message = "virtual service must have at least one host"
+        check.error("ARG0110", "spec.hosts", message, "a delegate has neither hosts nor gateways")
+    if vs.tcp or vs.tls:
+        check.error("ARG0121", "spec", "a VirtualService without hosts is a delegate: it has http rules only")
+    for index, http in enumerate(vs.http):
+        if http.delegate is not None:
+            hint = "one level is allowed"
+            check.error("ARG0130", f"spec.http[{index}].delegate", "a delegate cannot delegate again", hint)
+        for n, match in enumerate(http.match):
+            if match.gateways:
+                hint = "the object that delegates says where it is bound"
+                at = f"spec.http[{index}].match[{n}].gateways"
+                check.error("ARG0121", at, "a delegate is bound to no gateway", hint)
 
 
 def _unnamed(match: HTTPMatch) -> HTTPMatch:
@@ -93,7 +124,12 @@ def _validate_hosts(check: Check, vs: VirtualService) -> None:
 
 def _validate_http(check: Check, at: str, http: HTTPRoute) -> None:
     actions = {"route": bool(http.route), "redirect": http.redirect is not None}
-    check.one_of(at, {**actions, "directResponse": http.direct_response is not None})
+    others = {"directResponse": http.direct_response is not None, "delegate": http.delegate is not None}
+    check.one_of(at, {**actions, **others})
+    if http.delegate is not None:
+        _validate_delegate(check, f"{at}.delegate", http.delegate)
+    if http.cors_policy is not None:
+        _validate_cors(check, f"{at}.corsPolicy", http.cors_policy)
     for index, match in enumerate(http.match):
         _validate_http_match(check, f"{at}.match[{index}]", match)
     for index, route in enumerate(http.route):
@@ -106,7 +142,10 @@ def _validate_http(check: Check, at: str, http: HTTPRoute) -> None:
             check.error(
                 "ARG0109", at, "redirect and rewrite exclude each other", "the redirect itself names the new URI"
             )
-        check.not_empty(f"{at}.rewrite", http.rewrite.uri or http.rewrite.authority, "uri or authority")
+        regex = http.rewrite.uri_regex_rewrite
+        check.not_empty(f"{at}.rewrite", http.rewrite.uri or http.rewrite.authority or regex, "uri or authority")
+        if regex is not None:
+            _validate_regex_rewrite(check, f"{at}.rewrite", http.rewrite.uri, regex)
         check.printable(f"{at}.rewrite.uri", http.rewrite.uri)
         check.printable(f"{at}.rewrite.authority", http.rewrite.authority)
     check.duration(f"{at}.timeout", http.timeout_s, zero=True)
@@ -118,12 +157,57 @@ def _validate_http(check: Check, at: str, http: HTTPRoute) -> None:
     _validate_headers(check, f"{at}.headers", http.headers)
 
 
+def _validate_delegate(check: Check, at: str, delegate: Delegate) -> None:
+    check.not_empty(f"{at}.name", delegate.name, "the name of a VirtualService")
+    if delegate.name and not is_dns_name(delegate.name):
+        check.error("ARG0101", f"{at}.name", f"{delegate.name!r} is not a name")
+    if delegate.namespace and not is_label(delegate.namespace):
+        check.error("ARG0101", f"{at}.namespace", f"{delegate.namespace!r} is not the name of a namespace")
+
+
+def _validate_regex_rewrite(check: Check, at: str, uri: str, regex: RegexRewrite) -> None:
+    if uri:
+        check.error("ARG0109", at, "uri and uriRegexRewrite exclude each other", "keep one of them")
+    check.not_empty(f"{at}.uriRegexRewrite.match", regex.match, "an expression")
+    check.regex(f"{at}.uriRegexRewrite.match", regex.match)
+    check.printable(f"{at}.uriRegexRewrite.rewrite", regex.rewrite)
+    groups = regex_groups(regex.match)
+    problem = groups is not None and rewrite_problem(regex.rewrite, groups)
+    if problem:
+        hint = r"\1 is the first group, \0 everything that was found, \\ a backslash"
+        check.error("ARG0131", f"{at}.uriRegexRewrite.rewrite", problem, hint)
+
+
+def _validate_cors(check: Check, at: str, cors: CorsPolicy) -> None:
+    check.one_of(at, {"allowOrigins": bool(cors.allow_origins), "allowOrigin": bool(cors.allow_origin)}, required=False)
+    for index, origin in enumerate(cors.allow_origins):
+        _validate_string_match(check, f"{at}.allowOrigins[{index}]", origin)
+    if cors.allow_origin:
+        check.warn("ARG0153", f"{at}.allowOrigin", "allowOrigin is deprecated", "use allowOrigins")
+    for name, values in (
+        ("allowMethods", cors.allow_methods),
+        ("allowHeaders", cors.allow_headers),
+        ("exposeHeaders", cors.expose_headers),
+    ):
+        for index, value in enumerate(values):
+            if value != "*":
+                check.header_name(f"{at}.{name}[{index}]", value)
+    check.duration(f"{at}.maxAge", cors.max_age_s, zero=True)
+    if cors.max_age_s is not None and not cors.max_age_s.is_integer():
+        check.error("ARG0107", f"{at}.maxAge", "maxAge is whole seconds", "browsers know no smaller unit")
+
+
 def _validate_answers(check: Check, at: str, http: HTTPRoute) -> None:
     """Redirects and direct responses."""
     if http.redirect is not None:
         redirect, field = http.redirect, f"{at}.redirect"
-        target = redirect.uri or redirect.authority or redirect.scheme or redirect.port
-        check.not_empty(field, target, "uri, authority, scheme or port")
+        target = redirect.uri or redirect.authority or redirect.scheme or redirect.port or redirect.derive_port
+        check.not_empty(field, target or redirect.prefix_rewrite is not None, "uri, authority, scheme or port")
+        paths = {"uri": bool(redirect.uri), "prefixRewrite": redirect.prefix_rewrite is not None}
+        check.one_of(field, paths, required=False)
+        ports = {"port": redirect.port is not None, "derivePort": redirect.derive_port is not None}
+        check.one_of(field, ports, required=False)
+        check.printable(f"{field}.prefixRewrite", redirect.prefix_rewrite or "")
         check.port(f"{field}.port", redirect.port)
         check.printable(f"{field}.uri", redirect.uri)
         check.printable(f"{field}.authority", redirect.authority)
@@ -134,6 +218,21 @@ def _validate_answers(check: Check, at: str, http: HTTPRoute) -> None:
             check.error("ARG0113", f"{field}.redirectCode", f"{code} is not one of 301, 302, 303, 307, 308")
     if http.direct_response is not None:
         check.status(f"{at}.directResponse.status", http.direct_response.status)
+        body = http.direct_response.body
+        if body is not None:
+            _validate_body(check, f"{at}.directResponse.body", body)
+
+
+def _validate_body(check: Check, at: str, body: DirectResponseBody) -> None:
+    check.one_of(at, {"string": body.string is not None, "bytes": body.bytes is not None})
+    size = len((body.string or "").encode())
+    if body.bytes is not None:
+        try:
+            size = len(b64decode(body.bytes, validate=True))
+        except ValueError:
+            check.error("ARG0128", f"{at}.bytes", "not base64", "use string for plain text")
+    if size > BODY_BYTES_MAX:
+        check.error("ARG0122", at, f"the body has {size} bytes", f"at most {BODY_BYTES_MAX}")
 
 
 def _validate_http_match(check: Check, at: str, match: HTTPMatch) -> None:
@@ -148,6 +247,9 @@ def _validate_http_match(check: Check, at: str, match: HTTPMatch) -> None:
     check.port(f"{at}.port", match.port)
     check.labels(f"{at}.sourceLabels", match.source_labels)
     check.gateway_names(f"{at}.gateways", match.gateways)
+    if match.source_namespace and not is_label(match.source_namespace):
+        check.error("ARG0101", f"{at}.sourceNamespace", f"{match.source_namespace!r} is not the name of a namespace")
+    check.printable(f"{at}.statPrefix", match.stat_prefix)
 
 
 def _validate_matches(check: Check, at: str, matches: Mapping[str, StringMatch]) -> None:
@@ -216,6 +318,7 @@ def _validate_header_to_change(check: Check, field: str, name: str, *, host: boo
 def _validate_retries(check: Check, at: str, retries: HTTPRetry) -> None:
     check.at_least(f"{at}.attempts", retries.attempts, 0, 2**31 - 1)
     check.duration(f"{at}.perTryTimeout", retries.per_try_timeout_s)
+    check.duration(f"{at}.backoff", retries.backoff_s)
     if retries.attempts == 0 and (retries.retry_on or retries.per_try_timeout_s):
         check.error("ARG0121", at, "retryOn or perTryTimeout without attempts", "give attempts, or remove them")
     for word in filter(None, (w.strip() for w in retries.retry_on.split(","))):
@@ -236,10 +339,20 @@ def _validate_fault(check: Check, at: str, fault: HTTPFault) -> None:
         check.percent(f"{at}.delay.percent", delay.percent)
     if fault.abort is not None:
         abort = fault.abort
-        check.not_empty(f"{at}.abort", abort.http_status is not None, "httpStatus")
+        errors = {"httpStatus": abort.http_status is not None, "grpcStatus": abort.grpc_status is not None}
+        check.one_of(f"{at}.abort", errors)
+        if abort.grpc_status is not None:
+            _validate_grpc_status(check, f"{at}.abort.grpcStatus", abort.grpc_status)
         check.status(f"{at}.abort.httpStatus", abort.http_status)
         check.percent(f"{at}.abort.percentage.value", abort.percentage)
         check.percent(f"{at}.abort.percent", abort.percent)
+
+
+def _validate_grpc_status(check: Check, at: str, text: str) -> None:
+    try:
+        grpc_code(text)
+    except UnknownStatusError as error:
+        check.error("ARG0132", at, str(error), f"one of {', '.join(GrpcStatus.__members__)}")
 
 
 def _validate_mirror(check: Check, at: str, http: HTTPRoute) -> None:
@@ -254,6 +367,10 @@ def _validate_mirror(check: Check, at: str, http: HTTPRoute) -> None:
             check.error("ARG0121", f"{at}.{name}", f"{name} without mirror", "name the destination in mirror")
     if http.mirror is not None:
         _validate_destination(check, f"{at}.mirror", http.mirror)
+    check.one_of(at, {"mirror": http.mirror is not None, "mirrors": bool(http.mirrors)}, required=False)
+    for index, one in enumerate(http.mirrors):
+        _validate_destination(check, f"{at}.mirrors[{index}].destination", one.destination)
+        check.percent(f"{at}.mirrors[{index}].percentage.value", one.percentage)
 
 
 def _warn_unreachable(check: Check, at: str, rules: Sequence[tuple[Hashable, ...]], catch_all: Hashable) -> None:
@@ -277,6 +394,12 @@ def _validate_l4_match(check: Check, at: str, match: L4Match | TLSMatch) -> None
     check.port(f"{at}.port", match.port)
     check.labels(f"{at}.sourceLabels", match.source_labels)
     check.gateway_names(f"{at}.gateways", match.gateways)
+    for index, block in enumerate(match.destination_subnets):
+        check.network(f"{at}.destinationSubnets[{index}]", block)
+    if isinstance(match, L4Match) and match.source_subnet:
+        check.network(f"{at}.sourceSubnet", match.source_subnet)
+    if match.source_namespace and not is_label(match.source_namespace):
+        check.error("ARG0101", f"{at}.sourceNamespace", f"{match.source_namespace!r} is not the name of a namespace")
 
 
 def _validate_tls(check: Check, at: str, tls: TLSRoute, hosts: tuple[str, ...]) -> None:

@@ -21,9 +21,13 @@ def validate_service_entry(check: Check, entry: ServiceEntry) -> None:
             check.host(f"spec.hosts[{index}]", host, wildcard=True)
     for index, address in enumerate(entry.addresses):
         check.network(f"spec.addresses[{index}]", address)
-        if "/" in address and entry.resolution == "DNS":
+        if "/" in address and entry.resolution.startswith("DNS"):
             hint = "CIDR blocks go with resolution NONE or STATIC"
             check.error("ARG0125", f"spec.addresses[{index}]", f"{address!r} with resolution DNS", hint)
+    check.export_to(entry.export_to)
+    for index, name in enumerate(entry.subject_alt_names):
+        check.not_empty(f"spec.subjectAltNames[{index}]", name, "a name")
+        check.printable(f"spec.subjectAltNames[{index}]", name)
     _validate_entry_ports(check, entry)
     _validate_resolution(check, entry)
     for index, endpoint in enumerate(entry.endpoints):
@@ -58,7 +62,10 @@ def _validate_resolution(check: Check, entry: ServiceEntry) -> None:
         check.error("ARG0125", "spec.endpoints", "resolution NONE goes where the client asked: no endpoints", hint)
     if entry.resolution == "STATIC" and not has_targets:
         check.error("ARG0125", "spec.resolution", "resolution STATIC needs endpoints or a workloadSelector")
-    if entry.resolution == "DNS" and not has_targets:
+    if entry.resolution == "DNS_ROUND_ROBIN" and len(entry.endpoints) > 1:
+        message = "resolution DNS_ROUND_ROBIN has at most one endpoint"
+        check.error("ARG0125", "spec.endpoints", message, "use DNS for several names")
+    if entry.resolution.startswith("DNS") and not has_targets:
         for index, host in enumerate(entry.hosts):
             if host.startswith("*"):
                 hint = "name the host, or give endpoints"
@@ -67,7 +74,12 @@ def _validate_resolution(check: Check, entry: ServiceEntry) -> None:
 
 def _validate_endpoint(check: Check, at: str, endpoint: WorkloadEndpoint, entry: ServiceEntry) -> None:
     check.not_empty(f"{at}.address", endpoint.address, "an address")
-    if endpoint.address and not is_ip(endpoint.address):
+    if endpoint.address.startswith("unix://"):
+        if endpoint.ports:
+            check.error("ARG0121", f"{at}.ports", "a Unix socket has no ports", "remove ports")
+        if entry.resolution != "STATIC":
+            check.error("ARG0125", f"{at}.address", "Unix sockets go with resolution STATIC")
+    elif endpoint.address and not is_ip(endpoint.address):
         if entry.resolution == "STATIC":
             check.error("ARG0125", f"{at}.address", f"{endpoint.address!r} is not an IP address", "use resolution DNS")
         elif not is_dns_name(endpoint.address):

@@ -20,7 +20,7 @@ from argosy.api.destination_rule import (
 )
 from argosy.envoy import values as v
 from argosy.envoy.api import message, pack
-from argosy.pilot.registry import HostPort
+from argosy.pilot.endpoint import HostPort
 
 HTTP_OPTIONS_KEY = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _PRESERVE_CASE = "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig"

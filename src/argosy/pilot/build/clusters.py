@@ -21,7 +21,8 @@ from argosy.pilot.build import cluster_policy, tls
 from argosy.pilot.build.endpoints import build_localities
 from argosy.pilot.build.localities import Balance
 from argosy.pilot.build.resource import ENDPOINT, origin_fields, resource
-from argosy.pilot.registry import Endpoint, HostPort, HostRecord
+from argosy.pilot.endpoint import Endpoint, HostPort
+from argosy.pilot.registry import HostRecord
 from argosy.xds.messages import Resource, ResourceRef
 
 _CLUSTER = "envoy.config.cluster.v3.Cluster"

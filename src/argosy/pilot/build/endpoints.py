@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from argosy.core.hosts import is_address
 from argosy.core.labels import selects
 from argosy.core.locality import split_locality
 from argosy.envoy import values as v
 from argosy.envoy.api import message
 from argosy.pilot.build.localities import Balance, Member, group_endpoints
 from argosy.pilot.build.resource import resource
-from argosy.pilot.registry import Endpoint, HostPort
+from argosy.pilot.endpoint import Endpoint, HostPort
 from argosy.xds.messages import Resource
 
 
@@ -34,6 +35,8 @@ def build_assignment(
 ) -> Resource:
     """One ClusterLoadAssignment. `endpoints`: each with True where it accepts mesh mTLS."""
     made = message("envoy.config.endpoint.v3.ClusterLoadAssignment")
+    # Envoy looks no names up here; galley warns of such an entry.
+    endpoints = tuple(one for one in endpoints if one[0].address.startswith("unix://") or is_address(one[0].address))
     return resource(name, made(cluster_name=name, endpoints=build_localities(port, labels, endpoints, balance)))
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from argosy.api.locality import LocalityLB
 from argosy.core.locality import locality_labels, locality_matches, shared_parts, split_locality
-from argosy.pilot.registry import Endpoint
+from argosy.pilot.endpoint import Endpoint
 from argosy.pilot.scopes import Place
 
 # The smallest share, so that Envoy's whole numbers keep proportions between groups of one share.

@@ -14,7 +14,8 @@ from argosy.core.names import ObjectKey
 from argosy.core.protocols import Protocol
 from argosy.pilot.build.clusters import build_builtin_clusters, build_cluster, build_inbound_cluster
 from argosy.pilot.build.resource import ENDPOINT
-from argosy.pilot.registry import Endpoint, HostPort, HostRecord
+from argosy.pilot.endpoint import Endpoint, HostPort
+from argosy.pilot.registry import HostRecord
 from argosy.testing.worlds import as_json
 from argosy.xds.messages import Resource, ResourceRef
 

@@ -7,7 +7,7 @@ from typing import Any
 from argosy.core.frozen import FrozenMap
 from argosy.core.protocols import Protocol
 from argosy.pilot.build.endpoints import build_assignment, workload_tag
-from argosy.pilot.registry import Endpoint, HostPort
+from argosy.pilot.endpoint import Endpoint, HostPort
 from argosy.testing.worlds import as_json
 
 V1 = Endpoint("10.88.0.1", FrozenMap({"version": "v1"}), FrozenMap({"web": 8081}), "shop", "web", "web-v1", True)

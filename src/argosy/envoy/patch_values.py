@@ -1,0 +1,48 @@
+"""The messages that patches are about, and their values read from plain data.
+
+Source: Istio's EnvoyFilter `applyTo`; envoy.config.*.v3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+
+from argosy.envoy.api import from_dict
+
+PATCHED_TYPES: Mapping[str, str] = {
+    "LISTENER": "envoy.config.listener.v3.Listener",
+    "FILTER_CHAIN": "envoy.config.listener.v3.FilterChain",
+    "NETWORK_FILTER": "envoy.config.listener.v3.Filter",
+    "LISTENER_FILTER": "envoy.config.listener.v3.ListenerFilter",
+    "HTTP_FILTER": "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
+    "ROUTE_CONFIGURATION": "envoy.config.route.v3.RouteConfiguration",
+    "VIRTUAL_HOST": "envoy.config.route.v3.VirtualHost",
+    "HTTP_ROUTE": "envoy.config.route.v3.Route",
+    "CLUSTER": "envoy.config.cluster.v3.Cluster",
+}
+"""`applyTo` -> the type of its values."""
+
+
+class PatchValueError(ValueError):
+    """A value is not of the type that it patches."""
+
+
+def patch_value(apply_to: str, value: Any) -> Any:
+    """The message that `value` (plain or frozen data) is. Errors: `PatchValueError` with what is wrong and where."""
+    try:
+        return from_dict(PATCHED_TYPES[apply_to], thaw(value))
+    except (json_format.ParseError, DecodeError, TypeError, ValueError, KeyError) as error:
+        raise PatchValueError(" ".join(str(error).split())) from None
+
+
+def thaw(value: Any) -> Any:
+    """Frozen data as plain data."""
+    if isinstance(value, Mapping):
+        return {key: thaw(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [thaw(item) for item in value]
+    return value

@@ -1,0 +1,45 @@
+"""The mesh configuration in its ConfigMap: can it be read, and is what it says possible?
+
+Given the typed ConfigMap, adds findings to a `Check`; other ConfigMaps are plain data. Source: Istio's MeshConfig.
+"""
+
+from __future__ import annotations
+
+from argosy.api.kubernetes import ConfigMap
+from argosy.api.mesh_config import ENTRY, NAME, NAMESPACE, MeshConfig, parse_mesh_config
+from argosy.core.errors import ArgosyError
+from argosy.galley.validate.check import Check
+from argosy.galley.validate.destination_rule import validate_locality
+
+_AT = f"data.{ENTRY}"
+
+
+def validate_config_map(check: Check, config_map: ConfigMap) -> None:
+    """All rules about one ConfigMap."""
+    if (check.obj.namespace, check.obj.name) != (NAMESPACE, NAME) or ENTRY not in config_map.data:
+        return
+    try:
+        config = parse_mesh_config(config_map.data[ENTRY])
+    except ArgosyError as error:
+        for finding in error.findings:
+            field = finding.field or _AT
+            check.error(finding.code, field, finding.message, finding.hint)
+        return
+    _validate(check, config)
+
+
+def _validate(check: Check, config: MeshConfig) -> None:
+    durations = {
+        "protocolDetectionTimeout": config.protocol_detection_timeout_s,
+        "connectTimeout": config.connect_timeout_s,
+        "dnsRefreshRate": config.dns_refresh_rate_s,
+    }
+    for name, value in durations.items():
+        check.duration(f"{_AT}.{name}", value, zero=name == "protocolDetectionTimeout")
+    if config.locality_lb_setting is not None:
+        validate_locality(check, f"{_AT}.localityLbSetting", config.locality_lb_setting)
+    if config.root_namespace != NAMESPACE:
+        message = f"the root namespace is {NAMESPACE}"
+        check.error("ARG0121", f"{_AT}.rootNamespace", message, "remove the field")
+    if config.access_log_encoding == "JSON" and config.access_log_format:
+        check.json_object(f"{_AT}.accessLogFormat", config.access_log_format)

@@ -1,0 +1,129 @@
+"""EnvoyFilters over everything else: resources as patched, laid over those of the groups that a class is made of.
+
+Proxies that no EnvoyFilter is about have no such layer and go on sharing. For the others each member of their groups
+is patched on its own, so that a change of one costs one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from argosy.api.envoy_filter import ConfigPatch, EnvoyFilter
+from argosy.api.meta import Object
+from argosy.core.labels import selects
+from argosy.core.names import ROOT_NAMESPACE, ObjectKey
+from argosy.incr import Derived, Reader
+from argosy.pilot.build.patch import OwnedPatch, added_resources, apply_patches, version_matches
+from argosy.pilot.classes import ROUTER, ProxyClass
+from argosy.xds.messages import Resource, gone
+
+if TYPE_CHECKING:
+    from argosy.pilot.model import Model
+
+Resources = tuple[Resource, ...]
+Member = tuple[str, Any]
+PROXY_VERSION = "1.28.0"
+"""The version of Istio's proxy that Argosy's stand in for, where a patch asks for one."""
+# What cannot be patched, or is patched through what it stands in.
+_LEFT_ALONE = frozenset({"assignments", "gateway_secret", "client_secret"})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PatchScope:
+    """Which patches apply: the EnvoyFilters in order, and what their patches ask of the proxy itself."""
+
+    filters: tuple[ObjectKey, ...]
+    gateway: bool
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+class PatchModel:
+    """The derived functions of patches, over the collections of a `Model`."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.mesh = model.mesh
+        self.scopes: Derived[ProxyClass, PatchScope] = model.mesh.engine.derived("patch_scope", self._scope)
+
+    def _scope(self, read: Reader, key: ProxyClass) -> PatchScope | None:
+        """The patches for a class, or None if there are none."""
+        found: list[Object[EnvoyFilter]] = []
+        for namespace in dict.fromkeys((ROOT_NAMESPACE, key.namespace)):
+            for _key, one in read.select(self.mesh.envoy_filters, namespace):
+                selector = one.spec.workload_selector
+                if selector is None or selects(selector.labels, key.labels):
+                    found.append(one)
+        if not found:
+            return None
+        # The root namespace's first, then by priority, then by name.
+        found.sort(key=lambda one: (one.spec.priority, one.namespace != ROOT_NAMESPACE, one.namespace, one.name))
+        asked = {name for one in found for patch in one.spec.config_patches for name in _metadata_names(patch)}
+        known = proxy_metadata(key)
+        metadata = tuple(sorted((name, known[name]) for name in asked if name in known))
+        return PatchScope(tuple(one.key for one in found), key.role == ROUTER, metadata)
+
+    def members(self, read: Reader, key: ProxyClass, groups: tuple[tuple[str, Any], ...]) -> list[Member]:
+        """The layer of a class: each member of its groups, patched."""
+        scope = read.get(self.scopes, key)
+        if scope is None:
+            return []
+        made: list[Member] = [("patch_added", scope)]
+        for group in groups:
+            for member in read.get(self.model.group_members, group) or ():
+                if member[0] not in _LEFT_ALONE:
+                    made.append(("patched", (scope, member)))
+        return made
+
+    def patched(self, read: Reader, key: tuple[PatchScope, Member]) -> Resources:
+        """What patches make of one member's resources: those that change, and marks for those that are removed."""
+        scope, (name, inner) = key
+        patches = self._patches(read, scope)
+        made = []
+        for one in read.get(self.model.members[name], inner) or ():
+            after = apply_patches(one, patches, gateway=scope.gateway)
+            if after is None:
+                made.append(gone(one))
+            elif after is not one:
+                made.append(after)
+        return tuple(made)
+
+    def added(self, read: Reader, scope: PatchScope) -> Resources:
+        """Listeners and clusters that patches add."""
+        return tuple(added_resources(self._patches(read, scope), gateway=scope.gateway))
+
+    def _patches(self, read: Reader, scope: PatchScope) -> list[OwnedPatch]:
+        found = [read.get(self.mesh.kinds["EnvoyFilter"], key) for key in scope.filters]
+        known = dict(scope.metadata)
+        return [
+            OwnedPatch(one.key, patch)
+            for one in found
+            if one is not None
+            for patch in one.spec.config_patches
+            if _for_proxy(patch, known)
+        ]
+
+
+def proxy_metadata(key: ProxyClass) -> dict[str, str]:
+    """What a patch may ask of a proxy's metadata: Istio's names, and the pod's labels."""
+    return {
+        **key.labels,
+        "NAMESPACE": key.namespace,
+        "SERVICE_ACCOUNT": key.service_account,
+        "WORKLOAD_NAME": key.workload,
+        "CLUSTER_ID": "Kubernetes",
+        "ISTIO_VERSION": PROXY_VERSION,
+    }
+
+
+def _metadata_names(patch: ConfigPatch) -> tuple[str, ...]:
+    proxy = patch.match.proxy if patch.match is not None else None
+    return tuple(proxy.metadata) if proxy is not None else ()
+
+
+def _for_proxy(patch: ConfigPatch, known: dict[str, str]) -> bool:
+    proxy = patch.match.proxy if patch.match is not None else None
+    if proxy is None:
+        return True
+    right = version_matches(proxy.proxy_version, PROXY_VERSION)
+    return right and all(known.get(name) == value for name, value in proxy.metadata.items())
