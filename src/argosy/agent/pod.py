@@ -79,6 +79,9 @@ class PodPlan(msgspec.Struct, frozen=True):
     containers: tuple[Container, ...] = ()
     exclusions: Exclusions = Exclusions()
     grace_s: float = 30.0
+    concurrency: int = 1
+    """Envoy's worker threads; 0: one for each core."""
+    proxy_environment: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> ObjectKey:

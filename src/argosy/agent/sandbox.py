@@ -65,7 +65,7 @@ class Sandboxes:
         """An application's command, run inside the pod without any capability."""
         return (*_enter(holder_pid, "net", "mnt", "uts"), *self.privileges.app_prefix(), *argv)
 
-    def envoy_argv(self, plan: PodPlan, holder_pid: int, *, concurrency: int = 1) -> tuple[str, ...]:
+    def envoy_argv(self, plan: PodPlan, holder_pid: int) -> tuple[str, ...]:
         """Envoy's command: the pod's network, its own view of the files, its own uid (or the right to mark)."""
         directory = self.paths.of_pod(plan.ip)
         setup = "\n".join(
@@ -78,9 +78,9 @@ class Sandboxes:
             ]
         )
         envoy = [self.paths.envoy, "-c", f"{PROXY_DIR}/{BOOTSTRAP_FILE}", "--disable-hot-restart"]
+        # Without a number Envoy takes one thread for each core.
+        envoy += ["--concurrency", str(plan.concurrency)] if plan.concurrency else []
         envoy += [
-            "--concurrency",
-            str(concurrency),
             "--log-level",
             "warning",
             "--drain-time-s",

@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import field
 
-from argosy.api.locality import LocalityLB
+from argosy.api.locality import LocalityLB, ZoneAware
 from argosy.api.meta import Seconds, Strict, WorkloadSelector
 from argosy.api.ports import PortSelector
 from argosy.core.frozen import EMPTY, FrozenMap
@@ -66,11 +66,10 @@ class Warmup(Strict, frozen=True, kw_only=True):
 class LoadBalancer(Strict, frozen=True, kw_only=True):
     """`simple` or `consistent_hash`, not both."""
 
-    # Envoy needs a cluster of the client's own replicas for it, which sidecars of Argosy do not have.
-    not_yet = frozenset({"zoneAwareLbSetting"})
     simple: Literal["UNSPECIFIED", "LEAST_CONN", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST"] | None = None
     consistent_hash: ConsistentHash | None = None
     locality_lb_setting: LocalityLB | None = None
+    zone_aware_lb_setting: ZoneAware | None = None
     warmup: Warmup | None = None
     warmup_duration_s: Seconds | None = field(default=None, name="warmupDurationSecs")
 

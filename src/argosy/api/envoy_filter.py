@@ -12,7 +12,7 @@ from argosy.api.meta import Strict
 from argosy.api.service_entry import LabelSelector
 from argosy.core.frozen import EMPTY, FrozenMap
 
-Context = Literal["ANY", "SIDECAR_INBOUND", "SIDECAR_OUTBOUND", "GATEWAY"]
+Context = Literal["ANY", "SIDECAR_INBOUND", "SIDECAR_OUTBOUND", "GATEWAY", "WAYPOINT"]
 ApplyTo = Literal[
     "LISTENER",
     "FILTER_CHAIN",
@@ -110,7 +110,6 @@ class ObjectMatch(Strict, frozen=True, kw_only=True):
 
     # There are no waypoints here.
     not_yet = frozenset({"waypoint"})
-    not_yet_values: ClassVar[dict[str, frozenset[str]]] = {"context": frozenset({"WAYPOINT"})}
     context: Context = "ANY"
     proxy: ProxyMatch | None = None
     listener: ListenerMatch | None = None

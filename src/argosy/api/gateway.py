@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Literal
 
 from argosy.api.meta import Strict
-from argosy.api.ports import Port
 from argosy.core.frozen import EMPTY, FrozenMap
 
 
@@ -44,12 +43,22 @@ class ServerTLS(Strict, frozen=True, kw_only=True):
     cipher_suites: tuple[str, ...] = ()
 
 
+class ServerPort(Strict, frozen=True, kw_only=True):
+    """The port of a gateway's server."""
+
+    # The gateway's proxy binds the port itself; Istio has never used the field either.
+    not_yet = frozenset({"targetPort"})
+    number: int
+    name: str
+    protocol: str = ""
+
+
 class Server(Strict, frozen=True, kw_only=True):
     """One listening port of a gateway and the hosts that it serves (`[namespace/]host`)."""
 
     # Requests of a gateway go where VirtualServices say; Istio has never used the field either.
     not_yet = frozenset({"defaultEndpoint"})
-    port: Port
+    port: ServerPort
     bind: str = ""
     hosts: tuple[str, ...]
     tls: ServerTLS | None = None

@@ -27,6 +27,15 @@ class Failover(Strict, frozen=True, kw_only=True):
     to: str = ""
 
 
+class ZoneAware(Strict, frozen=True, kw_only=True):
+    """Traffic stays in the client's zone as far as the endpoints there can bear it."""
+
+    enabled: bool | None = None
+    min_cluster_size: int | None = None
+    failover: tuple[Failover, ...] = ()
+    failover_priority: tuple[str, ...] = ()
+
+
 class LocalityLB(Strict, frozen=True, kw_only=True):
     """`distribute`, `failover` and `failover_priority` exclude each other."""
 

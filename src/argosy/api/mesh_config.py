@@ -5,7 +5,8 @@ The ConfigMap's entry `mesh` is YAML of this shape. Typed, frozen, strict; no me
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import msgspec
 from msgspec import field
@@ -14,13 +15,13 @@ from argosy.api.destination_rule import TCPKeepalive
 from argosy.api.diagnose import problems_of
 from argosy.api.document import parse_documents
 from argosy.api.locality import LocalityLB
-from argosy.api.meta import Seconds, Strict
+from argosy.api.meta import Object, Seconds, Strict
 from argosy.api.paths import format_path
 from argosy.api.routing import HTTPRetry
 from argosy.api.scalars import decode_custom
 from argosy.core.errors import ArgosyError, Finding, Level
 from argosy.core.frozen import EMPTY, FrozenMap
-from argosy.core.names import DEFAULT_TRUST_DOMAIN
+from argosy.core.names import DEFAULT_TRUST_DOMAIN, ObjectKey
 
 NAMESPACE, NAME, ENTRY = "istio-system", "istio", "mesh"
 """Where the mesh configuration stands: ConfigMap NAMESPACE/NAME, entry ENTRY."""
@@ -91,6 +92,16 @@ class MeshConfig(Strict, frozen=True, kw_only=True):
     root_namespace: str = NAMESPACE
     enable_prometheus_merge: bool | None = None
     default_config: DefaultConfig = DefaultConfig()
+
+
+def mesh_config_of(config_maps: Mapping[ObjectKey, Object[Any]]) -> MeshConfig:
+    """The mesh configuration among ConfigMaps; the defaults where there is none that can be read."""
+    found = config_maps.get(ObjectKey(NAMESPACE, NAME))
+    text = found.spec.data.get(ENTRY, "") if found is not None else ""
+    try:
+        return parse_mesh_config(text) if text else MeshConfig()
+    except ArgosyError:  # galley refuses such a ConfigMap; one that came another way changes nothing
+        return MeshConfig()
 
 
 def parse_mesh_config(text: str) -> MeshConfig:

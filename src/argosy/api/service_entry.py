@@ -17,12 +17,13 @@ NO_PORTS: FrozenMap[str, int] = FrozenMap()
 class WorkloadEndpoint(Strict, frozen=True, kw_only=True):
     """One address of a service entry."""
 
+    # There is one network here: gateways between networks are not built.
+    not_yet = frozenset({"network"})
     address: str = ""
     ports: FrozenMap[str, int] = NO_PORTS
     labels: FrozenMap[str, str] = EMPTY
     service_account: str = ""
     locality: str = ""
-    network: str = ""
     weight: int | None = None
 
 

@@ -63,8 +63,9 @@ class Probe(Strict, frozen=True, kw_only=True):
 class GroupMetadata(Strict, frozen=True, kw_only=True):
     """Labels and annotations of every workload of a group."""
 
+    # A WorkloadEntry has its own; nothing reads those of a group.
+    not_yet = frozenset({"annotations"})
     labels: FrozenMap[str, str] = EMPTY
-    annotations: FrozenMap[str, str] = EMPTY
 
 
 class WorkloadGroup(Strict, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from argosy.agent.bootstrap import ADMIN_SOCKET
 from argosy.agent.lifecycle import Input, PodLife, State, Timing
 from argosy.agent.pod import PROXY_CONTAINER, PodPlan, pod_document
 from argosy.api.kubernetes import Deployment, Pod, PodTemplate, TemplateMeta
+from argosy.api.mesh_config import mesh_config_of
 from argosy.api.meta import Object
 from argosy.core.errors import Finding
 from argosy.core.names import ObjectKey
@@ -36,7 +37,7 @@ from argosy.local.service_rules import service_rules
 _log = logging.getLogger("argosy.agent")
 ADOPTION_S = 5.0
 REPORT_RETRY_S = 1.0
-KINDS = ("Deployment", BARE_POD, "Namespace", "Service", "ServiceEntry")
+KINDS = ("Deployment", BARE_POD, "Namespace", "Service", "ServiceEntry", "ProxyConfig", "ConfigMap")
 _STARTED = (State.APP_STARTING, State.APP_BACKOFF, State.READY)
 
 
@@ -156,7 +157,14 @@ class Pods:
         ip = self._pool.take()
         namespace = self._objects["Namespace"].get(ObjectKey("", wish.key.namespace))
         labels = namespace.labels if namespace else None
-        plan = self._planner.plan(wish, name=name, ip=ip, namespace_labels=labels)
+        plan = self._planner.plan(
+            wish,
+            name=name,
+            ip=ip,
+            namespace_labels=labels,
+            proxy_configs=list(self._objects["ProxyConfig"].values()),
+            defaults=mesh_config_of(self._objects["ConfigMap"]).default_config,
+        )
         if isinstance(plan, PodPlan):
             self._findings.pop(place, None)
             self._run(Processes(plan))

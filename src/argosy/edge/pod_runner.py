@@ -300,7 +300,8 @@ class PodRunner:
             bootstrap = build_bootstrap(self.plan, self.tools.upstreams, boxes.privileges)
             self._write_private(self._proxy_directory / BOOTSTRAP_FILE, json.dumps(bootstrap))
             argv = boxes.envoy_argv(self.plan, self.running.holder.pid)
-            envoy = self._spawn_logged(PROXY_CONTAINER, argv, self.tools.base_env)
+            environment = {**self.tools.base_env, **dict(self.plan.proxy_environment)}
+            envoy = self._spawn_logged(PROXY_CONTAINER, argv, environment)
             self.running.envoy = envoy
             self._save()
         self._watch_exit(PROXY_CONTAINER, envoy, Input.ENVOY_EXITED)

@@ -10,15 +10,20 @@ from dataclasses import dataclass, replace
 
 from argosy.agent.pod import PROXY_CONTAINER, Container, Exclusions, PodPlan, Port, Probe, Role
 from argosy.api import kubernetes
+from argosy.api.mesh_config import DefaultConfig
+from argosy.api.meta import Object
+from argosy.api.proxy_config import ProxyConfig
 from argosy.core.errors import Finding, Level
 from argosy.inject.decide import Decision, Template, should_inject
 from argosy.inject.pod import TrafficWishes, parse_traffic_annotations
+from argosy.inject.proxy_settings import proxy_settings
 from argosy.local.desired import Wish
 from argosy.local.images import CatalogueEntry, Command, find_command
 
 UNKNOWN_PORT = "ARG0604"
 _ROLES = {Template.NONE: Role.NONE, Template.SIDECAR: Role.SIDECAR, Template.GATEWAY: Role.ROUTER}
 # What a program may assume; everything else comes from the image's stand-in and the manifest.
+_NO_DEFAULTS = DefaultConfig()
 _BASE_ENV = {"HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -41,7 +46,14 @@ class Planner:
         )
 
     def plan(
-        self, wish: Wish, *, name: str, ip: str, namespace_labels: Mapping[str, str] | None
+        self,
+        wish: Wish,
+        *,
+        name: str,
+        ip: str,
+        namespace_labels: Mapping[str, str] | None,
+        proxy_configs: Sequence[Object[ProxyConfig]] = (),
+        defaults: DefaultConfig = _NO_DEFAULTS,
     ) -> PodPlan | tuple[Finding, ...]:
         """The whole plan of one pod, or all findings of its template."""
         meta, spec = wish.template.metadata, wish.template.spec
@@ -49,6 +61,15 @@ class Planner:
         traffic, findings = parse_traffic_annotations(meta.annotations)
         containers: list[Container] = []
         problems = list(findings)
+        proxy = proxy_settings(
+            namespace=wish.key.namespace,
+            labels=meta.labels,
+            annotations=meta.annotations,
+            configs=proxy_configs,
+            defaults=defaults,
+        )
+        if isinstance(proxy, Finding):
+            problems.append(proxy)
         fields = _Fields(wish, name, ip, self.node)
         for container in _programs(spec, decision):
             made = self._container(container, fields)
@@ -56,7 +77,7 @@ class Planner:
                 problems.append(made)
             else:
                 containers.append(made)
-        if problems:
+        if problems or isinstance(proxy, Finding):
             return tuple(_about(finding, wish) for finding in problems)
         return PodPlan(
             namespace=wish.key.namespace,
@@ -71,6 +92,8 @@ class Planner:
             containers=tuple(containers),
             exclusions=_exclusions(traffic),
             grace_s=float(spec.termination_grace_period_seconds),
+            concurrency=proxy.concurrency,
+            proxy_environment=proxy.environment,
         )
 
     def _container(self, container: kubernetes.Container, fields: _Fields) -> Container | Finding:

@@ -37,7 +37,6 @@ class Endpoint:
     sidecar: bool = False
     weight: int = 1
     locality: str = ""
-    network: str = ""
 
     def port_for(self, port: HostPort) -> int | None:
         """Where this endpoint serves `port`; None where a named target port does not exist here."""

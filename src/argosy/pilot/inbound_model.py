@@ -117,6 +117,7 @@ class InboundModel:
             endpoint=one.default_endpoint,
             tls=one.tls,
             pool=one.connection_pool or limits.inbound_connection_pool,
+            name=one.port.name,
             bind=(one.bind or "0.0.0.0") if one.capture_mode == "NONE" else "",
         )
 

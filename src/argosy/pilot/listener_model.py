@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from argosy.api.meta import Object
-from argosy.api.routing import L4Match, TCPRoute, TLSMatch, TLSRoute, VirtualService
+from argosy.api.ports import PortSelector
+from argosy.api.routing import Destination, L4Match, TCPRoute, TLSMatch, TLSRoute, VirtualService
 from argosy.api.sidecar import EgressListener
 from argosy.core.hosts import is_wildcard
 from argosy.core.labels import selects
-from argosy.core.names import MESH_GATEWAY, outbound_cluster
+from argosy.core.names import MESH_GATEWAY
 from argosy.core.protocols import Protocol, parse_protocol
 from argosy.incr import Derived, Reader
-from argosy.pilot import policy, registry
+from argosy.pilot import registry
 from argosy.pilot.build import listeners, routes
 from argosy.pilot.build.listeners import TcpTarget, UnknownTraffic
 from argosy.pilot.build.resource import origin_fields
@@ -211,7 +212,7 @@ class ListenerModel:
         assert one.port is not None
         number, address = one.port.number, one.bind or "127.0.0.1"
         if (parse_protocol(one.port.protocol) or Protocol.HTTP).is_http:
-            return (listeners.build_bound_http_listener(address, number, str(number), settings),)
+            return (listeners.build_bound_http_listener(address, number, str(number), settings, title=one.port.name),)
         for host in self.outbound.view(read, scope.client).hosts:
             record = read.get(self.model.host, host)
             port = record.port(number) if record is not None else None
@@ -234,20 +235,9 @@ class ListenerModel:
             if found and found[-1].is_open:
                 return found
         origin = origin_fields(record.kind, record.key.namespace, record.key.name, record.origin)
-        rule = self.model.rule_object(read, read.get(self.model.rule, (scope.client.rules, record.host)))
-        traffic = policy.traffic_policy(rule, "", port.number)
-        pool = traffic.connection_pool.tcp if traffic.connection_pool is not None else None
-        return [
-            *found,
-            TcpTarget(
-                {outbound_cluster(record.host, port.number): 1},
-                origin,
-                idle_timeout_s=(pool.idle_timeout_s or 0) if pool is not None else 0,
-                max_duration_s=(pool.max_connection_duration_s or 0) if pool is not None else 0,
-                tunnel=traffic.tunnel,
-                detected=port.protocol is Protocol.AUTO,
-            ),
-        ]
+        resolve = self.outbound.resolver(read, scope.client, port.number)
+        own = resolve(Destination(host=record.host, port=PortSelector(number=port.number)), "")
+        return [*found, _to({own.cluster: 1}, origin, [own])]
 
     def _targets_of(
         self, read: Reader, service: Object[VirtualService], scope: RouteScope, record: HostRecord, port: HostPort
@@ -272,11 +262,19 @@ class ListenerModel:
 
 def _target(rule: TLSRoute | TCPRoute, namespace: str, origin: dict[str, str], resolve: routes.Resolve) -> TcpTarget:
     found = [resolve(one.destination, namespace) for one in rule.route]
+    return _to(routes.weights(rule.route, namespace, resolve), origin, found)
+
+
+def _to(clusters: dict[str, int], origin: dict[str, str], targets: Sequence[routes.Target]) -> TcpTarget:
+    """A target under what the policies of its destinations say; of several the first one that says something counts."""
+    pools = [one.pool for one in targets if one.pool is not None]
     return TcpTarget(
-        routes.weights(rule.route, namespace, resolve),
+        clusters,
         origin,
-        tunnel=next((one.tunnel for one in found if one.tunnel is not None), None),
-        detected=any(one.detected for one in found),
+        idle_timeout_s=next((pool.idle_timeout_s for pool in pools if pool.idle_timeout_s is not None), 0),
+        max_duration_s=next((one.max_connection_duration_s for one in pools if one.max_connection_duration_s), 0),
+        tunnel=next((one.tunnel for one in targets if one.tunnel is not None), None),
+        detected=any(one.detected for one in targets),
     )
 
 

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from argosy.api.mesh_config import ENTRY, NAME, NAMESPACE, MeshConfig, parse_mesh_config
+from argosy.api.mesh_config import NAME, NAMESPACE, MeshConfig, mesh_config_of
 from argosy.api.meta import Object
-from argosy.core.errors import ArgosyError
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.hosts import resolve_host, service_host, service_of_host
 from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE, ObjectKey
@@ -41,6 +40,8 @@ KINDS = (
 SETTINGS_KEY = "mesh"
 LOCALITY = "locality"
 """Trait of a DestinationRule that may balance by locality."""
+ZONES = "zones"
+"""Trait of a DestinationRule that balances by zones."""
 RANKING = "ranking"
 """Trait of a DestinationRule that ranks endpoints by labels."""
 CREDENTIAL = "credential"
@@ -110,6 +111,7 @@ class Mesh:
 
         self.pods_by_label = self._index("pods_by_label", "Pod", _labels_of_pod)
         self.workloads_by_label = self._index("workloads_by_label", "WorkloadEntry", _labels_of_workload)
+        self.pods_by_workload = self._index("pods_by_workload", "Pod", _workload_of_pod)
         self.services_by_host = self._index("services_by_host", "Service", _host_of_service)
         self.services_by_namespace = self._index("services_by_namespace", "Service", _namespace_of)
         self.entries_by_host = self._index("entries_by_host", "ServiceEntry", _hosts_of_entry)
@@ -130,12 +132,9 @@ class Mesh:
     def _effective(self, read: Reader, key: str) -> MeshSettings:
         """The settings that the control plane was started with, and what the ConfigMap adds."""
         given = read.get(self.settings, key) or MeshSettings()
-        found = read.get(self.kinds["ConfigMap"], ObjectKey(NAMESPACE, NAME))
-        text = found.spec.data.get(ENTRY, "") if found is not None else ""
-        try:
-            return replace(given, config=parse_mesh_config(text)) if text else given
-        except ArgosyError:  # galley refuses such a ConfigMap; one that came another way changes nothing
-            return given
+        key_of_map = ObjectKey(NAMESPACE, NAME)
+        found = read.get(self.kinds["ConfigMap"], key_of_map)
+        return replace(given, config=mesh_config_of({key_of_map: found})) if found is not None else given
 
     def _index(
         self, name: str, kind: str, keys: Callable[[ObjectKey, Object[Any]], Iterable[Any]]
@@ -149,6 +148,10 @@ def _namespace_of(key: ObjectKey, _value: Object[Any]) -> Iterable[str]:
 
 def _labels_of_pod(key: ObjectKey, pod: Object[Any]) -> Iterable[tuple[str, str, str]]:
     return [(key.namespace, label, value) for label, value in pod.labels.items()]
+
+
+def _workload_of_pod(key: ObjectKey, pod: Object[Any]) -> Iterable[str]:
+    return (f"{key.namespace}/{pod.spec.workload or pod.name}",)
 
 
 def _labels_of_workload(key: ObjectKey, entry: Object[Any]) -> Iterable[tuple[str, str, str]]:
@@ -191,6 +194,9 @@ def _traits_of_rule(_key: ObjectKey, rule: Object[Any]) -> Iterable[str]:
         yield VISIBLE_BY_DEFAULT
     if any(one.outlier_detection is not None or _setting(one) is not None for one in policies):
         yield LOCALITY
+    if any(one.load_balancer is not None and one.load_balancer.zone_aware_lb_setting for one in policies):
+        yield LOCALITY
+        yield ZONES
     if ranking_labels(rule):
         yield RANKING
     if any(one.tls is not None and one.tls.credential_name for one in policies):
@@ -211,6 +217,8 @@ def _setting(policy: Any) -> Any:
 def ranking_labels(rule: Object[Any]) -> tuple[str, ...]:
     """The labels by which a rule ranks endpoints (`failoverPriority`)."""
     settings = [setting for one in policies_of(rule) if (setting := _setting(one)) is not None]
+    balancers = [one.load_balancer for one in policies_of(rule) if one.load_balancer is not None]
+    settings += [one.zone_aware_lb_setting for one in balancers if one.zone_aware_lb_setting is not None]
     return tuple(dict.fromkeys(label for one in settings for label in one.failover_priority))
 
 

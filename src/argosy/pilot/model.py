@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from argosy.api.destination_rule import DestinationRule
+from argosy.api.destination_rule import DestinationRule, TrafficPolicy
 from argosy.api.meta import Object
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.labels import selects
+from argosy.core.locality import locality_of_labels, split_locality
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey, outbound_cluster
 from argosy.incr import Derived, Reader
 from argosy.pilot import policy, registry
@@ -22,7 +23,7 @@ from argosy.pilot.classes import ROUTER, ProxyClass, class_of_pod
 from argosy.pilot.endpoint import Endpoint, HostPort
 from argosy.pilot.gateway_model import GatewayModel
 from argosy.pilot.inbound_model import InboundModel
-from argosy.pilot.mesh import CREDENTIAL, LOCALITY, RANKING, SOURCE_LABELS, Mesh, policies_of, ranking_labels
+from argosy.pilot.mesh import CREDENTIAL, LOCALITY, RANKING, SOURCE_LABELS, ZONES, Mesh, policies_of, ranking_labels
 from argosy.pilot.outbound_model import OutboundModel
 from argosy.pilot.patch_model import PatchModel
 from argosy.pilot.registry import HostRecord
@@ -52,6 +53,7 @@ class Model:
         self.server_mode: Derived[ServerKey, str] = derive("server_mode", self._server_mode)
         self.ruled_clusters: Derived[RuledHost, Resources] = derive("ruled_clusters", self._ruled_clusters)
         self.ruled_endpoints: Derived[RuledHost, Resources] = derive("ruled_endpoints", self._ruled_endpoints)
+        self.clients: Derived[str, FrozenMap[str, int]] = derive("clients_by_zone", self._clients)
         self.client_scope: Derived[ProxyClass, ClientScope] = derive("client_scope", self._client_scope)
         self.pod_class: Derived[ObjectKey, ProxyClass] = derive("pod_class", self._pod_class)
         self.outbound = OutboundModel(self)
@@ -137,16 +139,35 @@ class Model:
             ranking.update(ranking_labels(rule) if rule is not None else ())
         wanted = {label.partition("=")[0] for label in ranking if "=" not in label}
         labels = FrozenMap({name: value for name, value in key.labels.items() if name in wanted})
-        return Place(key.locality, labels)
+        zones = read.keys(self.mesh.rules_by_trait, ZONES)
+        return Place(key.locality, labels, f"{key.namespace}/{key.workload}" if zones else "")
+
+    def _clients(self, read: Reader, workload: str) -> FrozenMap[str, int]:
+        """How many usable replicas a workload (`namespace/name`) has in each zone."""
+        found: dict[str, int] = {}
+        for key in read.keys(self.mesh.pods_by_workload, workload):
+            pod = read.get(self.mesh.pods, key)
+            if pod is not None and registry.is_usable(pod):
+                zone = "/".join(split_locality(locality_of_labels(pod.labels))[:2])
+                found[zone] = found.get(zone, 0) + 1
+        return FrozenMap(found)
+
+    def _balance(self, read: Reader, traffic: TrafficPolicy, place: Place) -> Balance | None:
+        balancer = traffic.load_balancer
+        zones = balancer is not None and balancer.zone_aware_lb_setting is not None and place.workload
+        clients = read.get(self.clients, place.workload) if zones else None
+        return policy.balance(traffic, registry.settings(read, self.mesh).config, place, clients or FrozenMap())
 
     def rule_object(self, read: Reader, key: ObjectKey | None) -> Object[DestinationRule] | None:
         """The DestinationRule of that key."""
         return read.get(self.mesh.destination_rules, key) if key is not None else None
 
     def _credentials(self, read: Reader, key: ProxyClass) -> tuple[str, ...]:
-        """The Secrets of a client's own namespace that its TLS to others needs: of sidecars, those that a rule for
-        them names; of gateways, those that any rule names."""
-        names: set[str] = set()
+        """The Secrets of a proxy's own namespace that its TLS needs: of sidecars, those that a rule for them or their
+        Sidecar names; of gateways, those that any rule names."""
+        limits = sidecar_for(read, self.mesh, key.namespace, key.labels) if key.role != ROUTER else None
+        own = [one.tls for one in limits.spec.ingress if one.tls is not None] if limits is not None else []
+        names: set[str] = {name for tls in own for name in secrets.names_of(tls)}
         for found in read.keys(self.mesh.rules_by_trait, CREDENTIAL):
             rule = self.rule_object(read, found)
             if rule is None or not _may_use_secret(rule, key):
@@ -206,7 +227,7 @@ class Model:
         rule = self.rule_object(read, key.rule)
         settings = registry.settings(read, self.mesh)
         traffic = policy.traffic_policy(rule, subset, port.number)
-        balance = policy.balance(traffic, settings.config, key.place)
+        balance = self._balance(read, traffic, key.place)
         listed = record.resolution not in ("EDS", "STATIC")
         return clusters.ClusterContext(
             record=record,
@@ -229,7 +250,6 @@ class Model:
             return ()
         rule = self.rule_object(read, key.rule)
         found = read.get(self.endpoints, key.host) or ()
-        config = registry.settings(read, self.mesh).config
         made = []
         for port in record.ports:
             judged = tuple((one, self._accepts_mtls(read, one, port)) for one in found)
@@ -237,7 +257,7 @@ class Model:
                 traffic = policy.traffic_policy(rule, subset, port.number)
                 if not clusters.is_eds(record, traffic):
                     continue
-                balance = policy.balance(traffic, config, key.place)
+                balance = self._balance(read, traffic, key.place)
                 made.append(
                     endpoints.build_assignment(
                         name=_assignment_name(record, port, subset, rule, balance),
@@ -267,7 +287,8 @@ class Model:
 
     def _own_groups(self, read: Reader, key: ProxyClass) -> tuple[tuple[str, Any], ...]:
         scope = read.get(self.client_scope, key) or ClientScope()
-        credentials = (("credentials", key),) if read.keys(self.mesh.rules_by_trait, CREDENTIAL) else ()
+        asked = scope.sidecar or read.keys(self.mesh.rules_by_trait, CREDENTIAL)
+        credentials = (("credentials", key),) if asked else ()
         if key.role == ROUTER:
             return (("outbound", scope), ("gateway", key), *credentials)
         return (
@@ -326,7 +347,8 @@ def _assignment_name(
     if balance is not None:
         # Who is near depends on the client.
         labels = ",".join(f"{key}={value}" for key, value in sorted(balance.place.labels.items()))
-        name += f"~{balance.place.locality}" + (f"~{labels}" if labels else "")
+        parts = (balance.place.locality, labels, balance.place.workload if balance.zones is not None else "")
+        name += "~" + "~".join(part for part in parts if part)
     # A rule of a client's own may cut the same subset by other labels, or rank otherwise: so another name.
     own = rule is not None and (
         rule.namespace not in (record.key.namespace, ROOT_NAMESPACE) or rule.spec.workload_selector is not None

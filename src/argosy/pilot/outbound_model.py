@@ -225,7 +225,8 @@ class OutboundModel:
             called = record.port(number) if record is not None else None
             detected = called is not None and called.protocol is Protocol.AUTO
             cluster = outbound_cluster(host, number, destination.subset)
-            return routes.Target(cluster, traffic.load_balancer, traffic.tunnel, detected)
+            pool = traffic.connection_pool.tcp if traffic.connection_pool is not None else None
+            return routes.Target(cluster, traffic.load_balancer, traffic.tunnel, pool, detected)
 
         return resolve
 

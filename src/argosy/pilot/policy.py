@@ -116,6 +116,7 @@ def _overlay(merged: dict[str, Any], level: Any) -> None:
             merged[name] = value
 
 
+_NOBODY: Mapping[str, int] = FrozenMap()
 _PARTS = (
     "load_balancer",
     "connection_pool",
@@ -127,7 +128,9 @@ _PARTS = (
 )
 
 
-def balance(policy: TrafficPolicy, config: MeshConfig, place: Place) -> Balance | None:
+def balance(
+    policy: TrafficPolicy, config: MeshConfig, place: Place, clients: Mapping[str, int] = _NOBODY
+) -> Balance | None:
     """How a client at `place` uses localities under a policy; None where it takes all endpoints alike."""
     if place == Place():
         return None
@@ -135,6 +138,9 @@ def balance(policy: TrafficPolicy, config: MeshConfig, place: Place) -> Balance 
     own = balancer.locality_lb_setting if balancer is not None else None
     setting = own if own is not None else config.locality_lb_setting or LocalityLB()
     failover = policy.outlier_detection is not None
+    zones = balancer.zone_aware_lb_setting if balancer is not None else None
+    if zones is not None and zones.enabled is not False:
+        return Balance(place, LocalityLB(), failover, zones, clients)
     if setting.enabled is False or not (failover or setting.distribute):
         return None
     return Balance(place, setting, failover)

@@ -49,7 +49,7 @@ class HostRecord:
     @property
     def may_speak_mtls(self) -> bool:
         """True if some endpoint may have a proxy of this mesh."""
-        return bool(self.selector) or any(one.sidecar for one in self.endpoints)
+        return not self.external and (bool(self.selector) or any(one.sidecar for one in self.endpoints))
 
     def port(self, number: int) -> HostPort | None:
         """The port of that number, if there is one."""
@@ -184,7 +184,6 @@ def _from_entry(key: ObjectKey, entry: Object[Any], host: str) -> HostRecord:
             weight=one.weight or 1,
             sidecar=one.labels.get(TLS_MODE_LABEL) == "istio",
             locality=one.locality or locality_of_labels(one.labels),
-            network=one.network,
         )
         for one in spec.endpoints
     )

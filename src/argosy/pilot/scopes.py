@@ -26,6 +26,8 @@ class Place:
 
     locality: str = ""
     labels: FrozenMap[str, str] = EMPTY
+    workload: str = ""
+    """`namespace/workload` of the client, where some destination asks how its replicas are spread over zones."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

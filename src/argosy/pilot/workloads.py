@@ -61,5 +61,4 @@ def endpoint_of_workload(key: ObjectKey, entry: Object[WorkloadEntry], group: Ob
         sidecar=labels.get(TLS_MODE_LABEL) == "istio",
         weight=weight or 1,
         locality=spec.locality or template.locality or locality_of_labels(labels),
-        network=spec.network or template.network,
     )

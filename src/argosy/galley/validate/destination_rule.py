@@ -83,7 +83,9 @@ def _validate_extras(check: Check, at: str, policy: TrafficPolicy) -> None:
 
 def _validate_load_balancer(check: Check, at: str, balancer: LoadBalancer) -> None:
     given = {"simple": balancer.simple is not None, "consistentHash": balancer.consistent_hash is not None}
-    others = balancer.locality_lb_setting or balancer.slow_start
+    others = balancer.locality_lb_setting or balancer.slow_start or balancer.zone_aware_lb_setting
+    if balancer.zone_aware_lb_setting is not None:
+        _validate_zones(check, at, balancer)
     check.one_of(at, given, required=not others)
     if balancer.locality_lb_setting is not None:
         validate_locality(check, f"{at}.localityLbSetting", balancer.locality_lb_setting)
@@ -92,6 +94,16 @@ def _validate_load_balancer(check: Check, at: str, balancer: LoadBalancer) -> No
         check.warn("ARG0153", f"{at}.simple", "LEAST_CONN is deprecated", "use LEAST_REQUEST")
     if balancer.consistent_hash is not None:
         _validate_hash(check, f"{at}.consistentHash", balancer.consistent_hash)
+
+
+def _validate_zones(check: Check, at: str, balancer: LoadBalancer) -> None:
+    zones = balancer.zone_aware_lb_setting
+    assert zones is not None
+    settings = {"localityLbSetting": balancer.locality_lb_setting is not None, "zoneAwareLbSetting": True}
+    check.one_of(at, settings, required=False)
+    check.at_least(f"{at}.zoneAwareLbSetting.minClusterSize", zones.min_cluster_size, 1)
+    same = LocalityLB(failover=zones.failover, failover_priority=zones.failover_priority)
+    validate_locality(check, f"{at}.zoneAwareLbSetting", same)
 
 
 def _validate_warmup(check: Check, at: str, balancer: LoadBalancer) -> None:

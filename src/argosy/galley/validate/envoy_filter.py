@@ -88,6 +88,8 @@ def _validate_match(check: Check, at: str, patch: ConfigPatch) -> None:
         if is_given and name != wanted:
             message = f"Envoy filter: applyTo for {patch.apply_to} cannot have {name} match"
             check.error("ARG0121", f"{at}.{name}", message, f"use match.{wanted}")
+    if match.context == "WAYPOINT":
+        check.warn("ARG0151", at, "there are no waypoint proxies: the patch changes nothing", "use sidecars' contexts")
     if match.proxy is not None and match.proxy.proxy_version:
         check.regex(f"{at}.proxy.proxyVersion", match.proxy.proxy_version)
     chain = match.listener.filter_chain if match.listener is not None else None

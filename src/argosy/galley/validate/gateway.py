@@ -54,7 +54,6 @@ def validate_gateway(check: Check, gateway: Gateway) -> None:
 
 def _validate_server(check: Check, at: str, server: Server) -> None:
     check.port(f"{at}.port.number", server.port.number)
-    check.port(f"{at}.port.targetPort", server.port.target_port)
     check.not_empty(f"{at}.port.name", server.port.name, "a name")
     check.not_empty(f"{at}.hosts", server.hosts, "at least one host")
     if server.bind and not is_ip(server.bind):

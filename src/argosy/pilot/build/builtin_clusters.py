@@ -60,12 +60,15 @@ def _original_destination(name: str, pool: ConnectionPool | None, idle_s: float 
     if tcp is not None and tcp.max_connection_duration_s is not None:
         common["max_connection_duration"] = v.duration(tcp.max_connection_duration_s)
     http2 = cluster_policy.http2_options(http)
+    both = {"http_protocol_options": cluster_policy.http1_options(), "http2_protocol_options": http2}
+    upgrade = http is not None and http.h2_upgrade_policy == "UPGRADE"
     options = message(cluster_policy.HTTP_OPTIONS_KEY)(
         common_http_protocol_options=common,
-        use_downstream_protocol_config={
-            "http_protocol_options": cluster_policy.http1_options(),
-            "http2_protocol_options": http2,
-        },
+        **(
+            {"explicit_http_config": {"http2_protocol_options": http2}}
+            if upgrade
+            else {"use_downstream_protocol_config": both}
+        ),
     )
     return {
         "name": name,

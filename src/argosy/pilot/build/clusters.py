@@ -68,7 +68,7 @@ def _resource(name: str, context: ClusterContext, transport: dict[str, Any]) -> 
     record, policy = context.record, context.policy
     pool = policy.connection_pool
     balance = context.balance
-    weighted = balance is not None and balance.shares is not None
+    weighted = balance is not None and balance.is_weighted
     fields: dict[str, Any] = {
         "name": name,
         "connect_timeout": v.duration(context.config.connect_timeout_s or context.connect_timeout_s),

@@ -146,7 +146,7 @@ def build_gateway_listener(
     for ref in servers:
         chain = _chain(ref, tcp_targets.get(ref, {}), taken, settings)
         if chain is not None:
-            chains.append(chain)
+            chains.append({**chain, "metadata": _whose(ref)})
     for target in sni_targets:
         if names := taken.names(target.names, target.subnets):
             match = {**_server_names(names), **_subnets(target.subnets), "transport_protocol": "tls"}
@@ -193,6 +193,12 @@ def _chain(ref: ServerRef, clusters: Mapping[str, int], taken: _Taken, settings:
     if clusters and not ref.passes_tls and taken.plain():
         return {"name": f"tcp.{ref.bind[1]}", "filters": [_tcp(ref, clusters, settings)]}
     return None
+
+
+def _whose(ref: ServerRef) -> Any:
+    """Whose chain it is, for people who look at what a proxy holds."""
+    origin = origin_fields("Gateway", ref.key.namespace, ref.key.name, ref.gateway.origin)
+    return v.metadata(argosy={**origin, **({"server": ref.server.name} if ref.server.name else {})})
 
 
 class _Taken:

@@ -58,6 +58,7 @@ class InboundPort:
     tls: ServerTLS | None = None
     """TLS of its own that the proxy ends, where mesh TLS is off."""
     pool: ConnectionPool | None = None
+    name: str = ""
     bind: str = ""
     """Where the proxy itself listens, for connections that are not captured."""
 
@@ -82,7 +83,7 @@ def build_inbound_listener(ports: Sequence[InboundPort], context: InboundContext
     chains = [_blackhole(context)]
     captured = [port for port in ports if not port.bind]
     for port in captured:
-        chains += _chains(port, context)
+        chains += [{**chain, **_named(port)} for chain in _chains(port, context)]
     chains += _chains(InboundPort(0, Speaks.TCP, "", context.mode), context)
     made = message(_LISTENER)(
         name=name,
@@ -99,6 +100,11 @@ def build_inbound_listener(ports: Sequence[InboundPort], context: InboundContext
     )
     clusters = [inbound_cluster(port.number) for port in captured]
     return resource(name, made, clusters=[*clusters, INBOUND_PASSTHROUGH_CLUSTER, BLACKHOLE_CLUSTER])
+
+
+def _named(port: InboundPort) -> dict[str, Any]:
+    """The name that a Sidecar gives a port, for people who look at what a proxy holds."""
+    return {"metadata": v.metadata(argosy={"port": port.name})} if port.name else {}
 
 
 def build_bound_listener(port: InboundPort, context: InboundContext) -> Resource:
@@ -255,8 +261,12 @@ def _filters(port: InboundPort, context: InboundContext, *, mtls: bool, server_n
 def _tcp_filters(port: InboundPort, context: InboundContext, *, mtls: bool) -> list[Any]:
     cluster = inbound_cluster(port.number) if port.number else INBOUND_PASSTHROUGH_CLUSTER
     tags = telemetry.destination_tags("tcp", service=port.service, mtls=mtls)
+    pool = port.pool.tcp if port.pool is not None else None
     proxy = filters.tcp_proxy(
-        stat_prefix=cluster, clusters={cluster: 1}, access_log=telemetry.access_loggers(tags, context.settings)
+        stat_prefix=cluster,
+        clusters={cluster: 1},
+        access_log=telemetry.access_loggers(tags, context.settings),
+        idle_timeout_s=(pool.idle_timeout_s or 0) if pool is not None else 0,
     )
     return [*authz.tcp_authorization(context.policies, context.settings.trust_domain, "tcp."), proxy]
 

@@ -176,13 +176,14 @@ def build_host_listener(
     return resource(name, made, clusters=_clusters(targets))
 
 
-def build_bound_http_listener(address: str, port: int, route: str, settings: MeshSettings) -> Resource:
+def build_bound_http_listener(address: str, port: int, route: str, settings: MeshSettings, *, title: str) -> Resource:
     """The listener of a Sidecar's egress for HTTP that is sent to it: by an address, or without capture."""
     name = f"{address}_{port}"
     made = message(_LISTENER)(
         name=name,
         address=v.socket_address(address, port),
         traffic_direction="OUTBOUND",
+        metadata=v.metadata(argosy={"port": title}),
         filter_chains=[{"name": "http", "filters": [_manager(name, route, settings)]}],
     )
     return resource(name, made)

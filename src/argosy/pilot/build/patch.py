@@ -36,8 +36,7 @@ _ABOUT = {
     VIRTUAL_HOST: ("VIRTUAL_HOST", "HTTP_ROUTE"),
 }
 _MERGING = ("MERGE", "MERGE_AND_REPLACE_LIST")
-# The generated filters beside which filters of a class stand: after those who say who calls, before those who count.
-_CLASS_ANCHORS = {"AUTHN": "envoy.filters.http.jwt_authn", "AUTHZ": "envoy.filters.http.rbac", "STATS": _ROUTER}
+_AUTHORIZATION = "envoy.filters.http.rbac"
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,9 +261,10 @@ def _place(filters: Any, patch: ConfigPatch, found: int | None, anchor: str, las
     if operation == "INSERT_FIRST":
         return 0
     if operation == "ADD":
-        beside = _CLASS_ANCHORS.get(patch.patch.filter_class, "")
-        named = next((index for index, one in enumerate(filters) if one.name == beside), None)
-        return end if named is None else named
+        # Who calls is known before what they may do is asked, and both before anything is counted.
+        asking = [index for index, one in enumerate(filters) if one.name.startswith(_AUTHORIZATION)]
+        beside = {"AUTHN": asking[:1], "AUTHZ": [index + 1 for index in asking[-1:]]}
+        return next(iter(beside.get(patch.patch.filter_class, ())), end)
     if found is None:
         # Without a name: before all of them, or after.
         return None if anchor else 0 if operation == "INSERT_BEFORE" else end

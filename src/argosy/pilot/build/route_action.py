@@ -184,6 +184,8 @@ def _hash_policy(balancer: LoadBalancer | None) -> dict[str, Any]:
         policy = {"cookie": cookie}
     elif hashing.http_query_parameter_name:
         policy = {"query_parameter": {"name": hashing.http_query_parameter_name}}
-    else:
+    elif hashing.use_source_ip:
         policy = {"connection_properties": {"source_ip": True}}
+    else:
+        return {}
     return {"hash_policy": [policy]}

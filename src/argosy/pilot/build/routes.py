@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from argosy.api.destination_rule import LoadBalancer, Tunnel
+from argosy.api.destination_rule import LoadBalancer, TCPPool, Tunnel
 from argosy.api.meta import Object
 from argosy.api.routing import Destination, HTTPMatch, HTTPRetry, VirtualService
 from argosy.core.frozen import FrozenMap
@@ -34,6 +34,7 @@ class Target(NamedTuple):
     cluster: str
     balancer: LoadBalancer | None = None
     tunnel: Tunnel | None = None
+    pool: TCPPool | None = None
     detected: bool = False
     """Its servers detect the protocol."""
 

@@ -1,0 +1,1 @@
+"""Every field of the networking API: what shows that it works, or why it is refused."""
