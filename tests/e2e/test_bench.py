@@ -23,7 +23,7 @@ def test_an_endpoint_change_is_one_resource_for_each_proxy(run: Run) -> None:
 
 
 def test_a_route_change_is_one_resource_for_each_proxy(run: Run) -> None:
-    assert run.route.ran == {"virtual_service": 2, "virtual_hosts": 2}
+    assert run.route.ran == {"virtual_services": 2, "virtual_hosts": 2}
     assert (run.route.encoded, run.route.messages, run.route.resources_sent) == (2, PROXIES, PROXIES)
 
 

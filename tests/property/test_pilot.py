@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from argosy.api import Document, Object, decode_object
+from argosy.core.frozen import EMPTY
 from argosy.core.names import ObjectKey, parse_cluster_name
 from argosy.envoy import api
 from argosy.pilot.build.resource import CLUSTER, ROUTE, VIRTUAL_HOST
@@ -175,7 +176,7 @@ def exists(world: MeshWorld, key: ObjectKey, cluster: str) -> bool:
     record = world.world.engine.observe(world.model.host, parts.host)
     if record is None or record.port(parts.port) is None:
         return False
-    scope = world.world.engine.observe(world.model.rule_scope, key.namespace) or RuleScope()
+    scope = world.world.engine.observe(world.model.rule_scope, (key.namespace, EMPTY)) or RuleScope()
     found = world.world.engine.observe(world.model.rule, (scope, parts.host))
     rule = world.world.engine.get(world.mesh.destination_rules, found) if found is not None else None
     return not parts.subset or (rule is not None and any(one.name == parts.subset for one in rule.spec.subsets))

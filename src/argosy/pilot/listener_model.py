@@ -159,11 +159,11 @@ class ListenerModel:
         if record is None or is_wildcard(key.host):
             return ()
         scope = key.client
-        view = self.outbound.view(read, scope.client)
+        seen = read.get(self.outbound.seen, (scope.client, key.host)) or ()
         settings = registry.settings(read, self.mesh)
         made = []
         for port in record.ports:
-            if port.protocol.is_http or port.protocol is Protocol.UDP or not view.sees(key.host, port.number):
+            if port.protocol.is_http or port.protocol is Protocol.UDP or port.number not in seen:
                 continue
             targets = self.targets(read, scope, record, port)
             made += [

@@ -42,6 +42,7 @@ class OutboundModel:
         derive = model.mesh.engine.derived
         self.governing: Derived[tuple[str, str], tuple[ObjectKey, ...]] = derive("virtual_services", self._governing)
         self.views: Derived[ClientScope, View] = derive("view", self._view)
+        self.seen: Derived[tuple[ClientScope, str], tuple[int, ...]] = derive("seen_ports", self._seen)
         self.partial_hosts: Derived[str, tuple[str, ...]] = derive("partial_hosts", self._partial_hosts)
         self.own_hosts: Derived[RouteScope, tuple[str, ...]] = derive("own_hosts", self._own_hosts)
         self.listeners = ListenerModel(model, self)
@@ -111,6 +112,14 @@ class OutboundModel:
     def view(self, read: Reader, scope: ClientScope) -> View:
         """The hosts that clients of a scope see."""
         return read.get(self.views, scope) or View(())
+
+    def _seen(self, read: Reader, key: tuple[ClientScope, str]) -> tuple[int, ...]:
+        """The ports of a host that clients of a scope see."""
+        scope, host = key
+        record = read.get(self.model.host, host)
+        view = self.view(read, scope) if scope.sees else None
+        ports = record.ports if record is not None else ()
+        return tuple(one.number for one in ports if view is None or view.sees(host, one.number))
 
     def _view(self, read: Reader, scope: ClientScope) -> View:
         hosts: tuple[str, ...] = read.get(self.model.hosts, "all") or ()
@@ -189,10 +198,10 @@ class OutboundModel:
         """The virtual hosts of a host, one for each of its HTTP ports."""
         record = read.get(self.model.host, key.host)
         scope = key.client
-        view = self.view(read, scope.client)
+        seen = read.get(self.seen, (scope.client, key.host)) or ()
         if record is None:
             return ()
-        ports = [one.number for one in record.ports if one.protocol.may_be_http and view.sees(key.host, one.number)]
+        ports = [one.number for one in record.ports if one.protocol.may_be_http and one.number in seen]
         if not ports:
             return ()
         rules = owned_rules(self.services_for(read, scope.namespace, key.host), self.delegates(read))

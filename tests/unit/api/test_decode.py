@@ -87,7 +87,7 @@ spec:
   http:
   - rout: []
     timeout: 10
-    corsPolicy: {}
+    fault: {abort: {http2Error: a}}
 ---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
@@ -98,7 +98,7 @@ spec: {}
         ("ARG0010", "spec.host", "f.yaml:6", "did you mean hosts?"),
         ("ARG0010", "spec.http[0].rout", "f.yaml:8", "did you mean route?"),
         ("ARG0016", "spec.http[0].timeout", "f.yaml:9", "write a number and a unit: 10s, 250ms, 1m30s"),
-        ("ARG0011", "spec.http[0].corsPolicy", "f.yaml:10", "remove corsPolicy"),
+        ("ARG0011", "spec.http[0].fault.abort.http2Error", "f.yaml:10", "remove http2Error"),
         ("ARG0013", "metadata.name", "f.yaml:14", "add name"),
         ("ARG0013", "spec.host", "f.yaml:15", "add host"),
     ]
@@ -115,7 +115,7 @@ def test_values_that_yaml_mistook_get_the_hint_to_quote_them() -> None:
         ("networking.istio.io/v1", "VirtualServise", "ARG0006"),
         ("apps/v1", "StatefulSet", "ARG0007"),
         ("gateway.networking.k8s.io/v1", "Gateway", "ARG0007"),
-        ("networking.istio.io/v1alpha3", "EnvoyFilter", "ARG0008"),
+        ("telemetry.istio.io/v1", "Telemetry", "ARG0008"),
         ("networking.istio.io/v3", "Gateway", "ARG0009"),
         ("v2", "Service", "ARG0009"),
         ("''", "Service", "ARG0005"),

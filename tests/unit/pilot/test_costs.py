@@ -97,7 +97,7 @@ def test_a_change_is_not_sent_to_those_who_do_not_ask_for_it(rig: Rig) -> None:
 def test_one_route_change_costs_what_it_touches(rig: Rig, encoded: Encoded, number: int, versions: int) -> None:
     """A virtual host for all, and one for the clients beside it (there are some in team-3, none in team-8)."""
     outcome = rig.world.set([meshes.virtual_service(rig.size, number, first=50)])
-    assert dict(outcome.commit.ran) == {"virtual_service": versions, "virtual_hosts": versions}
+    assert dict(outcome.commit.ran) == {"virtual_services": versions, "virtual_hosts": versions}
     assert encoded.names == versions
     name = f"9080/{meshes.service_name(number)}.team-{number}.svc.cluster.local"
     for line in rig.lines:

@@ -7,7 +7,7 @@ from argosy.core.frozen import FrozenMap
 from argosy.core.names import ObjectKey
 from argosy.envoy.api import message
 from argosy.incr import Change, Engine
-from argosy.pilot.build.resource import LISTENER, ROUTE
+from argosy.pilot.build.resource import LISTENER, ROUTE, VIRTUAL_HOST
 from argosy.pilot.classes import ROUTER, ProxyClass
 from argosy.pilot.mesh import Mesh
 from argosy.pilot.model import Model
@@ -58,17 +58,20 @@ def test_two_public_ports_of_one_bound_port_share_their_routes() -> None:
     objects = [decode_object(one) for one in parse_documents(TWO_PORTS)]
     mesh.engine.commit([Change(mesh.kinds[one.kind], one.key, one) for one in objects])
     router = ProxyClass(ROUTER, "istio-system", FrozenMap({"istio": "ingressgateway"}), "gateway")
-    made = {(one.type_url, one.name): one for one in mesh.engine.observe(model.members["gateway"], router) or ()}
-    assert set(made) == {(LISTENER, "0.0.0.0_8080"), (ROUTE, "http.8080")}
-    body = made[ROUTE, "http.8080"].body
-    assert body is not None
-    hosts = message("envoy.config.route.v3.RouteConfiguration").FromString(body).virtual_hosts
-    assert [(list(one.domains), len(one.routes)) for one in hosts] == [
-        (["a.example"], 1),
-        (["b.example"], 1),
-        (["*"], 0),
-        (["both.example"], 1),
-    ]
+    members = mesh.engine.observe(model.group_members, ("gateway", router)) or ()
+    made = [one for name, key in members for one in mesh.engine.observe(model.members[name], key) or ()]
+    assert {(one.type_url, one.name) for one in made if one.type_url != VIRTUAL_HOST} == {
+        (LISTENER, "0.0.0.0_8080"),
+        (ROUTE, "http.8080"),
+    }
+    hosts = {one.name: message("envoy.config.route.v3.VirtualHost").FromString(one.body or b"") for one in made
+             if one.type_url == VIRTUAL_HOST}  # fmt: skip
+    assert {name: (list(one.domains), len(one.routes)) for name, one in hosts.items()} == {
+        "http.8080/a.example": (["a.example"], 1),
+        "http.8080/b.example": (["b.example"], 1),
+        "http.8080/both.example": (["both.example"], 1),
+        "http.8080/blackhole": (["*"], 0),
+    }
 
 
 def test_a_port_that_only_a_policy_names_has_its_mode() -> None:

@@ -28,5 +28,5 @@ def test_a_headless_tcp_service_listens_where_its_pods_are() -> None:
     model = Model(mesh)
     objects = [decode_object(one) for one in parse_documents(QUEUE)]
     mesh.engine.commit([Change(mesh.kinds[one.kind], one.key, one) for one in objects])
-    made = mesh.engine.observe(model.members["tcp_listeners"], ScopedHost("queue.shop.svc.cluster.local"))
+    made = mesh.engine.observe(model.members["host_listeners"], ScopedHost("queue.shop.svc.cluster.local"))
     assert [one.name for one in made or ()] == ["10.88.0.7_5672"]

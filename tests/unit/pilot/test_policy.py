@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from argosy.api.destination_rule import DestinationRule
-from argosy.core.frozen import FrozenMap
+from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.names import ObjectKey
 from argosy.pilot import policy
 from argosy.pilot.scopes import RuleScope, ServerKey, exported
@@ -37,7 +37,7 @@ spec:
 
 
 def governing(world: MeshWorld, namespace: str) -> ObjectKey | None:
-    scope = world.world.engine.observe(world.model.rule_scope, namespace) or RuleScope()
+    scope = world.world.engine.observe(world.model.rule_scope, (namespace, EMPTY)) or RuleScope()
     return world.world.engine.observe(world.model.rule, (scope, HOST))
 
 
@@ -64,9 +64,9 @@ def test_the_most_specific_host_wins_within_a_namespace() -> None:
 def test_a_rule_for_a_service_beside_it_makes_no_scope() -> None:
     """Everyone obeys it, so that its clients share what is built for all."""
     world = MeshWorld(rule("shop"))
-    assert world.world.engine.observe(world.model.rule_scope, "shop") == RuleScope()
+    assert world.world.engine.observe(world.model.rule_scope, ("shop", EMPTY)) == RuleScope()
     world.apply(rule("shop", "other.client.svc.cluster.local", "foreign"))
-    assert world.world.engine.get(world.model.rule_scope, "shop") == RuleScope("shop")
+    assert world.world.engine.get(world.model.rule_scope, ("shop", EMPTY)) == RuleScope("shop")
 
 
 def test_a_rule_for_its_own_namespace_only_is_seen_there_alone() -> None:

@@ -58,7 +58,7 @@ def test_a_service_is_a_host_with_its_tcp_ports() -> None:
     found = record(MeshWorld(SERVICE))
     assert found is not None
     assert (found.resolution, found.addresses, found.kind) == ("EDS", ("10.96.0.5",), "Service")
-    assert found.ports == (HostPort(80, "http", Protocol.HTTP, "main"),)
+    assert found.ports == (HostPort(80, "http", Protocol.HTTP, "main", "port name"),)
     assert found.port(80) is found.ports[0]
     assert found.port(53) is None
 

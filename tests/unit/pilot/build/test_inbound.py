@@ -4,9 +4,10 @@ from typing import Any
 
 from argosy.api import decode_object, parse_documents
 from argosy.envoy import api
-from argosy.pilot.build.inbound import InboundContext, InboundPort, build_inbound_listener, build_inbound_route
+from argosy.pilot.build.inbound import InboundContext, InboundPort, Speaks, build_inbound_listener, build_inbound_route
+from argosy.pilot.mesh import MeshSettings
 
-PORT = InboundPort(8080, True, "web.default.svc.cluster.local", "PERMISSIVE")
+PORT = InboundPort(8080, Speaks.HTTP, "web.default.svc.cluster.local", "PERMISSIVE")
 TD = "cluster.local"
 DENY, ALLOW, CHECK = "envoy.filters.http.rbac.deny", "envoy.filters.http.rbac.allow", "envoy.filters.http.ext_authz"
 
@@ -22,7 +23,7 @@ spec: {{action: {action}, rules: [{{from: [{{source: {{principals: [cluster.loca
 
 
 def chains(*policies: Any) -> dict[str, Any]:
-    context = InboundContext(trust_domain=TD, policies=policies, mode="PERMISSIVE", log=False)
+    context = InboundContext(policies=policies, mode="PERMISSIVE", settings=MeshSettings(access_log=False))
     made = api.decode("envoy.config.listener.v3.Listener", build_inbound_listener([PORT], context).body or b"")
     return {chain["name"]: chain for chain in api.to_dict(made)["filter_chains"]}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argosy.envoy import api
 from argosy.pilot.build.telemetry import access_loggers, destination_tags, source_tags
+from argosy.pilot.mesh import MeshSettings
 
 
 def test_a_client_names_who_answered() -> None:
@@ -23,7 +24,7 @@ def test_a_server_names_its_peer_by_certificate_or_by_address() -> None:
 
 
 def test_requests_and_connections_are_counted_under_istios_names() -> None:
-    (http,) = access_loggers(source_tags("http"), log=False)
+    (http,) = access_loggers(source_tags("http"), MeshSettings(access_log=False))
     shown = api.to_dict(http)["typed_config"]
     names = [one["stat"]["name"] for one in (*shown["counters"], *shown["histograms"])]
     assert names == [
@@ -32,9 +33,9 @@ def test_requests_and_connections_are_counted_under_istios_names() -> None:
         "istio_request_bytes",
         "istio_response_bytes",
     ]
-    (tcp,) = access_loggers(source_tags("tcp"), log=False)
+    (tcp,) = access_loggers(source_tags("tcp"), MeshSettings(access_log=False))
     assert all(one["stat"]["name"].startswith("istio_tcp_") for one in api.to_dict(tcp)["typed_config"]["counters"])
 
 
 def test_the_text_log_can_be_left_out() -> None:
-    assert [len(access_loggers(source_tags("http"), log=log)) for log in (False, True)] == [1, 2]
+    assert [len(access_loggers(source_tags("http"), MeshSettings(access_log=log))) for log in (False, True)] == [1, 2]

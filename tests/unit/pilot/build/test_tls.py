@@ -42,11 +42,11 @@ def test_a_server_asks_for_a_certificate_of_its_trust_domain() -> None:
 
 
 def test_tls_to_outside_is_verified_by_the_systems_roots_unless_others_are_named() -> None:
-    plain = context(tls.originate(client_tls('{"mode": "SIMPLE"}'), sni="", http2=False))
+    plain = context(tls.originate(client_tls('{"mode": "SIMPLE"}'), sni="", http=True, http2=False, names=()))
     assert plain["auto_host_sni"] is True
     assert "system_root_certs" in plain["common_tls_context"]["validation_context"]
     own = '{"mode": "SIMPLE", "caCertificates": "/roots.pem", "subjectAltNames": ["a.example"]}'
-    named = context(tls.originate(client_tls(own), sni="a", http2=True))
+    named = context(tls.originate(client_tls(own), sni="a", http=True, http2=True, names=("a.example",)))
     validation = named["common_tls_context"]["validation_context"]
     assert validation["trusted_ca"] == {"filename": "/roots.pem"}
     assert {one["matcher"]["exact"] for one in validation["match_typed_subject_alt_names"]} == {"a.example"}
@@ -54,13 +54,19 @@ def test_tls_to_outside_is_verified_by_the_systems_roots_unless_others_are_named
 
 
 def test_verification_is_skipped_only_when_asked() -> None:
-    shown = context(tls.originate(client_tls('{"mode": "SIMPLE", "insecureSkipVerify": true}'), sni="", http2=False))
+    shown = context(
+        tls.originate(
+            client_tls('{"mode": "SIMPLE", "insecureSkipVerify": true}'), sni="", http=True, http2=False, names=()
+        )
+    )
     assert "validation_context" not in shown["common_tls_context"]
 
 
 def test_a_client_certificate_to_outside_is_a_file_of_the_proxy() -> None:
     text = '{"mode": "MUTUAL", "clientCertificate": "/c.pem", "privateKey": "/k.pem", "caCertificates": "/r.pem"}'
-    (own,) = context(tls.originate(client_tls(text), sni="", http2=False))["common_tls_context"]["tls_certificates"]
+    (own,) = context(tls.originate(client_tls(text), sni="", http=True, http2=False, names=()))["common_tls_context"][
+        "tls_certificates"
+    ]
     assert own["private_key"] == {"filename": "/k.pem"}
 
 
@@ -70,7 +76,7 @@ def test_a_gateway_ends_tls_with_a_secret_that_it_is_sent(mode: str, asked: bool
     common = shown["common_tls_context"]
     assert [one["name"] for one in common["tls_certificate_sds_secret_configs"]] == ["c"]
     assert shown["require_client_certificate"] is asked
-    assert ("validation_context_sds_secret_config" in common) is (mode != "SIMPLE")
+    assert ("combined_validation_context" in common) is (mode != "SIMPLE")
 
 
 def test_a_gateway_inside_the_mesh_speaks_its_mutual_tls() -> None:
