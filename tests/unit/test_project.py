@@ -18,6 +18,12 @@ LINES_MAX = 500
 
 # Modules (or folders) that no unit, property or conformance test imports by name, and where they are tested instead.
 TESTED_ELSEWHERE = {
+    "api/envoy_filter.py": "tests/fields/envoy_filter.py",
+    "api/locality.py": "tests/fields/destination_rule.py",
+    "api/ports.py": "tests/fields/destination_rule.py",
+    "api/proxy_config.py": "tests/fields/proxy_config.py",
+    "api/sidecar.py": "tests/fields/sidecar.py",
+    "api/workload.py": "tests/fields/workloads.py",
     "app/node.py": "tests/e2e",
     "app/pods.py": "tests/e2e",
     "app/relay.py": "tests/e2e",

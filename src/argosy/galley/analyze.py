@@ -40,6 +40,7 @@ class _World:
     rules: dict[str, list[DestinationRule]] = field(default_factory=dict)
     wildcard_rules: list[tuple[str, DestinationRule]] = field(default_factory=list)
     gateways: dict[ObjectKey, Gateway] = field(default_factory=dict)
+    virtual_services: dict[ObjectKey, VirtualService] = field(default_factory=dict)
     workloads: dict[str, set[tuple[tuple[str, str], ...]]] = field(default_factory=dict)
 
     def ports(self, host: str) -> frozenset[int] | None:
@@ -105,6 +106,8 @@ def _index(objects: list[Object[Any]]) -> _World:
                 world.rules.setdefault(host, []).append(spec)
         elif isinstance(spec, Gateway):
             world.gateways[obj.key] = spec
+        elif isinstance(spec, VirtualService):
+            world.virtual_services[obj.key] = spec
         elif isinstance(spec, (Deployment, Pod)):
             pod_labels = spec.template.metadata.labels if isinstance(spec, Deployment) else obj.labels
             world.workloads.setdefault(obj.namespace, set()).add(tuple(pod_labels.items()))
@@ -114,6 +117,7 @@ def _index(objects: list[Object[Any]]) -> _World:
 def _analyze_virtual_service(obj: Object[VirtualService], world: _World) -> Iterator[Finding]:
     for at, destination in _destinations(obj.spec):
         yield from _analyze_destination(obj, at, destination, world)
+    yield from _analyze_delegates(obj, world)
     for index, name in enumerate(obj.spec.gateways):
         if name == MESH_GATEWAY:
             continue
@@ -127,12 +131,28 @@ def _analyze_virtual_service(obj: Object[VirtualService], world: _World) -> Iter
             yield _warning(obj, "ARG0209", f"spec.gateways[{index}]", message)
 
 
+def _analyze_delegates(obj: Object[VirtualService], world: _World) -> Iterator[Finding]:
+    for index, rule in enumerate(obj.spec.http):
+        if rule.delegate is None:
+            continue
+        key = ObjectKey(rule.delegate.namespace or obj.namespace, rule.delegate.name)
+        at = f"spec.http[{index}].delegate"
+        if key not in world.virtual_services:
+            hint = _did_you_mean(str(key), [str(known) for known in world.virtual_services])
+            yield _warning(obj, "ARG0210", at, f"there is no VirtualService {key}: the rule does nothing", hint)
+        elif world.virtual_services[key].hosts:
+            message = f"VirtualService {key} has hosts, so it is no delegate: the rule does nothing"
+            yield _warning(obj, "ARG0210", at, message, "remove its hosts")
+
+
 def _destinations(spec: VirtualService) -> Iterator[tuple[str, Destination]]:
     for i, http in enumerate(spec.http):
         for n, route in enumerate(http.route):
             yield f"spec.http[{i}].route[{n}].destination", route.destination
         if http.mirror is not None:
             yield f"spec.http[{i}].mirror", http.mirror
+        for n, mirror in enumerate(http.mirrors):
+            yield f"spec.http[{i}].mirrors[{n}].destination", mirror.destination
     l4 = [(f"spec.tcp[{i}]", tcp.route) for i, tcp in enumerate(spec.tcp)]
     l4 += [(f"spec.tls[{i}]", tls.route) for i, tls in enumerate(spec.tls)]
     for at, targets in l4:
@@ -194,9 +214,9 @@ def _analyze_selector(obj: Object[Any], selector: WorkloadSelector | None, world
 
 
 def _analyze_double_hosts(services: list[Object[VirtualService]]) -> Iterator[Finding]:
-    """Within the mesh one host has one VirtualService; at gateways several are merged."""
+    """Several VirtualServices for one host are merged in an order that may surprise their owners."""
     first: dict[tuple[str, str], Object[VirtualService]] = {}
-    for obj in services:
+    for obj in sorted(services, key=lambda one: (-_priority(one), one.key)):
         if obj.spec.gateways and MESH_GATEWAY not in obj.spec.gateways:
             continue
         private = obj.spec.export_to and "*" not in obj.spec.export_to
@@ -205,8 +225,14 @@ def _analyze_double_hosts(services: list[Object[VirtualService]]) -> Iterator[Fi
             host = resolve_host(name, obj.namespace)
             other = first.setdefault((scope, host), obj)
             if other is not obj:
-                message = f"{host} is already routed by VirtualService {other.key}, which comes first"
-                yield _warning(obj, "ARG0206", f"spec.hosts[{index}]", message, "merge the two objects")
+                message = f"{host} is routed by VirtualService {other.key} too, whose rules are tried first"
+                hint = "rules that match everything go last; annotation argosy.io/priority changes the order"
+                yield _warning(obj, "ARG0206", f"spec.hosts[{index}]", message, hint)
+
+
+def _priority(obj: Object[VirtualService]) -> int:
+    text = obj.annotations.get("argosy.io/priority", "0")
+    return int(text) if text.lstrip("-").isdecimal() else 0
 
 
 def gateway_key(name: str, namespace: str) -> ObjectKey:

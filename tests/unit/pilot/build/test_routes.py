@@ -111,7 +111,9 @@ def test_a_rule_for_a_safe_method_needs_one_route() -> None:
 def test_retries_are_on_what_is_asked_for() -> None:
     """What Istio documents as its default was taken for no choice at all, so that 503 was not retried."""
     asked = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
-    (route, *_others) = routes(f"{{route: [{{destination: {{host: b}}}}], retries: {{attempts: 3, retryOn: '{asked}'}}}}")
+    (route, *_others) = routes(
+        f"{{route: [{{destination: {{host: b}}}}], retries: {{attempts: 3, retryOn: '{asked}'}}}}"
+    )
     policy = route.route.retry_policy
     assert (policy.retry_on, list(policy.retriable_status_codes)) == (asked, [503])
     (route,) = routes("{route: [{destination: {host: b}}], retries: {attempts: 3}}")

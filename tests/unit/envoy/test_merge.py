@@ -1,0 +1,54 @@
+"""Merging patches into generated configuration."""
+
+from __future__ import annotations
+
+import pytest
+
+from argosy.envoy.api import from_dict, to_dict
+from argosy.envoy.merge import merge
+from argosy.envoy.patch_values import PatchValueError, patch_value, thaw
+
+CLUSTER = "envoy.config.cluster.v3.Cluster"
+OPTIONS = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def merged(old: dict[str, object], new: dict[str, object], *, replace_lists: bool = False) -> dict[str, object]:
+    target = from_dict(CLUSTER, old)
+    merge(target, from_dict(CLUSTER, new), replace_lists=replace_lists)
+    return to_dict(target)
+
+
+def test_scalars_are_replaced_and_messages_merged() -> None:
+    old = {"name": "a", "connect_timeout": "1s", "outlier_detection": {"consecutive_5xx": 3}}
+    made = merged(old, {"connect_timeout": "2s", "outlier_detection": {"interval": "5s"}})
+    assert made == {
+        "name": "a",
+        "connect_timeout": "2s",
+        "outlier_detection": {"consecutive_5xx": 3, "interval": "5s"},
+    }
+
+
+def test_lists_are_added_to_or_replaced() -> None:
+    old = {"circuit_breakers": {"thresholds": [{"max_requests": 1}]}}
+    new = {"circuit_breakers": {"thresholds": [{"max_retries": 2}]}}
+    both = merged(old, new)["circuit_breakers"]
+    assert both == {"thresholds": [{"max_requests": 1}, {"max_retries": 2}]}
+    assert merged(old, new, replace_lists=True)["circuit_breakers"] == {"thresholds": [{"max_retries": 2}]}
+
+
+def test_packed_messages_of_one_type_are_merged_inside() -> None:
+    def options(**fields: object) -> dict[str, object]:
+        return {"typed_extension_protocol_options": {"o": {"@type": OPTIONS, **fields}}}
+
+    made = merged(
+        options(common_http_protocol_options={"idle_timeout": "1s"}),
+        options(common_http_protocol_options={"max_requests_per_connection": 7}),
+    )
+    assert made == options(common_http_protocol_options={"idle_timeout": "1s", "max_requests_per_connection": 7})
+
+
+def test_a_value_that_is_not_envoys_says_where() -> None:
+    with pytest.raises(PatchValueError, match="connect_timeouts"):
+        patch_value("CLUSTER", {"connect_timeouts": "3s"})
+    assert patch_value("HTTP_ROUTE", {"stat_prefix": "a"}).stat_prefix == "a"
+    assert thaw({"a": ({"b": 1},)}) == {"a": [{"b": 1}]}

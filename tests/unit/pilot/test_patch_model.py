@@ -1,0 +1,89 @@
+"""EnvoyFilters over what is generated."""
+
+from __future__ import annotations
+
+import json
+
+from argosy.pilot.build.resource import CLUSTER, LISTENER
+from argosy.testing.worlds import MeshWorld, as_json
+
+WEB = """
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{name: http, port: 80}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec: {template: {metadata: {labels: {app: web}}, spec: {containers: [{name: c}]}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: other}
+spec: {template: {metadata: {labels: {app: other}}, spec: {containers: [{name: c}]}}}
+"""
+OWN = "outbound|80||web.default.svc.cluster.local"
+
+
+def patched(patch: str, *, selector: str = "") -> str:
+    chosen = f"workloadSelector: {{labels: {{{selector}}}}}, " if selector else ""
+    return f"""
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {{name: patch}}
+spec: {{{chosen}configPatches: [{patch}]}}
+"""
+
+
+def test_only_selected_proxies_are_patched_and_the_others_go_on_sharing() -> None:
+    patch = "{applyTo: CLUSTER, patch: {operation: MERGE, value: {alt_stat_name: mine}}}"
+    world = MeshWorld(WEB, patched(patch, selector="app: web"))
+    assert as_json(world.snapshot("web-0").of(CLUSTER)[OWN])["alt_stat_name"] == "mine"
+    assert "alt_stat_name" not in as_json(world.snapshot("other-0").of(CLUSTER)[OWN])
+
+
+def test_what_is_removed_is_gone_and_comes_back_with_the_patch() -> None:
+    patch = "{applyTo: CLUSTER, match: {cluster: {portNumber: 80}}, patch: {operation: REMOVE}}"
+    world = MeshWorld(WEB, patched(patch))
+    found = world.snapshot("other-0").of(CLUSTER)
+    assert OWN not in found
+    assert OWN not in list(found)
+    assert len(found) == len(list(found))
+    world.delete("EnvoyFilter", "default", "patch")
+    assert OWN in world.snapshot("other-0").of(CLUSTER)
+
+
+def test_a_change_elsewhere_patches_only_what_changed() -> None:
+    world = MeshWorld(WEB, patched("{applyTo: CLUSTER, patch: {operation: MERGE, value: {alt_stat_name: mine}}}"))
+    world.connect("web-0")
+    outcome = world.apply(WEB.replace("port: 80", "port: 81"))
+    assert outcome.commit.ran["patched"] <= 12
+
+
+def test_filters_are_put_where_they_were_asked_for() -> None:
+    lua = (
+        "{name: lua, typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua, "
+        "default_source_code: {inline_string: x}}}"
+    )
+    names = []
+    for operation, below in (("INSERT_FIRST", ""), ("INSERT_AFTER", "envoy.filters.http.cors"), ("ADD", "")):
+        match = (
+            "listener: {filterChain: {filter: {name: envoy.filters.network.http_connection_manager, "
+            f"subFilter: {{name: '{below}'}}}}}}}}"
+        )
+        patch = f"{{applyTo: HTTP_FILTER, match: {{{match}}}, patch: {{operation: {operation}, value: {lua}}}}}"
+        shown = as_json(MeshWorld(WEB, patched(patch)).snapshot("other-0").of(LISTENER)["0.0.0.0_80"])
+        manager = shown["filter_chains"][0]["filters"][0]["typed_config"]
+        names.append([one["name"].rpartition(".")[2] for one in manager["http_filters"]])
+        assert '"patchedBy": "default/patch"' in json.dumps(shown)
+    assert names == [
+        ["lua", "cors", "fault", "router"],
+        ["cors", "lua", "fault", "router"],
+        ["cors", "fault", "lua", "router"],
+    ]
+
+
+def test_clusters_can_be_added() -> None:
+    patch = "{applyTo: CLUSTER, patch: {operation: ADD, value: {name: extra, type: STATIC}}}"
+    assert "extra" in MeshWorld(WEB, patched(patch)).snapshot("other-0").of(CLUSTER)

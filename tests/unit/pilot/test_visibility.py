@@ -1,0 +1,90 @@
+"""What a client sees."""
+
+from __future__ import annotations
+
+from argosy.pilot.build.resource import CLUSTER, LISTENER, VIRTUAL_HOST
+from argosy.testing.worlds import MeshWorld
+
+
+def service(name: str, namespace: str, *, export: str = "") -> str:
+    note = f", annotations: {{networking.istio.io/exportTo: '{export}'}}" if export else ""
+    return f"""
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: {namespace}{note}}}
+spec: {{selector: {{app: {name}}}, ports: [{{name: http, port: 80}}, {{name: tcp, port: 9000}}]}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}, namespace: {namespace}}}
+spec: {{template: {{metadata: {{labels: {{app: {name}}}}}, spec: {{containers: [{{name: c}}]}}}}}}
+"""
+
+
+def sidecar(namespace: str, egress: str, *, selector: str = "", name: str = "s") -> str:
+    chosen = f"workloadSelector: {{labels: {{{selector}}}}}, " if selector else ""
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {{name: {name}, namespace: {namespace}}}
+spec: {{{chosen}egress: [{egress}]}}
+"""
+
+
+MESH = service("a", "one"), service("b", "one"), service("c", "two")
+
+
+def hosts(world: MeshWorld, pod: str, namespace: str) -> set[str]:
+    found = world.snapshot(pod, namespace).of(CLUSTER)
+    return {name.split("|")[3].removesuffix(".svc.cluster.local") for name in found if name.startswith("outbound|")}
+
+
+def test_a_sidecar_limits_what_its_workloads_see() -> None:
+    world = MeshWorld(*MESH, sidecar("one", "{hosts: [./*]}"))
+    assert hosts(world, "a-0", "one") == {"a.one", "b.one"}
+    assert hosts(world, "c-0", "two") == {"a.one", "b.one", "c.two"}
+    routes = {name for name in world.snapshot("a-0", "one").of(VIRTUAL_HOST) if name.startswith("80/")}
+    assert routes == {"80/allow_any", "80/a.one.svc.cluster.local", "80/b.one.svc.cluster.local"}
+
+
+def test_the_nearest_sidecar_counts() -> None:
+    world = MeshWorld(
+        *MESH,
+        sidecar("istio-system", "{hosts: [two/*]}"),
+        sidecar("one", "{hosts: [./b.one.svc.cluster.local]}", selector="app: a"),
+    )
+    assert hosts(world, "a-0", "one") == {"b.one"}
+    assert hosts(world, "b-0", "one") == {"c.two"}
+
+
+def test_an_entry_with_a_port_lets_that_port_through_only() -> None:
+    world = MeshWorld(*MESH, sidecar("one", "{hosts: [two/*], port: {number: 9000, protocol: TCP, name: tcp}}"))
+    assert hosts(world, "a-0", "one") == {"c.two"}
+    names = set(world.snapshot("a-0", "one").of(LISTENER))
+    assert {name.rpartition("_")[2] for name in names if name.startswith("10.96")} == {"9000"}
+    assert not [name for name in world.snapshot("a-0", "one").of(VIRTUAL_HOST) if "c.two" in name]
+
+
+def test_where_a_route_leads_stays_reachable() -> None:
+    route = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: r, namespace: one}
+spec: {hosts: [b], http: [{route: [{destination: {host: c.two.svc.cluster.local, port: {number: 80}}}]}]}
+"""
+    world = MeshWorld(*MESH, sidecar("one", "{hosts: [./*]}"), route)
+    assert hosts(world, "a-0", "one") == {"a.one", "b.one", "c.two"}
+
+
+def test_a_service_that_is_not_exported_is_seen_at_home_only() -> None:
+    world = MeshWorld(*MESH, service("d", "two", export="."))
+    assert hosts(world, "a-0", "one") == {"a.one", "b.one", "c.two"}
+    assert hosts(world, "c-0", "two") == {"a.one", "b.one", "c.two", "d.two"}
+
+
+def test_workloads_that_nothing_limits_share_everything() -> None:
+    world = MeshWorld(*MESH, sidecar("two", "{hosts: [./*]}"))
+    for pod, namespace in (("a-0", "one"), ("b-0", "one"), ("c-0", "two")):
+        world.connect(pod, namespace)
+    groups = [one["group"] for one in world.world.dump()["groups"] if one["group"].startswith("('outbound'")]
+    assert len(groups) == 2
