@@ -111,8 +111,9 @@ CASES: list[Case] = [
          CLUSTER, MARK),
     patch("configPatches[].applyTo", f"applyTo: CLUSTER, {MERGE % 'alt_stat_name: marked'}", MARK, CLUSTER),
     patch("configPatches[].patch.value", f"applyTo: CLUSTER, {MERGE % 'alt_stat_name: marked'}", MARK, CLUSTER),
-    patch("configPatches[].patch.operation", "applyTo: CLUSTER, match: {cluster: {portNumber: 80, service: "
-          "server.default.svc.cluster.local}}, patch: {operation: REMOVE}", "!outbound|80||server", "Cluster/*"),
+    patch("configPatches[].patch.operation", "applyTo: HTTP_FILTER, match: {listener: {filterChain: {filter: {name: "
+          "envoy.filters.network.http_connection_manager, subFilter: {name: envoy.filters.http.cors}}}}}, "
+          "patch: {operation: REMOVE}", "!envoy.filters.http.cors", "Listener/0.0.0.0_80"),
     patch("configPatches[].patch.filterClass", "applyTo: HTTP_FILTER, match: {context: SIDECAR_INBOUND}, "
           f"patch: {{operation: ADD, filterClass: AUTHN, value: {LUA}}}", '"http_filters":[{"name":"lua"',
           "Listener/virtualInbound", proxy=SERVER),

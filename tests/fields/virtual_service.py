@@ -61,7 +61,7 @@ def l4(kind: str, field: str, rule: str, text: str, resource: str, more: str = "
     )
 
 
-def tcp(field: str, rule: str, text: str, resource: str = "Listener/10.96.*_9000", more: str = "") -> Case:
+def tcp(field: str, rule: str, text: str, resource: str = "Listener/10.96.*_9000", more: str = SUBSETS) -> Case:
     return l4("tcp", field, rule, text, resource, more)
 
 

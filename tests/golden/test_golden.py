@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
+from argosy.edge.system_roots import system_roots
 from argosy.envoy import api
 from argosy.pilot.build.resource import CLUSTER, ENDPOINT, LISTENER, ORDER, ROUTE, VIRTUAL_HOST
-from argosy.pilot.build.tls import SDS_FOLDER
+from argosy.pilot.build.tls import SDS_FOLDER, SYSTEM_ROOTS
 from argosy.pilot.mesh import MeshSettings
 from argosy.testing.worlds import MeshWorld, as_json
 
@@ -86,6 +87,7 @@ def test_envoy_takes_all_of_it(tmp_path: Path) -> None:
     """In one batch: every cluster, listener and route of every proxy, as static configuration."""
     for name in ("certificate", "roots"):
         (tmp_path / f"{name}.json").write_text('{"resources": []}')
+    (tmp_path / Path(SYSTEM_ROOTS).name).write_text(system_roots())
     files = []
     for number, (case, proxy) in enumerate(PROXIES):
         file = tmp_path / f"{number}.json"

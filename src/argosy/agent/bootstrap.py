@@ -19,6 +19,8 @@ from argosy.core.names import HEALTH_PORT, MIXER_CLUSTER, XDS_CLUSTER
 
 PROXY_DIR = "/etc/argosy/proxy"
 BOOTSTRAP_FILE = "bootstrap.json"
+SYSTEM_ROOTS_FILE = "system-roots.pem"
+"""The authorities that the machine trusts, for TLS to outside servers."""
 ADMIN_SOCKET = "admin.sock"
 IDENTITY_SECRET = "default"
 ROOT_SECRET = "ROOTCA"

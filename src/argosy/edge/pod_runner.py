@@ -26,6 +26,7 @@ from argosy.agent.bootstrap import (
     BOOTSTRAP_FILE,
     IDENTITY_SECRET,
     SDS_FILES,
+    SYSTEM_ROOTS_FILE,
     Upstreams,
     build_bootstrap,
     build_sds_files,
@@ -39,6 +40,7 @@ from argosy.edge.netlink import NodeNetwork
 from argosy.edge.netns import network_of, processes_by_network
 from argosy.edge.probes import envoy_admin, probe_container
 from argosy.edge.processes import ProcessId
+from argosy.edge.system_roots import system_roots
 from argosy.edge.tls import CertificateSource, Issuer, Material
 
 _log = logging.getLogger("argosy.pod")
@@ -299,6 +301,7 @@ class PodRunner:
             assert self.running.holder is not None
             bootstrap = build_bootstrap(self.plan, self.tools.upstreams, boxes.privileges)
             self._write_private(self._proxy_directory / BOOTSTRAP_FILE, json.dumps(bootstrap))
+            self._write_private(self._proxy_directory / SYSTEM_ROOTS_FILE, system_roots())
             argv = boxes.envoy_argv(self.plan, self.running.holder.pid)
             environment = {**self.tools.base_env, **dict(self.plan.proxy_environment)}
             envoy = self._spawn_logged(PROXY_CONTAINER, argv, environment)

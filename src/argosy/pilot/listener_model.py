@@ -74,21 +74,24 @@ class ListenerModel:
             if use.routed:
                 made.append(("route", (use.number, unknown)))
             if use.http or use.hosts or unknown.refused:
-                made.append(("port_listener", ScopedPort(use.number, unknown, scope if use.hosts else None)))
+                own = scope if use.hosts or not client.is_shared else None
+                made.append(("port_listener", ScopedPort(use.number, unknown, own)))
         if unknown.refused:
-            made += self._refusing(read, client, unknown)
+            made += self._refusing(read, client, unknown, None if client.is_shared else scope)
         if client.sidecar:
             made += [("bound_listener", (scope, index)) for index in self._bound(read, client)]
         return made
 
-    def _refusing(self, read: Reader, client: ClientScope, unknown: UnknownTraffic) -> list[tuple[str, Any]]:
+    def _refusing(
+        self, read: Reader, client: ClientScope, unknown: UnknownTraffic, scope: RouteScope | None
+    ) -> list[tuple[str, Any]]:
         """Ports on which unknown hosts are refused by name, though no service has them."""
         used = {use.number for use in read.get(self.uses, client) or ()}
         made: list[tuple[str, Any]] = []
         if _TLS_PORT not in used:
-            made.append(("port_listener", ScopedPort(_TLS_PORT, unknown)))
+            made.append(("port_listener", ScopedPort(_TLS_PORT, unknown, scope)))
         if _HTTP_PORT not in used:
-            made += [("port_listener", ScopedPort(_HTTP_PORT, unknown)), ("route", (_HTTP_PORT, unknown))]
+            made += [("port_listener", ScopedPort(_HTTP_PORT, unknown, scope)), ("route", (_HTTP_PORT, unknown))]
         return made
 
     def _uses(self, read: Reader, client: ClientScope) -> tuple[PortUse, ...]:

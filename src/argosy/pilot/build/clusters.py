@@ -13,6 +13,7 @@ from typing import Any
 from argosy.api.destination_rule import DestinationRule, ProxyProtocol, TrafficPolicy
 from argosy.api.mesh_config import MeshConfig
 from argosy.api.meta import Object
+from argosy.core.hosts import is_wildcard
 from argosy.core.names import outbound_cluster, sni_cluster
 from argosy.core.protocols import Protocol
 from argosy.envoy import values as v
@@ -160,6 +161,11 @@ def _sockets(context: ClusterContext) -> dict[str, Any]:
     sni = sni_cluster(record.host, port.number, context.subset)
     if chosen is not None and chosen.mode in ("SIMPLE", "MUTUAL"):
         names = chosen.subject_alt_names or record.subject_alt_names
+        if not names and not (chosen.ca_certificates or chosen.credential_name) and record.external:
+            # Any public authority vouches for anybody: the name is what counts. Whoever names an authority of their
+            # own says by that who may answer.
+            own_name = chosen.sni or ("" if is_wildcard(record.host) else record.host)
+            names = (own_name,) if own_name else ()
         http2 = port.protocol.is_http2
         return {
             "transport_socket": tls.originate(

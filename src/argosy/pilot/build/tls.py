@@ -12,6 +12,8 @@ from typing import Any
 from argosy.envoy import values as v
 
 SDS_FOLDER = "/etc/argosy/proxy"
+SYSTEM_ROOTS = f"{SDS_FOLDER}/system-roots.pem"
+"""The authorities that the machine trusts, as the agent puts them beside the pod's own secrets."""
 OWN_CERTIFICATE = "default"
 MESH_ROOTS = "ROOTCA"
 CA_SUFFIX = "-cacert"
@@ -104,8 +106,6 @@ def originate(tls: Any, *, sni: str, http: bool, http2: bool, names: Sequence[st
         _UPSTREAM,
         sni=sni,
         auto_host_sni=not sni,
-        # Without names of its own to expect, a server must prove the name that it was called by.
-        auto_sni_san_validation=not names and not tls.insecure_skip_verify,
         common_tls_context=common,
     )
 
@@ -124,7 +124,8 @@ def _validation(tls: Any, names: Sequence[str]) -> dict[str, Any]:
     if tls.ca_certificates:
         checks["trusted_ca"] = {"filename": tls.ca_certificates}
     else:
-        checks["system_root_certs"] = {}
+        # Envoy's own `system_root_certs` cannot be had together with a check of names.
+        checks["trusted_ca"] = {"filename": SYSTEM_ROOTS}
     return {"validation_context": checks}
 
 

@@ -44,7 +44,7 @@ def test_a_server_asks_for_a_certificate_of_its_trust_domain() -> None:
 def test_tls_to_outside_is_verified_by_the_systems_roots_unless_others_are_named() -> None:
     plain = context(tls.originate(client_tls('{"mode": "SIMPLE"}'), sni="", http=True, http2=False, names=()))
     assert plain["auto_host_sni"] is True
-    assert "system_root_certs" in plain["common_tls_context"]["validation_context"]
+    assert plain["common_tls_context"]["validation_context"]["trusted_ca"] == {"filename": tls.SYSTEM_ROOTS}
     own = '{"mode": "SIMPLE", "caCertificates": "/roots.pem", "subjectAltNames": ["a.example"]}'
     named = context(tls.originate(client_tls(own), sni="a", http=True, http2=True, names=("a.example",)))
     validation = named["common_tls_context"]["validation_context"]
