@@ -52,6 +52,10 @@ def main() -> int:
     text = build_page()
     if "--check" not in sys.argv:
         PAGE.write_text(text)
+        sys.path.insert(0, str(ROOT))
+        from tests.fields.table import build_page as build_fields
+
+        (PAGE.parent / "fields.md").write_text(build_fields())
         return 0
     if PAGE.read_text() == text:
         return 0

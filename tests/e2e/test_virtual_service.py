@@ -419,4 +419,4 @@ def test_the_tables_use_every_field_of_a_match() -> None:
     """A field that is added to the language must be added to the tables above."""
     used = Counter(field for rule in MATCHES for match in rule["match"] for field in match)
     used.update(["sourceLabels", "sourceNamespace"])
-    assert set(used) == set(HTTPMatch.__struct_encode_fields__) - {"name"}
+    assert set(used) == set(HTTPMatch.__struct_encode_fields__) - {"name", "statPrefix"}

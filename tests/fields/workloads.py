@@ -40,7 +40,6 @@ FIELDS = (
     ("serviceAccount", "serviceAccount: robot", "sa/robot", CLUSTER),
     ("labels", "weight: 1", "10.1.1.1", ENDPOINTS),
 )
-PROBE = "tests/unit/app/test_workload_probes.py::test_every_setting_of_a_probe_is_used"
 
 CASES: list[Case] = [
     entry("address", "weight: 1", "10.1.1.1"),
@@ -62,9 +61,9 @@ CASES: list[Case] = [
     Case("WorkloadGroup", ("template.network",), f"{GROUP}{{template: {{network: far}}}}", refused="one network"),
     Case(
         "WorkloadGroup",
-        ("probe.exec", "probe.exec.command"),
-        f"{GROUP}{{template: {{}}, probe: {{exec: {{command: [a]}}}}}}",
-        refused="nothing of Argosy runs beside a workload that is no pod",
+        ("probe",),
+        f"{GROUP}{{template: {{}}, probe: {{tcpSocket: {{port: 80}}}}}}",
+        refused="nobody checks workloads that are no pods yet",
     ),
     Case(
         "WorkloadGroup",

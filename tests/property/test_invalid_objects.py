@@ -28,7 +28,19 @@ Place = tuple[Any, ...]
 
 # Maps with keys of the user's own: another key is nothing wrong there.
 OPEN = frozenset(
-    {"labels", "matchLabels", "headers", "withoutHeaders", "queryParams", "sourceLabels", "set", "add", "to", "ports"}
+    {
+        "selector",
+        "labels",
+        "matchLabels",
+        "headers",
+        "withoutHeaders",
+        "queryParams",
+        "sourceLabels",
+        "set",
+        "add",
+        "to",
+        "ports",
+    }
 )
 OPEN_VALUES = frozenset({"value", "metadata"})
 # Fields by what they hold: (name, values that are certainly wrong).

@@ -14,52 +14,6 @@ class WorkloadEntry(WorkloadEndpoint, frozen=True, kw_only=True):
     """One workload at an address, selected by its labels as a pod is."""
 
 
-class HTTPHeader(Strict, frozen=True, kw_only=True):
-    """A header that a probe sends."""
-
-    name: str = ""
-    value: str = ""
-
-
-class HTTPGet(Strict, frozen=True, kw_only=True):
-    """A probe by an HTTP request."""
-
-    path: str = ""
-    port: int
-    host: str = ""
-    scheme: str = ""
-    http_headers: tuple[HTTPHeader, ...] = ()
-
-
-class TCPSocket(Strict, frozen=True, kw_only=True):
-    """A probe by a connection."""
-
-    port: int
-    host: str = ""
-
-
-class GRPC(Strict, frozen=True, kw_only=True):
-    """A probe by gRPC's health service."""
-
-    port: int = 0
-    service: str = ""
-
-
-class Probe(Strict, frozen=True, kw_only=True):
-    """How a group's workloads are checked. Times in seconds."""
-
-    # Nothing of Argosy runs beside a workload that is no pod, so no command can be started there.
-    not_yet = frozenset({"exec"})
-    initial_delay_seconds: int = 0
-    timeout_seconds: int = 0
-    period_seconds: int = 0
-    success_threshold: int = 0
-    failure_threshold: int = 0
-    http_get: HTTPGet | None = None
-    tcp_socket: TCPSocket | None = None
-    grpc: GRPC | None = None
-
-
 class GroupMetadata(Strict, frozen=True, kw_only=True):
     """Labels and annotations of every workload of a group."""
 
@@ -69,8 +23,9 @@ class GroupMetadata(Strict, frozen=True, kw_only=True):
 
 
 class WorkloadGroup(Strict, frozen=True, kw_only=True):
-    """What workloads that name the group have in common, and how they are checked."""
+    """What workloads that name the group have in common."""
 
+    # Nobody checks workloads that are no pods yet; `status.conditions` of a WorkloadEntry may say that one is ill.
+    not_yet = frozenset({"probe"})
     metadata: GroupMetadata = GroupMetadata()
     template: WorkloadEndpoint
-    probe: Probe | None = None

@@ -18,6 +18,8 @@ INBOUND_PASSTHROUGH_CLUSTER = "InboundPassthroughCluster"
 XDS_CLUSTER = "argosy-pilot"
 MIXER_CLUSTER = "argosy-mixer"
 
+PROXY_PORTS = frozenset({15000, 15001, 15006, 15020, 15021, 15053, 15090})
+"""Ports that proxies listen on themselves: on every address nobody else can."""
 OUTBOUND_PORT = 15001
 INBOUND_PORT = 15006
 HEALTH_PORT = 15021

@@ -15,7 +15,7 @@ from argosy.api.routing import Destination, L4Match, TCPRoute, TLSMatch, TLSRout
 from argosy.api.sidecar import EgressListener
 from argosy.core.hosts import is_wildcard
 from argosy.core.labels import selects
-from argosy.core.names import MESH_GATEWAY
+from argosy.core.names import MESH_GATEWAY, PROXY_PORTS
 from argosy.core.protocols import Protocol, parse_protocol
 from argosy.incr import Derived, Reader
 from argosy.pilot import registry
@@ -73,7 +73,7 @@ class ListenerModel:
         for use in read.get(self.uses, client) or ():
             if use.routed:
                 made.append(("route", (use.number, unknown)))
-            if use.http or use.hosts or unknown.refused:
+            if use.number not in PROXY_PORTS and (use.http or use.hosts or (unknown.refused and use.routed)):
                 own = scope if use.hosts or not client.is_shared else None
                 made.append(("port_listener", ScopedPort(use.number, unknown, own)))
         if unknown.refused:

@@ -44,7 +44,7 @@ def test_a_sidecar_limits_what_its_workloads_see() -> None:
     assert hosts(world, "a-0", "one") == {"a.one", "b.one"}
     assert hosts(world, "c-0", "two") == {"a.one", "b.one", "c.two"}
     routes = {name for name in world.snapshot("a-0", "one").of(VIRTUAL_HOST) if name.startswith("80/")}
-    assert routes == {"80/allow_any", "80/a.one.svc.cluster.local", "80/b.one.svc.cluster.local"}
+    assert routes == {"80/others", "80/a.one.svc.cluster.local", "80/b.one.svc.cluster.local"}
 
 
 def test_the_nearest_sidecar_counts() -> None:

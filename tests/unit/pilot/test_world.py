@@ -59,7 +59,7 @@ def test_what_all_clients_see_alike_is_one_object() -> None:
     web, api = world.snapshot("web-0", "a"), world.snapshot("api-0", "b")
     for type_url, name in ((CLUSTER, "outbound|80||web.a.svc.cluster.local"), (LISTENER, "0.0.0.0_80"), (ROUTE, "80")):
         assert web.of(type_url)[name] is api.of(type_url)[name]
-    assert web.of(VIRTUAL_HOST)["80/allow_any"] is api.of(VIRTUAL_HOST)["80/allow_any"]
+    assert web.of(VIRTUAL_HOST)["80/others"] is api.of(VIRTUAL_HOST)["80/others"]
     assert web.of(VIRTUAL_HOST)[WEB] is not api.of(VIRTUAL_HOST)[WEB]
 
 

@@ -6,7 +6,7 @@ Given typed objects, adds findings to a `Check`. Source: Istio's rules.
 from __future__ import annotations
 
 from argosy.api.service_entry import WorkloadEndpoint
-from argosy.api.workload import Probe, WorkloadEntry, WorkloadGroup
+from argosy.api.workload import WorkloadEntry, WorkloadGroup
 from argosy.galley.validate.check import Check, is_dns_name, is_ip, is_label, member
 
 
@@ -23,8 +23,6 @@ def validate_workload_group(check: Check, group: WorkloadGroup) -> None:
         message = "the address belongs to each workload, not to the group"
         check.error("ARG0160", "spec.template.address", message, "write it in the WorkloadEntries")
     _validate_workload(check, "spec.template", group.template)
-    if group.probe is not None:
-        _validate_probe(check, "spec.probe", group.probe)
 
 
 def _validate_workload(check: Check, at: str, one: WorkloadEndpoint) -> None:
@@ -40,27 +38,3 @@ def _validate_workload(check: Check, at: str, one: WorkloadEndpoint) -> None:
     check.at_least(f"{at}.weight", one.weight)
     if one.service_account and not is_label(one.service_account):
         check.error("ARG0101", f"{at}.serviceAccount", f"{one.service_account!r} is not the name of an account")
-
-
-def _validate_probe(check: Check, at: str, probe: Probe) -> None:
-    ways = {"httpGet": probe.http_get, "tcpSocket": probe.tcp_socket, "grpc": probe.grpc}
-    check.one_of(at, {name: way is not None for name, way in ways.items()})
-    for name, way in ways.items():
-        if way is not None:
-            check.port(f"{at}.{name}.port", way.port)
-    if probe.http_get is not None:
-        if probe.http_get.scheme not in ("", "HTTP", "HTTPS"):
-            message = f"scheme {probe.http_get.scheme!r} is not HTTP or HTTPS"
-            check.error("ARG0121", f"{at}.httpGet.scheme", message)
-        for index, header in enumerate(probe.http_get.http_headers):
-            check.header_name(f"{at}.httpGet.httpHeaders[{index}].name", header.name)
-            check.printable(f"{at}.httpGet.httpHeaders[{index}].value", header.value)
-    times = {
-        "initialDelaySeconds": probe.initial_delay_seconds,
-        "timeoutSeconds": probe.timeout_seconds,
-        "periodSeconds": probe.period_seconds,
-        "successThreshold": probe.success_threshold,
-        "failureThreshold": probe.failure_threshold,
-    }
-    for name, value in times.items():
-        check.at_least(f"{at}.{name}", value, 0, 2**31 - 1)

@@ -45,6 +45,8 @@ Resolve = Callable[[Destination, str], Target]
 
 _MISDIRECTED = 421
 _REFUSED_STATUS = 502
+OTHERS = "others"
+"""Name of the virtual host for hosts that nobody declared."""
 REFUSED = "block_all"
 """Name of the route that refuses hosts which nobody declared."""
 
@@ -118,9 +120,10 @@ def build_virtual_host(
 def unknown_virtual_host(route: str, cluster: str, refused: bool) -> VirtualHostPart:
     """What requests to hosts that nobody declares get: their original destination (or what `cluster` is), or 502."""
     if not refused:
-        return _catch_all(virtual_host_name(route, "allow_any"), cluster)
+        return _catch_all(virtual_host_name(route, OTHERS), cluster)
     answer = {"name": REFUSED, "match": {"prefix": "/"}, "direct_response": {"status": _REFUSED_STATUS}}
-    name = virtual_host_name(route, REFUSED)
+    # One name whatever it does: of two, the one that comes would meet the one that goes.
+    name = virtual_host_name(route, OTHERS)
     made = message("envoy.config.route.v3.VirtualHost")(name=name, domains=["*"], routes=[answer])
     return VirtualHostPart(name, encode(made), frozenset())
 
