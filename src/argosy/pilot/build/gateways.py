@@ -188,6 +188,8 @@ def _chain(ref: ServerRef, clusters: Mapping[str, int], taken: _Taken, settings:
         }
     if ref.auto_passthrough:
         names = taken.names(ref.host_names())
+        if not names:
+            return None
         match = {**_server_names(names), "transport_protocol": "tls", "application_protocols": list(MESH_ALPNS)}
         return {"name": ref.route_name, "filter_chain_match": match, "filters": _by_sni(ref, settings)}
     if clusters and not ref.passes_tls and taken.plain():
