@@ -65,7 +65,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "resolution": ("dns", "SOMETIMES"),
     "location": ("OUTSIDE",),
     "protocol": ("GOPHER", 5),
-    "hosts": ("*", [5], ["a..b"], None),
+    "hosts": ("*", [5], ["a..b"]),
     "address": ("a..b", 5),
     "applyTo": ("ALL", "cluster"),
     "operation": ("CHANGE", "merge"),

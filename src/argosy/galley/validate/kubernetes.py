@@ -39,6 +39,8 @@ def validate_service(check: Check, service: Service) -> None:
         check.address("spec.clusterIP", service.cluster_ip)
     if service.type == "ExternalName":
         check.host("spec.externalName", service.external_name)
+        hint = "declare a ServiceEntry for the name, and call that"
+        check.warn("ARG0151", "spec.type", "services of type ExternalName are not built: the name leads nowhere", hint)
         return
     if service.external_name:
         check.error("ARG0121", "spec.externalName", f"externalName goes with type ExternalName, not {service.type}")
