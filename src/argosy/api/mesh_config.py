@@ -51,9 +51,6 @@ class DefaultConfig(Strict, frozen=True, kw_only=True):
     concurrency: int | None = None
     environment_variables: FrozenMap[str, str] = EMPTY
     proxy_metadata: FrozenMap[str, str] = EMPTY
-    hold_application_until_proxy_starts: bool | None = None
-    drain_duration_s: Seconds | None = field(default=None, name="drainDuration")
-    termination_drain_duration_s: Seconds | None = field(default=None, name="terminationDrainDuration")
     gateway_topology: GatewayTopology = GatewayTopology()
 
     @property

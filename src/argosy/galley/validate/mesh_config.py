@@ -8,6 +8,7 @@ from __future__ import annotations
 from argosy.api.kubernetes import ConfigMap
 from argosy.api.mesh_config import ENTRY, NAME, NAMESPACE, MeshConfig, parse_mesh_config
 from argosy.core.errors import ArgosyError
+from argosy.core.names import DEFAULT_TRUST_DOMAIN
 from argosy.galley.validate.check import Check
 from argosy.galley.validate.destination_rule import validate_locality
 
@@ -41,5 +42,11 @@ def _validate(check: Check, config: MeshConfig) -> None:
     if config.root_namespace != NAMESPACE:
         message = f"the root namespace is {NAMESPACE}"
         check.error("ARG0121", f"{_AT}.rootNamespace", message, "remove the field")
+    if config.trust_domain != DEFAULT_TRUST_DOMAIN:
+        message = "the trust domain is chosen when the mesh is started"
+        check.error("ARG0121", f"{_AT}.trustDomain", message, "remove the field")
+    if config.enable_prometheus_merge:
+        message = "applications' own metrics are not merged into those of the mesh"
+        check.warn("ARG0151", f"{_AT}.enablePrometheusMerge", message, "scrape them where they are")
     if config.access_log_encoding == "JSON" and config.access_log_format:
         check.json_object(f"{_AT}.accessLogFormat", config.access_log_format)
