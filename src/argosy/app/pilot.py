@@ -23,6 +23,7 @@ from argosy.core.spiffe import SpiffeID
 from argosy.edge.xds_server import Push, Refusal, XdsServer
 from argosy.envoy import api
 from argosy.incr import Change, Engine
+from argosy.pilot.build.origins import owners_of
 from argosy.pilot.build.resource import CLUSTER, LISTENER, ORDER, ROUTE, VIRTUAL_HOST
 from argosy.pilot.classes import ProxyClass
 from argosy.pilot.mesh import KINDS, SETTINGS_KEY, ConcernPort, Mesh, MeshSettings
@@ -172,11 +173,21 @@ class Pilot:
             for (name, key), failure in self.mesh.engine.findings.items()
         ]
         for client in self.clients.values():
-            for names, text in client.status.rejected.values():
-                subject = ", ".join(names)
-                message = f"refused by {client.status.pod}: {text}"
-                found.append(Finding("ARG0502", Level.ERROR, message, name=subject))
+            for type_url, (names, text) in client.status.rejected.items():
+                found.append(_refusal(client, type_url, names, text))
         return found
+
+
+def _refusal(client: _Client, type_url: str, names: tuple[str, ...], text: str) -> Finding:
+    """What a proxy refused, as a finding about the object that it was made from, as far as that is known."""
+    subject = ", ".join(names)
+    resources = [one for name in names if (one := client.snapshot.of(type_url).get(name)) is not None]
+    owner = next((owner for one in resources for owner in owners_of(one)), None)
+    message = f"refused by {client.status.pod}: {text}"
+    if owner is None:
+        return Finding("ARG0502", Level.ERROR, message, name=subject)
+    message = f"{subject} {message}"
+    return Finding("ARG0502", Level.ERROR, message, owner.kind, owner.namespace, owner.name, "", owner.origin)
 
 
 class _Client:

@@ -263,8 +263,8 @@ def test_a_refusal_is_a_finding_until_the_proxy_has_settled() -> None:
     detail = ErrorDetail(13, "no such filter")
     proxy.connection.on_event(Nacked(CLUSTER, "1", (CART_CLUSTER,), {CART_CLUSTER: "v"}, detail))
     (finding,) = one.findings()
-    assert (finding.code, finding.name) == ("ARG0502", CART_CLUSTER)
-    assert finding.message == "refused by shop/cart-1: no such filter"
+    assert (finding.code, finding.kind, finding.namespace, finding.name) == ("ARG0502", "Service", "shop", "cart")
+    assert finding.message == f"{CART_CLUSTER} refused by shop/cart-1: no such filter"
     proxy.settle()
     assert one.findings() == []
 
