@@ -38,6 +38,7 @@ class Service(Tolerant, frozen=True, kw_only=True):
     selector: FrozenMap[str, str] = EMPTY
     ports: tuple[ServicePort, ...] = ()
     external_name: str = ""
+    session_affinity: str = ""
     publish_not_ready_addresses: bool = False
 
     @property

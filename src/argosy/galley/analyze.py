@@ -40,6 +40,8 @@ class _World:
     rules: dict[str, list[DestinationRule]] = field(default_factory=dict)
     wildcard_rules: list[tuple[str, DestinationRule]] = field(default_factory=list)
     gateways: dict[ObjectKey, Gateway] = field(default_factory=dict)
+    services: set[str] = field(default_factory=set)
+    entries: dict[str, Object[ServiceEntry]] = field(default_factory=dict)
     virtual_services: dict[ObjectKey, VirtualService] = field(default_factory=dict)
     workloads: dict[str, set[tuple[tuple[str, str], ...]]] = field(default_factory=dict)
 
@@ -74,6 +76,8 @@ def analyze_objects(
             findings.extend(_analyze_virtual_service(obj, world))
         elif obj.kind == "DestinationRule":
             findings.extend(_analyze_destination_rule(obj, world))
+        elif obj.kind == "ServiceEntry":
+            findings.extend(_analyze_service_entry(obj, world))
         elif obj.kind == "Gateway":
             findings.extend(_analyze_gateway(obj, world))
         elif obj.kind in ("PeerAuthentication", "AuthorizationPolicy"):
@@ -91,9 +95,11 @@ def _index(objects: list[Object[Any]]) -> _World:
         spec = obj.spec
         if isinstance(spec, Service):
             world.hosts[service_host(obj.name, obj.namespace)] = frozenset(p.port for p in spec.ports)
+            world.services.add(service_host(obj.name, obj.namespace))
         elif isinstance(spec, ServiceEntry):
             ports = frozenset(p.number for p in spec.ports)
             for host in spec.hosts:
+                world.entries.setdefault(host, obj)
                 if is_wildcard(host):
                     world.wildcards.append((host, ports))
                 else:
@@ -193,6 +199,23 @@ def _analyze_destination_rule(obj: Object[DestinationRule], world: _World) -> It
     if not known:
         hint = _did_you_mean(host, world.hosts)
         yield _warning(obj, "ARG0205", "spec.host", f"no service has the host {host}", hint)
+
+
+def _analyze_service_entry(obj: Object[ServiceEntry], world: _World) -> Iterator[Finding]:
+    """Of several objects for one host the Service counts, else the first; what is alike beside that is added to it."""
+    for index, host in enumerate(obj.spec.hosts):
+        at = f"spec.hosts[{index}]"
+        if host in world.services:
+            message = f"{host} is a Service: this entry is not used for it"
+            yield _warning(obj, "ARG0220", at, message, "choose another host, or remove the entry")
+            continue
+        first = world.entries[host]
+        if first.key == obj.key:
+            continue
+        if first.namespace != obj.namespace or first.spec.resolution != obj.spec.resolution:
+            message = f"{host} is declared by ServiceEntry {first.key}, which counts: this entry is not used for it"
+            hint = "entries of one namespace with one resolution are merged"
+            yield _warning(obj, "ARG0220", at, message, hint)
 
 
 def _analyze_gateway(obj: Object[Gateway], world: _World) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ over a ServiceEntry of the same host, and among ServiceEntries the first by name
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from argosy.api.kubernetes import ServicePort
@@ -65,9 +65,23 @@ def build_host(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:
     """The record of `host`, or None if nobody declares it."""
     for key, service in read.select(mesh.services_by_host, host):
         return _from_service(key, service)
-    for key, entry in read.select(mesh.entries_by_host, host):
-        return _from_entry(key, entry, host)
-    return None
+    entries = [_from_entry(key, entry, host) for key, entry in read.select(mesh.entries_by_host, host)]
+    return _merged(entries) if entries else None
+
+
+def _merged(entries: list[HostRecord]) -> HostRecord:
+    """The first entry of a host, with the ports and endpoints that others of its namespace add in the same way."""
+    first = entries[0]
+    alike = [one for one in entries if (one.key.namespace, one.resolution) == (first.key.namespace, first.resolution)]
+    if len(alike) == 1:
+        return first
+    ports = {port.number: port for one in reversed(alike) for port in one.ports}
+    return replace(
+        first,
+        ports=tuple(ports[number] for number in sorted(ports)),
+        addresses=tuple(dict.fromkeys(address for one in alike for address in one.addresses)),
+        endpoints=tuple(dict.fromkeys(endpoint for one in alike for endpoint in one.endpoints)),
+    )
 
 
 def all_hosts(read: Reader, mesh: Mesh) -> tuple[str, ...]:

@@ -126,3 +126,17 @@ def test_a_static_entry_lists_its_endpoints_with_their_ports() -> None:
 def test_hosts_are_listed_once_and_sorted() -> None:
     world = MeshWorld(SERVICE, entry("out", "out.example", resolution="NONE"))
     assert world.world.engine.observe(world.model.hosts, "all") == ("out.example", HOST)
+
+
+def test_entries_of_one_host_are_merged_if_they_are_alike() -> None:
+    """The second one's port and endpoint were lost without a word."""
+    one = entry("a", "x.example", resolution="STATIC", endpoints="[{address: 10.0.0.1}]")
+    two = entry("b", "x.example", resolution="STATIC", endpoints="[{address: 10.0.0.2}]").replace(
+        "number: 443", "number: 444"
+    )
+    found = record(MeshWorld(one, two), "x.example")
+    assert found is not None
+    assert [port.number for port in found.ports] == [443, 444]
+    assert [one.address for one in found.endpoints] == ["10.0.0.1", "10.0.0.2"]
+    other = entry("c", "x.example", resolution="DNS")
+    assert record(MeshWorld(one, other), "x.example") == record(MeshWorld(one), "x.example")

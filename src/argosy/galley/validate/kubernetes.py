@@ -42,6 +42,9 @@ def validate_service(check: Check, service: Service) -> None:
         hint = "declare a ServiceEntry for the name, and call that"
         check.warn("ARG0151", "spec.type", "services of type ExternalName are not built: the name leads nowhere", hint)
         return
+    if service.session_affinity not in ("", "None"):
+        hint = "a DestinationRule with consistentHash.useSourceIp does it for clients with a sidecar"
+        check.warn("ARG0151", "spec.sessionAffinity", "clients are not kept to one pod", hint)
     if service.external_name:
         check.error("ARG0121", "spec.externalName", f"externalName goes with type ExternalName, not {service.type}")
     if not service.ports and not service.headless:
