@@ -162,8 +162,9 @@ def _labels_of_workload(key: ObjectKey, entry: Object[Any]) -> Iterable[tuple[st
     return [(key.namespace, label, value) for label, value in {**entry.labels, **entry.spec.labels}.items()]
 
 
-def _host_of_service(key: ObjectKey, _service: Object[Any]) -> Iterable[str]:
-    return (service_host(key.name, key.namespace),)
+def _host_of_service(key: ObjectKey, service: Object[Any]) -> Iterable[str]:
+    # A service of type ExternalName is another name of something, which DNS answers; it has nothing of its own.
+    return () if service.spec.type == "ExternalName" else (service_host(key.name, key.namespace),)
 
 
 def _hosts_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:

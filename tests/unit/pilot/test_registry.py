@@ -140,3 +140,9 @@ def test_entries_of_one_host_are_merged_if_they_are_alike() -> None:
     assert [one.address for one in found.endpoints] == ["10.0.0.1", "10.0.0.2"]
     other = entry("c", "x.example", resolution="DNS")
     assert record(MeshWorld(one, other), "x.example") == record(MeshWorld(one), "x.example")
+
+
+def test_an_external_name_is_an_alias_and_no_host() -> None:
+    """It had a cluster without endpoints, which answered 503 for what DNS would have led somewhere."""
+    text = SERVICE.replace("clusterIP: 10.96.0.5", "type: ExternalName\n  externalName: a.example")
+    assert record(MeshWorld(text)) is None

@@ -39,8 +39,10 @@ def validate_service(check: Check, service: Service) -> None:
         check.address("spec.clusterIP", service.cluster_ip)
     if service.type == "ExternalName":
         check.host("spec.externalName", service.external_name)
-        hint = "declare a ServiceEntry for the name, and call that"
-        check.warn("ARG0151", "spec.type", "services of type ExternalName are not built: the name leads nowhere", hint)
+        hint = "declare a ServiceEntry for the target, and call that, to have routes and policies"
+        check.warn(
+            "ARG0151", "spec.type", "the name is an alias in DNS only: calls to it pass as unknown traffic", hint
+        )
         return
     if service.session_affinity not in ("", "None"):
         hint = "a DestinationRule with consistentHash.useSourceIp does it for clients with a sidecar"
