@@ -76,7 +76,7 @@ def test_service_entries_of_all_resolutions_are_accepted() -> None:
 
 def test_external_names_need_a_host_and_no_ports() -> None:
     service = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {%s}"
-    assert _codes(service % "type: ExternalName, externalName: a.b") == ["ARG0151"]
+    assert _codes(service % "type: ExternalName, externalName: a.b") == []
     assert _codes(service % "type: ExternalName") == ["ARG0103"]
     assert _codes(service % "ports: [{port: 80}], externalName: a.b") == ["ARG0121"]
 
