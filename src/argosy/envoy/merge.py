@@ -14,6 +14,9 @@ from google.protobuf.message import Message
 from argosy.envoy.api import decode, pack
 
 _ANY = "google.protobuf.Any"
+_WRAPPED = ("Bool", "Double", "Float", "Int32", "Int64", "String", "UInt32", "UInt64", "Bytes")
+# One value each, though protobuf spells them as messages: a duration of 0 s would otherwise change nothing.
+_VALUES = frozenset({"google.protobuf.Duration", *(f"google.protobuf.{name}Value" for name in _WRAPPED)})
 
 
 def merge(target: Any, value: Message, *, replace_lists: bool = False) -> None:
@@ -28,6 +31,8 @@ def merge(target: Any, value: Message, *, replace_lists: bool = False) -> None:
             if replace_lists:
                 target.ClearField(field.name)
             getattr(target, field.name).extend(given)
+        elif field.message_type is not None and field.message_type.full_name in _VALUES:
+            getattr(target, field.name).CopyFrom(given)
         elif field.message_type is not None:
             merge(getattr(target, field.name), given, replace_lists=replace_lists)
         else:

@@ -33,10 +33,21 @@ class PatchValueError(ValueError):
 
 def patch_value(apply_to: str, value: Any) -> Any:
     """The message that `value` (plain or frozen data) is. Errors: `PatchValueError` with what is wrong and where."""
+    if (negative := _negative_duration(value)) is not None:
+        raise PatchValueError(f"{negative!r} is a negative duration")
     try:
         return from_dict(PATCHED_TYPES[apply_to], thaw(value))
     except (json_format.ParseError, DecodeError, TypeError, ValueError, KeyError) as error:
         raise PatchValueError(" ".join(str(error).split())) from None
+
+
+def _negative_duration(value: Any) -> str | None:
+    """A duration below zero somewhere in plain data: Envoy refuses it without saying in which resource it stands."""
+    if isinstance(value, str):
+        number = value.removeprefix("-").removesuffix("s").replace(".", "", 1)
+        return value if value.startswith("-") and value.endswith("s") and number.isdecimal() else None
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, (tuple, list)) else ()
+    return next((found for one in items if (found := _negative_duration(one)) is not None), None)
 
 
 def thaw(value: Any) -> Any:

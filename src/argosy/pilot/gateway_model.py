@@ -137,6 +137,8 @@ class GatewayModel:
     def _tcp(self, read: Reader, key: ProxyClass, ref: ServerRef) -> dict[str, int]:
         port = ref.server.port.number
         for name, bound in self._bound_to(read, ref):
+            if not any(ref.admits(name.namespace, host) for host in bound.hosts):
+                continue
             for rule in bound.tcp:
                 if not rule.match or any(_at_gateway(match, ref, name.namespace, port) for match in rule.match):
                     resolve = self.model.outbound.resolver(read, self._scope(read, key), port)
@@ -152,9 +154,11 @@ class GatewayModel:
             for rule in bound.tls:
                 resolve = self.model.outbound.resolver(read, self._scope(read, key), port)
                 for match in rule.match:
-                    if _at_gateway(match, ref, name.namespace, port):
+                    # Whose names a server takes, and from which namespaces, holds for connections as for requests.
+                    names = tuple(one for one in match.sni_hosts if ref.admits(name.namespace, one))
+                    if names and _at_gateway(match, ref, name.namespace, port):
                         clusters = routes.weights(rule.route, name.namespace, resolve)
-                        found.append(SniTarget(ref, match.sni_hosts, match.destination_subnets, clusters))
+                        found.append(SniTarget(ref, names, match.destination_subnets, clusters))
         return found
 
     # -- routes -------------------------------------------------------------------------------------------------

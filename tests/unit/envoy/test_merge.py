@@ -52,3 +52,16 @@ def test_a_value_that_is_not_envoys_says_where() -> None:
         patch_value("CLUSTER", {"connect_timeouts": "3s"})
     assert patch_value("HTTP_ROUTE", {"stat_prefix": "a"}).stat_prefix == "a"
     assert thaw({"a": ({"b": 1},)}) == {"a": [{"b": 1}]}
+
+
+def test_durations_and_wrapped_values_are_replaced_whole() -> None:
+    """1.5 s and 3 s made 3.5 s, and 0 s, which switches a time-out off, changed nothing."""
+    assert merged({"connect_timeout": "1.5s"}, {"connect_timeout": "3s"}) == {"connect_timeout": "3s"}
+    assert merged({"connect_timeout": "1.5s"}, {"connect_timeout": "0s"}) == {"connect_timeout": "0s"}
+    old = {"outlier_detection": {"consecutive_5xx": 3}}
+    assert merged(old, {"outlier_detection": {"consecutive_5xx": 0}}) == {"outlier_detection": {"consecutive_5xx": 0}}
+
+
+def test_a_negative_duration_is_refused_where_it_can_be_named() -> None:
+    with pytest.raises(PatchValueError, match="-1s"):
+        patch_value("CLUSTER", {"upstream_connection_options": {}, "connect_timeout": "-1s"})

@@ -8,6 +8,7 @@ from __future__ import annotations
 from base64 import b64decode
 
 from argosy.api.gateway import Gateway, Server, ServerTLS
+from argosy.core.names import PROXY_PORTS
 from argosy.core.protocols import Protocol, parse_protocol
 from argosy.galley.validate.check import Check, is_dns_name, is_ip, is_label
 
@@ -54,6 +55,9 @@ def validate_gateway(check: Check, gateway: Gateway) -> None:
 
 def _validate_server(check: Check, at: str, server: Server) -> None:
     check.port(f"{at}.port.number", server.port.number)
+    if server.port.number in PROXY_PORTS:
+        message = f"port {server.port.number} is the proxy's own"
+        check.error("ARG0105", f"{at}.port.number", message, "choose another one")
     check.not_empty(f"{at}.port.name", server.port.name, "a name")
     check.not_empty(f"{at}.hosts", server.hosts, "at least one host")
     if server.bind and not is_ip(server.bind):
@@ -167,6 +171,9 @@ def _validate_verification(check: Check, at: str, tls: ServerTLS) -> None:
     for name, value in asked.items():
         if value and tls.mode not in ("MUTUAL", "OPTIONAL_MUTUAL"):
             check.error("ARG0121", f"{at}.{name}", f"{name} goes with MUTUAL or OPTIONAL_MUTUAL, not {tls.mode}")
+    if tls.insecure_skip_verify and tls.subject_alt_names:
+        message = "names cannot be checked in certificates that nobody vouches for"
+        check.error("ARG0121", f"{at}.insecureSkipVerify", message, "remove insecureSkipVerify or subjectAltNames")
     for index, text in enumerate(tls.verify_certificate_hash):
         digest = text.replace(":", "").lower()
         if len(digest) != _SHA256_HEX or set(digest) - set("0123456789abcdef"):
