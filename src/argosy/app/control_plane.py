@@ -334,12 +334,16 @@ class ControlPlane:
     def _graph(self, query: Any) -> Any:
         return self.parts.mixer.graph(query) if self.parts.mixer is not None else {}
 
+    def _plaintext(self) -> dict[str, Any]:
+        return self.parts.mixer.plaintext() if self.parts.mixer is not None else {"observed_s": 0.0, "callers": []}
+
     def _control_ports(self) -> ControlPorts:
         return ControlPorts(
             galley=lambda: self.parts.galley,
             pilot=lambda: self.parts.pilot,
             metrics=self.metrics,
             graph=self._graph if "mixer" in self.settings.components else None,
+            plaintext=self._plaintext if "mixer" in self.settings.components else None,
             ready=self.ready,
             status=self._status,
             readers=self._wait_read if "galley" in self.settings.components else None,

@@ -19,6 +19,7 @@ from argosy.edge.tls import peer_identity
 from argosy.flow.directory import MeshDirectory
 from argosy.flow.workload import PodRef, ServiceRef, workload_ref
 from argosy.graph.build import GraphOptions, build_graph
+from argosy.graph.mtls import dump_caller
 from argosy.graph.view import build_view
 from argosy.mixer.check import Decision, check
 from argosy.mixer.exposition import expose
@@ -44,6 +45,7 @@ class Mixer:
         self.directory = MeshDirectory()
         self.policy = CheckPolicy()
         self.aggregator = MetricsAggregator(self.directory)
+        self._began = clock.now()
 
     def on_changes(self, changes: Iterable[tuple[str, ObjectKey, Object[Any] | None]], *, synced: bool) -> None:
         """Take over changed objects."""
@@ -98,6 +100,12 @@ class Mixer:
         window = self.aggregator.window(query.window_s, self._clock.now())
         options = GraphOptions(namespaces=query.namespaces, service_nodes=query.service_nodes)
         return build_view(build_graph(window, options))
+
+    def plaintext(self) -> dict[str, Any]:
+        """Who calls without mutual TLS. `observed_s`: for how long this Mixer has been looking."""
+        now = self._clock.now()
+        rows = [dump_caller(row, now) for row in self.aggregator.plaintext.rows()]
+        return {"observed_s": now - self._began, "callers": rows}
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
         """gRPC handlers for proxies."""

@@ -25,9 +25,12 @@ from argosy.envoy import api
 from argosy.incr import Change, Engine
 from argosy.pilot.build.origins import owners_of
 from argosy.pilot.build.resource import CLUSTER, LISTENER, ORDER, ROUTE, VIRTUAL_HOST
-from argosy.pilot.classes import ProxyClass
+from argosy.pilot.classes import ROUTER, ProxyClass
 from argosy.pilot.mesh import KINDS, SETTINGS_KEY, ConcernPort, Mesh, MeshSettings
 from argosy.pilot.model import Model
+from argosy.pilot.mtls_rollout import Audience, Goal, Moves, Rollout
+from argosy.pilot.policy import DISABLE, PERMISSIVE
+from argosy.pilot.scopes import MovingMode, ServerKey
 from argosy.pilot.world import Outcome, World
 from argosy.xds.messages import Snapshot
 from argosy.xds.server import Event, Held, Nacked, Rules, Settled
@@ -71,6 +74,7 @@ class Pilot:
         self._queue: dict[tuple[str, ObjectKey], Object[Any] | None] = {}
         self._wake = asyncio.Event()
         self._progress = asyncio.Event()
+        self.rollout = Rollout()
         self._accepted = 0
         self._committed = 0
         self.world.commit([Change(self.mesh.settings, SETTINGS_KEY, settings)])
@@ -91,10 +95,19 @@ class Pilot:
     async def run(self) -> None:
         """Commit whatever is queued, until cancelled."""
         while True:
-            await self._wake.wait()
+            await self._wait()
             await self._quiet()
             self.commit_now()
             self.note_progress()
+
+    async def _wait(self) -> None:
+        """Until there is something to commit."""
+        due = self.rollout.next_due()
+        try:
+            async with asyncio.timeout(None if due is None else max(0.0, due - self._clock.monotonic())):
+                await self._wake.wait()
+        except TimeoutError:
+            return
 
     async def _quiet(self) -> None:
         deadline = self._clock.monotonic() + QUIET_MAX_S
@@ -107,14 +120,75 @@ class Pilot:
         """Commit the queue as one step and push. Nothing awaits in here."""
         queued, self._queue = self._queue, {}
         self._committed = self._accepted
+        self._move(self.rollout.advance(self._clock.monotonic()))
         if not queued:
             return
+        touched = any(kind == "PeerAuthentication" for kind, _key in queued)
+        before = self._modes() if touched else {}
         outcome = self.world.commit(Change(self.mesh.kinds[kind], key, value) for (kind, key), value in queued.items())
         self.commits += 1
         self.last = outcome
         for failure in outcome.commit.failures:
             logger.error("cannot build %s %s: %r", failure.name, failure.key, failure.exception)
         self._push(outcome)
+        # Nothing has been sent yet: streams take their newest snapshot when this turn of the loop ends.
+        wanted = {key: self.mesh.engine.get(self.model.wanted_mode, key) or PERMISSIVE for key in before}
+        self._move(self.rollout.begin(before, wanted))
+
+    def _modes(self) -> dict[ServerKey, MovingMode]:
+        """What holds now of every port of every connected sidecar."""
+        engine, model, found = self.mesh.engine, self.model, {}
+        for one in {client.status.proxy_class for client in self.clients.values()}:
+            ports = engine.get(model.inbound.ports, one) or ()
+            for number in (0, *(port.number for port in ports)):
+                key = ServerKey(one.namespace, one.labels, number)
+                mode = engine.get(model.server_mode, key)
+                # A gateway has none: it decides nothing about who may call it without TLS.
+                if mode is not None:
+                    moving = engine.get(self.mesh.moving_modes, key)
+                    found[key] = moving or MovingMode(mode, mode != DISABLE)
+        return found
+
+    def mtls_modes(self) -> list[dict[str, Any]]:
+        """What every workload with a connected sidecar takes: mode by port, `other` for ports that nobody declared.
+
+        `wanted` differs from `mode` while callers have yet to follow.
+        """
+        engine, model, rows = self.mesh.engine, self.model, {}
+        for one in {client.status.proxy_class for client in self.clients.values()}:
+            if one.role == ROUTER:
+                continue
+            ports = []
+            for port in (*(engine.get(model.inbound.ports, one) or ()), None):
+                key = ServerKey(one.namespace, one.labels, port.number if port is not None else 0)
+                modes = [engine.get(derived, key) or PERMISSIVE for derived in (model.server_mode, model.wanted_mode)]
+                ports.append(
+                    {"port": key.port, "service": port.service if port else "", "mode": modes[0], "wanted": modes[1]}
+                )
+            rows[one.namespace, one.workload] = {
+                "namespace": one.namespace, "workload": one.workload, "labels": dict(one.labels), "ports": ports
+            }  # fmt: skip
+        return [rows[key] for key in sorted(rows)]
+
+    def _move(self, moves: Moves) -> None:
+        if moves:
+            changes = [Change(self.mesh.moving_modes, key, mode) for key, mode in moves.items()]
+            self._push(self.world.commit(changes))
+            self.rollout.set_goals(self._goal)
+
+    def _goal(self, server: ServerKey, audience: Audience) -> Goal:
+        """Who has to have what was just offered."""
+        goals = {
+            id(client): (client, client.status.offered)
+            for client in self.clients.values()
+            if audience is Audience.EVERYONE or client.status.proxy_class.serves(server.namespace, server.labels)
+        }
+
+        def behind() -> tuple[str, ...]:
+            late = [one for key, (one, number) in goals.items() if key in self.clients and one.status.settled < number]
+            return tuple(sorted(one.name for one in late))
+
+        return behind
 
     def _push(self, outcome: Outcome) -> None:
         by_class: dict[ProxyClass, list[_Client]] = {}
@@ -151,7 +225,7 @@ class Pilot:
         goal = self._accepted
         try:
             async with asyncio.timeout(deadline_s):
-                while self._committed < goal or self.laggards():
+                while self._committed < goal or self.laggards() or self.rollout.active:
                     await self._progress.wait()
         except TimeoutError:
             return self.laggards()
@@ -163,6 +237,8 @@ class Pilot:
 
     def note_progress(self) -> None:
         """Wake those who wait for proxies."""
+        if self.rollout.active:
+            self._wake.set()
         self._progress.set()
         self._progress = asyncio.Event()
 
@@ -172,10 +248,19 @@ class Pilot:
             Finding("ARG0501", Level.ERROR, f"cannot be built: {failure.exception!r}", name=f"{name} {key}")
             for (name, key), failure in self.mesh.engine.findings.items()
         ]
+        found += [_moving(*one) for one in self.rollout.waiting()]
         for client in self.clients.values():
             for type_url, (names, text) in client.status.rejected.items():
                 found.append(_refusal(client, type_url, names, text))
         return found
+
+
+def _moving(key: ServerKey, wanted: str, waits: tuple[str, ...]) -> Finding:
+    """A change of mutual TLS that is not through yet."""
+    port = f"port {key.port}" if key.port else "other ports"
+    labels = ",".join(f"{name}={value}" for name, value in sorted(key.labels.items()))
+    message = f"{port} of {labels} becomes {wanted} when its callers have followed; waiting for {', '.join(waits)}"
+    return Finding("ARG0503", Level.INFO, message, "Namespace", "", key.namespace)
 
 
 def _refusal(client: _Client, type_url: str, names: tuple[str, ...], text: str) -> Finding:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from argosy.cli import changes, get, mesh, observe, proxies, workloads
+from argosy.cli import changes, get, mesh, mtls, observe, proxies, workloads
 from argosy.cli.shell import Group
 
 
@@ -30,6 +30,7 @@ def build_app() -> typer.Typer:
     workloads.register(app)
     proxies.register(app)
     observe.register(app)
+    mtls.register(app)
     mesh.register_programs(app)
     return app
 

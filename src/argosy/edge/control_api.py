@@ -6,6 +6,7 @@ their findings. Secrets' values never leave: they are masked here. Access is dec
 
     POST /v1/apply  /v1/delete  /v1/rollback  /v1/diff  /v1/analyze  /v1/wait
     GET  /v1/history  /v1/objects/{kind}[/{namespace}/{name}]  /v1/analyze  /v1/graph  /v1/metrics  /v1/status
+         /v1/mtls  /v1/plaintext
     GET  /v1/proxies  /v1/proxy-config/{namespace}/{pod}  /v1/explain[/{collection}]
     GET  /healthz  /readyz  /metrics
 """
@@ -87,6 +88,8 @@ class ControlPorts:
     """Empty when ready, else why not."""
     status: Callable[[], Mapping[str, Any]]
     """Plain data about this program: `name`, `pid`, `ready`, ..."""
+    plaintext: Callable[[], Mapping[str, Any]] | None = None
+    """Who calls without mutual TLS, as Mixer has seen it."""
     readers: Callable[[float], Awaitable[Sequence[str]]] | None = None
     """Wait, at most that many seconds, until the programs that read from this Galley have what is in force; gives the
     names of those that have not. None: nobody reads from another process."""
@@ -149,6 +152,8 @@ def control_app(ports: ControlPorts) -> Starlette:
         Route("/v1/explain", api.explain),
         Route("/v1/explain/{collection}", api.explain),
         Route("/v1/graph", api.graph),
+        Route("/v1/plaintext", api.plaintext),
+        Route("/v1/mtls", api.mtls),
         Route("/v1/metrics", api.metrics),
         Route("/v1/status", api.status),
         Route("/metrics", api.metrics),
@@ -340,6 +345,14 @@ class _Api:
         except ValueError as error:
             raise ArgosyError.of(BAD_REQUEST, str(error)) from None
         return _json(graph(query))
+
+    async def plaintext(self, request: Request) -> Response:
+        """Who calls without mutual TLS."""
+        return _json(self._found("Mixer", self._ports.plaintext)())
+
+    async def mtls(self, request: Request) -> Response:
+        """Which mutual TLS the workloads with a connected sidecar take."""
+        return _json({"workloads": self._pilot().mtls_modes()})
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus text."""

@@ -28,7 +28,9 @@ _OWNERS = {
     "proxy-config": "pilot",
     "wait": "pilot",
     "explain": "pilot",
+    "mtls": "pilot",
     "graph": "mixer",
+    "plaintext": "mixer",
     "metrics": "mixer",
 }
 PROGRAMS = (CONTROL, "pilot", "mixer", "citadel")

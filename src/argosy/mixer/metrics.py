@@ -16,6 +16,7 @@ from argosy.flow.counters import CounterMemory
 from argosy.flow.directory import Directory
 from argosy.flow.histogram import Histogram
 from argosy.flow.history import FlowHistory
+from argosy.flow.plaintext import PlaintextLedger
 from argosy.flow.record import FlowCounters, FlowWindow
 from argosy.mixer import telemetry as t
 from argosy.mixer.join import Joined, Labels, join, unknowns
@@ -57,6 +58,7 @@ class MetricsAggregator:
         self._series = 0
         self._overflowed = 0
         self._history = FlowHistory()
+        self.plaintext = PlaintextLedger()
 
     def set_directory(self, directory: Directory) -> None:
         """Use a newer directory; series are joined anew when they next move. What was counted stays as labelled."""
@@ -144,6 +146,13 @@ class MetricsAggregator:
             if recent:
                 for counters in self._history.touch(joined.flow, now):
                     _count(counters, name, joined, added)
+                self._note_plaintext(name, joined, added, now)
+
+    def _note_plaintext(self, name: str, joined: Joined, added: float, now: float) -> None:
+        if name == t.REQUESTS:
+            self.plaintext.note(joined.flow, joined.outcome.flags, now, requests=added)
+        elif name == t.TCP_OPENED:
+            self.plaintext.note(joined.flow, joined.outcome.flags, now, connections=added)
 
     def _add_histograms(self, process: _Process, node: Node, flush: Flush, now: float) -> None:
         for name, tags, count, total, buckets in flush.histograms:

@@ -6,6 +6,7 @@ replicas of one workload.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,11 +34,22 @@ class ProxyClass:
     locality: str = ""
     """`region/zone/subzone` of the pods, as far as known."""
 
+    def serves(self, namespace: str, labels: Mapping[str, str]) -> bool:
+        """True for the sidecars of the workloads with just these labels."""
+        return self.role == SIDECAR and (self.namespace, self.labels) == (namespace, labels)
+
     def port_number(self, target: int | str) -> int | None:
         """The number that `target` (a number or a container port's name) means in these pods."""
         if isinstance(target, int):
             return target
         return next((number for number, name in self.ports if name == target), None)
+
+
+def stable_labels(labels: Mapping[str, str]) -> FrozenMap[str, str]:
+    """The labels that all replicas of a workload share."""
+    if not _VOLATILE_LABELS & labels.keys() and isinstance(labels, FrozenMap):
+        return labels
+    return FrozenMap({name: value for name, value in labels.items() if name not in _VOLATILE_LABELS})
 
 
 def class_of_pod(pod: Object[Any]) -> ProxyClass:
@@ -46,7 +58,7 @@ def class_of_pod(pod: Object[Any]) -> ProxyClass:
     return ProxyClass(
         role=ROUTER if pod.annotations.get("inject.istio.io/templates") == "gateway" else SIDECAR,
         namespace=pod.namespace,
-        labels=FrozenMap({k: v for k, v in pod.labels.items() if k not in _VOLATILE_LABELS}),
+        labels=stable_labels(pod.labels),
         service_account=spec.service_account_name,
         workload=pod.spec.workload or pod.name,
         ports=tuple(

@@ -15,6 +15,7 @@ from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.hosts import resolve_host, service_host, service_of_host
 from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE, ObjectKey
 from argosy.incr import Derived, Engine, Index, Input, Reader
+from argosy.pilot.scopes import MovingMode, ServerKey
 
 KINDS = (
     "Namespace",
@@ -102,6 +103,7 @@ class Mesh:
         self.settings: Input[str, MeshSettings] = engine.input("settings")
         self.effective: Derived[str, MeshSettings] = engine.derived("mesh_settings", self._effective)
         self.kinds: dict[str, Input[ObjectKey, Object[Any]]] = {kind: engine.input(kind) for kind in KINDS}
+        self.moving_modes: Input[ServerKey, MovingMode] = engine.input("moving_modes")
         self.services = self.kinds["Service"]
         self.pods = self.kinds["Pod"]
         self.service_entries = self.kinds["ServiceEntry"]

@@ -19,7 +19,7 @@ from argosy.incr import Derived, Reader
 from argosy.pilot import policy, registry
 from argosy.pilot.build import builtin_clusters, clusters, endpoints, secrets
 from argosy.pilot.build.localities import Balance
-from argosy.pilot.classes import ROUTER, ProxyClass, class_of_pod
+from argosy.pilot.classes import ROUTER, ProxyClass, class_of_pod, stable_labels
 from argosy.pilot.endpoint import Endpoint, HostPort
 from argosy.pilot.gateway_model import GatewayModel
 from argosy.pilot.inbound_model import InboundModel
@@ -50,7 +50,9 @@ class Model:
             "rule_scope", lambda r, k: policy.rule_scope(r, mesh, *k)
         )
         self.rule: Derived[tuple[RuleScope, str], ObjectKey] = derive("rule_of_host", self._rule)
+        self.wanted_mode: Derived[ServerKey, str] = derive("wanted_mode", self._wanted_mode)
         self.server_mode: Derived[ServerKey, str] = derive("server_mode", self._server_mode)
+        self.called_by_tls: Derived[ServerKey, bool] = derive("called_by_tls", self._called_by_tls)
         self.ruled_clusters: Derived[RuledHost, Resources] = derive("ruled_clusters", self._ruled_clusters)
         self.ruled_endpoints: Derived[RuledHost, Resources] = derive("ruled_endpoints", self._ruled_endpoints)
         self.clients: Derived[str, FrozenMap[str, int]] = derive("clients_by_zone", self._clients)
@@ -102,8 +104,19 @@ class Model:
         pod = read.get(self.mesh.pods, key)
         return class_of_pod(pod) if pod is not None else None
 
-    def _server_mode(self, read: Reader, key: ServerKey) -> str:
+    def _wanted_mode(self, read: Reader, key: ServerKey) -> str:
         return policy.mtls_mode(read, self.mesh, key.namespace, key.labels, key.port)
+
+    def _server_mode(self, read: Reader, key: ServerKey) -> str:
+        """What the server's proxies run: what is wanted, but for the time that clients need to follow."""
+        # Read in any case, so that it is known what is wanted while something else holds.
+        wanted = read.get(self.wanted_mode, key) or policy.PERMISSIVE
+        moving = read.get(self.mesh.moving_modes, key)
+        return moving.server if moving is not None else wanted
+
+    def _called_by_tls(self, read: Reader, key: ServerKey) -> bool:
+        moving = read.get(self.mesh.moving_modes, key)
+        return moving.clients_tls if moving is not None else read.get(self.wanted_mode, key) != policy.DISABLE
 
     # -- clusters and endpoints ---------------------------------------------------------------------------------
 
@@ -273,7 +286,8 @@ class Model:
         number = endpoint.port_for(port)
         if not endpoint.sidecar or number is None:
             return False
-        return read.get(self.server_mode, ServerKey(endpoint.namespace, endpoint.labels, number)) != policy.DISABLE
+        key = ServerKey(endpoint.namespace, stable_labels(endpoint.labels), number)
+        return read.get(self.called_by_tls, key) is not False
 
     def _builtin(self, read: Reader, _key: str) -> Resources:
         return builtin_clusters.build_builtin_clusters(registry.settings(read, self.mesh).socket_mark)

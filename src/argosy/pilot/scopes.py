@@ -100,6 +100,17 @@ class ServerKey:
     port: int
 
 
+@dataclass(frozen=True, slots=True)
+class MovingMode:
+    """What holds while a server's mutual TLS changes in a way that its clients must follow (`mtls_rollout`).
+
+    server: the mode that its proxies run meanwhile. clients_tls: whether clients call it under mutual TLS.
+    """
+
+    server: str
+    clients_tls: bool
+
+
 def exported(export_to: tuple[str, ...], owner: str, client: str) -> bool:
     """Whether an object of namespace `owner` is visible to clients of `client` (Istio's `exportTo`; empty is all)."""
     return not export_to or any(one == "*" or one == client or (one == "." and owner == client) for one in export_to)

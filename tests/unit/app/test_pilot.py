@@ -14,6 +14,7 @@ from argosy.edge.xds_server import Refusal
 from argosy.envoy import api
 from argosy.pilot.build.resource import CLUSTER, VIRTUAL_HOST
 from argosy.pilot.mesh import MeshSettings
+from argosy.pilot.mtls_rollout import IN_FLIGHT_S
 from argosy.xds.messages import Changes, DeltaRequest, ErrorDetail, ResourceRef, Snapshot
 from argosy.xds.server import DeltaStream, Event, Held, Interner, Nacked, Settled
 
@@ -310,3 +311,59 @@ kind: instance
 metadata: {name: all, namespace: shop}
 spec: {compiledTemplate: checknothing}
 """
+
+
+# -- mutual TLS that changes -----------------------------------------------------------------------------------------
+
+
+class HandClock(SystemClock):
+    """Monotonic time that a test moves."""
+
+    seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+def mode(value: str) -> str:
+    return f"""
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {{name: default, namespace: shop}}
+spec: {{mtls: {{mode: {value}}}}}
+"""
+
+
+def test_servers_take_both_ways_until_their_callers_have_changed() -> None:
+    clock = HandClock()
+    one = Pilot(MeshSettings(), lambda *_facts: False, clock)
+    one.on_changes(added(CART, pod(), mode("DISABLE")), synced=True)
+    proxy = Proxy(one)
+
+    def modes() -> set[tuple[str, str]]:
+        (row,) = one.mtls_modes()
+        return {(port["mode"], port["wanted"]) for port in row["ports"]}
+
+    def step() -> None:
+        proxy.settle()
+        for _ in range(2):
+            one.commit_now()
+            clock.seconds += IN_FLIGHT_S
+        one.commit_now()
+
+    proxy.settle()
+    assert modes() == {("DISABLE", "DISABLE")}
+    one.on_changes(added(mode("STRICT")), synced=True)
+    one.commit_now()
+    assert modes() == {("PERMISSIVE", "STRICT")}
+    told = one.findings()
+    assert {finding.code for finding in told} == {"ARG0503"}
+    assert all("waiting for shop/cart-1" in finding.message for finding in told)
+    one.commit_now()
+    assert modes() == {("PERMISSIVE", "STRICT")}
+    step()
+    assert modes() == {("PERMISSIVE", "STRICT")}
+    step()
+    assert modes() == {("STRICT", "STRICT")}
+    assert not one.rollout.active
+    assert one.findings() == []

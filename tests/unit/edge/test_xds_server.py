@@ -303,7 +303,7 @@ async def test_what_is_no_request_ends_the_stream_whenever_it_comes(before: int)
 
 # -- slow clients ----------------------------------------------------------------------------------------------------
 
-MUCH = tuple(thing(f"thing-{number:02}", size=LARGE) for number in range(40))
+MUCH = tuple(thing(f"thing-{number:02}", size=LARGE) for number in range(10))
 
 
 async def test_a_client_that_does_not_read_takes_no_place_from_others() -> None:
