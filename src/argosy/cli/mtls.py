@@ -40,7 +40,9 @@ def register(app: typer.Typer) -> None:
             "argosy mtls strict --window 86400 --apply --watch 300",
         ),
     )(strict)
-    app.add_typer(own, name="mtls", rich_help_panel=PANEL)
+    app.add_typer(
+        own, name="mtls", rich_help_panel=PANEL, epilog=examples("argosy mtls status", "argosy mtls strict -n shop")
+    )
 
 
 def _root() -> None:

@@ -133,6 +133,7 @@ class Mesh:
             galley=lambda: self.galley,
             pilot=lambda: self.pilot if self.has_pilot else None,
             metrics=lambda: b"istio_requests_total 7\n",
+            plaintext=lambda: self.plaintext,
             graph=lambda query: {**GRAPH, "window_s": query.window_s, "namespaces": sorted(query.namespaces)},
             ready=lambda: self.unready,
             status=lambda: {"name": "argosy", "pid": 7, "ready": self.unready or "ok", "revision": 3},
@@ -156,6 +157,7 @@ class Mesh:
             self._committing.cancel()
         clock = SystemClock()
         self.unready, self.has_pilot = "", True
+        self.plaintext: dict[str, Any] = {"observed_s": 1e6, "callers": []}
         self.access.rows, self.access.logs = [], {}
         self.documents: list[dict[str, Any]] = []
         self.galley = GalleyService(Galley(MemoryStore()), clock)
