@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from argosy.agent.pod import PodPlan
+from argosy.agent.pod import PodPlan, Role
 from argosy.agent.privileges import Privileges
 from argosy.core.names import HEALTH_PORT, MIXER_CLUSTER, XDS_CLUSTER
 
@@ -28,6 +28,12 @@ ROOT_SECRET = "ROOTCA"
 SDS_FILES = {ROOT_SECRET: "roots.json", IDENTITY_SECRET: "certificate.json"}
 _ADMIN_CLUSTER = "argosy-admin"
 _TYPES = "type.googleapis.com/envoy"
+_MONITORS = f"{_TYPES}.extensions.resource_monitors"
+_CONNECTIONS = "envoy.resource_monitors.global_downstream_max_connections"
+_HEAP = "envoy.resource_monitors.fixed_heap"
+_HEAP_BYTES_MAX = 2 << 30
+_STOPS = ("stop_accepting_requests", "stop_accepting_connections")
+_CONNECTIONS_MAX = {Role.ROUTER: 50_000, Role.SIDECAR: 10_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,6 @@ class Upstreams:
     pilot: tuple[str, int]
     mixer: tuple[str, int]
     flush_s: float = 1.0
-    connections_max: int = 50_000
 
 
 def build_bootstrap(plan: PodPlan, upstreams: Upstreams, privileges: Privileges) -> dict[str, Any]:
@@ -62,7 +67,7 @@ def build_bootstrap(plan: PodPlan, upstreams: Upstreams, privileges: Privileges)
         "stats_flush_interval": f"{upstreams.flush_s:g}s",
         "stats_sinks": [_metrics_sink()],
         "stats_config": {"use_all_default_tags": False, "stats_matcher": _stats_matcher()},
-        "overload_manager": _overload_manager(upstreams.connections_max),
+        "overload_manager": _overload_manager(_CONNECTIONS_MAX[plan.role]),
     }
     if bind_config := privileges.bind_config():
         bootstrap["cluster_manager"] = {"upstream_bind_config": dict(bind_config)}
@@ -184,12 +189,17 @@ def _one_endpoint(name: str, address: Mapping[str, Any]) -> dict[str, Any]:
 def _health_listener() -> dict[str, Any]:
     """`/healthz/ready` on 15021, for load balancers in front of gateways; the rest of the admin page stays private."""
     route = {
-        "match": {"path": "/healthz/ready"},
+        "match": {"path": "/healthz/ready", "headers": [{"name": ":method", "string_match": {"exact": "GET"}}]},
         "route": {"cluster": _ADMIN_CLUSTER, "prefix_rewrite": "/ready"},
     }
     manager = {
         "@type": f"{_TYPES}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "argosy-health",
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "request_headers_timeout": "5s",
+        "common_http_protocol_options": {"idle_timeout": "60s", "headers_with_underscores_action": "REJECT_REQUEST"},
         "route_config": {"virtual_hosts": [{"name": "health", "domains": ["*"], "routes": [route]}]},
         "http_filters": [
             {
@@ -228,16 +238,29 @@ def _stats_matcher() -> dict[str, Any]:
 
 
 def _overload_manager(connections_max: int) -> dict[str, Any]:
-    monitor = "envoy.resource_monitors.global_downstream_max_connections"
-    config = f"{_TYPES}.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+    """Bounds on connections and memory: first memory is given back, then connections close after their answer, then
+    new requests are answered with 503 and no more connections are taken."""
+    actions = (("shrink_heap", 0.90), ("disable_http_keepalive", 0.92), *((name, 0.95) for name in _STOPS))
     return {
+        "refresh_interval": "0.25s",
         "resource_monitors": [
             {
-                "name": monitor,
+                "name": _CONNECTIONS,
                 "typed_config": {
-                    "@type": config,
+                    "@type": f"{_MONITORS}.downstream_connections.v3.DownstreamConnectionsConfig",
                     "max_active_downstream_connections": connections_max,
                 },
-            }
-        ]
+            },
+            {
+                "name": _HEAP,
+                "typed_config": {
+                    "@type": f"{_MONITORS}.fixed_heap.v3.FixedHeapConfig",
+                    "max_heap_size_bytes": _HEAP_BYTES_MAX,
+                },
+            },
+        ],
+        "actions": [
+            {"name": f"envoy.overload_actions.{name}", "triggers": [{"name": _HEAP, "threshold": {"value": at}}]}
+            for name, at in actions
+        ],
     }

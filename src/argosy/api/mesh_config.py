@@ -59,6 +59,20 @@ class DefaultConfig(Strict, frozen=True, kw_only=True):
         return self.gateway_topology.num_trusted_proxies
 
 
+class ProxyHeaders(Strict, frozen=True, kw_only=True):
+    """What sidecars do with headers that speak of the connection."""
+
+    forwarded_client_cert: Literal[
+        "UNDEFINED", "SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY"
+    ] = "UNDEFINED"
+
+
+class MeshDefaults(DefaultConfig, frozen=True, kw_only=True):
+    """Defaults of all proxies, and what is said for all of them only."""
+
+    proxy_headers: ProxyHeaders = ProxyHeaders()
+
+
 class MeshTLS(Strict, frozen=True, kw_only=True):
     """TLS between the mesh's own proxies."""
 
@@ -88,7 +102,7 @@ class MeshConfig(Strict, frozen=True, kw_only=True):
     trust_domain: str = DEFAULT_TRUST_DOMAIN
     root_namespace: str = NAMESPACE
     enable_prometheus_merge: bool | None = None
-    default_config: DefaultConfig = DefaultConfig()
+    default_config: MeshDefaults = MeshDefaults()
 
 
 def mesh_config_of(config_maps: Mapping[ObjectKey, Object[Any]]) -> MeshConfig:

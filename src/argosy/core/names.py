@@ -10,6 +10,10 @@ from typing import NamedTuple
 
 ROOT_NAMESPACE = "istio-system"
 MESH_GATEWAY = "mesh"
+OPEN_ANNOTATION = "argosy.io/hosts-open-to"
+"""On a Namespace, Service or ServiceEntry: the namespaces whose objects decide about its hosts too, or `*`."""
+TENANCY_ANNOTATION = "argosy.io/tenancy"
+"""On the mesh configuration's ConfigMap: `open` lets objects decide about hosts of all namespaces."""
 DEFAULT_TRUST_DOMAIN = "cluster.local"
 
 PASSTHROUGH_CLUSTER = "PassthroughCluster"

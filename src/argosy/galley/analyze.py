@@ -23,6 +23,7 @@ from argosy.core.errors import Finding, Level
 from argosy.core.hosts import host_matches, hosts_overlap, is_wildcard, resolve_host, service_host
 from argosy.core.labels import selects
 from argosy.core.names import MESH_GATEWAY, ROOT_NAMESPACE, ObjectKey
+from argosy.galley.analyze_tenancy import analyze_tenancy
 
 # The gateways that come with the mesh need not stand in anybody's files.
 BUILT_IN_WORKLOADS: tuple[tuple[str, Mapping[str, str]], ...] = (
@@ -82,6 +83,8 @@ def analyze_objects(
             findings.extend(_analyze_gateway(obj, world))
         elif obj.kind in ("PeerAuthentication", "AuthorizationPolicy"):
             findings.extend(_analyze_selector(obj, obj.spec.selector, world))
+    foreign = analyze_tenancy(everything)
+    findings.extend(f for f in foreign if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
     doubles = _analyze_double_hosts([o for o in everything if o.kind == "VirtualService"])
     findings.extend(f for f in doubles if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
     return findings

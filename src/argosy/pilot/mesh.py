@@ -13,7 +13,7 @@ from argosy.api.mesh_config import NAME, NAMESPACE, MeshConfig, mesh_config_of
 from argosy.api.meta import Object
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.hosts import resolve_host, service_host, service_of_host
-from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE, ObjectKey
+from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE, TENANCY_ANNOTATION, ObjectKey
 from argosy.incr import Derived, Engine, Index, Input, Reader
 from argosy.pilot.scopes import MovingMode, ServerKey
 
@@ -56,6 +56,8 @@ SOURCE_LABELS = "sourceLabels"
 """Trait of a VirtualService that reads its clients' labels."""
 PER_CLIENT = "perClient"
 """Trait of a VirtualService that is not the same for all clients."""
+FOREIGN = "foreign"
+"""Trait of a VirtualService for the mesh whose hosts are not all Services of its own namespace."""
 VISIBLE_BY_DEFAULT = "visibleByDefault"
 """Trait of a VirtualService that leaves it to the mesh's settings who may see it."""
 
@@ -71,6 +73,8 @@ class MeshSettings:
     connect_timeout_s: float = 10.0
     gateway_ports: FrozenMap[int, int] = field(default_factory=lambda: FrozenMap({80: 8080, 443: 8443}))
     """A gateway's public port -> the port that its proxy binds (no privilege needed)."""
+    open_tenancy: bool = False
+    """Nobody owns a host: an object decides about the hosts of other namespaces too, as in Istio."""
     config: MeshConfig = field(default_factory=MeshConfig)
     """Istio's mesh configuration, as the ConfigMap says it."""
 
@@ -136,7 +140,10 @@ class Mesh:
         given = read.get(self.settings, key) or MeshSettings()
         key_of_map = ObjectKey(NAMESPACE, NAME)
         found = read.get(self.kinds["ConfigMap"], key_of_map)
-        return replace(given, config=mesh_config_of({key_of_map: found})) if found is not None else given
+        if found is None:
+            return given
+        open_tenancy = found.annotations.get(TENANCY_ANNOTATION) == "open"
+        return replace(given, config=mesh_config_of({key_of_map: found}), open_tenancy=open_tenancy)
 
     def _index(
         self, name: str, kind: str, keys: Callable[[ObjectKey, Object[Any]], Iterable[Any]]
@@ -236,8 +243,8 @@ def _gateways_of_vs(key: ObjectKey, virtual_service: Object[Any]) -> Iterable[Ob
     return sorted({gateway_key(name, key.namespace) for name in virtual_service.spec.gateways if name != "mesh"})
 
 
-def _traits_of_vs(_key: ObjectKey, virtual_service: Object[Any]) -> Iterable[str]:
-    """What a VirtualService's routes depend on besides the host: `SOURCE_LABELS`, `PER_CLIENT`."""
+def _traits_of_vs(key: ObjectKey, virtual_service: Object[Any]) -> Iterable[str]:
+    """What a VirtualService's routes depend on besides the host: `SOURCE_LABELS`, `PER_CLIENT`, `FOREIGN`."""
     spec = virtual_service.spec
     matches = [match for rule in (*spec.http, *spec.tls, *spec.tcp) for match in rule.match]
     traits = [SOURCE_LABELS] if any(match.source_labels for match in matches) else []
@@ -248,6 +255,9 @@ def _traits_of_vs(_key: ObjectKey, virtual_service: Object[Any]) -> Iterable[str
         traits.append(PER_CLIENT)
     if not spec.export_to:
         traits.append(VISIBLE_BY_DEFAULT)
+    hosts = [service_of_host(host) for host in _mesh_hosts_of_vs(key, virtual_service)]
+    if any(service is None or service[0] != key.namespace for service in hosts):
+        traits.append(FOREIGN)
     return traits
 
 

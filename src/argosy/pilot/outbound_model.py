@@ -21,9 +21,10 @@ from argosy.pilot.build import routes
 from argosy.pilot.build.listeners import ALLOW_ANY, REGISTRY_ONLY, UnknownTraffic
 from argosy.pilot.build.route_rules import FindDelegate, in_order, owned_rules
 from argosy.pilot.listener_model import ListenerModel
-from argosy.pilot.mesh import PER_CLIENT, VISIBLE_BY_DEFAULT
+from argosy.pilot.mesh import FOREIGN, PER_CLIENT, VISIBLE_BY_DEFAULT
 from argosy.pilot.registry import HostRecord
 from argosy.pilot.scopes import EVERYBODY, ClientScope, RouteScope, ScopedHost, exported
+from argosy.pilot.tenancy import governs
 from argosy.pilot.visibility import View, allowed_ports, is_exported, sidecar_key
 from argosy.xds.messages import Resource
 
@@ -57,11 +58,15 @@ class OutboundModel:
             found = [
                 one
                 for _key, one in read.select(self.mesh.virtual_services_by_host, pattern)
-                if self.is_visible(read, one, namespace)
+                if self.is_visible(read, one, namespace) and self._may_govern(read, one, namespace, host)
             ]
             if found:
                 return tuple(one.key for one in in_order(found))
         return ()
+
+    def _may_govern(self, read: Reader, service: Object[VirtualService], namespace: str, host: str) -> bool:
+        """Whether a VirtualService decides about calls of `namespace` to `host`."""
+        return service.namespace == namespace or governs(read, self.mesh, service.namespace, host)
 
     def is_visible(self, read: Reader, service: Object[VirtualService], namespace: str) -> bool:
         """Whether clients of `namespace` may see a VirtualService."""
@@ -87,17 +92,30 @@ class OutboundModel:
         return find
 
     def _partial_hosts(self, read: Reader, _key: str) -> tuple[str, ...]:
-        """Hosts whose routes depend on who calls: some VirtualService is for some clients only."""
+        """Hosts whose routes depend on who calls: some VirtualService is for some clients only, or is about a host of
+        somebody else's."""
         hidden = self._default_export(read)
         trait = VISIBLE_BY_DEFAULT if hidden and "*" not in hidden else PER_CLIENT
         concerned = [*read.select(self.mesh.virtual_services_by_trait, PER_CLIENT)]
         if trait != PER_CLIENT:
             concerned += read.select(self.mesh.virtual_services_by_trait, trait)
         patterns = {resolve_host(host, key.namespace) for key, found in concerned for host in found.spec.hosts}
-        if not patterns:
+        foreign = {
+            (resolve_host(host, key.namespace), key.namespace)
+            for key, found in read.select(self.mesh.virtual_services_by_trait, FOREIGN)
+            for host in found.spec.hosts
+        }
+        if not patterns and not foreign:
             return ()
-        hosts = read.get(self.model.hosts, "all") or ()
-        return tuple(host for host in hosts if any(host_matches(pattern, host) for pattern in patterns))
+        return tuple(
+            host
+            for host in read.get(self.model.hosts, "all") or ()
+            if any(host_matches(pattern, host) for pattern in patterns)
+            or any(
+                host_matches(pattern, host) and not governs(read, self.mesh, namespace, host)
+                for pattern, namespace in foreign
+            )
+        )
 
     def _own_hosts(self, read: Reader, scope: RouteScope) -> tuple[str, ...]:
         """Hosts for which clients of `scope` cannot use what is built for all: those of their own namespace (which

@@ -14,7 +14,7 @@ from argosy.api.meta import Object
 from argosy.api.service_entry import allocated_addresses
 from argosy.core.errors import Origin
 from argosy.core.frozen import EMPTY, FrozenMap
-from argosy.core.hosts import is_wildcard, service_host
+from argosy.core.hosts import is_wildcard, service_host, service_of_host
 from argosy.core.labels import selects
 from argosy.core.locality import locality_of_labels
 from argosy.core.names import ObjectKey
@@ -23,6 +23,7 @@ from argosy.core.spiffe import SpiffeID, SpiffeIDError, workload_id
 from argosy.incr import Reader
 from argosy.pilot.endpoint import TLS_MODE_LABEL, Endpoint, HostPort
 from argosy.pilot.mesh import SETTINGS_KEY, Mesh, MeshSettings, service_exports
+from argosy.pilot.tenancy import governs
 from argosy.pilot.workloads import selected_workloads
 
 _NO_ORIGIN = Origin()
@@ -65,7 +66,12 @@ def build_host(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:
     """The record of `host`, or None if nobody declares it."""
     for key, service in read.select(mesh.services_by_host, host):
         return _from_service(key, service)
-    entries = [_from_entry(key, entry, host) for key, entry in read.select(mesh.entries_by_host, host)]
+    entries = [
+        _from_entry(key, entry, host)
+        for key, entry in read.select(mesh.entries_by_host, host)
+        # A name of another namespace's Services is not given away.
+        if service_of_host(host) is None or governs(read, mesh, key.namespace, host)
+    ]
     return _merged(entries) if entries else None
 
 

@@ -22,6 +22,9 @@ _FILTER = "envoy.config.listener.v3.Filter"
 _ROUTER = "envoy.extensions.filters.http.router.v3.Router"
 _CORS = "envoy.extensions.filters.http.cors.v3.Cors"
 _FAULT = "envoy.extensions.filters.http.fault.v3.HTTPFault"
+_LIMIT = "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit"
+CONNECTIONS_MAX = 10_000
+"""Connections of one chain of a gateway; all of a proxy's are bounded in its bootstrap."""
 ADS: dict[str, Any] = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": {}}
 
 
@@ -46,7 +49,7 @@ def http_connection_manager(
         "stat_prefix": stat_prefix,
         "http_filters": [*http_filters, _http("envoy.filters.http.router", _ROUTER)],
         "access_log": list(access_log),
-        **_normalization(settings.config.path_normalization.normalization),
+        **_normalization(settings.config.path_normalization.normalization, edge=edge),
         "strip_trailing_host_dot": True,
         "generate_request_id": v.wrap(True),
         "upgrade_configs": [{"upgrade_type": "websocket"}],
@@ -59,16 +62,13 @@ def http_connection_manager(
         "use_remote_address": v.wrap(edge),
     }
     if edge:
-        fields["request_headers_timeout"] = v.duration(60)
-        fields["common_http_protocol_options"] = {
-            "headers_with_underscores_action": "REJECT_REQUEST",
-            "idle_timeout": v.duration(3600),
-        }
-        fields["forward_client_cert_details"] = "SANITIZE_SET"
+        fields |= _edge_profile()
         if hops := settings.config.default_config.trusted_proxies:
             fields["xff_num_trusted_hops"] = hops
     elif mtls:
-        fields["forward_client_cert_details"] = "APPEND_FORWARD"
+        # What a caller says of earlier hops nobody vouches for: unless asked to, only this hop's certificate is told.
+        chosen = settings.config.default_config.proxy_headers.forwarded_client_cert
+        fields["forward_client_cert_details"] = "SANITIZE_SET" if chosen == "UNDEFINED" else chosen
         fields["set_current_client_cert_details"] = {"subject": v.wrap(True), "uri": True, "dns": True}
     if route_config is not None:
         fields["route_config"] = route_config
@@ -77,13 +77,46 @@ def http_connection_manager(
     return network_filter("envoy.filters.network.http_connection_manager", message(_HCM)(**fields))
 
 
-def _normalization(mode: str) -> dict[str, Any]:
-    """How paths are normalised before routes and policies look at them; `DEFAULT` is `BASE`."""
+def _edge_profile() -> dict[str, Any]:
+    """What stands between clients that nobody knows and a gateway. Times in seconds, sizes in bytes.
+
+    There is no `request_timeout`: it would cut uploads and client streams that take longer; what stands still is cut.
+    Source: Envoy's best practices for edge proxies.
+    """
+    return {
+        "request_headers_timeout": v.duration(60),
+        "stream_idle_timeout": v.duration(300),
+        "common_http_protocol_options": {
+            "headers_with_underscores_action": "REJECT_REQUEST",
+            "idle_timeout": v.duration(3600),
+        },
+        "http2_protocol_options": {
+            "allow_connect": True,
+            "max_concurrent_streams": v.wrap(100),
+            "initial_stream_window_size": v.wrap(64 * 1024),
+            "initial_connection_window_size": v.wrap(1024 * 1024),
+        },
+        "forward_client_cert_details": "SANITIZE_SET",
+        # No address makes a client one of ours: x-envoy-* headers are taken from nobody.
+        "internal_address_config": {"unix_sockets": False},
+    }
+
+
+def _normalization(mode: str, *, edge: bool) -> dict[str, Any]:
+    """How paths are normalised before routes and policies look at them.
+
+    Where the mesh says nothing (`DEFAULT`), sidecars do what `BASE` says; gateways also merge slashes, and send clients
+    that escape them to the plain path.
+    """
     if mode == "NONE":
         return {"normalize_path": v.wrap(False)}
-    escaped = "UNESCAPE_AND_FORWARD" if mode == "DECODE_AND_MERGE_SLASHES" else "KEEP_UNCHANGED"
+    if mode == "DEFAULT" and edge:
+        escaped, merged = "UNESCAPE_AND_REDIRECT", True
+    else:
+        escaped = "UNESCAPE_AND_FORWARD" if mode == "DECODE_AND_MERGE_SLASHES" else "KEEP_UNCHANGED"
+        merged = mode.endswith("MERGE_SLASHES")
     made = {"normalize_path": v.wrap(True), "path_with_escaped_slashes_action": escaped}
-    return {**made, "merge_slashes": True} if mode.endswith("MERGE_SLASHES") else made
+    return {**made, "merge_slashes": True} if merged else made
 
 
 def route_filters() -> list[Any]:
@@ -93,6 +126,12 @@ def route_filters() -> list[Any]:
 
 def _http(name: str, type_name: str) -> Any:
     return http_filter(name, message(type_name)())
+
+
+def connection_limit(stat_prefix: str) -> Any:
+    """A filter that closes connections beyond `CONNECTIONS_MAX` of one chain at once."""
+    made = message(_LIMIT)(stat_prefix=stat_prefix, max_connections=v.wrap(CONNECTIONS_MAX))
+    return network_filter("envoy.filters.network.connection_limit", made)
 
 
 def http_filter(name: str, config: Any, *, disabled: bool = False) -> Any:

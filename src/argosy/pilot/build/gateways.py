@@ -26,6 +26,9 @@ from argosy.pilot.mesh import MeshSettings
 from argosy.xds.messages import Resource
 
 _LISTENER = "envoy.config.listener.v3.Listener"
+_BUFFER_BYTES = 32 * 1024
+_HANDSHAKE_S = 15
+"""How long a client may take for its TLS handshake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +149,12 @@ def build_gateway_listener(
     for ref in servers:
         chain = _chain(ref, tcp_targets.get(ref, {}), taken, settings)
         if chain is not None:
-            chains.append({**chain, "metadata": _whose(ref)})
+            chains.append({**chain, "metadata": _whose(ref), "filters": _limited(ref, chain["filters"])})
     for target in sni_targets:
         if names := taken.names(target.names, target.subnets):
             match = {**_server_names(names), **_subnets(target.subnets), "transport_protocol": "tls"}
             name = "~".join((f"{target.ref.route_name}.{names[0]}", *target.subnets))
-            filters_ = [_tcp(target.ref, target.clusters, settings)]
+            filters_ = _limited(target.ref, [_tcp(target.ref, target.clusters, settings)])
             chains.append({"name": name, "filter_chain_match": match, "filters": filters_})
     if not chains:
         return None
@@ -167,8 +170,14 @@ def build_gateway_listener(
         metadata=v.metadata(argosy=origin),
         listener_filters=[tls_inspector()] if any("filter_chain_match" in chain for chain in chains) else [],
         filter_chains=chains,
+        per_connection_buffer_limit_bytes=v.wrap(_BUFFER_BYTES),
+        max_connections_to_accept_per_socket_event=v.wrap(1),
     )
     return resource(name, made, clusters=used)
+
+
+def _limited(ref: ServerRef, inner: list[Any]) -> list[Any]:
+    return [filters.connection_limit(f"gateway_{ref.route_name}"), *inner]
 
 
 def _chain(ref: ServerRef, clusters: Mapping[str, int], taken: _Taken, settings: MeshSettings) -> dict[str, Any] | None:
@@ -184,6 +193,7 @@ def _chain(ref: ServerRef, clusters: Mapping[str, int], taken: _Taken, settings:
             "name": ref.route_name,
             "filter_chain_match": {**_server_names(names), "transport_protocol": "tls"},
             "transport_socket": tls.terminate(ref.server.tls, trust_domain=settings.trust_domain),
+            "transport_socket_connect_timeout": v.duration(_HANDSHAKE_S),
             "filters": [inner],
         }
     if ref.auto_passthrough:

@@ -30,7 +30,7 @@ def test_who_is_not_trusted_cannot_forge_its_address_or_its_certificate() -> Non
     assert (edge["use_remote_address"], edge["forward_client_cert_details"]) == (True, "SANITIZE_SET")
     assert edge["common_http_protocol_options"]["headers_with_underscores_action"] == "REJECT_REQUEST"
     assert edge["request_headers_timeout"] == "60s"
-    assert (inside["use_remote_address"], inside["forward_client_cert_details"]) == (False, "APPEND_FORWARD")
+    assert (inside["use_remote_address"], inside["forward_client_cert_details"]) == (False, "SANITIZE_SET")
 
 
 def test_filters_come_before_the_router_in_their_order() -> None:
