@@ -105,18 +105,18 @@ def _edge_profile() -> dict[str, Any]:
 def _normalization(mode: str, *, edge: bool) -> dict[str, Any]:
     """How paths are normalised before routes and policies look at them.
 
-    Where the mesh says nothing (`DEFAULT`), sidecars do what `BASE` says; gateways also merge slashes, and send clients
-    that escape them to the plain path.
+    Where the mesh says nothing (`DEFAULT`), slashes are merged everywhere, and gateways send clients that escape them
+    to the plain path.
     """
     if mode == "NONE":
         return {"normalize_path": v.wrap(False)}
-    if mode == "DEFAULT" and edge:
-        escaped, merged = "UNESCAPE_AND_REDIRECT", True
-    else:
-        escaped = "UNESCAPE_AND_FORWARD" if mode == "DECODE_AND_MERGE_SLASHES" else "KEEP_UNCHANGED"
-        merged = mode.endswith("MERGE_SLASHES")
+    escaped = "KEEP_UNCHANGED"
+    if mode == "DECODE_AND_MERGE_SLASHES":
+        escaped = "UNESCAPE_AND_FORWARD"
+    elif mode == "DEFAULT" and edge:
+        escaped = "UNESCAPE_AND_REDIRECT"
     made = {"normalize_path": v.wrap(True), "path_with_escaped_slashes_action": escaped}
-    return {**made, "merge_slashes": True} if merged else made
+    return made if mode == "BASE" else {**made, "merge_slashes": True}
 
 
 def route_filters() -> list[Any]:
