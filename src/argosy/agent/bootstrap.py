@@ -198,6 +198,7 @@ def _health_listener() -> dict[str, Any]:
         "normalize_path": True,
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "strip_trailing_host_dot": True,
         "request_headers_timeout": "5s",
         "common_http_protocol_options": {"idle_timeout": "60s", "headers_with_underscores_action": "REJECT_REQUEST"},
         "route_config": {"virtual_hosts": [{"name": "health", "domains": ["*"], "routes": [route]}]},

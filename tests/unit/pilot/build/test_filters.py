@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from argosy.api.mesh_config import parse_mesh_config
 from argosy.envoy import api
 from argosy.pilot.build.filters import http_connection_manager, route_filters, tcp_proxy
 from argosy.pilot.mesh import MeshSettings
@@ -31,6 +32,38 @@ def test_who_is_not_trusted_cannot_forge_its_address_or_its_certificate() -> Non
     assert edge["common_http_protocol_options"]["headers_with_underscores_action"] == "REJECT_REQUEST"
     assert edge["request_headers_timeout"] == "60s"
     assert (inside["use_remote_address"], inside["forward_client_cert_details"]) == (False, "SANITIZE_SET")
+
+
+def test_the_operator_may_have_the_callers_word_kept() -> None:
+    settings = MeshSettings(
+        config=parse_mesh_config("defaultConfig: {proxyHeaders: {forwardedClientCert: APPEND_FORWARD}}")
+    )
+    made = http_connection_manager(stat_prefix="s", access_log=[], settings=settings, route_name="r", mtls=True)
+    assert config(made)["forward_client_cert_details"] == "APPEND_FORWARD"
+
+
+def test_slashes_are_merged_unless_the_mesh_says_otherwise() -> None:
+    def folding(mode: str, edge: bool) -> tuple[bool, str]:
+        settings = MeshSettings(config=parse_mesh_config(f"pathNormalization: {{normalization: {mode}}}"))
+        made = http_connection_manager(stat_prefix="s", access_log=[], settings=settings, route_name="r", edge=edge)
+        shown = config(made)
+        return shown.get("merge_slashes", False), shown.get("path_with_escaped_slashes_action", "")
+
+    assert folding("DEFAULT", False) == (True, "KEEP_UNCHANGED")
+    assert folding("DEFAULT", True) == (True, "UNESCAPE_AND_REDIRECT")
+    for edge in (False, True):
+        assert folding("NONE", edge) == (False, "")
+        assert folding("BASE", edge) == (False, "KEEP_UNCHANGED")
+        assert folding("MERGE_SLASHES", edge) == (True, "KEEP_UNCHANGED")
+        assert folding("DECODE_AND_MERGE_SLASHES", edge) == (True, "UNESCAPE_AND_FORWARD")
+
+
+def test_strangers_get_bounds_and_neighbours_do_not() -> None:
+    edge, inside = manager(edge=True), manager(mtls=True)
+    assert edge["http2_protocol_options"]["max_concurrent_streams"] == 100
+    assert (edge["stream_idle_timeout"], inside["stream_idle_timeout"]) == ("300s", "0s")
+    assert "internal_address_config" in edge
+    assert inside["http2_protocol_options"] == {"allow_connect": True}
 
 
 def test_filters_come_before_the_router_in_their_order() -> None:
