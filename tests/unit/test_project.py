@@ -30,6 +30,7 @@ TESTED_ELSEWHERE = {
     # Through the front door of their package.
     "cli/columns.py": "tests/unit/cli/test_get.py",
     "galley/admit.py": "tests/unit/galley",
+    "galley/analyze_tenancy.py": "tests/analyze/test_warnings.py",
     "galley/validate": "tests/analyze/test_broken.py",
     "incr/cells.py": "tests/unit/incr",
     "xds/server": "tests/conformance/xds",
