@@ -26,6 +26,17 @@ _LIMIT = "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit"
 CONNECTIONS_MAX = 10_000
 """Connections of one chain of a gateway; all of a proxy's are bounded in its bootstrap."""
 ADS: dict[str, Any] = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": {}}
+# What an application asks of its own sidecar in headers (`x-envoy-upstream-rq-timeout-ms`) counts. Envoy heeds them of
+# "internal" clients only, which it tells by the connection's address. All else stays as it came: no address is added
+# to `x-forwarded-for`, and with one trusted hop `x-forwarded-proto` and the request's id are kept.
+_ANYWHERE = {"cidr_ranges": [v.cidr("0.0.0.0/0"), v.cidr("::/0")]}
+_OWN_CLIENT: dict[str, Any] = {
+    "use_remote_address": v.wrap(True),
+    "internal_address_config": _ANYWHERE,
+    "xff_num_trusted_hops": 1,
+    "skip_xff_append": True,
+    "preserve_external_request_id": True,
+}
 
 
 def http_connection_manager(
@@ -39,11 +50,12 @@ def http_connection_manager(
     edge: bool = False,
     mtls: bool = False,
     named: bool = False,
+    own: bool = False,
 ) -> Any:
     """An HTTP connection manager filter: routes by `route_name` over ADS, or inline by `route_config`.
 
     `edge` is a gateway facing clients that are not trusted; `mtls` forwards the verified peer to the application;
-    `named`: answers carry the proxy's name, as those of a gateway do.
+    `named`: answers carry the proxy's name, as those of a gateway do; `own`: the only client is the pod's application.
     """
     fields: dict[str, Any] = {
         "stat_prefix": stat_prefix,
@@ -61,6 +73,8 @@ def http_connection_manager(
         "server_header_transformation": "OVERWRITE" if edge or named else "PASS_THROUGH",
         "use_remote_address": v.wrap(edge),
     }
+    if own:
+        fields.update(_OWN_CLIENT)
     if edge:
         fields |= _edge_profile()
         if hops := settings.config.default_config.trusted_proxies:

@@ -251,6 +251,7 @@ def _manager(name: str, route: str, settings: MeshSettings) -> Any:
         settings=settings,
         route_name=route,
         http_filters=filters.route_filters(),
+        own=True,
     )
 
 

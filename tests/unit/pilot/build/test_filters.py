@@ -66,6 +66,16 @@ def test_strangers_get_bounds_and_neighbours_do_not() -> None:
     assert inside["http2_protocol_options"] == {"allow_connect": True}
 
 
+def test_an_applications_own_sidecar_heeds_its_headers_and_adds_none() -> None:
+    shown = manager(own=True)
+    assert shown["use_remote_address"] is True
+    assert [one["address_prefix"] for one in shown["internal_address_config"]["cidr_ranges"]] == ["0.0.0.0", "::"]
+    assert (shown["skip_xff_append"], shown["xff_num_trusted_hops"]) == (True, 1)
+    assert shown["preserve_external_request_id"] is True
+    for other in (manager(), manager(edge=True), manager(mtls=True)):
+        assert "cidr_ranges" not in other.get("internal_address_config", {})
+
+
 def test_filters_come_before_the_router_in_their_order() -> None:
     names = [one["name"] for one in manager(http_filters=route_filters())["http_filters"]]
     assert names == ["envoy.filters.http.cors", "envoy.filters.http.fault", "envoy.filters.http.router"]
