@@ -66,7 +66,7 @@ def build_bootstrap(plan: PodPlan, upstreams: Upstreams, privileges: Privileges)
         },
         "stats_flush_interval": f"{upstreams.flush_s:g}s",
         "stats_sinks": [_metrics_sink()],
-        "stats_config": {"use_all_default_tags": False, "stats_matcher": _stats_matcher()},
+        "stats_config": {"use_all_default_tags": False, "stats_matcher": _stats_matcher(plan)},
         "overload_manager": _overload_manager(_CONNECTIONS_MAX[plan.role]),
     }
     if bind_config := privileges.bind_config():
@@ -231,11 +231,12 @@ def _metrics_sink() -> dict[str, Any]:
     }
 
 
-def _stats_matcher() -> dict[str, Any]:
+def _stats_matcher(plan: PodPlan) -> dict[str, Any]:
     # What is not named here costs memory for every cluster of the mesh (about 40 KB each) and bytes in every flush.
     prefixes = ("istio_", "cluster_manager.", "listener_manager.", "server.")
-    patterns: list[dict[str, str]] = [{"prefix": prefix} for prefix in prefixes]
-    return {"inclusion_list": {"patterns": [*patterns, {"contains": "xds"}]}}
+    patterns: list[dict[str, Any]] = [{"prefix": prefix} for prefix in prefixes]
+    asked = [{"safe_regex": {"regex": text}} if kind == "regex" else {kind: text} for kind, text in plan.proxy_stats]
+    return {"inclusion_list": {"patterns": [*patterns, {"contains": "xds"}, *asked]}}
 
 
 def _overload_manager(connections_max: int) -> dict[str, Any]:

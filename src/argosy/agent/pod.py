@@ -82,6 +82,8 @@ class PodPlan(msgspec.Struct, frozen=True):
     concurrency: int = 1
     """Envoy's worker threads; 0: one for each core."""
     proxy_environment: tuple[tuple[str, str], ...] = ()
+    proxy_stats: tuple[tuple[str, str], ...] = ()
+    """Statistics that the Envoy keeps besides its usual ones: (`prefix`, `suffix` or `regex`, text)."""
 
     @property
     def key(self) -> ObjectKey:

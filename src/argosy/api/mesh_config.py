@@ -45,6 +45,14 @@ class GatewayTopology(Strict, frozen=True, kw_only=True):
     num_trusted_proxies: int = 0
 
 
+class StatsMatcher(Strict, frozen=True, kw_only=True):
+    """Which of Envoy's own statistics proxies keep besides those that the mesh itself needs."""
+
+    inclusion_prefixes: tuple[str, ...] = ()
+    inclusion_suffixes: tuple[str, ...] = ()
+    inclusion_regexps: tuple[str, ...] = ()
+
+
 class DefaultConfig(Strict, frozen=True, kw_only=True):
     """Defaults of all proxies; the same shape as ProxyConfig and the annotation `proxy.istio.io/config`."""
 
@@ -52,6 +60,7 @@ class DefaultConfig(Strict, frozen=True, kw_only=True):
     environment_variables: FrozenMap[str, str] = EMPTY
     proxy_metadata: FrozenMap[str, str] = EMPTY
     gateway_topology: GatewayTopology = GatewayTopology()
+    proxy_stats_matcher: StatsMatcher | None = None
 
     @property
     def trusted_proxies(self) -> int:

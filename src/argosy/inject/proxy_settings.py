@@ -2,7 +2,7 @@
 
 Given them and a pod; gives a plain value. Nearer beats wider: the pod's annotation, a ProxyConfig that selects the pod,
 its namespace's, the root namespace's, the mesh's defaults. Environment variables add up. Pure.
-Source: istio.io ProxyConfig; `proxy.istio.io/config`.
+Source: istio.io ProxyConfig; `proxy.istio.io/config`; `sidecar.istio.io/statsInclusionPrefixes` and its like.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
+import re2
 
 from argosy.api.document import parse_documents
-from argosy.api.mesh_config import DefaultConfig
+from argosy.api.mesh_config import DefaultConfig, StatsMatcher
 from argosy.api.meta import Object
 from argosy.api.proxy_config import ProxyConfig
 from argosy.api.scalars import decode_custom
@@ -22,16 +23,23 @@ from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE
 
 ANNOTATION = "proxy.istio.io/config"
+STATS_ANNOTATION = "sidecar.istio.io/statsInclusion"
+"""What names of annotations begin with that add statistics: `...Prefixes`, `...Suffixes`, `...Regexps`."""
 BAD_ANNOTATION = "ARG0601"
 DEFAULT_CONCURRENCY = 1
+REGEX_CHARS_MAX = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
-    """`concurrency` is Envoy's number of worker threads, 0 for all cores; `environment` what it starts with."""
+    """`concurrency` is Envoy's number of worker threads, 0 for all cores; `environment` what it starts with.
+
+    `stats`: which statistics it keeps besides its usual ones, as (`prefix`, `suffix` or `regex`, text).
+    """
 
     concurrency: int = DEFAULT_CONCURRENCY
     environment: tuple[tuple[str, str], ...] = ()
+    stats: tuple[tuple[str, str], ...] = ()
 
 
 def proxy_settings(
@@ -57,7 +65,38 @@ def proxy_settings(
     if own.concurrency is not None:
         concurrency = own.concurrency
     chosen = DEFAULT_CONCURRENCY if concurrency is None else concurrency
-    return ProxySettings(chosen, tuple(sorted(environment.items())))
+    stats = _stats(own.proxy_stats_matcher or defaults.proxy_stats_matcher or StatsMatcher(), annotations)
+    if isinstance(stats, Finding):
+        return stats
+    return ProxySettings(chosen, tuple(sorted(environment.items())), stats)
+
+
+def _stats(matcher: StatsMatcher, annotations: Mapping[str, str]) -> tuple[tuple[str, str], ...] | Finding:
+    def listed(name: str) -> list[str]:
+        return [word.strip() for word in annotations.get(STATS_ANNOTATION + name, "").split(",")]
+
+    kinds = {
+        "prefix": (*matcher.inclusion_prefixes, *listed("Prefixes")),
+        "suffix": (*matcher.inclusion_suffixes, *listed("Suffixes")),
+        "regex": (*matcher.inclusion_regexps, *listed("Regexps")),
+    }
+    for text in kinds["regex"]:
+        if wrong := _wrong_regex(text):
+            return Finding(BAD_ANNOTATION, Level.ERROR, wrong, field="metadata.annotations")
+    return tuple(dict.fromkeys((kind, text) for kind, texts in kinds.items() for text in texts if text))
+
+
+def _wrong_regex(text: str) -> str:
+    # Envoy would not start with it.
+    if len(text) > REGEX_CHARS_MAX:
+        return f"a regular expression of more than {REGEX_CHARS_MAX} characters"
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(text, options)
+    except re2.error as error:
+        return f"{text!r} is no regular expression: {error}"
+    return ""
 
 
 def _nearness(config: Object[ProxyConfig]) -> int:

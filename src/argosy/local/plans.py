@@ -94,6 +94,7 @@ class Planner:
             grace_s=float(spec.termination_grace_period_seconds),
             concurrency=proxy.concurrency,
             proxy_environment=proxy.environment,
+            proxy_stats=proxy.stats,
         )
 
     def _container(self, container: kubernetes.Container, fields: _Fields) -> Container | Finding:

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from argosy.agent.bootstrap import PROXY_DIR, Upstreams, build_bootstrap, build_sds_files
@@ -66,3 +67,13 @@ def test_key_and_certificate_are_one_file_and_roots_come_first():
         api.from_dict(
             "envoy.extensions.transport_sockets.tls.v3.Secret", {k: v for k, v in secret.items() if k != "@type"}
         )
+
+
+def test_statistics_that_are_asked_for_are_kept_besides_the_usual_ones() -> None:
+    asked = (("prefix", "cluster.outbound"), ("suffix", "overflow"), ("regex", "a+"))
+    plan = msgspec.structs.replace(PLAN, proxy_stats=asked)
+    usual = build_bootstrap(PLAN, UPSTREAMS, Privileges(False))["stats_config"]["stats_matcher"]["inclusion_list"]
+    found = build_bootstrap(plan, UPSTREAMS, Privileges(False))
+    more = [{"prefix": "cluster.outbound"}, {"suffix": "overflow"}, {"safe_regex": {"regex": "a+"}}]
+    assert found["stats_config"]["stats_matcher"]["inclusion_list"]["patterns"] == [*usual["patterns"], *more]
+    assert api.from_dict("envoy.config.bootstrap.v3.Bootstrap", found)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from argosy.api import decode_object, parse_documents
-from argosy.api.mesh_config import DefaultConfig
+from argosy.api.mesh_config import DefaultConfig, StatsMatcher
 from argosy.core.errors import Finding
-from argosy.inject.proxy_settings import ANNOTATION, ProxySettings, proxy_settings
+from argosy.inject.proxy_settings import ANNOTATION, STATS_ANNOTATION, ProxySettings, proxy_settings
 
 HEAD = "apiVersion: networking.istio.io/v1beta1\nkind: ProxyConfig\n"
 
@@ -47,5 +49,23 @@ def test_a_selector_limits_a_proxy_config_to_its_workloads() -> None:
 
 def test_an_annotation_that_cannot_be_read_is_an_error() -> None:
     made = settings(annotation="concurrency: many")
+    assert isinstance(made, Finding)
+    assert made.code == "ARG0601"
+
+
+def test_statistics_are_added_by_annotation_or_for_the_whole_mesh() -> None:
+    everywhere = DefaultConfig(proxy_stats_matcher=StatsMatcher(inclusion_suffixes=("overflow",)))
+    assert settings(defaults=everywhere) == ProxySettings(stats=(("suffix", "overflow"),))
+    own = "proxyStatsMatcher: {inclusionPrefixes: [cluster.outbound], inclusionRegexps: ['.*rq_[0-9]+']}"
+    kept = (("prefix", "cluster.outbound"), ("regex", ".*rq_[0-9]+"))
+    assert settings(annotation=own, defaults=everywhere) == ProxySettings(stats=kept)
+    older = {f"{STATS_ANNOTATION}Prefixes": "cluster.outbound, listener", f"{STATS_ANNOTATION}Regexps": "a+"}
+    made = proxy_settings(namespace="shop", labels={}, annotations=older, configs=(), defaults=DefaultConfig())
+    assert made == ProxySettings(stats=(("prefix", "cluster.outbound"), ("prefix", "listener"), ("regex", "a+")))
+
+
+@pytest.mark.parametrize("text", ["'('", f"'{'a' * 1025}'"])
+def test_an_expression_that_envoy_would_not_start_with_is_an_error(text: str) -> None:
+    made = settings(annotation=f"proxyStatsMatcher: {{inclusionRegexps: [{text}]}}")
     assert isinstance(made, Finding)
     assert made.code == "ARG0601"

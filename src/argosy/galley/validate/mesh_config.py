@@ -39,6 +39,9 @@ def _validate(check: Check, config: MeshConfig) -> None:
         check.duration(f"{_AT}.{name}", value, zero=name == "protocolDetectionTimeout")
     if config.locality_lb_setting is not None:
         validate_locality(check, f"{_AT}.localityLbSetting", config.locality_lb_setting)
+    if (kept := config.default_config.proxy_stats_matcher) is not None:
+        for index, text in enumerate(kept.inclusion_regexps):
+            check.regex(f"{_AT}.defaultConfig.proxyStatsMatcher.inclusionRegexps[{index}]", text)
     if config.root_namespace != NAMESPACE:
         message = f"the root namespace is {NAMESPACE}"
         check.error("ARG0121", f"{_AT}.rootNamespace", message, "remove the field")
