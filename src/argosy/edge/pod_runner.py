@@ -32,9 +32,10 @@ from argosy.agent.bootstrap import (
     build_sds_files,
 )
 from argosy.agent.lifecycle import Action, Input, PodLife, State, step
-from argosy.agent.pod import PROXY_CONTAINER, Container, PodPlan
+from argosy.agent.pod import PROXY_CONTAINER, Container, PodPlan, Probe
 from argosy.agent.sandbox import READY, Sandboxes
 from argosy.core.clock import Clock
+from argosy.core.names import HEALTH_PORT
 from argosy.edge import processes
 from argosy.edge.netlink import NodeNetwork
 from argosy.edge.netns import network_of, processes_by_network
@@ -47,6 +48,8 @@ _log = logging.getLogger("argosy.pod")
 SANDBOX_TIMEOUT_S = 10.0
 ENVOY_POLL_S = 0.03
 REASON_CHARS_MAX = 300
+# Does the Envoy still take connections? Asked of the kernel alone, so that a busy machine makes no pod unready.
+_PROXY = Container(name=PROXY_CONTAINER, image="", argv=(), probe=Probe(HEALTH_PORT, failures_max=2))
 
 
 class Processes(msgspec.Struct):
@@ -333,7 +336,7 @@ class PodRunner:
         self._save()
 
     async def _probe_apps(self) -> None:
-        """Say PROBE_OK when every container serves; afterwards watch those with a readiness probe of their own."""
+        """Say PROBE_OK when every container serves; afterwards watch those with a readiness probe, and the proxy."""
         assert self.running.holder is not None
         pid = self.running.holder.pid
         async with asyncio.TaskGroup() as group:
@@ -342,22 +345,27 @@ class PodRunner:
         self.reason = ""
         self.put(Input.PROBE_OK)
         watched = [container for container in self.plan.containers if container.probe]
+        watched += [_PROXY] if self.plan.has_envoy else []
+        failing: set[str] = set()
         async with asyncio.TaskGroup() as group:
             for container in watched:
-                group.create_task(self._watch_probe(pid, container))
+                group.create_task(self._watch_probe(pid, container, failing))
 
-    async def _watch_probe(self, pid: int, container: Container) -> None:
+    async def _watch_probe(self, pid: int, container: Container, failing: set[str]) -> None:
+        """Watch one container; `failing` are those of the pod whose probe has failed: it is ready with none of them."""
         assert container.probe is not None
         failures = 0
         while True:
             await asyncio.sleep(container.probe.period_s)
             if await probe_container(pid, self.plan.ip, container):
-                # Said each time: another container of the pod may have made it unready meanwhile.
                 failures = 0
-                self.put(Input.PROBE_OK)
+                failing.discard(container.name)
+                if not failing:
+                    self.put(Input.PROBE_OK)
                 continue
             failures += 1
             if failures == container.probe.failures_max:
+                failing.add(container.name)
                 self.reason = f"readiness probe of {container.name} failed"
                 self.put(Input.PROBE_FAILED)
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import msgspec
 import pytest
 
 from argosy.agent.lifecycle import Input, PodLife, State, Timing
-from argosy.agent.pod import Container, PodPlan, Role
+from argosy.agent.pod import Container, PodPlan, Probe, Role
 from argosy.agent.privileges import Privileges
 from argosy.agent.sandbox import NodePaths
 from argosy.edge import processes
@@ -24,6 +25,9 @@ from argosy.edge.processes import ProcessId
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes a network namespace")
 ENV = {"PATH": processes.tool_path()}
 QUICK = Timing(drain_s=0.0, lame_duck_s=0.0, grace_s=5.0, backoff_first_s=0.01)
+
+
+LOOPBACK = "ip link set lo up; echo ready; exec sleep 60 >/dev/null 2>&1"
 
 
 class Boxes:
@@ -171,6 +175,49 @@ async def test_an_application_that_ends_is_started_again_and_told(tmp_path: Path
             pod.changed.clear()
             await asyncio.wait_for(pod.changed.wait(), 20)
         assert pod.runner.life.restarts == 1
+
+
+# Takes connections, and writes a line for each; SIGUSR1 closes the port, or opens it again.
+SERVER = """
+import signal, socket, sys
+def switch(*_):
+    global server
+    server = server.close() if server else socket.create_server(("", int(sys.argv[1])))
+server = None
+switch()
+signal.signal(signal.SIGUSR1, switch)
+while True:
+    try:
+        server.accept() if server else signal.pause()
+    except (OSError, AttributeError):
+        continue
+    print("taken", flush=True)
+"""
+
+
+@needs_root
+async def test_a_pod_is_ready_only_while_every_probe_succeeds(tmp_path: Path) -> None:
+    """One container's good answer made the pod ready again while another's probe went on failing."""
+    good, bad = (
+        Container(
+            name,
+            "image",
+            (sys.executable, "-c", SERVER, str(port)),
+            probe=Probe(port, period_s=0.02, failures_max=1),
+        )
+        for name, port in (("good", 9001), ("bad", 9002))
+    )
+    async with running(tmp_path, Processes(plan(good, bad)), Boxes(tmp_path, LOOPBACK)) as pod:
+        await pod.until(State.READY)
+        process = pod.runner.running.apps["bad"]
+        processes.send_signal(process, signal.SIGUSR1)
+        await pod.until(State.APP_STARTING)
+        so_far = pod.log("good").count("taken")
+        while pod.log("good").count("taken") < so_far + 3:  # noqa: ASYNC110 - a file has no event to wait for
+            await asyncio.sleep(0.01)
+        assert pod.runner.life.state is State.APP_STARTING
+        processes.send_signal(process, signal.SIGUSR1)
+        await pod.until(State.READY)
 
 
 @needs_root
