@@ -15,7 +15,7 @@ from argosy.api.gateway import Gateway
 from argosy.api.meta import Object
 from argosy.api.routing import TCPRoute, TLSRoute
 from argosy.core.frozen import EMPTY
-from argosy.core.hosts import resolve_host
+from argosy.core.hosts import host_matches, resolve_host
 from argosy.core.labels import selects
 from argosy.core.names import ObjectKey
 from argosy.incr import Derived, Reader
@@ -187,9 +187,10 @@ class GatewayModel:
         for host in _elsewhere(own, servers):
             table.setdefault(host, HostSources(elsewhere=True))
         for ref in own:
-            # A server that only redirects needs no VirtualService for it.
-            for host in ref.host_names() if ref.redirects else ():
-                table.setdefault(host, HostSources(require_tls=True))
+            # A server that only redirects needs no VirtualService for it; one that ends TLS must know its own hosts
+            # from those that belong to another connection.
+            for host in ref.host_names() if ref.redirects or ref.names_hosts else ():
+                table.setdefault(host, HostSources(require_tls=ref.redirects))
         return dict(sorted(table.items()))
 
     def _sources(self, read: Reader, key: HostKey) -> HostSources | None:
@@ -200,8 +201,11 @@ class GatewayModel:
         """One route configuration, and its catch-all: so it always has a virtual host to begin with."""
         proxies, name = key
         head = routes.build_open_route_configuration(name)
-        table = read.get(self.table, (proxies, name)) or {}
-        return (head,) if "*" in table else (head, routes.virtual_host_resource(routes.blackhole_virtual_host(name)))
+        if "*" in (read.get(self.table, (proxies, name)) or {}):
+            return (head,)
+        own = [ref for ref in read.get(self.servers, proxies) or () if ref.routes_http and ref.route_name == name]
+        misdirected = any(ref.names_hosts for ref in own)
+        return head, routes.virtual_host_resource(routes.catch_all_virtual_host(name, misdirected=misdirected))
 
     def host(self, read: Reader, key: HostKey) -> Resources:
         """One virtual host."""
@@ -259,12 +263,13 @@ def _port_of(found: HostSources) -> int:
 
 
 def _elsewhere(own: list[ServerRef], servers: tuple[ServerRef, ...]) -> list[str]:
-    """Hosts of other TLS servers of the same port: a request for them came on the wrong connection."""
+    """Hosts of other TLS servers of the same port among those that own wildcards cover: a request for them came on the
+    wrong connection, as one for any host that no own name covers."""
     if not own or own[0].plain_http:
         return []
     names = {host for ref in own for host in ref.host_names()}
     others = {host for ref in servers if ref.terminates and ref.bind == own[0].bind for host in ref.host_names()}
-    return sorted(others - names - {"*"})
+    return sorted(host for host in others - names if any(host_matches(name, host) for name in names))
 
 
 def _secret_names(servers: tuple[ServerRef, ...]) -> set[str]:

@@ -50,10 +50,40 @@ def test_connections_too_are_routed_by_the_namespaces_that_a_server_takes(server
     assert "outbound|80||web.shop" not in listeners(server, bound("other", rule))
 
 
-def test_a_request_for_another_servers_host_is_misdirected() -> None:
-    other = HTTPS.replace("name: gw", "name: gw2").replace("a.example", "b.example").replace("name: https", "name: two")
-    world = MeshWorld(gateway_manifest(), HTTPS, other)
+def answers(*texts: str) -> dict[tuple[str, str], int]:
+    """What https routes answer by themselves, by (Gateway, virtual host): 404 where there is no route."""
+    world = MeshWorld(gateway_manifest(), *texts)
     hosts = world.resources(VIRTUAL_HOST, GATEWAY.name, GATEWAY.namespace)
-    (answer,) = hosts["https.443.https.gw.istio-system/b.example.com"]["routes"]
-    assert answer["direct_response"]["status"] == 421
-    assert "routes" not in hosts["https.443.https.gw.istio-system/blackhole"]
+    found = {}
+    for name, host in hosts.items():
+        title, _, domain = name.partition("/")
+        routes = host.get("routes", [])
+        if title.startswith("https") and (not routes or "direct_response" in routes[0]):
+            found[title.split(".")[3], domain] = routes[0]["direct_response"]["status"] if routes else 404
+    return found
+
+
+def https(name: str, *hosts: str) -> str:
+    text = HTTPS.replace("name: gw", f"name: {name}").replace("name: https", f"name: {name}")
+    return text.replace("default/a.example.com", ", ".join(f'"{host}"' for host in hosts))
+
+
+def test_a_request_for_a_host_that_is_not_the_connections_is_misdirected() -> None:
+    one, two = https("one", "a.example.com"), https("two", "b.example.com")
+    alone = {("one", "a.example.com"): 404, ("one", "blackhole"): 421}
+    assert answers(one) == alone
+    assert answers(one, two) == {**alone, ("two", "b.example.com"): 404, ("two", "blackhole"): 421}
+
+
+def test_a_wildcard_does_not_take_the_requests_of_a_server_with_its_own_certificate() -> None:
+    wide, own, other = https("wide", "*.example.com"), https("own", "b.example.com"), https("other", "c.other.com")
+    found = {host: status for (gateway, host), status in answers(wide, own, other).items() if gateway == "wide"}
+    assert found == {"*.example.com": 404, "b.example.com": 421, "blackhole": 421}
+
+
+def test_a_server_of_all_hosts_knows_those_of_others() -> None:
+    found = answers(https("any", "*"), https("own", "b.example.com"))
+    assert {host: status for (gateway, host), status in found.items() if gateway == "any"} == {
+        "b.example.com": 421,
+        "blackhole": 404,
+    }

@@ -83,6 +83,11 @@ class ServerRef:
         return self.plain_http and self.server.tls is not None and self.server.tls.https_redirect
 
     @property
+    def names_hosts(self) -> bool:
+        """True if this server's certificate is for some hosts only, so that requests for others are misdirected."""
+        return self.terminates and "*" not in self.host_names()
+
+    @property
     def routes_http(self) -> bool:
         """True if requests are routed here."""
         http = self.protocol.is_http or self.protocol is Protocol.HTTPS

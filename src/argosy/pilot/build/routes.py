@@ -133,9 +133,11 @@ def virtual_host_name(route: str, host: str) -> str:
     return f"{route}/{host}"
 
 
-def blackhole_virtual_host(route: str) -> VirtualHostPart:
-    """What a gateway answers for hosts that it does not serve: 404."""
+def catch_all_virtual_host(route: str, *, misdirected: bool) -> VirtualHostPart:
+    """What a gateway answers for hosts that it does not serve: 404, or 421 where they are not the connection's."""
     name = virtual_host_name(route, "blackhole")
+    if misdirected:
+        return misdirected_virtual_host(name, "*")
     made = message("envoy.config.route.v3.VirtualHost")(name=name, domains=["*"])
     return VirtualHostPart(name, encode(made), frozenset())
 
