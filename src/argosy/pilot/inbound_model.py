@@ -49,7 +49,7 @@ class InboundModel:
         )
         made = [
             builtin_clusters.build_inbound_cluster(
-                port.number, settings.socket_mark, pool=port.pool, endpoint=port.endpoint
+                port.number, settings.socket_mark, pool=port.pool, endpoint=port.endpoint, http1=port.http1
             )
             for port in ports
         ]
@@ -106,8 +106,9 @@ class InboundModel:
         number = one.port.number
         known = served.get(number, (Speaks.TCP, ""))
         declared = parse_protocol(one.port.protocol)
-        if one.tls is not None and declared is Protocol.HTTPS:
-            # The proxy ends TLS, and HTTP comes out.
+        # The proxy ends TLS, and HTTP comes out.
+        ended = one.tls is not None and declared is Protocol.HTTPS
+        if ended:
             declared = Protocol.HTTP
         return InboundPort(
             number,
@@ -118,6 +119,7 @@ class InboundModel:
             tls=one.tls,
             pool=one.connection_pool or limits.inbound_connection_pool,
             name=one.port.name,
+            http1=ended,
             bind=(one.bind or "0.0.0.0") if one.capture_mode == "NONE" else "",
         )
 

@@ -31,7 +31,7 @@ _INBOUND_IDLE_S = 4.0
 def build_builtin_clusters(socket_mark: int) -> tuple[Resource, ...]:
     """The clusters that every proxy has."""
     cluster = message(_CLUSTER)
-    own = _own_pod(INBOUND_PASSTHROUGH_CLUSTER, socket_mark, None, "")
+    own = _own_pod(INBOUND_PASSTHROUGH_CLUSTER, socket_mark)
     return (
         resource(BLACKHOLE_CLUSTER, cluster(name=BLACKHOLE_CLUSTER, type="STATIC", connect_timeout=v.duration(1))),
         resource(PASSTHROUGH_CLUSTER, cluster(**_original_destination(PASSTHROUGH_CLUSTER, None, None))),
@@ -40,17 +40,20 @@ def build_builtin_clusters(socket_mark: int) -> tuple[Resource, ...]:
 
 
 def build_inbound_cluster(
-    port: int, socket_mark: int, *, pool: ConnectionPool | None = None, endpoint: str = ""
+    port: int, socket_mark: int, *, pool: ConnectionPool | None = None, endpoint: str = "", http1: bool = False
 ) -> Resource:
     """The cluster by which a sidecar reaches its application on `port`, in the protocol that the client spoke.
 
-    `pool`: limits of a Sidecar; `endpoint`: where the application listens instead (`127.0.0.1:8080`, `unix://path`).
+    `pool`: limits of a Sidecar; `endpoint`: where the application listens instead (`127.0.0.1:8080`, `unix://path`);
+    `http1`: HTTP/1.1 whatever the client speaks.
     """
     name = inbound_cluster(port)
-    return resource(name, message(_CLUSTER)(**_own_pod(name, socket_mark, pool, endpoint)))
+    return resource(name, message(_CLUSTER)(**_own_pod(name, socket_mark, pool, endpoint, http1=http1)))
 
 
-def _original_destination(name: str, pool: ConnectionPool | None, idle_s: float | None) -> dict[str, Any]:
+def _original_destination(
+    name: str, pool: ConnectionPool | None, idle_s: float | None, *, http1: bool = False
+) -> dict[str, Any]:
     common: dict[str, Any] = {"idle_timeout": v.duration(idle_s)} if idle_s else {}
     tcp, http = (pool.tcp, pool.http) if pool else (None, None)
     if http is not None and http.idle_timeout_s is not None:
@@ -61,15 +64,12 @@ def _original_destination(name: str, pool: ConnectionPool | None, idle_s: float 
         common["max_connection_duration"] = v.duration(tcp.max_connection_duration_s)
     http2 = cluster_policy.http2_options(http)
     both = {"http_protocol_options": cluster_policy.http1_options(), "http2_protocol_options": http2}
-    upgrade = http is not None and http.h2_upgrade_policy == "UPGRADE"
-    options = message(cluster_policy.HTTP_OPTIONS_KEY)(
-        common_http_protocol_options=common,
-        **(
-            {"explicit_http_config": {"http2_protocol_options": http2}}
-            if upgrade
-            else {"use_downstream_protocol_config": both}
-        ),
-    )
+    spoken: dict[str, Any] = {"use_downstream_protocol_config": both}
+    if http is not None and http.h2_upgrade_policy == "UPGRADE":
+        spoken = {"explicit_http_config": {"http2_protocol_options": http2}}
+    elif http1:
+        spoken = {"explicit_http_config": {"http_protocol_options": cluster_policy.http1_options()}}
+    options = message(cluster_policy.HTTP_OPTIONS_KEY)(common_http_protocol_options=common, **spoken)
     return {
         "name": name,
         "type": "ORIGINAL_DST",
@@ -82,8 +82,10 @@ def _original_destination(name: str, pool: ConnectionPool | None, idle_s: float 
     }
 
 
-def _own_pod(name: str, socket_mark: int, pool: ConnectionPool | None, endpoint: str) -> dict[str, Any]:
-    fields = _original_destination(name, pool, _INBOUND_IDLE_S)
+def _own_pod(
+    name: str, socket_mark: int, pool: ConnectionPool | None = None, endpoint: str = "", *, http1: bool = False
+) -> dict[str, Any]:
+    fields = _original_destination(name, pool, _INBOUND_IDLE_S, http1=http1)
     # Without this source address the connection to the own pod would be captured again, for ever. The bootstrap's
     # socket options (the mark, where users cannot be told apart) do not apply to a cluster that binds by itself.
     binding: dict[str, Any] = {"source_address": {"address": INBOUND_SOURCE_ADDRESS, "port_value": 0}}
