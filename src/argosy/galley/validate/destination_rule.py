@@ -261,8 +261,10 @@ def _validate_client_tls(check: Check, at: str, tls: ClientTLS) -> None:
     _validate_credential(check, at, tls, named)
     for index, name in enumerate(tls.subject_alt_names):
         check.not_empty(f"{at}.subjectAltNames[{index}]", name, "a name")
-    if tls.sni:
-        check.host(f"{at}.sni", tls.sni)
+    # The mesh's own server names (`outbound_.80_._.web.shop.svc.cluster.local`) are no host names.
+    if tls.sni and not is_dns_name(tls.sni.replace("_", "x")):
+        hint = "use labels of a-z, 0-9, '-' and '_' joined by dots"
+        check.error("ARG0103", f"{at}.sni", f"{tls.sni!r} is not a server name", hint)
     if tls.mode == "MUTUAL" and not tls.credential_name and not (tls.client_certificate and tls.private_key):
         hint = "give clientCertificate and privateKey, or credentialName"
         check.error("ARG0120", at, "MUTUAL needs a client certificate and its key", hint)
