@@ -87,11 +87,11 @@ def both_ways(mesh: Mesh, *, rate: float, host: str, port: int, path: str, **opt
         yield [one, two]
 
 
-def admin(envoy_pid: int, path: str) -> str:
+def admin(envoy_pid: int, path: str, *, method: str = "GET") -> str:
     """Ask the admin page of an Envoy by its process id."""
     socket = f"/proc/{envoy_pid}/root{PROXY_DIR}/{ADMIN_SOCKET}"
     with httpx.Client(transport=httpx.HTTPTransport(uds=socket, verify=False), timeout=10) as client:
-        answer = client.get(f"http://envoy{path}")
+        answer = client.request(method, f"http://envoy{path}")
     assert answer.status_code == 200, answer.text
     return answer.text
 
