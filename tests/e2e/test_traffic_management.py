@@ -196,9 +196,13 @@ def test_unknown_hosts_are_refused_and_the_log_says_what_would_allow_them(mesh: 
         ]
         assert echo(mesh, "sleep", address, 9000, "x") == ""
         pod_name = mesh.pods("sleep")[0]["metadata"]["name"]
-        text = mesh.cli("logs", pod_name, "-c", "istio-proxy").stdout
-        refused = [line for line in text.splitlines() if "egress refused" in line]
-        assert any(address in line and "ServiceEntry" in line and "9000" in line for line in refused), refused[-5:]
+
+        def told() -> bool:
+            text = mesh.cli("logs", pod_name, "-c", "istio-proxy").stdout
+            refused = [line for line in text.splitlines() if "egress refused" in line]
+            return any(address in line and "ServiceEntry" in line and "9000" in line for line in refused)
+
+        wait_for(told, 20, "the refusal in the log, which Envoy writes every half second")
     assert echo(mesh, "sleep", address, 9000, "x") == "hello x"
 
 
