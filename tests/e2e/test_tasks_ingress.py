@@ -253,6 +253,27 @@ def test_each_host_has_its_own_certificate(world: World) -> None:
             assert world.code(HTTPBIN, "/headers", *asked, f"Host: {HTTPBIN}") == "404"
 
 
+def test_a_connection_for_a_wildcard_serves_no_host_of_another_server(world: World) -> None:
+    """Both servers have the same wildcard certificate, so that browsers use one connection for both hosts: what is not
+    the connection's is sent back, not answered by the wrong backend, or by none (404). One asks for a certificate,
+    which nobody gets around by way of the other, though the same rules are bound to both."""
+    servers = gateway(
+        secure("*.example.com", "https-any", "mode: SIMPLE, credentialName: wildcard"),
+        secure(HTTPBIN, "https-httpbin", "mode: MUTUAL, credentialName: wildcard"),
+    )
+    own = client(world, "client", world.authority)
+    roots = world.roots(world.authority)
+    wildcard = secret("wildcard", world.authority.issue("*.example.com"), world.authority)
+    to_any = routes("*.example.com", "helloworld", 5000, "/hello")
+    with applied(world.mesh, wildcard, servers, TO_HTTPBIN, to_any):
+        assert world.code("any.example.com", "/hello", "--cacert", roots) == "200"
+        assert world.code("any.example.com", "/hello", "--cacert", roots, "-H", "Host: more.example.com") == "200"
+        for path in ("/hello", "/status/418"):
+            assert world.code("any.example.com", path, "--cacert", roots, "-H", f"Host: {HTTPBIN}") == "421"
+        assert world.code(HTTPBIN, "/status/418", "--cacert", roots, *own) == "418"
+        assert world.code(HTTPBIN, "/hello", "--cacert", roots, *own, "-H", "Host: any.example.com") == "421"
+
+
 def test_a_client_must_show_a_certificate_where_both_sides_do(world: World) -> None:
     roots, stranger = world.roots(world.authority), Authority("stranger")
     own = client(world, "client", world.authority)

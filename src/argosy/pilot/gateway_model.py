@@ -7,7 +7,7 @@ apart from what often does (its rules).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from argosy.api.gateway import Gateway
 from argosy.api.meta import Object
 from argosy.api.routing import TCPRoute, TLSRoute
 from argosy.core.frozen import EMPTY
-from argosy.core.hosts import host_matches, resolve_host
+from argosy.core.hosts import host_matches, most_specific, resolve_host
 from argosy.core.labels import selects
 from argosy.core.names import ObjectKey
 from argosy.incr import Derived, Reader
@@ -184,8 +184,7 @@ class GatewayModel:
             host: HostSources(tuple(by_service.values()), require_tls=host in redirected)
             for host, by_service in found.items()
         }
-        for host in _elsewhere(own, servers):
-            table.setdefault(host, HostSources(elsewhere=True))
+        table.update((host, HostSources(elsewhere=True)) for host in _elsewhere(own, servers, table))
         for ref in own:
             # A server that only redirects needs no VirtualService for it; one that ends TLS must know its own hosts
             # from those that belong to another connection.
@@ -262,14 +261,18 @@ def _port_of(found: HostSources) -> int:
     return found.sources[0].port if found.sources else 0
 
 
-def _elsewhere(own: list[ServerRef], servers: tuple[ServerRef, ...]) -> list[str]:
-    """Hosts of other TLS servers of the same port among those that own wildcards cover: a request for them came on the
-    wrong connection, as one for any host that no own name covers."""
+def _elsewhere(own: list[ServerRef], servers: tuple[ServerRef, ...], bound: Iterable[str]) -> set[str]:
+    """Hosts that own wildcards cover, but whose connections are those of another TLS server of the same port: a request
+    for them came on the wrong connection, where that server's certificate, and what it asks of clients, do not hold.
+
+    `bound`: hosts of VirtualServices at the own server.
+    """
     if not own or own[0].plain_http:
-        return []
+        return set()
     names = {host for ref in own for host in ref.host_names()}
     others = {host for ref in servers if ref.terminates and ref.bind == own[0].bind for host in ref.host_names()}
-    return sorted(host for host in others - names if any(host_matches(name, host) for name in names))
+    near = {host for host in others - names if any(host_matches(name, host) for name in names)}
+    return near | {host for host in bound if most_specific(names | near, host) in near}
 
 
 def _secret_names(servers: tuple[ServerRef, ...]) -> set[str]:

@@ -81,6 +81,26 @@ def test_a_wildcard_does_not_take_the_requests_of_a_server_with_its_own_certific
     assert found == {"*.example.com": 404, "b.example.com": 421, "blackhole": 421}
 
 
+BOUND = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: default}
+spec:
+  hosts: [x.b.example.com, y.b.example.com, a.example.com]
+  gateways: [istio-system/wide, istio-system/own]
+  http: [{redirect: {uri: /}}]
+"""
+
+
+def test_a_rule_bound_to_two_servers_holds_at_the_one_that_the_name_leads_to() -> None:
+    """A client that shows no certificate to the one got what the other keeps for those that do."""
+    wide, own = https("wide", "*.example.com", "y.b.example.com"), https("own", "*.b.example.com")
+    found = answers(wide, own, BOUND)
+    assert found["wide", "x.b.example.com"] == found["wide", "*.b.example.com"] == 421
+    served = {("wide", "a.example.com"), ("wide", "y.b.example.com"), ("own", "x.b.example.com")}
+    assert not served & set(found)
+
+
 def test_a_server_of_all_hosts_knows_those_of_others() -> None:
     found = answers(https("any", "*"), https("own", "b.example.com"))
     assert {host: status for (gateway, host), status in found.items() if gateway == "any"} == {
