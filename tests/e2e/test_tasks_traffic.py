@@ -168,7 +168,8 @@ def test_a_timeout_above_the_applications_own_changes_nothing(mesh: Mesh) -> Non
 
 LIMITS = """{
   connectionPool: {tcp: {maxConnections: 1}, http: {http1MaxPendingRequests: 1, maxRequestsPerConnection: 1}},
-  outlierDetection: {consecutive5xxErrors: 1, interval: 1s, baseEjectionTime: 3m, maxEjectionPercent: 100}}"""
+  outlierDetection: {consecutive5xxErrors: 1, interval: 1s, baseEjectionTime: 3m, maxEjectionPercent: 100},
+  tls: {mode: ISTIO_MUTUAL}}"""
 
 
 def loaded(mesh: Mesh, connections: int, count: int) -> Counter[str]:
