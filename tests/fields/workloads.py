@@ -40,6 +40,24 @@ FIELDS = (
     ("serviceAccount", "serviceAccount: robot", "sa/robot", CLUSTER),
     ("labels", "weight: 1", "10.1.1.1", ENDPOINTS),
 )
+PROBES = "tests/fields/test_probes.py::test_a_field_of_a_probe_decides"
+PROBE_FIELDS = (
+    "httpGet.port",
+    "httpGet.path",
+    "httpGet.host",
+    "httpGet.scheme",
+    "httpGet.httpHeaders[].name",
+    "httpGet.httpHeaders[].value",
+    "tcpSocket.port",
+    "tcpSocket.host",
+    "grpc.port",
+    "grpc.service",
+    "initialDelaySeconds",
+    "periodSeconds",
+    "timeoutSeconds",
+    "successThreshold",
+    "failureThreshold",
+)
 
 CASES: list[Case] = [
     entry("address", "weight: 1", "10.1.1.1"),
@@ -62,8 +80,16 @@ CASES: list[Case] = [
     Case(
         "WorkloadGroup",
         ("probe",),
-        f"{GROUP}{{template: {{}}, probe: {{tcpSocket: {{port: 80}}}}}}",
-        refused="nobody checks workloads that are no pods yet",
+        f"{GROUP}{{template: {{labels: {{app: vm}}}}, probe: {{tcpSocket: {{port: 80}}}}}}\n{MEMBER}{SERVICE}",
+        ENDPOINTS,
+        "!10.1.1.1",
+    ),
+    *[Case("WorkloadGroup", (f"probe.{one}",), node=f"{PROBES}[{one}]") for one in PROBE_FIELDS],
+    Case(
+        "WorkloadGroup",
+        ("probe.exec", "probe.exec.command"),
+        f"{GROUP}{{template: {{}}, probe: {{exec: {{command: [check]}}}}}}",
+        refused="a command would have to run on the workload's machine, where nothing of Argosy's is",
     ),
     Case(
         "WorkloadGroup",

@@ -17,6 +17,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from argosy.agent.pod import PodPlan
 from argosy.agent.privileges import Privileges
 from argosy.agent.sandbox import NodePaths, Sandboxes
 from argosy.app.pods import KINDS, Change, Pods, PodsPorts
+from argosy.app.workloads import KINDS as WORKLOAD_KINDS
+from argosy.app.workloads import Workloads, WorkloadsPorts
 from argosy.citadel.authority import LEAF_TTL_S
 from argosy.core.clock import Clock
 from argosy.core.names import ROOT_NAMESPACE
@@ -39,6 +42,7 @@ from argosy.edge.clock import SystemClock
 from argosy.edge.config_client import watch_config
 from argosy.edge.dns_server import DNSServer
 from argosy.edge.exec_api import AgentAPI
+from argosy.edge.health_probes import ask_workload
 from argosy.edge.kube_proxy import ServiceRules
 from argosy.edge.netlink import NodeNetwork
 from argosy.edge.netns import network_of, processes_by_network
@@ -53,7 +57,8 @@ from argosy.local.plans import Planner
 
 _log = logging.getLogger("argosy.agent")
 SERVICE_ACCOUNT = "agent"
-REPORT_METHOD = "/argosy.galley.v1.Galley/ReportPods"
+REPORT_PODS = "/argosy.galley.v1.Galley/ReportPods"
+REPORT_HEALTH = "/argosy.galley.v1.Galley/ReportHealth"
 RETRY_S = 0.3
 CALL_TIMEOUT_S = 10.0
 
@@ -85,10 +90,11 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class AgentPorts:
-    """The agent's three connections; tests give their own. `changes` yields (changes, synced)."""
+    """The agent's connections; tests give their own. `changes` yields (changes, synced)."""
 
     changes: Callable[[], AsyncIterator[tuple[list[Change], bool]]]
     report: Callable[[list[dict[str, Any]]], Awaitable[None]]
+    report_health: Callable[[list[dict[str, Any]]], Awaitable[None]]
     issuer_of: Callable[[PodPlan], Issuer]
 
 
@@ -99,6 +105,7 @@ async def serve_agent(settings: AgentSettings, ports: AgentPorts, clock: Clock) 
     remove_leftovers(settings, living)
     names, rules = DNSServer(NamesTable().lookup), ServiceRules()
     pods = make_pods(settings, ports, clock, names, rules)
+    workloads = Workloads(WorkloadsPorts(ask_workload, ports.report_health))
     dns = await names.serve(settings.node_address, settings.dns_port)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -109,7 +116,8 @@ async def serve_agent(settings: AgentSettings, ports: AgentPorts, clock: Clock) 
         work = [
             group.create_task(pods.run()),
             group.create_task(AgentAPI(pods).serve(socket_path)),
-            group.create_task(_follow(ports, pods)),
+            group.create_task(workloads.run()),
+            group.create_task(_follow(ports, pods, workloads)),
         ]
         await stop.wait()
         await pods.stop()
@@ -118,9 +126,11 @@ async def serve_agent(settings: AgentSettings, ports: AgentPorts, clock: Clock) 
     await dns.close()
 
 
-async def _follow(ports: AgentPorts, pods: Pods) -> None:
+async def _follow(ports: AgentPorts, pods: Pods, workloads: Workloads) -> None:
     async for changes, synced in ports.changes():
-        pods.apply(changes, synced=synced)
+        pods.apply([one for one in changes if one.kind in KINDS], synced=synced)
+        theirs = [(one.kind, one.key, one.object) for one in changes if one.kind in WORKLOAD_KINDS]
+        workloads.apply(theirs, synced=synced)
 
 
 def make_pods(settings: AgentSettings, ports: AgentPorts, clock: Clock, names: DNSServer, rules: ServiceRules) -> Pods:
@@ -195,14 +205,14 @@ def connect(settings: AgentSettings, clock: Clock) -> tuple[AgentPorts, Certific
         return tls.channel(settings.galley, server_name)
 
     async def changes() -> AsyncIterator[tuple[list[Change], bool]]:
-        async for batch in watch_config(channel, KINDS):
+        async for batch in watch_config(channel, (*KINDS, *WORKLOAD_KINDS)):
             yield [Change(*change) for change in batch.changes], batch.synced
 
-    async def report(documents: list[dict[str, Any]]) -> None:
-        body = msgspec.json.encode({"node": settings.node, "pods": documents})
+    async def report(method: str, what: str, documents: list[dict[str, Any]]) -> None:
+        body = msgspec.json.encode({"node": settings.node, what: documents})
         try:
             async with channel() as opened:
-                await opened.unary_unary(REPORT_METHOD)(body, timeout=CALL_TIMEOUT_S)
+                await opened.unary_unary(method)(body, timeout=CALL_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             raise OSError(f"galley: {error.code().name}: {error.details()}") from error
 
@@ -210,7 +220,8 @@ def connect(settings: AgentSettings, clock: Clock) -> tuple[AgentPorts, Certific
         subject = TokenSubject(plan.namespace, plan.service_account, plan.name, plan.workload, settings.node)
         return issuer_for(subject)
 
-    return AgentPorts(changes, report, issuer_of), source
+    report_pods, report_health = partial(report, REPORT_PODS, "pods"), partial(report, REPORT_HEALTH, "workloads")
+    return AgentPorts(changes, report_pods, report_health, issuer_of), source
 
 
 async def run_agent(settings: AgentSettings) -> None:

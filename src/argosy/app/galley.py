@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
 import msgspec
 
 from argosy.api import Document, Object
+from argosy.api.workload import HEALTH
 from argosy.core.clock import Clock
 from argosy.core.errors import ArgosyError
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
@@ -43,6 +45,9 @@ KIND_ORDER = (
     "Service",
     "ServiceEntry",
     "Pod",
+    HEALTH,
+    "WorkloadGroup",
+    "WorkloadEntry",
     "DestinationRule",
     "Gateway",
     "VirtualService",
@@ -52,6 +57,7 @@ CONFIG_RULES = Rules(order=tuple(config_type_url(kind) for kind in KIND_ORDER))
 # Readers take a kind's first response for all of it, so it is not cut; they are our own and take messages of any size.
 READER_LIMITS = Limits(response_bytes=1 << 30)
 
+_Report = TypeVar("_Report", "PodReport", "HealthReport")
 ObjectChange = tuple[str, ObjectKey, Object[Any] | None]
 Listener = Callable[[Iterable[ObjectChange]], None]
 
@@ -61,6 +67,13 @@ class PodReport(msgspec.Struct, frozen=True):
 
     node: str
     pods: list[dict[str, Any]]
+
+
+class HealthReport(msgspec.Struct, frozen=True):
+    """What a node knows of the health of workloads that are no pods, as WorkloadEntry documents."""
+
+    node: str
+    workloads: list[dict[str, Any]]
 
 
 class GalleyService:
@@ -122,6 +135,11 @@ class GalleyService:
         """Take a node's pods. Raises `ArgosyError`."""
         documents = [Document(pod) for pod in report.pods]
         self._publish(self.galley.report_pods(report.node, documents))
+
+    def report_health(self, report: HealthReport) -> None:
+        """Take a node's knowledge of workloads. Raises `ArgosyError`."""
+        documents = [Document(one) for one in report.workloads]
+        self._publish(self.galley.report_health(report.node, documents))
 
     def _publish(self, changes: tuple[Change, ...]) -> None:
         if not changes:
@@ -204,15 +222,20 @@ def galley_handlers(service: GalleyService, *, trust_domain: str, clock: Clock) 
     """gRPC handlers: configuration over xDS, and pods from agents."""
     xds = XdsServer(service, CONFIG_RULES, trust_domain=trust_domain, clock=clock, limits=READER_LIMITS)
 
-    async def report(data: bytes, context: Any) -> bytes:
+    async def report(data: bytes, context: Any, shape: type[_Report], take: Callable[[_Report], None]) -> bytes:
         identity = peer_identity(context, trust_domain)
         if identity.namespace != ROOT_NAMESPACE or identity.service_account not in REPORTERS:
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "only agents report pods")
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "only agents report")
         try:
-            service.report_pods(msgspec.json.decode(data, type=PodReport))
+            take(msgspec.json.decode(data, type=shape))
         except (msgspec.DecodeError, ArgosyError) as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return b""
 
-    methods = {"ReportPods": grpc.unary_unary_rpc_method_handler(report)}
+    methods = {
+        "ReportPods": grpc.unary_unary_rpc_method_handler(partial(report, shape=PodReport, take=service.report_pods)),
+        "ReportHealth": grpc.unary_unary_rpc_method_handler(
+            partial(report, shape=HealthReport, take=service.report_health)
+        ),
+    }
     return [*xds.handlers(CONFIG_SERVICE), grpc.method_handlers_generic_handler(REPORT_PODS, methods)]

@@ -317,7 +317,7 @@ def forget_pods(home: Path) -> None:
     if (home / DATABASE_FILE).exists():
         store = SQLiteStore(home / DATABASE_FILE)
         try:
-            store.save_pods(NODE_NAME, [])
+            store.save_reports(NODE_NAME, "Pod", [])
         finally:
             store.close()
 

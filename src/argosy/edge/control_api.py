@@ -27,6 +27,7 @@ from starlette.routing import Route
 
 from argosy.api import DEFAULT_NAMESPACE, Document, Kind, key_of, parse_documents, resolve_kind
 from argosy.api.kinds import KINDS, nearest_kind
+from argosy.api.workload import HEALTH
 from argosy.core.errors import ArgosyError, Finding, Level, Origin
 from argosy.core.names import ObjectKey
 from argosy.edge.console_http import GraphQuery, parse_graph_query
@@ -313,7 +314,11 @@ class _Api:
         incoming = read_documents(body)
         replaced = {key_of(document, body.namespace) for document in incoming}
         galley = self._galley().galley
-        ids = [(o.kind, o.key) for o in galley.objects() if o.kind != "Pod" and (o.kind, o.key) not in replaced]
+        ids = [
+            (o.kind, o.key)
+            for o in galley.objects()
+            if o.kind not in ("Pod", HEALTH) and (o.kind, o.key) not in replaced
+        ]
         kept = [found for one in ids if (found := galley.document(*one)) is not None]
         # A thousand objects take a while to decode again, and proxies must not wait for that.
         findings = await asyncio.to_thread(analyze_documents, [*kept, *incoming], body.namespace)

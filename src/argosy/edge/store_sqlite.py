@@ -17,7 +17,7 @@ from argosy.galley.store import Revision, StoredObject
 
 DATABASE_FILE = "config.db"
 """Its name in a mesh's state folder."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 REVISIONS_MAX = 1000
 
 _SCHEMA = """
@@ -28,11 +28,18 @@ CREATE TABLE objects (
   PRIMARY KEY (kind, namespace, name, rev_from)
 ) WITHOUT ROWID;
 CREATE INDEX objects_ended ON objects (rev_to) WHERE rev_to IS NOT NULL;
-CREATE TABLE pods (
-  node TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL,
-  PRIMARY KEY (namespace, name)
+"""
+_REPORTS = """
+CREATE TABLE reports (
+  kind TEXT NOT NULL, node TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL,
+  PRIMARY KEY (kind, namespace, name)
 ) WITHOUT ROWID;
 """
+_STEPS = (
+    _SCHEMA + _REPORTS,
+    _REPORTS + "INSERT INTO reports SELECT 'Pod', node, namespace, name, body FROM pods; DROP TABLE pods;",
+)
+"""What makes a file of version 0 (empty), 1, ... one of the newest version."""
 
 
 class SQLiteStore:
@@ -66,9 +73,10 @@ class SQLiteStore:
         if version > SCHEMA_VERSION:
             hint = "use the Argosy that wrote it, or a newer one"
             raise ArgosyError.of("ARG0306", f"{path} was written by a newer Argosy (schema {version})", hint=hint)
-        if version == 0:
+        if version < SCHEMA_VERSION:
             # executescript ends an open transaction, so the transaction stands in the script itself.
-            self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            script = _STEPS[version]
+            self._db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
 
     def load(self, revision: int | None = None) -> Sequence[StoredObject]:
         """All objects as of `revision` (None: the newest). Errors: `ArgosyError` ARG0303 if it is not kept."""
@@ -114,18 +122,18 @@ class SQLiteStore:
             self._db.execute("DELETE FROM revisions WHERE number <= ?", (last_dropped,))
             self._db.execute("DELETE FROM objects WHERE rev_to <= ?", (last_dropped + 1,))
 
-    def load_pods(self) -> Sequence[tuple[str, StoredObject]]:
-        """(node, pod) of every pod last reported."""
-        rows = self._db.execute("SELECT node, namespace, name, body FROM pods").fetchall()
-        return [(node, StoredObject("Pod", ObjectKey(ns, name), body)) for node, ns, name, body in rows]
+    def load_reports(self) -> Sequence[tuple[str, StoredObject]]:
+        """(node, object) of all that was last reported."""
+        rows = self._db.execute("SELECT kind, node, namespace, name, body FROM reports").fetchall()
+        return [(node, StoredObject(kind, ObjectKey(ns, name), body)) for kind, node, ns, name, body in rows]
 
-    def save_pods(self, node: str, pods: Sequence[StoredObject]) -> None:
-        """Replace all pods of one node."""
+    def save_reports(self, node: str, kind: str, objects: Sequence[StoredObject]) -> None:
+        """Replace all objects of a kind that one node reports."""
         with _Transaction(self._db):
-            self._db.execute("DELETE FROM pods WHERE node = ?", (node,))
+            self._db.execute("DELETE FROM reports WHERE node = ? AND kind = ?", (node, kind))
             self._db.executemany(
-                "INSERT OR REPLACE INTO pods VALUES (?, ?, ?, ?)",
-                [(node, pod.key.namespace, pod.key.name, pod.body) for pod in pods],
+                "INSERT OR REPLACE INTO reports VALUES (?, ?, ?, ?, ?)",
+                [(kind, node, one.key.namespace, one.key.name, one.body) for one in objects],
             )
 
 

@@ -18,7 +18,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._revisions: list[Revision] = []
         self._objects: list[dict[tuple[str, ObjectKey], StoredObject]] = []
-        self._pods: dict[str, tuple[StoredObject, ...]] = {}
+        self._reports: dict[tuple[str, str], tuple[StoredObject, ...]] = {}
 
     def load(self, revision: int | None = None) -> Sequence[StoredObject]:
         """All objects as of `revision` (None: the newest)."""
@@ -44,10 +44,10 @@ class MemoryStore:
         self._revisions.append(revision)
         self._objects.append(objects)
 
-    def load_pods(self) -> Sequence[tuple[str, StoredObject]]:
-        """(node, pod) of every pod last reported."""
-        return [(node, pod) for node, pods in self._pods.items() for pod in pods]
+    def load_reports(self) -> Sequence[tuple[str, StoredObject]]:
+        """(node, object) of all that was last reported."""
+        return [(node, one) for (node, _kind), objects in self._reports.items() for one in objects]
 
-    def save_pods(self, node: str, pods: Sequence[StoredObject]) -> None:
-        """Replace all pods of one node."""
-        self._pods[node] = tuple(pods)
+    def save_reports(self, node: str, kind: str, objects: Sequence[StoredObject]) -> None:
+        """Replace all objects of a kind that one node reports."""
+        self._reports[node, kind] = tuple(objects)

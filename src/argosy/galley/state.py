@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from argosy.api import DEFAULT_NAMESPACE, Document, Object, decode_document, decode_object
+from argosy.api.workload import HEALTH
 from argosy.core.errors import ArgosyError, Finding, errors_in
 from argosy.core.names import ObjectKey
 from argosy.galley.admit import BARE_POD, Entry, ObjectId, Validator, admit_document, assign_addresses
@@ -75,12 +76,12 @@ class Galley:
         newest = store.history(1)
         self._revision = newest[0].number if newest else 0
         self._entries = _load(store.load())
-        self._pods: dict[ObjectKey, tuple[str, Entry]] = {}
-        for node, stored in store.load_pods():
-            self._pods[stored.key] = (node, _entry(stored))
+        self._reported: dict[ObjectId, tuple[str, Entry]] = {}
+        for node, stored in store.load_reports():
+            self._reported[stored.kind, stored.key] = (node, _entry(stored))
         self._publication = Publication()
         self._publication.apply_changes(
-            [(entry.id, entry.body) for entry in (*self._entries.values(), *(e for _, e in self._pods.values()))]
+            [(entry.id, entry.body) for entry in (*self._entries.values(), *(e for _, e in self._reported.values()))]
         )
 
     @property
@@ -90,12 +91,12 @@ class Galley:
 
     @property
     def snapshot(self) -> Snapshot:
-        """Everything accepted, and the pods, as xDS resources; shared, never mutated."""
+        """Everything accepted, and what nodes reported, as xDS resources; shared, never mutated."""
         return self._publication.snapshot
 
     def objects(self, kind: str | None = None) -> list[Object[Any]]:
-        """All objects (of one kind), sorted by kind and key; pods included."""
-        entries = [*self._entries.values(), *(entry for _, entry in self._pods.values())]
+        """All objects (of one kind), sorted by kind and key; what nodes reported included."""
+        entries = [*self._entries.values(), *(entry for _, entry in self._reported.values())]
         found = [e.object for e in entries if kind is None or e.object.kind == kind]
         return sorted(found, key=lambda o: (o.kind, o.key))
 
@@ -105,9 +106,14 @@ class Galley:
         return entry.object if entry else None
 
     def document(self, kind: str, key: ObjectKey) -> Document | None:
-        """One object's document as it is kept, or None."""
+        """One object's document as it is kept, with the status that a node reports of it, or None."""
         entry = self._find(kind, key)
-        return entry.document if entry else None
+        if entry is None:
+            return None
+        _node, report = self._reported.get((HEALTH, key), ("", None)) if kind == "WorkloadEntry" else ("", None)
+        if report is None or report.object.spec.address != entry.object.spec.address:
+            return entry.document
+        return replace(entry.document, data={**entry.document.data, "status": report.document.data["status"]})
 
     def history(self, limit: int = 100) -> Sequence[Revision]:
         """The newest revisions first."""
@@ -178,24 +184,33 @@ class Galley:
 
     def report_pods(self, node: str, documents: Iterable[Document]) -> tuple[Change, ...]:
         """Take `documents` as all pods of `node`; they belong to no revision. Errors: `ArgosyError`."""
-        reported: dict[ObjectKey, Entry] = {}
+        return self._report(node, "Pod", "Pod", documents)
+
+    def report_health(self, node: str, documents: Iterable[Document]) -> tuple[Change, ...]:
+        """Take `documents` as all that `node` knows of the health of workloads: WorkloadEntries with their address and
+        `status.conditions`. They belong to no revision. Errors: `ArgosyError`."""
+        return self._report(node, HEALTH, "WorkloadEntry", documents)
+
+    def _report(self, node: str, kind: str, written: str, documents: Iterable[Document]) -> tuple[Change, ...]:
+        """Keep as `kind` what is `written` in documents as another."""
+        reported: dict[ObjectId, Entry] = {}
         for document in documents:
             obj = decode_object(document)
-            if obj.kind != "Pod":
-                raise ArgosyError([document.finding("ARG0007", "only pods are reported", field="kind")])
-            reported[obj.key] = Entry(obj, document, "")
-        before = {key: entry for key, (owner, entry) in self._pods.items() if owner == node}
-        changes = _difference({("Pod", k): e for k, e in before.items()}, {("Pod", k): e for k, e in reported.items()})
+            if obj.kind != written:
+                raise ArgosyError([document.finding("ARG0007", f"only {written}s are reported here", field="kind")])
+            reported[kind, obj.key] = Entry(replace(obj, kind=kind), document, "")
+        before = {i: entry for i, (owner, entry) in self._reported.items() if owner == node and i[0] == kind}
+        changes = _difference(before, reported)
         if changes:
-            self._store.save_pods(node, [_stored(entry) for entry in reported.values()])
-            self._pods = {k: v for k, v in self._pods.items() if v[0] != node}
-            self._pods |= {key: (node, entry) for key, entry in reported.items()}
+            self._store.save_reports(node, kind, [_stored(entry) for entry in reported.values()])
+            self._reported = {i: v for i, v in self._reported.items() if i not in before}
+            self._reported |= {i: (node, entry) for i, entry in reported.items()}
             self._publish(changes)
         return changes
 
     def _find(self, kind: str, key: ObjectKey) -> Entry | None:
-        if kind == "Pod" and key in self._pods:
-            return self._pods[key][1]
+        if kind == "Pod" and (kind, key) in self._reported:
+            return self._reported[kind, key][1]
         return self._entries.get((BARE_POD if kind == "Pod" else kind, key))
 
     def _admit(

@@ -36,7 +36,7 @@ class StoredObject:
 
 
 class Store(Protocol):
-    """Keeps objects by revision, and the pods of each node (which belong to no revision)."""
+    """Keeps objects by revision, and what each node reports (which belongs to no revision)."""
 
     def load(self, revision: int | None = None) -> Sequence[StoredObject]:
         """All objects as of `revision` (None: the newest). Raises `ArgosyError` ARG0303 if it is not kept."""
@@ -52,10 +52,10 @@ class Store(Protocol):
         """Keep one revision, all of it or nothing, durably before it returns."""
         ...
 
-    def load_pods(self) -> Sequence[tuple[str, StoredObject]]:
-        """(node, pod) of every pod last reported."""
+    def load_reports(self) -> Sequence[tuple[str, StoredObject]]:
+        """(node, object) of all that was last reported."""
         ...
 
-    def save_pods(self, node: str, pods: Sequence[StoredObject]) -> None:
-        """Replace all pods of one node."""
+    def save_reports(self, node: str, kind: str, objects: Sequence[StoredObject]) -> None:
+        """Replace all objects of a kind that one node reports."""
         ...

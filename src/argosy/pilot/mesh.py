@@ -11,6 +11,7 @@ from typing import Any
 
 from argosy.api.mesh_config import NAME, NAMESPACE, MeshConfig, mesh_config_of
 from argosy.api.meta import Object
+from argosy.api.workload import GROUP_ANNOTATION, HEALTH
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.hosts import resolve_host, service_host, service_of_host
 from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE, TENANCY_ANNOTATION, ObjectKey
@@ -24,6 +25,7 @@ KINDS = (
     "ServiceEntry",
     "WorkloadEntry",
     "WorkloadGroup",
+    HEALTH,
     "VirtualService",
     "DestinationRule",
     "Sidecar",
@@ -47,8 +49,6 @@ RANKING = "ranking"
 """Trait of a DestinationRule that ranks endpoints by labels."""
 CREDENTIAL = "credential"
 """Trait of a DestinationRule whose TLS takes certificates from a Secret."""
-GROUP_ANNOTATION = "istio.io/autoRegistrationGroup"
-"""Annotation of a WorkloadEntry: the WorkloadGroup that it belongs to."""
 HIDDEN = "hidden"
 """Trait of a host's object that not every namespace may see."""
 EXPORT_ANNOTATION = "networking.istio.io/exportTo"

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 from argosy.api.meta import Object
 from argosy.api.service_entry import WorkloadEndpoint
-from argosy.api.workload import WorkloadEntry, WorkloadGroup
+from argosy.api.workload import GROUP_ANNOTATION, HEALTH, WorkloadEntry, WorkloadGroup, health_of
 from argosy.core.frozen import FrozenMap
 from argosy.core.labels import selects
 from argosy.core.locality import locality_of_labels
 from argosy.core.names import ObjectKey
 from argosy.incr import Reader
 from argosy.pilot.endpoint import TLS_MODE_LABEL, Endpoint
-from argosy.pilot.mesh import GROUP_ANNOTATION, Mesh
+from argosy.pilot.mesh import Mesh
 
 _EMPTY = WorkloadEndpoint()
 
@@ -29,7 +29,7 @@ def selected_workloads(read: Reader, mesh: Mesh, namespace: str, selector: Froze
     for key, entry in sorted(found.items()):
         group = _group_of(read, mesh, entry)
         one = endpoint_of_workload(key, entry, group)
-        if selects(selector, one.labels) and is_healthy(entry):
+        if selects(selector, one.labels) and _is_healthy(read, mesh, entry, group):
             yield one
 
 
@@ -38,10 +38,12 @@ def _group_of(read: Reader, mesh: Mesh, entry: Object[WorkloadEntry]) -> Object[
     return read.get(mesh.kinds["WorkloadGroup"], ObjectKey(entry.namespace, name)) if name else None
 
 
-def is_healthy(entry: Object[WorkloadEntry]) -> bool:
-    """False if the last check of a workload failed; one that nobody checks is healthy."""
-    conditions = entry.status.get("conditions", ())
-    return not any(one.get("type") == "Healthy" and one.get("status") == "False" for one in conditions)
+def _is_healthy(read: Reader, mesh: Mesh, entry: Object[WorkloadEntry], group: Object[WorkloadGroup] | None) -> bool:
+    """Whether a workload may be called: one that is checked only after a success, one that nobody checks always."""
+    if group is None or group.spec.probe is None:
+        return True
+    healthy, _why = health_of(read.get(mesh.kinds[HEALTH], entry.key), entry.spec.address)
+    return healthy is True
 
 
 def endpoint_of_workload(key: ObjectKey, entry: Object[WorkloadEntry], group: Object[WorkloadGroup] | None) -> Endpoint:

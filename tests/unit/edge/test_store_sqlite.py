@@ -39,7 +39,7 @@ def store(request: pytest.FixtureRequest, sqlite_store: SQLiteStore) -> Store:
 
 
 def test_an_empty_store_has_nothing(store: Store) -> None:
-    assert (list(store.load()), list(store.history()), list(store.load_pods())) == ([], [], [])
+    assert (list(store.load()), list(store.history()), list(store.load_reports())) == ([], [], [])
 
 
 def test_each_revision_is_kept_as_it_was(store: Store) -> None:
@@ -60,10 +60,13 @@ def test_an_unknown_revision_is_refused(store: Store) -> None:
 
 
 def test_pods_are_replaced_per_node(store: Store) -> None:
-    store.save_pods("one", [_object("a", kind="Pod"), _object("b", kind="Pod")])
-    store.save_pods("two", [_object("c", kind="Pod")])
-    store.save_pods("one", [_object("b", b"{2}", kind="Pod")])
-    assert sorted((n, p.key.name, p.body) for n, p in store.load_pods()) == [("one", "b", b"{2}"), ("two", "c", b"{}")]
+    store.save_reports("one", "Pod", [_object("a", kind="Pod"), _object("b", kind="Pod")])
+    store.save_reports("two", "Pod", [_object("c", kind="Pod")])
+    store.save_reports("one", "Pod", [_object("b", b"{2}", kind="Pod")])
+    assert sorted((n, p.key.name, p.body) for n, p in store.load_reports()) == [
+        ("one", "b", b"{2}"),
+        ("two", "c", b"{}"),
+    ]
 
 
 def test_the_file_survives_and_is_readable_by_its_owner_only(tmp_path: Path) -> None:
