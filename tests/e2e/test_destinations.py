@@ -93,6 +93,22 @@ def test_requests_with_one_header_value_always_reach_one_pod(mesh: Mesh, applied
     assert len(spread) > 1, "without the header requests are spread"
 
 
+def test_clients_upgrade_to_http2_and_the_application_does_not_notice(mesh: Mesh, applied: list[str]) -> None:
+    """Its sidecar used to call it in HTTP/2 as well, which it does not speak."""
+    rule = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: httpbin}
+spec: {host: httpbin, trafficPolicy: {connectionPool: {http: {h2UpgradePolicy: UPGRADE}}}}
+"""
+    mesh.apply(rule)
+    applied.append(rule)
+    answer = mesh.exec("sleep", "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://httpbin:8000/get")
+    assert answer.stdout == "200"
+    log = mesh.cli("logs", "deploy/httpbin", "-c", "istio-proxy", "--tail", "1").stdout
+    assert "HTTP/2" in log
+
+
 def test_a_full_pool_refuses_at_once(mesh: Mesh, applied: list[str]) -> None:
     pool = "{connectionPool: {tcp: {maxConnections: 1}, http: {http1MaxPendingRequests: 1}}}"
     applied.append(rule("httpbin", pool))

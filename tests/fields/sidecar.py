@@ -41,7 +41,7 @@ def pool(prefix: str, spec: str, place: str) -> list[Case]:
     made = []
     for field, policy, text, where in POLICIES:
         if field.startswith("connectionPool.") and not where:
-            settings = policy.removeprefix("connectionPool: ").replace("h2UpgradePolicy: UPGRADE, ", "")
+            settings = policy.removeprefix("connectionPool: ")
             if field.endswith(("h2UpgradePolicy", "useClientProtocol")):
                 continue
             name = prefix + field.removeprefix("connectionPool")
@@ -100,17 +100,12 @@ CASES: list[Case] = [
     Case(KIND, ("ingress[].tls.httpsRedirect",), f"{HEAD}{{ingress: [{{{TLS_PORT}, tls: {{mode: SIMPLE, {FILES}, "
          "httpsRedirect: true}}]}", refused="a sidecar does not redirect"),
     *[
-        Case(KIND, (f"{at}.http.useClientProtocol",), f"{HEAD}{{{spec % '{http: {useClientProtocol: true}}'}}}",
-             refused="applications are always called in the client's protocol")
-        for at, spec in (("inboundConnectionPool", "inboundConnectionPool: %s"),
-                         ("ingress[].connectionPool", "ingress: [{" + PORT + ", connectionPool: %s}]"))
-    ],
-    *[
         Case(KIND, (f"{at}.{field}",), f"{HEAD}{{workloadSelector: {{labels: {{app: server}}}}, {whole % value}}}", where, text, SERVER)
         for at, spec in (("inboundConnectionPool", "inboundConnectionPool: %s"),
                          ("ingress[].connectionPool", "ingress: [{port: {number: 8080, protocol: %s, name: a}, connectionPool: %%s}]"))
         for field, value, where, text, kind in (
             ("http.h2UpgradePolicy", "{http: {h2UpgradePolicy: UPGRADE}}", OWN, '"explicit_http_config":{"http2', "HTTP"),
+            ("http.useClientProtocol", "{http: {useClientProtocol: true}}", OWN, '"use_downstream_protocol_config"', "HTTP"),
             ("tcp.idleTimeout", "{tcp: {idleTimeout: 66s}}", INBOUND, '"idle_timeout":"66s"', "TCP"),
         )
         for whole in (spec % kind if "protocol" in spec else spec,)

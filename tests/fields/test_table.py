@@ -26,11 +26,11 @@ def test_the_list_of_fields_is_istios() -> None:
     assert wanted == {kind: sorted(Table().fields[kind]) for kind in NETWORKING}
 
 
-def test_at_least_93_of_100_fields_work() -> None:
+def test_at_least_95_of_100_fields_work() -> None:
     table = Table()
     works = sum(table.state(kind, path)[0] == "works" for kind in NETWORKING for path in table.fields[kind])
     total = sum(len(table.fields[kind]) for kind in NETWORKING)
-    assert works / total >= 0.93, f"{works} of {total}"
+    assert works / total >= 0.95, f"{works} of {total}"
 
 
 def test_the_page_is_current() -> None:

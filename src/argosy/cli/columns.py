@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from argosy.api.workload import GROUP_ANNOTATION, HEALTHY
+
 PROXY_STATES = frozenset({"AppStarting", "CrashLoopBackOff"})
 """States of a pod in which its sidecar works and its application does not yet."""
 
@@ -68,6 +70,19 @@ def _service_entry(document: Document) -> Sequence[str]:
         str(spec.get("resolution", "NONE")),
         _list(spec.get("addresses") or chosen),
     )
+
+
+def _workload_entry(document: Document) -> Sequence[str]:
+    spec = spec_of(document)
+    group = document.get("metadata", {}).get("annotations", {}).get(GROUP_ANNOTATION, "-")
+    conditions = document.get("status", {}).get("conditions", ())
+    healthy = next((one.get("status") for one in conditions if one.get("type") == HEALTHY), "-")
+    return str(spec.get("address", "")), str(group), str(healthy)
+
+
+def _workload_group(document: Document) -> Sequence[str]:
+    probe = spec_of(document).get("probe") or {}
+    return (_list(way for way in ("httpGet", "tcpSocket", "grpc") if way in probe) or "-",)
 
 
 def _peer_authentication(document: Document) -> Sequence[str]:
@@ -184,6 +199,8 @@ BY_KIND: Mapping[str, Columns] = MappingProxyType(
         "DestinationRule": Columns(("HOST", "SUBSETS"), _destination_rule),
         "Gateway": Columns(("SELECTOR", "PORTS", "HOSTS"), _gateway),
         "ServiceEntry": Columns(("HOSTS", "LOCATION", "RESOLUTION", "ADDRESSES"), _service_entry),
+        "WorkloadEntry": Columns(("ADDRESS", "GROUP", "HEALTHY"), _workload_entry),
+        "WorkloadGroup": Columns(("PROBE",), _workload_group),
         "PeerAuthentication": Columns(("MODE", "SELECTOR"), _peer_authentication),
         "AuthorizationPolicy": Columns(("ACTION", "SELECTOR", "RULES"), _authorization_policy),
         "Service": Columns(

@@ -76,15 +76,17 @@ class InboundModel:
             return tuple(sorted(made, key=lambda port: port.number))
         pool = limits.spec.inbound_connection_pool if limits is not None else None
         for number in (*(n for n, _name in key.ports), *policy.mtls_ports(read, self.mesh, key.namespace, key.labels)):
-            served.setdefault(number, (Speaks.TCP, ""))
+            served.setdefault(number, (Protocol.TCP, ""))
         return tuple(
-            InboundPort(number, speaks, service, self._mode(read, key, number), pool=pool)
-            for number, (speaks, service) in sorted(served.items())
+            InboundPort(
+                number, _speaks(protocol), service, self._mode(read, key, number), pool=pool, http1=_is_http1(protocol)
+            )
+            for number, (protocol, service) in sorted(served.items())
         )
 
-    def _served(self, read: Reader, key: ProxyClass) -> dict[int, tuple[Speaks, str]]:
+    def _served(self, read: Reader, key: ProxyClass) -> dict[int, tuple[Protocol, str]]:
         """What Services send to these pods: port -> protocol, host."""
-        found: dict[int, tuple[Speaks, str]] = {}
+        found: dict[int, tuple[Protocol, str]] = {}
         for service in read.keys(self.mesh.services_by_namespace, key.namespace):
             record = read.get(self.model.host, service_host(service.name, service.namespace))
             if record is None or not record.selector or not selects(record.selector, key.labels):
@@ -92,7 +94,7 @@ class InboundModel:
             for port in record.ports:
                 number = key.port_number(port.target or port.number)
                 if number is not None and port.protocol is not Protocol.UDP:
-                    found.setdefault(number, (_speaks(port.protocol), record.host))
+                    found.setdefault(number, (port.protocol, record.host))
         return found
 
     def _of_ingress(
@@ -101,26 +103,26 @@ class InboundModel:
         key: ProxyClass,
         one: IngressListener,
         limits: Sidecar,
-        served: dict[int, tuple[Speaks, str]],
+        served: dict[int, tuple[Protocol, str]],
     ) -> InboundPort:
         number = one.port.number
-        known = served.get(number, (Speaks.TCP, ""))
+        known = served.get(number, (Protocol.TCP, ""))
         declared = parse_protocol(one.port.protocol)
         # The proxy ends TLS, and HTTP comes out.
-        ended = one.tls is not None and declared is Protocol.HTTPS
-        if ended:
+        if one.tls is not None and declared is Protocol.HTTPS:
             declared = Protocol.HTTP
+        protocol = declared if declared is not None else known[0]
         return InboundPort(
             number,
-            _speaks(declared) if declared is not None else known[0],
+            _speaks(protocol),
             known[1],
             self._mode(read, key, number),
             endpoint=one.default_endpoint,
             tls=one.tls,
             pool=one.connection_pool or limits.inbound_connection_pool,
             name=one.port.name,
-            http1=ended,
             bind=(one.bind or "0.0.0.0") if one.capture_mode == "NONE" else "",
+            http1=_is_http1(protocol),
         )
 
     def _mode(self, read: Reader, key: ProxyClass, port: int) -> str:
@@ -133,6 +135,10 @@ class InboundModel:
         )
         destination = Destination(key.namespace, key.labels, key.service_account, key.workload)
         return bool(rules) and self.mesh.concerns(rules, handlers, instances, destination)
+
+
+def _is_http1(protocol: Protocol) -> bool:
+    return protocol.is_http and not protocol.is_http2
 
 
 def _speaks(protocol: Protocol) -> Speaks:

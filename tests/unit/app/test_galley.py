@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from argosy.api import parse_documents
+from argosy.api.workload import HEALTH
 from argosy.app.galley import CONFIG_RULES, REPORT_PODS, GalleyService, PodReport, galley_handlers
 from argosy.core.errors import ArgosyError
 from argosy.core.names import ObjectKey
@@ -221,7 +222,7 @@ def report(*pods: str) -> PodReport:
 
 
 @asynccontextmanager
-async def reporting(galley: GalleyService, certificate: Any) -> AsyncIterator[Any]:
+async def reporting(galley: GalleyService, certificate: Any, method: str = "ReportPods") -> AsyncIterator[Any]:
     ours = component_source()
     await ours.renew()
     handlers = galley_handlers(galley, trust_domain=TRUST_DOMAIN, clock=SystemClock())
@@ -229,7 +230,7 @@ async def reporting(galley: GalleyService, certificate: Any) -> AsyncIterator[An
     try:
         tls = ClientTLS(certificate)
         async with tls.channel(f"127.0.0.1:{server.port}", "galley.istio-system.svc") as channel:
-            yield channel.unary_unary(f"/{REPORT_PODS}/ReportPods")
+            yield channel.unary_unary(f"/{REPORT_PODS}/{method}")
     finally:
         await server.stop(0)
 
@@ -242,6 +243,22 @@ async def test_an_agent_reports_the_pods_of_its_node() -> None:
         assert await call(msgspec.json.encode(report(pod())), timeout=20) == b""
     (found,) = galley.galley.objects("Pod")
     assert found.spec.pod_ip == "10.88.0.2"
+
+
+async def test_an_agent_reports_the_health_of_workloads() -> None:
+    galley = service()
+    agent = component_source("agent")
+    await agent.renew()
+    workload = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "WorkloadEntry",
+        "metadata": {"name": "vm", "namespace": "shop"},
+        "spec": {"address": "10.1.1.1"},
+        "status": {"conditions": [{"type": "Healthy", "status": "True"}]},
+    }
+    async with reporting(galley, agent, "ReportHealth") as call:
+        assert await call(msgspec.json.encode({"node": "a", "workloads": [workload]}), timeout=20) == b""
+    assert [one.key for one in galley.galley.objects(HEALTH)] == [("shop", "vm")]
 
 
 @pytest.mark.parametrize(

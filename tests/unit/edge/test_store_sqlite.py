@@ -69,6 +69,30 @@ def test_pods_are_replaced_per_node(store: Store) -> None:
     ]
 
 
+def test_reports_of_one_kind_leave_those_of_others(store: Store) -> None:
+    store.save_reports("one", "Pod", [_object("a", kind="Pod")])
+    store.save_reports("one", "WorkloadHealth", [_object("a", kind="WorkloadHealth")])
+    store.save_reports("one", "Pod", [])
+    assert [(p.kind, p.key.name) for _node, p in store.load_reports()] == [("WorkloadHealth", "a")]
+
+
+def test_a_file_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "config.db"
+    SQLiteStore(path).close()
+    old = sqlite3.connect(path)
+    old.executescript(
+        """
+        DROP TABLE reports; PRAGMA user_version = 1;
+        CREATE TABLE pods (node TEXT, namespace TEXT, name TEXT, body BLOB, PRIMARY KEY (namespace, name));
+        INSERT INTO pods VALUES ('one', 'default', 'a', '{}');
+        """
+    )
+    old.close()
+    store = SQLiteStore(path)
+    assert [(node, p.kind, p.key.name) for node, p in store.load_reports()] == [("one", "Pod", "a")]
+    store.close()
+
+
 def test_the_file_survives_and_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "config.db"
     store = SQLiteStore(path)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from argosy.api import Object, decode_document, decode_object, parse_documents
+from argosy.api.workload import HEALTH
 from argosy.core.errors import ArgosyError, Finding, Level
 from argosy.core.names import ObjectKey
 from argosy.galley.memory import MemoryStore
@@ -237,3 +238,46 @@ def test_warnings_come_with_the_apply_that_they_are_about() -> None:
     assert [(f.code, str(f.origin)) for f in _apply(galley, rule).findings] == [("ARG0205", "f.yaml:5")]
     assert _apply(galley, _service("a")).findings == ()
     assert [f.code for f in galley.analyze()] == ["ARG0205"]
+
+
+ENTRY = """
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: vm, namespace: default}
+spec: {address: %s}
+"""
+ILL = "status: {conditions: [{type: Healthy, status: 'False', message: refused}]}\n"
+
+
+def test_the_health_of_a_workload_is_status_and_no_revision() -> None:
+    galley = Galley(MemoryStore())
+    _apply(galley, ENTRY % "10.1.1.1")
+    (change,) = galley.report_health("n", parse_documents(ENTRY % "10.1.1.1" + ILL))
+    assert (change.kind, galley.revision) == (HEALTH, 1)
+    document = galley.document("WorkloadEntry", ObjectKey("default", "vm"))
+    assert document is not None
+    assert document.data["status"]["conditions"][0]["message"] == "refused"
+    assert galley.snapshot.of(config_type_url(HEALTH)).keys() == {"default/vm"}
+    assert len(galley.snapshot.of(config_type_url("WorkloadEntry"))) == 1
+    assert _apply(galley, ENTRY % "10.1.1.1").unchanged
+
+
+def test_health_of_another_address_is_no_status_of_a_workload() -> None:
+    galley = Galley(MemoryStore())
+    _apply(galley, ENTRY % "10.1.1.2")
+    galley.report_health("n", parse_documents(ENTRY % "10.1.1.1" + ILL))
+    document = galley.document("WorkloadEntry", ObjectKey("default", "vm"))
+    assert document is not None
+    assert "status" not in document.data
+
+
+def test_reports_of_pods_and_of_health_leave_each_other() -> None:
+    store = MemoryStore()
+    galley = Galley(store)
+    galley.report_pods("n", parse_documents(_pod("vm")))
+    galley.report_health("n", parse_documents(ENTRY % "10.1.1.1" + ILL))
+    galley.report_pods("n", [])
+    assert [o.kind for o in galley.objects()] == [HEALTH]
+    assert [o.kind for o in Galley(store).objects()] == [HEALTH]
+    with pytest.raises(ArgosyError, match="ARG0007"):
+        galley.report_health("n", parse_documents(_pod("vm")))

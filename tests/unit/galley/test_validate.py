@@ -88,3 +88,16 @@ def test_names() -> None:
     assert not any(map(is_label, ("", "A", "a.b", "-a", "a" * 64)))
     assert member("spec.x", "a") == "spec.x.a"
     assert member("spec.x", "a.b") == 'spec.x["a.b"]'
+
+
+@pytest.mark.parametrize(
+    "probe, code",
+    [
+        ("{httpGet: {port: 1}, grpc: {port: 1}}", "ARG0109"),
+        ("{periodSeconds: 1}", "ARG0110"),
+        ("{tcpSocket: {port: 0}}", "ARG0105"),
+    ],
+)
+def test_a_probe_asks_in_one_way(probe: str, code: str) -> None:
+    head = "apiVersion: networking.istio.io/v1\nkind: WorkloadGroup\nmetadata: {name: a}\n"
+    assert _codes(f"{head}spec: {{template: {{}}, probe: {probe}}}") == [code]

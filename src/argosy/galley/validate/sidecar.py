@@ -5,7 +5,6 @@ Given the typed object, adds findings to a `Check`. Source: Istio's Sidecar rule
 
 from __future__ import annotations
 
-from argosy.api.destination_rule import ConnectionPool
 from argosy.api.sidecar import EgressListener, IngressListener, Sidecar, SidecarPort
 from argosy.core.names import ROOT_NAMESPACE
 from argosy.core.protocols import parse_protocol
@@ -34,7 +33,7 @@ def validate_sidecar(check: Check, sidecar: Sidecar) -> None:
     for index, egress in enumerate(sidecar.egress):
         _validate_egress(check, f"spec.egress[{index}]", egress)
     if sidecar.inbound_connection_pool is not None:
-        _validate_pool(check, "spec.inboundConnectionPool", sidecar.inbound_connection_pool)
+        validate_pool(check, "spec.inboundConnectionPool", sidecar.inbound_connection_pool)
     _validate_outbound(check, sidecar)
 
 
@@ -68,16 +67,9 @@ def _validate_ingress(check: Check, at: str, ingress: IngressListener) -> None:
     if ingress.default_endpoint:
         _validate_endpoint(check, f"{at}.defaultEndpoint", ingress.default_endpoint)
     if ingress.connection_pool is not None:
-        _validate_pool(check, f"{at}.connectionPool", ingress.connection_pool)
+        validate_pool(check, f"{at}.connectionPool", ingress.connection_pool)
     if ingress.tls is not None:
         _validate_ingress_tls(check, at, ingress)
-
-
-def _validate_pool(check: Check, at: str, pool: ConnectionPool) -> None:
-    validate_pool(check, at, pool)
-    if pool.http is not None and pool.http.use_client_protocol is not None:
-        message = "applications are always called in the client's protocol"
-        check.error("ARG0121", f"{at}.http.useClientProtocol", message, "remove the field")
 
 
 def _validate_ingress_tls(check: Check, at: str, ingress: IngressListener) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from argosy.api.destination_rule import ConnectionPool
+from argosy.api.destination_rule import ConnectionPool, HTTPPool
 from argosy.core.names import (
     BLACKHOLE_CLUSTER,
     INBOUND_PASSTHROUGH_CLUSTER,
@@ -45,7 +45,7 @@ def build_inbound_cluster(
     """The cluster by which a sidecar reaches its application on `port`, in the protocol that the client spoke.
 
     `pool`: limits of a Sidecar; `endpoint`: where the application listens instead (`127.0.0.1:8080`, `unix://path`);
-    `http1`: HTTP/1.1 whatever the client speaks.
+    `http1`: the application speaks HTTP/1, even where clients' proxies upgrade to HTTP/2 (unless the pool says so).
     """
     name = inbound_cluster(port)
     return resource(name, message(_CLUSTER)(**_own_pod(name, socket_mark, pool, endpoint, http1=http1)))
@@ -62,14 +62,9 @@ def _original_destination(
         common["max_requests_per_connection"] = v.wrap(http.max_requests_per_connection)
     if tcp is not None and tcp.max_connection_duration_s is not None:
         common["max_connection_duration"] = v.duration(tcp.max_connection_duration_s)
-    http2 = cluster_policy.http2_options(http)
-    both = {"http_protocol_options": cluster_policy.http1_options(), "http2_protocol_options": http2}
-    spoken: dict[str, Any] = {"use_downstream_protocol_config": both}
-    if http is not None and http.h2_upgrade_policy == "UPGRADE":
-        spoken = {"explicit_http_config": {"http2_protocol_options": http2}}
-    elif http1:
-        spoken = {"explicit_http_config": {"http_protocol_options": cluster_policy.http1_options()}}
-    options = message(cluster_policy.HTTP_OPTIONS_KEY)(common_http_protocol_options=common, **spoken)
+    options = message(cluster_policy.HTTP_OPTIONS_KEY)(
+        common_http_protocol_options=common, **_application_protocol(http, http1=http1)
+    )
     return {
         "name": name,
         "type": "ORIGINAL_DST",
@@ -80,6 +75,16 @@ def _original_destination(
         "typed_extension_protocol_options": {cluster_policy.HTTP_OPTIONS_KEY: pack(options)},
         **cluster_policy.tcp_connections(tcp, None),
     }
+
+
+def _application_protocol(http: HTTPPool | None, *, http1: bool) -> dict[str, Any]:
+    """How the application is called: as the client called, where nobody says otherwise."""
+    options1, options2 = cluster_policy.http1_options(), cluster_policy.http2_options(http)
+    if http is not None and http.h2_upgrade_policy == "UPGRADE":
+        return {"explicit_http_config": {"http2_protocol_options": options2}}
+    if http1 and not (http is not None and http.use_client_protocol):
+        return {"explicit_http_config": {"http_protocol_options": options1}}
+    return {"use_downstream_protocol_config": {"http_protocol_options": options1, "http2_protocol_options": options2}}
 
 
 def _own_pod(

@@ -59,10 +59,10 @@ class InboundPort:
     """TLS of its own that the proxy ends, where mesh TLS is off."""
     pool: ConnectionPool | None = None
     name: str = ""
-    http1: bool = False
-    """The application speaks HTTP/1.1 though its clients may choose HTTP/2, as behind HTTPS that the proxy ends."""
     bind: str = ""
     """Where the proxy itself listens, for connections that are not captured."""
+    http1: bool = False
+    """Declared to speak HTTP/1: that is how it is called, whatever its clients speak."""
 
     @property
     def http(self) -> bool:
