@@ -64,7 +64,9 @@ def mesh_server(*, trust_domain: str, versions: str = "TLS_AUTO") -> dict[str, A
         _DOWNSTREAM,
         require_client_certificate={"value": True},
         common_tls_context={
-            "alpn_protocols": [*MESH_ALPNS, "h2", "http/1.1"],
+            # Not the mesh's own names: chains are chosen by what a client offers, and Envoy takes a name that is agreed
+            # on and is not `h2` for HTTP/1. Without one it looks at the first bytes.
+            "alpn_protocols": ["h2", "http/1.1"],
             "tls_params": _mesh_params(versions),
             "tls_certificate_sds_secret_configs": [{"name": OWN_CERTIFICATE, "sds_config": _CERTIFICATE_FILE}],
             "combined_validation_context": _mesh_validation([f"spiffe://{trust_domain}/"], exact=False),
