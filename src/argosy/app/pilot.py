@@ -30,10 +30,11 @@ from argosy.pilot.mesh import KINDS, SETTINGS_KEY, ConcernPort, Mesh, MeshSettin
 from argosy.pilot.model import Model
 from argosy.pilot.mtls_rollout import Audience, Goal, Moves, Rollout
 from argosy.pilot.policy import DISABLE, PERMISSIVE
+from argosy.pilot.quarantine import Quarantine, Refused
 from argosy.pilot.scopes import MovingMode, ServerKey
 from argosy.pilot.world import Outcome, World
-from argosy.xds.messages import Snapshot
-from argosy.xds.server import Event, Held, Nacked, Rules, Settled
+from argosy.xds.messages import ResourceRef, Snapshot
+from argosy.xds.server import Acked, Event, Held, Nacked, Rules, Settled
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,14 @@ class Pilot:
         self.last: Outcome | None = None
         self._settings = settings
         self._clock = clock
+        self.quarantine = Quarantine()
+        self.objects: dict[tuple[str, ObjectKey], Object[Any]] = {}
+        """All that was read, by kind and key."""
         self._queue: dict[tuple[str, ObjectKey], Object[Any] | None] = {}
+        self._verdicts: set[ObjectKey] = set()
+        """EnvoyFilters of which it has changed whether they are left out."""
+        self._judged: set[ResourceRef] = set()
+        """Resources that brought about a verdict: what proxies still say of them is about what was before it."""
         self._wake = asyncio.Event()
         self._progress = asyncio.Event()
         self.rollout = Rollout()
@@ -84,8 +92,15 @@ class Pilot:
     def on_changes(self, changes: Iterable[tuple[str, ObjectKey, Object[Any] | None]], *, synced: bool) -> None:
         """Queue changes. Of several changes to one object the last counts, so the queue is bounded by the mesh."""
         for kind, key, value in changes:
-            if kind in KINDS:
-                self._queue[kind, key] = value
+            if kind not in KINDS:
+                continue
+            self._queue[kind, key] = value
+            if value is None:
+                self.objects.pop((kind, key), None)
+            else:
+                self.objects[kind, key] = value
+            if kind == "EnvoyFilter" and self.quarantine.note(key, value):
+                self._verdicts.add(key)
         self._accepted += 1
         if synced and not self.synced:
             self.commit_now()
@@ -119,13 +134,19 @@ class Pilot:
     def commit_now(self) -> None:
         """Commit the queue as one step and push. Nothing awaits in here."""
         queued, self._queue = self._queue, {}
+        verdicts, self._verdicts = self._verdicts, set()
+        self._judged.clear()
         self._committed = self._accepted
         self._move(self.rollout.advance(self._clock.monotonic()))
-        if not queued:
+        if not queued and not verdicts:
             return
         touched = any(kind == "PeerAuthentication" for kind, _key in queued)
         before = self._modes() if touched else {}
-        outcome = self.world.commit(Change(self.mesh.kinds[kind], key, value) for (kind, key), value in queued.items())
+        changes = [Change(self.mesh.kinds[kind], key, value) for (kind, key), value in queued.items()]
+        for key in verdicts:
+            refused = self.quarantine.held.get(key)
+            changes.append(Change(self.mesh.left_out, key, refused.filter if refused is not None else None))
+        outcome = self.world.commit(changes)
         self.commits += 1
         self.last = outcome
         for failure in outcome.commit.failures:
@@ -220,6 +241,27 @@ class Pilot:
             raise Refusal(grpc.StatusCode.PERMISSION_DENIED, "the certificate is not this pod's")
         return _Client(self, pod, push)
 
+    def on_answer(self, status: ProxyStatus, event: Acked | Nacked) -> None:
+        """Leave out whose patches a proxy cannot take. What it says is judged only if it is about the newest."""
+        if isinstance(event, Acked) and not self.quarantine.held:
+            return
+        snapshot = self.world.current(status.proxy_class)
+        for name, version in event.versions.items():
+            one = snapshot.of(event.type_url).get(name)
+            if one is None or one.version != version or one.ref in self._judged:
+                continue
+            if isinstance(event, Acked):
+                changed = self.quarantine.accepted(one.ref)
+            else:
+                suspects = [ObjectKey(by.namespace, by.name) for by in owners_of(one) if by.kind == "EnvoyFilter"]
+                changed = self.quarantine.judge(one.ref, suspects, status.pod, event.detail.message)
+            if changed:
+                self._judged.add(one.ref)
+                self._verdicts.update(changed)
+        if self._verdicts:
+            self._accepted += 1
+            self._wake.set()
+
     async def wait_settled(self, deadline_s: float) -> list[ProxyStatus]:
         """Wait until every connected proxy runs what is committed; gives those that do not at the deadline."""
         goal = self._accepted
@@ -249,9 +291,10 @@ class Pilot:
             for (name, key), failure in self.mesh.engine.findings.items()
         ]
         found += [_moving(*one) for one in self.rollout.waiting()]
+        found += [_left_out(one) for one in self.quarantine.held.values()]
         for client in self.clients.values():
             for type_url, (names, text) in client.status.rejected.items():
-                found.append(_refusal(client, type_url, names, text))
+                found.append(_refusal(self.world, client.status, type_url, names, text))
         return found
 
 
@@ -263,12 +306,26 @@ def _moving(key: ServerKey, wanted: str, waits: tuple[str, ...]) -> Finding:
     return Finding("ARG0503", Level.INFO, message, "Namespace", "", key.namespace)
 
 
-def _refusal(client: _Client, type_url: str, names: tuple[str, ...], text: str) -> Finding:
+def one_line(text: str) -> str:
+    """Envoy's text, which has a line for each resource, in one line."""
+    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _left_out(one: Refused) -> Finding:
+    """An EnvoyFilter that no proxy is given."""
+    message = f"left out of all proxies, because {one.pod} refused {one.ref.name}: {one_line(one.text)}"
+    hint = "what it patched works as if it were not there; correct and apply it again"
+    where = one.filter
+    return Finding("ARG0504", Level.ERROR, message, where.kind, where.namespace, where.name, "", where.origin, hint)
+
+
+def _refusal(world: World, status: ProxyStatus, type_url: str, names: tuple[str, ...], text: str) -> Finding:
     """What a proxy refused, as a finding about the object that it was made from, as far as that is known."""
     subject = ", ".join(names)
-    resources = [one for name in names if (one := client.snapshot.of(type_url).get(name)) is not None]
+    snapshot = world.current(status.proxy_class)
+    resources = [one for name in names if (one := snapshot.of(type_url).get(name)) is not None]
     owner = next((owner for one in resources for owner in owners_of(one)), None)
-    message = f"refused by {client.status.pod}: {text}"
+    message = f"refused by {status.pod}: {one_line(text)}"
     if owner is None:
         return Finding("ARG0502", Level.ERROR, message, name=subject)
     message = f"{subject} {message}"
@@ -317,6 +374,9 @@ class _Client:
         elif isinstance(event, Nacked):
             status.rejected[event.type_url] = (event.names, event.detail.message)
             logger.error("%s refused %s: %s", status.pod, ", ".join(event.names), event.detail.message)
+            self._pilot.on_answer(status, event)
+        elif isinstance(event, Acked):
+            self._pilot.on_answer(status, event)
         elif isinstance(event, Held):
             waiting = tuple(f"{ref.name}" for ref in event.waiting_for)
             status.held[event.ref.name] = waiting

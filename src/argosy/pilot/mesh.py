@@ -108,6 +108,8 @@ class Mesh:
         self.effective: Derived[str, MeshSettings] = engine.derived("mesh_settings", self._effective)
         self.kinds: dict[str, Input[ObjectKey, Object[Any]]] = {kind: engine.input(kind) for kind in KINDS}
         self.moving_modes: Input[ServerKey, MovingMode] = engine.input("moving_modes")
+        self.left_out: Input[ObjectKey, Object[Any]] = engine.input("left_out")
+        """EnvoyFilters as they were when a proxy refused what they make; see `quarantine`."""
         self.services = self.kinds["Service"]
         self.pods = self.kinds["Pod"]
         self.service_entries = self.kinds["ServiceEntry"]

@@ -52,7 +52,9 @@ class PatchModel:
         for namespace in dict.fromkeys((ROOT_NAMESPACE, key.namespace)):
             for _key, one in read.select(self.mesh.envoy_filters, namespace):
                 selector = one.spec.workload_selector
-                if selector is None or selects(selector.labels, key.labels):
+                if selector is not None and not selects(selector.labels, key.labels):
+                    continue
+                if read.get(self.mesh.left_out, one.key) is None:
                     found.append(one)
         if not found:
             return None

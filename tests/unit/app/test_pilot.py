@@ -270,6 +270,77 @@ def test_a_refusal_is_a_finding_until_the_proxy_has_settled() -> None:
     assert one.findings() == []
 
 
+PATCH = """
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: NAME, namespace: shop}
+spec: {configPatches: [{applyTo: CLUSTER, patch: {operation: MERGE, value: {connect_timeout: SECONDSs}}}]}
+"""
+
+
+def patch(name: str, seconds: int) -> str:
+    return PATCH.replace("NAME", name).replace("SECONDS", str(seconds))
+
+
+def timeout_of(one: Pilot, proxy: Proxy) -> int:
+    cluster = one.world.current(proxy.status.proxy_class).of(CLUSTER)[CART_CLUSTER]
+    return int(api.decode("envoy.config.cluster.v3.Cluster", cluster.body or b"").connect_timeout.seconds)
+
+
+def refuse_newest(one: Pilot, proxy: Proxy) -> None:
+    """Refuse the cluster as it is now, as a stream would tell it, and let Pilot draw its consequences."""
+    version = one.world.current(proxy.status.proxy_class).of(CLUSTER)[CART_CLUSTER].version
+    detail = ErrorDetail(13, "no\nsuch time")
+    proxy.connection.on_event(Nacked(CLUSTER, "1", (CART_CLUSTER,), {CART_CLUSTER: version}, detail))
+    one.commit_now()
+
+
+def test_an_envoy_filter_that_a_proxy_cannot_take_is_left_out_alone() -> None:
+    one = pilot(CART, pod(), patch("a", 3))
+    proxy = Proxy(one)
+    one.on_changes(added(patch("b", 4)), synced=True)
+    one.commit_now()
+    assert timeout_of(one, proxy) == 4
+    refuse_newest(one, proxy)
+    assert timeout_of(one, proxy) == 3
+    proxy.settle()
+    (finding,) = one.findings()
+    assert (finding.code, finding.kind, finding.name) == ("ARG0504", "EnvoyFilter", "b")
+    assert f"shop/cart-1 refused {CART_CLUSTER}: no; such time" in finding.message
+
+
+def test_an_envoy_filter_that_is_mended_is_tried_again() -> None:
+    one = pilot(CART, pod(), patch("a", 3))
+    proxy = Proxy(one)
+    refuse_newest(one, proxy)
+    assert timeout_of(one, proxy) == 10
+    one.on_changes(added(patch("a", 5)), synced=True)
+    one.commit_now()
+    assert timeout_of(one, proxy) == 5
+    proxy.settle()
+    assert one.findings() == []
+
+
+def test_what_a_proxy_says_of_an_older_version_judges_nobody() -> None:
+    one = pilot(CART, pod(), patch("a", 3))
+    proxy = Proxy(one)
+    detail = ErrorDetail(13, "no")
+    proxy.connection.on_event(Nacked(CLUSTER, "1", (CART_CLUSTER,), {CART_CLUSTER: "older"}, detail))
+    one.commit_now()
+    assert timeout_of(one, proxy) == 3
+
+
+def test_a_refusal_of_what_came_later_finds_its_owner() -> None:
+    """The owner was looked for in what the proxy had been offered at first."""
+    one = pilot(CART.replace("cart", "basket"), pod())
+    proxy = Proxy(one)
+    one.on_changes(added(CART), synced=True)
+    one.commit_now()
+    refuse_newest(one, proxy)
+    (finding,) = one.findings()
+    assert (finding.kind, finding.name) == ("Service", "cart")
+
+
 def test_what_is_held_back_is_told_until_the_proxy_has_settled() -> None:
     one = pilot(CART, pod())
     proxy = Proxy(one)
