@@ -346,6 +346,7 @@ class ControlPlane:
             plaintext=self._plaintext if "mixer" in self.settings.components else None,
             ready=self.ready,
             status=self._status,
+            streams=lambda: self.parts.xds.dump() if self.parts.xds is not None else [],
             readers=self._wait_read if "galley" in self.settings.components else None,
         )
 

@@ -26,6 +26,7 @@ from argosy.incr import Change, Engine
 from argosy.pilot.build.origins import owners_of
 from argosy.pilot.build.resource import CLUSTER, LISTENER, ORDER, ROUTE, VIRTUAL_HOST
 from argosy.pilot.classes import ROUTER, ProxyClass
+from argosy.pilot.effects import Facts
 from argosy.pilot.mesh import KINDS, SETTINGS_KEY, ConcernPort, Mesh, MeshSettings
 from argosy.pilot.model import Model
 from argosy.pilot.mtls_rollout import Audience, Goal, Moves, Rollout
@@ -75,6 +76,8 @@ class Pilot:
         self.quarantine = Quarantine()
         self.objects: dict[tuple[str, ObjectKey], Object[Any]] = {}
         """All that was read, by kind and key."""
+        self.gone: set[ObjectKey] = set()
+        """Pods that are there and whose proxies were connected and are not."""
         self._queue: dict[tuple[str, ObjectKey], Object[Any] | None] = {}
         self._verdicts: set[ObjectKey] = set()
         """EnvoyFilters of which it has changed whether they are left out."""
@@ -97,6 +100,8 @@ class Pilot:
             self._queue[kind, key] = value
             if value is None:
                 self.objects.pop((kind, key), None)
+                if kind == "Pod":
+                    self.gone.discard(key)
             else:
                 self.objects[kind, key] = value
             if kind == "EnvoyFilter" and self.quarantine.note(key, value):
@@ -284,6 +289,11 @@ class Pilot:
         self._progress.set()
         self._progress = asyncio.Event()
 
+    def facts(self) -> Facts:
+        """A copy of all that the world follows from, for another thread."""
+        left_out = {key: one.filter for key, one in self.quarantine.held.items()}
+        return Facts(self._settings, self.mesh.concerns, dict(self.objects), left_out)
+
     def findings(self) -> list[Finding]:
         """What is wrong now: keys that cannot be built, resources that proxies refused."""
         found = [
@@ -343,6 +353,7 @@ class _Client:
         self.snapshot = pilot.world.join(proxy_class)
         self.status = ProxyStatus(pod, proxy_class, offered=self.snapshot.number)
         pilot.clients[id(self)] = self
+        pilot.gone.discard(pod)
 
     @property
     def name(self) -> str:
@@ -385,6 +396,9 @@ class _Client:
     def close(self) -> None:
         """The stream has ended."""
         del self._pilot.clients[id(self)]
+        pod = self.status.pod
+        if ("Pod", pod) in self._pilot.objects and all(one.status.pod != pod for one in self._pilot.clients.values()):
+            self._pilot.gone.add(pod)
         self._pilot.world.leave(self.status.proxy_class)
         self._pilot.world.forget_pod(self.status.pod)
         self._pilot.note_progress()

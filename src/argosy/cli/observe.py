@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from argosy.cli.shell import Output, OutputOption, control, examples, home, say
+from argosy.cli.shell import DEFAULT_NAMESPACE, NamespaceOption, Output, OutputOption, control, examples, home, say
 
 PANEL = "Observation"
 
@@ -20,7 +20,16 @@ def register(app: typer.Typer) -> None:
     )(graph)
     add("metrics", rich_help_panel=PANEL, epilog=examples("argosy metrics | grep istio_requests_total"))(metrics)
     add("dashboard", rich_help_panel=PANEL, epilog=examples("argosy dashboard", "argosy dashboard --open"))(dashboard)
-    add("status", rich_help_panel=PANEL, epilog=examples("argosy status", "argosy status -o json"))(status)
+    add(
+        "status",
+        rich_help_panel=PANEL,
+        epilog=examples(
+            "argosy status",
+            "argosy status virtualservices",
+            "argosy status vs/reviews",
+            "argosy status all -A -o json",
+        ),
+    )(status)
     add("check", rich_help_panel=PANEL, epilog=examples("argosy check", "argosy check --rootless"))(check)
 
 
@@ -93,13 +102,28 @@ def dashboard(
         webbrowser.open(address)
 
 
-def status(output: OutputOption = Output.TABLE) -> None:
-    """Show what runs, and where it is reached.
+def status(
+    kind: Annotated[
+        str, typer.Argument(help="Objects of this kind, of `all` kinds, or KIND/NAME.", metavar="[KIND]")
+    ] = "",
+    name: Annotated[str, typer.Argument(help="The object's name; all objects without it.", metavar="[NAME]")] = "",
+    namespace: NamespaceOption = DEFAULT_NAMESPACE,
+    all_namespaces: Annotated[bool, typer.Option("-A", "--all-namespaces", help="Objects of all namespaces.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show what runs, and where it is reached; of objects: which proxies run them.
 
-    Addresses of the console and the gateways, and the control plane's programs.
+    Without a kind: addresses of the console and the gateways, and the control plane's programs. With one, for each
+    object and proxy: CURRENT, PENDING, REJECTED, STALE (connected before), NEVER (not connected yet), or UNUSED where
+    no proxy would be another without it.
     """
     from argosy.cli.output import print_json, print_table
 
+    if kind:
+        from argosy.cli.object_status import show_status
+
+        show_status(kind, name, namespace, all_namespaces=all_namespaces, output=output)
+        return
     programs = control().statuses()
     mesh = _mesh_file()
     if output is Output.JSON:

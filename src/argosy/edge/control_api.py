@@ -7,7 +7,7 @@ their findings. Secrets' values never leave: they are masked here. Access is dec
     POST /v1/apply  /v1/delete  /v1/rollback  /v1/diff  /v1/analyze  /v1/wait
     GET  /v1/history  /v1/objects/{kind}[/{namespace}/{name}]  /v1/analyze  /v1/graph  /v1/metrics  /v1/status
          /v1/mtls  /v1/plaintext
-    GET  /v1/proxies  /v1/proxy-config/{namespace}/{pod}  /v1/explain[/{collection}]
+    GET  /v1/proxies  /v1/proxy-config/{namespace}/{pod}  /v1/explain[/{collection}]  /v1/object-status[/{kind}]
     GET  /healthz  /readyz  /metrics
 """
 
@@ -32,6 +32,7 @@ from argosy.core.errors import ArgosyError, Finding, Level, Origin
 from argosy.core.names import ObjectKey
 from argosy.edge.console_http import GraphQuery, parse_graph_query
 from argosy.edge.control_proxies import PilotPort, dump_proxies, dump_proxy_config, explain
+from argosy.edge.control_status import STATUS_KINDS, object_status
 from argosy.galley.diff import diff_change
 from argosy.galley.memory import MemoryStore
 from argosy.galley.state import Applied, Change, Galley
@@ -91,6 +92,8 @@ class ControlPorts:
     """Plain data about this program: `name`, `pid`, `ready`, ..."""
     plaintext: Callable[[], Mapping[str, Any]] | None = None
     """Who calls without mutual TLS, as Mixer has seen it."""
+    streams: Callable[[], Sequence[Mapping[str, Any]]] = tuple
+    """What each stream of Pilot's says of itself (`XdsServer.dump`)."""
     readers: Callable[[float], Awaitable[Sequence[str]]] | None = None
     """Wait, at most that many seconds, until the programs that read from this Galley have what is in force; gives the
     names of those that have not. None: nobody reads from another process."""
@@ -150,6 +153,8 @@ def control_app(ports: ControlPorts) -> Starlette:
         Route("/v1/analyze", api.analyze, methods=["GET"]),
         Route("/v1/proxies", api.proxies),
         Route("/v1/proxy-config/{namespace}/{pod}", api.proxy_config),
+        Route("/v1/object-status", api.object_status),
+        Route("/v1/object-status/{kind}", api.object_status),
         Route("/v1/explain", api.explain),
         Route("/v1/explain/{collection}", api.explain),
         Route("/v1/graph", api.graph),
@@ -334,6 +339,16 @@ class _Api:
         """The resources that a pod's proxy should have, as Envoy's own JSON."""
         pod = ObjectKey(request.path_params["namespace"], request.path_params["pod"])
         return _json({"source": "pilot", "resources": dump_proxy_config(self._pilot(), pod)})
+
+    async def object_status(self, request: Request) -> Response:
+        """Who runs objects of a kind (of all kinds), who does not yet, who refused them."""
+        word, query = request.path_params.get("kind", ""), request.query_params
+        kinds = [_kind(word).name] if word else STATUS_KINDS
+        namespaced = not word or _kind(word).namespaced
+        namespace = query.get("namespace", "") if namespaced else ""
+        pilot = self._pilot()
+        rows = await object_status(pilot, self._ports.streams(), kinds, namespace, query.get("name", ""))
+        return _json({"objects": rows})
 
     async def explain(self, request: Request) -> Response:
         """The incremental engine: its counts, or why keys of one collection were last computed."""

@@ -27,6 +27,7 @@ _OWNERS = {
     "proxies": "pilot",
     "proxy-config": "pilot",
     "wait": "pilot",
+    "object-status": "pilot",
     "explain": "pilot",
     "mtls": "pilot",
     "graph": "mixer",

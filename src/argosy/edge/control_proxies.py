@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from argosy.core.errors import ArgosyError, Finding, Level
 from argosy.core.names import ObjectKey
+from argosy.edge import control_status
 from argosy.envoy import api
 from argosy.incr import Derived, Engine
 from argosy.pilot.build.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, VIRTUAL_HOST
@@ -58,7 +59,7 @@ class ClientPort(Protocol):
     def status(self) -> StatusPort: ...
 
 
-class PilotPort(Protocol):
+class PilotPort(control_status.PilotPort, Protocol):
     """What the control API needs of Pilot; `app.pilot.Pilot` is one."""
 
     @property
