@@ -341,6 +341,20 @@ def test_a_refusal_of_what_came_later_finds_its_owner() -> None:
     assert (finding.kind, finding.name) == ("Service", "cart")
 
 
+def test_it_is_known_whose_proxy_was_here_and_is_not() -> None:
+    one = pilot(CART, pod())
+    first, second = Proxy(one), Proxy(one)
+    first.connection.close()
+    assert one.gone == set()
+    second.connection.close()
+    assert one.gone == {ObjectKey("shop", "cart-1")}
+    third = Proxy(one)
+    assert one.gone == set()
+    third.connection.close()
+    one.on_changes(removed(added(pod())), synced=True)
+    assert one.gone == set()
+
+
 def test_what_is_held_back_is_told_until_the_proxy_has_settled() -> None:
     one = pilot(CART, pod())
     proxy = Proxy(one)

@@ -136,6 +136,9 @@ class Mesh:
             plaintext=lambda: self.plaintext,
             graph=lambda query: {**GRAPH, "window_s": query.window_s, "namespaces": sorted(query.namespaces)},
             ready=lambda: self.unready,
+            streams=lambda: [
+                {"client": str(one.status.pod), "session": {"types": {}}} for one in self.pilot.clients.values()
+            ],
             status=lambda: {"name": "argosy", "pid": 7, "ready": self.unready or "ok", "revision": 3},
         )
         config = uvicorn.Config(control_app(ports), log_level="warning", access_log=False, lifespan="off")
