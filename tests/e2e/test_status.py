@@ -191,4 +191,5 @@ def _state_of_httpbin(mesh: Mesh) -> str:
     if done.returncode:
         return ""
     found = {row["pod"].rsplit("-", 2)[0]: row["state"] for row in json.loads(done.stdout)["proxies"]}
-    return found.pop("httpbin", "") if set(found.values()) == {"CURRENT"} else ""
+    own = found.pop("httpbin", "")
+    return own if set(found.values()) == {"CURRENT"} else ""

@@ -34,7 +34,7 @@ from argosy.pilot.policy import DISABLE, PERMISSIVE
 from argosy.pilot.quarantine import Quarantine, Refused
 from argosy.pilot.scopes import MovingMode, ServerKey
 from argosy.pilot.world import Outcome, World
-from argosy.xds.messages import ResourceRef, Snapshot
+from argosy.xds.messages import Resource, ResourceRef, Snapshot
 from argosy.xds.server import Acked, Event, Held, Nacked, Rules, Settled
 
 logger = logging.getLogger(__name__)
@@ -251,19 +251,30 @@ class Pilot:
         if isinstance(event, Acked) and not self.quarantine.held:
             return
         snapshot = self.world.current(status.proxy_class)
-        for name, version in event.versions.items():
-            one = snapshot.of(event.type_url).get(name)
-            if one is None or one.version != version or one.ref in self._judged:
-                continue
-            if isinstance(event, Acked):
-                changed = self.quarantine.accepted(one.ref)
-            else:
-                suspects = [ObjectKey(by.namespace, by.name) for by in owners_of(one) if by.kind == "EnvoyFilter"]
-                changed = self.quarantine.judge(one.ref, suspects, status.pod, event.detail.message)
-            if changed:
-                self._judged.add(one.ref)
-                self._verdicts.update(changed)
-        if self._verdicts:
+        about = [
+            one
+            for name, version in event.versions.items()
+            if (one := snapshot.of(event.type_url).get(name)) is not None
+            and one.version == version
+            and one.ref not in self._judged
+        ]
+        if isinstance(event, Acked):
+            for one in about:
+                self._note_verdict(one.ref, self.quarantine.accepted(one.ref))
+            return
+        named = any(name in event.detail.message for name in event.versions)
+        suspects = {one.ref: _patchers(one) for one in about}
+        if not named and len(about) > 1:
+            # Envoy does not say which: only the newest patch of all is taken out.
+            suspects = {about[0].ref: [key for one in about for key in suspects[one.ref]]}
+        for ref, keys in suspects.items():
+            text = event.detail.message
+            self._note_verdict(ref, self.quarantine.judge(ref, keys, status.pod, text))
+
+    def _note_verdict(self, ref: ResourceRef, changed: list[ObjectKey]) -> None:
+        if changed:
+            self._judged.add(ref)
+            self._verdicts.update(changed)
             self._accepted += 1
             self._wake.set()
 
@@ -314,6 +325,10 @@ def _moving(key: ServerKey, wanted: str, waits: tuple[str, ...]) -> Finding:
     labels = ",".join(f"{name}={value}" for name, value in sorted(key.labels.items()))
     message = f"{port} of {labels} becomes {wanted} when its callers have followed; waiting for {', '.join(waits)}"
     return Finding("ARG0503", Level.INFO, message, "Namespace", "", key.namespace)
+
+
+def _patchers(resource: Resource) -> list[ObjectKey]:
+    return [ObjectKey(by.namespace, by.name) for by in owners_of(resource) if by.kind == "EnvoyFilter"]
 
 
 def one_line(text: str) -> str:

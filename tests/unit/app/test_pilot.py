@@ -321,6 +321,19 @@ def test_an_envoy_filter_that_is_mended_is_tried_again() -> None:
     assert one.findings() == []
 
 
+def test_where_envoy_does_not_say_what_it_refuses_one_filter_at_a_time_is_left_out() -> None:
+    one = pilot(CART, CART.replace("cart", "desk").replace("10.96.0.10", "10.96.0.11"), pod(), patch("a", 3))
+    proxy = Proxy(one)
+    one.on_changes(added(patch("b", 4)), synced=True)
+    one.commit_now()
+    clusters = one.world.current(proxy.status.proxy_class).of(CLUSTER)
+    versions = {name: clusters[name].version for name in clusters if name.startswith("outbound|80|")}
+    assert len(versions) == 2
+    proxy.connection.on_event(Nacked(CLUSTER, "1", tuple(versions), versions, ErrorDetail(13, "something")))
+    one.commit_now()
+    assert set(one.quarantine.held) == {ObjectKey("shop", "b")}
+
+
 def test_what_a_proxy_says_of_an_older_version_judges_nobody() -> None:
     one = pilot(CART, pod(), patch("a", 3))
     proxy = Proxy(one)
