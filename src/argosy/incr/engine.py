@@ -155,6 +155,10 @@ class Engine:
             failure=node.failure,
         )
 
+    def runs(self) -> Counter[str]:
+        """Return how often functions ran since the start, by collection."""
+        return Counter({one.name: one.runs for one in self._derived.values() if one.runs})
+
     def dump(self) -> dict[str, Any]:
         """Return the state as plain data: collections with their counts, who reads whom, and the findings."""
         return {

@@ -20,6 +20,7 @@ from argosy.core.labels import selects
 from argosy.core.names import ObjectKey
 from argosy.incr import Derived, Reader
 from argosy.pilot import registry
+from argosy.pilot.aspects import Aspect
 from argosy.pilot.build import gateways, routes, secrets
 from argosy.pilot.build.gateways import ServerRef, SniTarget
 from argosy.pilot.build.route_rules import OwnedRule, in_order, owned_rules
@@ -33,9 +34,8 @@ if TYPE_CHECKING:
 
 Resources = tuple[Resource, ...]
 Member = tuple[str, Any]
-# Route configurations and virtual hosts of a class: (class, route name) and (class, route name, host).
+# Route configurations of a class: (class, route name).
 RouteKey = tuple[ProxyClass, str]
-HostKey = tuple[ProxyClass, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,10 @@ class HostSources:
     elsewhere: bool = False
 
 
+# Virtual hosts of a class: (class, route name, host, what it is made of), so that of a thousand only one is looked at.
+HostKey = tuple[ProxyClass, str, str, HostSources]
+
+
 class GatewayModel:
     """The derived functions of gateways, over the collections of a `Model`."""
 
@@ -76,7 +80,6 @@ class GatewayModel:
         self.servers: Derived[ProxyClass, tuple[ServerRef, ...]] = derive("gateway_servers", self._servers)
         self.bound: Derived[ObjectKey, Bound] = derive("gateway_bound", self._bound)
         self.table: Derived[RouteKey, dict[str, HostSources]] = derive("gateway_hosts", self._table)
-        self.sources: Derived[HostKey, HostSources] = derive("gateway_sources", self._sources)
 
     # -- what there is ------------------------------------------------------------------------------------------
 
@@ -109,7 +112,8 @@ class GatewayModel:
         made: list[Member] = [("gateway_listener", (key, *bind)) for bind in sorted({ref.bind for ref in servers})]
         for name in sorted({ref.route_name for ref in servers if ref.routes_http}):
             made.append(("gateway_route", (key, name)))
-            made += [("gateway_host", (key, name, host)) for host in read.get(self.table, (key, name)) or {}]
+            table = read.get(self.table, (key, name)) or {}
+            made += [("gateway_host", (key, name, host, sources)) for host, sources in table.items()]
         made += [("gateway_secret", (key, name)) for name in sorted(_secret_names(servers))]
         if any(ref.auto_passthrough for ref in servers):
             scope = self._scope(read, key)
@@ -135,6 +139,8 @@ class GatewayModel:
         return () if made is None else (made,)
 
     def _tcp(self, read: Reader, key: ProxyClass, ref: ServerRef) -> dict[str, int]:
+        if ref.routes_http:
+            return {}
         port = ref.server.port.number
         for name, bound in self._bound_to(read, ref):
             if not any(ref.admits(name.namespace, host) for host in bound.hosts):
@@ -192,10 +198,6 @@ class GatewayModel:
                 table.setdefault(host, HostSources(require_tls=ref.redirects))
         return dict(sorted(table.items()))
 
-    def _sources(self, read: Reader, key: HostKey) -> HostSources | None:
-        proxies, name, host = key
-        return (read.get(self.table, (proxies, name)) or {}).get(host)
-
     def route(self, read: Reader, key: RouteKey) -> Resources:
         """One route configuration, and its catch-all: so it always has a virtual host to begin with."""
         proxies, name = key
@@ -208,14 +210,11 @@ class GatewayModel:
 
     def host(self, read: Reader, key: HostKey) -> Resources:
         """One virtual host."""
-        proxies, name, host = key
-        found = read.get(self.sources, key)
-        if found is None:
-            return ()
+        proxies, name, host, found = key
         title = routes.virtual_host_name(name, host)
         if found.elsewhere:
             return (routes.virtual_host_resource(routes.misdirected_virtual_host(title, host)),)
-        settings = registry.settings(read, self.mesh)
+        settings = registry.settings(read, self.mesh, Aspect.ROUTES)
         services = [(one, read.get(self.mesh.virtual_services, one.service)) for one in found.sources]
         by_key = {service.key: (one, service) for one, service in services if service is not None}
         parts = []

@@ -16,6 +16,7 @@ from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.hosts import resolve_host, service_host, service_of_host
 from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE, TENANCY_ANNOTATION, ObjectKey
 from argosy.incr import Derived, Engine, Index, Input, Reader
+from argosy.pilot.aspects import Aspect, narrowed
 from argosy.pilot.scopes import MovingMode, ServerKey
 
 KINDS = (
@@ -106,6 +107,7 @@ class Mesh:
         self.concerns = concerns
         self.settings: Input[str, MeshSettings] = engine.input("settings")
         self.effective: Derived[str, MeshSettings] = engine.derived("mesh_settings", self._effective)
+        self.aspects: Derived[Aspect, MeshSettings] = engine.derived("settings_aspect", self._aspect)
         self.kinds: dict[str, Input[ObjectKey, Object[Any]]] = {kind: engine.input(kind) for kind in KINDS}
         self.moving_modes: Input[ServerKey, MovingMode] = engine.input("moving_modes")
         self.left_out: Input[ObjectKey, Object[Any]] = engine.input("left_out")
@@ -146,6 +148,11 @@ class Mesh:
             return given
         open_tenancy = found.annotations.get(TENANCY_ANNOTATION) == "open"
         return replace(given, config=mesh_config_of({key_of_map: found}), open_tenancy=open_tenancy)
+
+    def _aspect(self, read: Reader, aspect: Aspect) -> MeshSettings:
+        """The settings as far as one aspect of the mesh configuration goes."""
+        found = read.get(self.effective, SETTINGS_KEY) or MeshSettings()
+        return replace(found, config=narrowed(found.config, aspect))
 
     def _index(
         self, name: str, kind: str, keys: Callable[[ObjectKey, Object[Any]], Iterable[Any]]

@@ -17,6 +17,7 @@ from argosy.core.locality import locality_of_labels, split_locality
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey, outbound_cluster
 from argosy.incr import Derived, Reader
 from argosy.pilot import policy, registry
+from argosy.pilot.aspects import Aspect
 from argosy.pilot.build import builtin_clusters, clusters, endpoints, secrets
 from argosy.pilot.build.localities import Balance
 from argosy.pilot.classes import ROUTER, ProxyClass, class_of_pod, stable_labels
@@ -142,7 +143,7 @@ class Model:
 
     def _place(self, read: Reader, key: ProxyClass) -> Place:
         """Where a client is, if anything in the mesh asks for it."""
-        mesh_wide = registry.settings(read, self.mesh).config.locality_lb_setting
+        mesh_wide = registry.settings(read, self.mesh, Aspect.CLUSTERS).config.locality_lb_setting
         used = read.keys(self.mesh.rules_by_trait, LOCALITY) or (mesh_wide is not None and mesh_wide.distribute)
         if not used:
             return Place()
@@ -169,7 +170,8 @@ class Model:
         balancer = traffic.load_balancer
         zones = balancer is not None and balancer.zone_aware_lb_setting is not None and place.workload
         clients = read.get(self.clients, place.workload) if zones else None
-        return policy.balance(traffic, registry.settings(read, self.mesh).config, place, clients or FrozenMap())
+        config = registry.settings(read, self.mesh, Aspect.CLUSTERS).config
+        return policy.balance(traffic, config, place, clients or FrozenMap())
 
     def rule_object(self, read: Reader, key: ObjectKey | None) -> Object[DestinationRule] | None:
         """The DestinationRule of that key."""
@@ -201,7 +203,7 @@ class Model:
 
     def _uses_place(self, read: Reader, key: ObjectKey | None) -> bool:
         """Whether some part of a rule (or the mesh, for all hosts) balances by locality."""
-        mesh_wide = registry.settings(read, self.mesh).config.locality_lb_setting
+        mesh_wide = registry.settings(read, self.mesh, Aspect.CLUSTERS).config.locality_lb_setting
         if mesh_wide is not None and mesh_wide.distribute and mesh_wide.enabled is not False:
             return True
         return key is not None and key in read.keys(self.mesh.rules_by_trait, LOCALITY)
@@ -238,7 +240,7 @@ class Model:
         self, read: Reader, key: RuledHost, record: HostRecord, port: HostPort, subset: str
     ) -> clusters.ClusterContext:
         rule = self.rule_object(read, key.rule)
-        settings = registry.settings(read, self.mesh)
+        settings = registry.settings(read, self.mesh, Aspect.CLUSTERS)
         traffic = policy.traffic_policy(rule, subset, port.number)
         balance = self._balance(read, traffic, key.place)
         listed = record.resolution not in ("EDS", "STATIC")

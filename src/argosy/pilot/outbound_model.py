@@ -17,6 +17,7 @@ from argosy.core.names import ObjectKey, outbound_cluster
 from argosy.core.protocols import Protocol
 from argosy.incr import Derived, Reader
 from argosy.pilot import policy, registry
+from argosy.pilot.aspects import Aspect
 from argosy.pilot.build import routes
 from argosy.pilot.build.listeners import ALLOW_ANY, REGISTRY_ONLY, UnknownTraffic
 from argosy.pilot.build.route_rules import FindDelegate, in_order, owned_rules
@@ -74,7 +75,7 @@ class OutboundModel:
         return exported(exports, service.namespace, namespace)
 
     def _default_export(self, read: Reader) -> tuple[str, ...]:
-        return registry.settings(read, self.mesh).config.default_virtual_service_export_to
+        return registry.settings(read, self.mesh, Aspect.EXPORTS).config.default_virtual_service_export_to
 
     def services_for(self, read: Reader, namespace: str, host: str) -> list[Object[VirtualService]]:
         """The objects that `governing` names."""
@@ -144,6 +145,9 @@ class OutboundModel:
         if not scope.sees:
             return View(hosts)
         limits = read.get(self.mesh.kinds["Sidecar"], sidecar_key(scope.sidecar)) if scope.sidecar else None
+        if scope.sidecar and limits is None:
+            # The Sidecar is gone: in this same commit the scope's clients get another scope.
+            return View(())
         seen: list[str] = []
         ports: dict[str, tuple[int, ...]] = {}
         for host in hosts:
@@ -179,7 +183,8 @@ class OutboundModel:
         """What happens to clients' traffic to hosts that they do not see."""
         limits = read.get(self.mesh.kinds["Sidecar"], sidecar_key(scope.sidecar)) if scope.sidecar else None
         own = limits.spec.outbound_traffic_policy if limits is not None else None
-        mode = own.mode if own is not None else registry.settings(read, self.mesh).config.outbound_traffic_policy.mode
+        config = registry.settings(read, self.mesh, Aspect.TRAFFIC).config
+        mode = own.mode if own is not None else config.outbound_traffic_policy.mode
         if mode == "REGISTRY_ONLY":
             return REGISTRY_ONLY
         if own is not None and own.egress_proxy is not None:
@@ -223,7 +228,7 @@ class OutboundModel:
         if not ports:
             return ()
         rules = owned_rules(self.services_for(read, scope.namespace, key.host), self.delegates(read))
-        default_retries = registry.settings(read, self.mesh).config.default_http_retry_policy
+        default_retries = registry.settings(read, self.mesh, Aspect.ROUTES).config.default_http_retry_policy
         made = []
         for port in ports:
             part = routes.build_virtual_host(

@@ -19,6 +19,7 @@ from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.incr import Reader
 from argosy.pilot import registry
+from argosy.pilot.aspects import Aspect
 from argosy.pilot.build.localities import Balance
 from argosy.pilot.mesh import VISIBLE_BY_DEFAULT, Mesh
 from argosy.pilot.scopes import Place, RuleScope, exported
@@ -44,7 +45,7 @@ def rule_scope(read: Reader, mesh: Mesh, namespace: str, labels: FrozenMap[str, 
 
 
 def _rules_are_hidden(read: Reader, mesh: Mesh) -> bool:
-    exports = registry.settings(read, mesh).config.default_destination_rule_export_to
+    exports = registry.settings(read, mesh, Aspect.EXPORTS).config.default_destination_rule_export_to
     return bool(exports) and "*" not in exports
 
 
@@ -54,7 +55,7 @@ def destination_rule(read: Reader, mesh: Mesh, scope: RuleScope, host: str) -> O
     Within a namespace the most specific host wins, then the first by name.
     """
     owner = _namespace_of_host(read, mesh, host)
-    default = registry.settings(read, mesh).config.default_destination_rule_export_to
+    default = registry.settings(read, mesh, Aspect.EXPORTS).config.default_destination_rule_export_to
     for namespace in dict.fromkeys(n for n in (scope.namespace, owner, ROOT_NAMESPACE) if n):
         # Candidates are the suffixes of the host itself, so a rule for another host is never read.
         for pattern in host_patterns(host):

@@ -21,8 +21,9 @@ from argosy.core.names import ObjectKey
 from argosy.core.protocols import Protocol, Reason, choose_protocol, parse_protocol
 from argosy.core.spiffe import SpiffeID, SpiffeIDError, workload_id
 from argosy.incr import Reader
+from argosy.pilot.aspects import Aspect
 from argosy.pilot.endpoint import TLS_MODE_LABEL, Endpoint, HostPort
-from argosy.pilot.mesh import SETTINGS_KEY, Mesh, MeshSettings, service_exports
+from argosy.pilot.mesh import Mesh, MeshSettings, service_exports
 from argosy.pilot.tenancy import governs
 from argosy.pilot.workloads import selected_workloads
 
@@ -57,9 +58,9 @@ class HostRecord:
         return next((port for port in self.ports if port.number == number), None)
 
 
-def settings(read: Reader, mesh: Mesh) -> MeshSettings:
-    """The mesh's settings, with what the ConfigMap says."""
-    return read.get(mesh.effective, SETTINGS_KEY) or MeshSettings()
+def settings(read: Reader, mesh: Mesh, aspect: Aspect = Aspect.LISTENERS) -> MeshSettings:
+    """The mesh's settings, with what the ConfigMap says about one aspect; its other fields have their defaults."""
+    return read.get(mesh.aspects, aspect) or MeshSettings()
 
 
 def build_host(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:

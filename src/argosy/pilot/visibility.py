@@ -16,6 +16,7 @@ from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.incr import Reader
 from argosy.pilot import registry
+from argosy.pilot.aspects import Aspect
 from argosy.pilot.mesh import HIDDEN, Mesh
 from argosy.pilot.scopes import exported
 
@@ -51,14 +52,14 @@ def sidecar_for(read: Reader, mesh: Mesh, namespace: str, labels: Mapping[str, s
 
 def hides_hosts(read: Reader, mesh: Mesh) -> bool:
     """Whether some host of the mesh is kept from some namespaces."""
-    default = registry.settings(read, mesh).config.default_service_export_to
+    default = registry.settings(read, mesh, Aspect.EXPORTS).config.default_service_export_to
     hidden = read.keys(mesh.services_by_trait, HIDDEN) or read.keys(mesh.entries_by_trait, HIDDEN)
     return bool(hidden) or (bool(default) and ANY not in default)
 
 
 def is_exported(read: Reader, mesh: Mesh, record: registry.HostRecord, namespace: str) -> bool:
     """Whether clients of `namespace` may see a host."""
-    exports = record.export_to or registry.settings(read, mesh).config.default_service_export_to
+    exports = record.export_to or registry.settings(read, mesh, Aspect.EXPORTS).config.default_service_export_to
     return exported(exports, record.key.namespace, namespace)
 
 

@@ -6,7 +6,7 @@ shape is a plain microservice mesh: HTTP services of two versions in several nam
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,12 +47,13 @@ def namespace_of(size: Size, number: int) -> str:
     return f"team-{number % size.namespaces}"
 
 
-def service(size: Size, number: int) -> Object[Any]:
+def service(size: Size, number: int, *, more_ports: Sequence[int] = ()) -> Object[Any]:
     """One HTTP service."""
+    more = [{"name": f"http-{port}", "port": port} for port in more_ports]
     spec = {
         "selector": {"app": service_name(number)},
         "clusterIP": _address("10.96", number),
-        "ports": [{"name": "http", "port": PORT}],
+        "ports": [{"name": "http", "port": PORT}, *more],
     }
     return _object("v1", "Service", namespace_of(size, number), service_name(number), spec=spec)
 
