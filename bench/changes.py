@@ -50,12 +50,19 @@ def kinds_objects(size: Size) -> Iterator[Object[Any]]:
     for number in range(size.services):
         yield _public(size, number, "5s")
     for number in range(0, size.services, 10):
-        yield _rule(size, number, "ROUND_ROBIN")
+        yield rule(size, number, "ROUND_ROBIN")
 
 
 def changes(size: Size) -> Sequence[Change]:
     """A change of each kind, one after the other, about one service or one workload where the kind allows."""
-    return [*_of_services(size), *_of_traffic(size), *_of_workloads(size), *_of_proxies(size), *_of_security(size), *_of_all(size)]
+    return [
+        *_of_services(size),
+        *_of_traffic(size),
+        *_of_workloads(size),
+        *_of_proxies(size),
+        *_of_security(size),
+        *_of_all(size),
+    ]
 
 
 def _of_services(size: Size) -> Iterator[Change]:
@@ -70,8 +77,8 @@ def _of_traffic(size: Size) -> Iterator[Change]:
     yield Change("VirtualService", "rules changed", (meshes.virtual_service(size, TARGET, first=50),))
     yield Change("VirtualService", "rules at a gateway changed", (_public(size, TARGET, "6s"),))
     yield Change("VirtualService", "a host more at a gateway", (_public(size, TARGET, "6s", "other.example.com"),))
-    yield Change("DestinationRule", "added", (_rule(size, TARGET, "RANDOM"),))
-    yield Change("DestinationRule", "changed", (_rule(size, TARGET, "ROUND_ROBIN"),))
+    yield Change("DestinationRule", "added", (rule(size, TARGET, "RANDOM"),))
+    yield Change("DestinationRule", "changed", (rule(size, TARGET, "ROUND_ROBIN"),))
     yield Change("Gateway", "a port more", (_gateway("more", 9000, "more.example.com"),))
 
 
@@ -86,7 +93,9 @@ def _of_workloads(size: Size) -> Iterator[Change]:
         "workloadSelector": {"labels": {"app": "api"}},
     }
     groups = [
-        _object("WorkloadGroup", namespace, "vms", {"metadata": {"labels": {"app": "api"}}, "template": {"weight": weight}})
+        _object(
+            "WorkloadGroup", namespace, "vms", {"metadata": {"labels": {"app": "api"}}, "template": {"weight": weight}}
+        )
         for weight in (1, 2)
     ]
     workload = {"address": "10.9.9.9"}
@@ -113,7 +122,9 @@ def _of_proxies(size: Size) -> Iterator[Change]:
     yield Change("Service", "added, with the Sidecar there", (meshes.service(size, size.services + TARGET),))
     yield Change("Sidecar", "deleted", deleted=ObjectKey(namespace, "own"))
     alpha, beta = "networking.istio.io/v1alpha3", "networking.istio.io/v1beta1"
-    yield Change("EnvoyFilter", "added: one cluster of one workload", (_object("EnvoyFilter", namespace, "own", filters, alpha),))
+    yield Change(
+        "EnvoyFilter", "added: one cluster of one workload", (_object("EnvoyFilter", namespace, "own", filters, alpha),)
+    )
     yield Change("ProxyConfig", "added", (_object("ProxyConfig", namespace, "own", {"concurrency": 2}, beta),))
 
 
@@ -122,8 +133,16 @@ def _of_security(size: Size) -> Iterator[Change]:
     server = {"selector": {"matchLabels": {"app": meshes.service_name(TARGET)}}}
     strict = {**server, "mtls": {"mode": "STRICT"}}
     reading = {**server, "rules": [{"to": [{"operation": {"methods": ["GET"]}}]}]}
-    yield Change("PeerAuthentication", "added: one workload", (_object("PeerAuthentication", namespace, "own", strict, _SECURITY),))
-    yield Change("AuthorizationPolicy", "added: one workload", (_object("AuthorizationPolicy", namespace, "own", reading, _SECURITY),))
+    yield Change(
+        "PeerAuthentication",
+        "added: one workload",
+        (_object("PeerAuthentication", namespace, "own", strict, _SECURITY),),
+    )
+    yield Change(
+        "AuthorizationPolicy",
+        "added: one workload",
+        (_object("AuthorizationPolicy", namespace, "own", reading, _SECURITY),),
+    )
 
 
 def _of_all(_size: Size) -> Iterator[Change]:
@@ -146,7 +165,8 @@ def _public(size: Size, number: int, timeout: str, *hosts: str) -> Object[Any]:
     return _object("VirtualService", meshes.namespace_of(size, number), f"public-{name}", spec)
 
 
-def _rule(size: Size, number: int, balancer: str) -> Object[Any]:
+def rule(size: Size, number: int, balancer: str) -> Object[Any]:
+    """The DestinationRule of a service, with a subset."""
     name = meshes.service_name(number)
     subsets = [{"name": "v1", "labels": {"version": "v1"}}]
     spec = {"host": name, "trafficPolicy": {"loadBalancer": {"simple": balancer}}, "subsets": subsets}

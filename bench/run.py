@@ -8,19 +8,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-
-from argosy.citadel.authority import LEAF_TTL_S, Authority, create_root
-from argosy.citadel.csr import CertificateRequest
-from argosy.citadel.identity import AuthenticatedIdentity, vouch
-from argosy.citadel.pem import encode_private_key
+from argosy.citadel.authority import Authority
+from argosy.citadel.identity import vouch
 from argosy.citadel.policy import own_component
-from argosy.core.names import DEFAULT_TRUST_DOMAIN
-from argosy.edge.tls import Material
 from argosy.testing.fake_envoy import node_bytes
 from argosy.testing.meshes import Size, client_keys
 from bench import clients, server
+from bench.certificates import make_authority, make_material
 from bench.clients import Proxy
 from bench.measure import Result
 
@@ -47,10 +41,12 @@ class Run:
 def measure(services: int, proxies: int) -> Run:
     """Run all steps for a mesh of that many services."""
     size = Size(services, proxies=proxies, classes=min(200, proxies))
-    authority = _authority()
+    authority = make_authority()
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=server.serve, args=(theirs, size, _material(authority, own_component("argosy"))))
+    process = context.Process(
+        target=server.serve, args=(theirs, size, make_material(authority, own_component("argosy")))
+    )
     process.start()
     load_ours, load_theirs = context.Pipe()
     running = [process]
@@ -101,30 +97,11 @@ def _answer(pipe: Connection, running: list[Any]) -> Any:
     return pipe.recv()
 
 
-def _authority() -> Authority:
-    key = ec.generate_private_key(ec.SECP256R1())
-    return create_root(DEFAULT_TRUST_DOMAIN, key, now=time.time(), serial=x509.random_serial_number())
-
-
 def _proxies(size: Size, authority: Authority) -> list[Proxy]:
     made = []
     for number, pod in enumerate(client_keys(size)):
         workload = f"client-{number % size.classes}"
         node = node_bytes(role="sidecar", address="127.0.0.1", pod=pod.name, namespace=pod.namespace)
         identity = vouch(pod.namespace, workload, pod=pod.name, workload=workload)
-        made.append(Proxy(node, _material(authority, identity)))
+        made.append(Proxy(node, make_material(authority, identity)))
     return made
-
-
-def _material(authority: Authority, identity: AuthenticatedIdentity) -> Material:
-    key, now = ec.generate_private_key(ec.SECP256R1()), time.time()
-    request = CertificateRequest(key.public_key())
-    issued = authority.issue(identity, request, ttl_s=LEAF_TTL_S, now=now, serial=x509.random_serial_number())
-    return Material(
-        spiffe_id=issued.spiffe_id,
-        key=encode_private_key(key),
-        chain="".join(issued.chain).encode(),
-        roots="".join(issued.roots).encode(),
-        issued_at=now,
-        not_after=issued.not_after,
-    )

@@ -18,6 +18,7 @@ from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE, TENANCY_ANNO
 from argosy.incr import Derived, Engine, Index, Input, Reader
 from argosy.pilot.aspects import Aspect, narrowed
 from argosy.pilot.scopes import MovingMode, ServerKey
+from argosy.pilot.selecting import selected_by
 
 KINDS = (
     "Namespace",
@@ -121,6 +122,8 @@ class Mesh:
 
         self.pods_by_label = self._index("pods_by_label", "Pod", _labels_of_pod)
         self.workloads_by_label = self._index("workloads_by_label", "WorkloadEntry", _labels_of_workload)
+        self.workloads_by_group = self._index("workloads_by_group", "WorkloadEntry", _group_of_workload)
+        self.groups_by_label = self._index("groups_by_label", "WorkloadGroup", _labels_of_group)
         self.pods_by_workload = self._index("pods_by_workload", "Pod", _workload_of_pod)
         self.services_by_host = self._index("services_by_host", "Service", _host_of_service)
         self.services_by_namespace = self._index("services_by_namespace", "Service", _namespace_of)
@@ -132,12 +135,12 @@ class Mesh:
         self.virtual_services_by_host = self._index("vs_by_host", "VirtualService", _mesh_hosts_of_vs)
         self.virtual_services_by_gateway = self._index("vs_by_gateway", "VirtualService", _gateways_of_vs)
         self.virtual_services_by_trait = self._index("vs_by_trait", "VirtualService", _traits_of_vs)
-        self.envoy_filters = self._index("envoy_filters", "EnvoyFilter", _namespace_of)
-        self.sidecars = self._index("sidecars", "Sidecar", _namespace_of)
+        self.envoy_filters = self._index("envoy_filters", "EnvoyFilter", selected_by)
+        self.sidecars = self._index("sidecars", "Sidecar", selected_by)
         self.services_by_trait = self._index("services_by_trait", "Service", _traits_of_service)
         self.entries_by_trait = self._index("entries_by_trait", "ServiceEntry", _traits_of_entry)
-        self.peer_authentications = self._index("pa_by_namespace", "PeerAuthentication", _namespace_of)
-        self.authorization_policies = self._index("ap_by_namespace", "AuthorizationPolicy", _namespace_of)
+        self.peer_authentications = self._index("peer_authentications", "PeerAuthentication", selected_by)
+        self.authorization_policies = self._index("authorization_policies", "AuthorizationPolicy", selected_by)
 
     def _effective(self, read: Reader, key: str) -> MeshSettings:
         """The settings that the control plane was started with, and what the ConfigMap adds."""
@@ -173,11 +176,18 @@ def _workload_of_pod(key: ObjectKey, pod: Object[Any]) -> Iterable[str]:
 
 
 def _labels_of_workload(key: ObjectKey, entry: Object[Any]) -> Iterable[tuple[str, str, str]]:
-    group = entry.annotations.get(GROUP_ANNOTATION)
-    if group:
-        # Its labels may be the group's: which those are is not known here.
-        return [(key.namespace, "", "")]
+    # Those of its group are filed with the group.
     return [(key.namespace, label, value) for label, value in {**entry.labels, **entry.spec.labels}.items()]
+
+
+def _group_of_workload(key: ObjectKey, entry: Object[Any]) -> Iterable[ObjectKey]:
+    group = entry.annotations.get(GROUP_ANNOTATION)
+    return (ObjectKey(key.namespace, group),) if group else ()
+
+
+def _labels_of_group(key: ObjectKey, group: Object[Any]) -> Iterable[tuple[str, str, str]]:
+    labels = {**group.spec.metadata.labels, **group.spec.template.labels}
+    return [(key.namespace, label, value) for label, value in labels.items()]
 
 
 def _host_of_service(key: ObjectKey, service: Object[Any]) -> Iterable[str]:

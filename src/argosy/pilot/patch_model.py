@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from argosy.api.envoy_filter import ConfigPatch, EnvoyFilter
 from argosy.api.meta import Object
-from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.incr import Derived, Reader
-from argosy.pilot.build.patch import OwnedPatch, added_resources, apply_patches, version_matches
+from argosy.pilot.build.patch import OwnedPatch, added_resources, apply_patches, may_concern, version_matches
+from argosy.pilot.build.resource import CLUSTER, LISTENER, ROUTE, VIRTUAL_HOST
 from argosy.pilot.classes import ROUTER, ProxyClass
+from argosy.pilot.selecting import selecting
 from argosy.xds.messages import Resource, gone
 
 if TYPE_CHECKING:
@@ -25,8 +26,23 @@ Resources = tuple[Resource, ...]
 Member = tuple[str, Any]
 PROXY_VERSION = "1.28.0"
 """The version of Istio's proxy that Argosy's stand in for, where a patch asks for one."""
-# What cannot be patched, or is patched through what it stands in.
-_LEFT_ALONE = frozenset({"assignments", "gateway_secret", "client_secret"})
+# What members are made of, as far as it can be patched. Endpoints are patched through their clusters, secrets never.
+_TYPES = {
+    "clusters": (CLUSTER,),
+    "sni_clusters": (CLUSTER,),
+    "builtin": (CLUSTER,),
+    "inbound": (CLUSTER, LISTENER),
+    "capture": (LISTENER,),
+    "port_listener": (LISTENER,),
+    "host_listeners": (LISTENER,),
+    "bound_listener": (LISTENER,),
+    "gateway_listener": (LISTENER,),
+    "route": (ROUTE, VIRTUAL_HOST),
+    "virtual_hosts": (VIRTUAL_HOST,),
+    "inbound_routes": (ROUTE,),
+    "gateway_route": (ROUTE, VIRTUAL_HOST),
+    "gateway_host": (VIRTUAL_HOST,),
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -50,12 +66,8 @@ class PatchModel:
         """The patches for a class, or None if there are none."""
         found: list[Object[EnvoyFilter]] = []
         for namespace in dict.fromkeys((ROOT_NAMESPACE, key.namespace)):
-            for _key, one in read.select(self.mesh.envoy_filters, namespace):
-                selector = one.spec.workload_selector
-                if selector is not None and not selects(selector.labels, key.labels):
-                    continue
-                if read.get(self.mesh.left_out, one.key) is None:
-                    found.append(one)
+            chosen = selecting(read, self.mesh.envoy_filters, namespace, key.labels)
+            found += [one for one in chosen if read.get(self.mesh.left_out, one.key) is None]
         if not found:
             return None
         # The root namespace's first, then by priority, then by name.
@@ -70,10 +82,11 @@ class PatchModel:
         scope = read.get(self.scopes, key)
         if scope is None:
             return []
+        patches = [one.patch for one in self._patches(read, scope)]
         made: list[Member] = [("patch_added", scope)]
         for group in groups:
             for member in read.get(self.model.group_members, group) or ():
-                if member[0] not in _LEFT_ALONE:
+                if _is_concerned(member, patches):
                     made.append(("patched", (scope, member)))
         return made
 
@@ -104,6 +117,13 @@ class PatchModel:
             for patch in one.spec.config_patches
             if _for_proxy(patch, known)
         ]
+
+
+def _is_concerned(member: Member, patches: list[ConfigPatch]) -> bool:
+    """Whether some patch may be about a member's resources."""
+    name, key = member
+    host = key[1] if name in ("clusters", "sni_clusters") else ""
+    return any(may_concern(patch, type_url, host) for type_url in _TYPES.get(name, ()) for patch in patches)
 
 
 def proxy_metadata(key: ProxyClass) -> dict[str, str]:

@@ -5,24 +5,25 @@ Pure lookups with tracked reads; precedence is Istio's. Nothing is built here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from argosy.api.destination_rule import DestinationRule, TrafficPolicy
 from argosy.api.locality import LocalityLB
 from argosy.api.mesh_config import MeshConfig
 from argosy.api.meta import Object
-from argosy.api.security import AuthorizationPolicy, PeerAuthentication
+from argosy.api.security import AuthorizationPolicy
 from argosy.core.frozen import FrozenMap
 from argosy.core.hosts import resolve_host, service_of_host, specificity
 from argosy.core.labels import selects
-from argosy.core.names import ROOT_NAMESPACE, ObjectKey
+from argosy.core.names import ROOT_NAMESPACE
 from argosy.incr import Reader
 from argosy.pilot import registry
 from argosy.pilot.aspects import Aspect
 from argosy.pilot.build.localities import Balance
 from argosy.pilot.mesh import VISIBLE_BY_DEFAULT, Mesh
 from argosy.pilot.scopes import Place, RuleScope, exported
+from argosy.pilot.selecting import about_all, selecting, selector_of
 
 PERMISSIVE = "PERMISSIVE"
 STRICT = "STRICT"
@@ -158,15 +159,15 @@ def subset_labels(rule: Object[DestinationRule] | None, subset: str) -> Mapping[
 
 def mtls_mode(read: Reader, mesh: Mesh, namespace: str, labels: Mapping[str, str], port: int) -> str:
     """What a workload accepts on `port`: the workload's policy (port level first), the namespace's, the mesh's."""
-    policies = read.select(mesh.peer_authentications, namespace)
-    own = _first(policies, lambda p: _names(p, labels))
+    policies = selecting(read, mesh.peer_authentications, namespace, labels)
+    own = next((one for one in policies if selector_of(one)), None)
     if own is not None:
         by_port = own.spec.port_level_mtls.get(port)
         if by_port is not None and by_port.mode != "UNSET":
             return str(by_port.mode)
-    candidates = [own, _first(policies, _is_wide)]
+    candidates = [own, next((one for one in policies if not selector_of(one)), None)]
     if namespace != ROOT_NAMESPACE:
-        candidates.append(_first(read.select(mesh.peer_authentications, ROOT_NAMESPACE), _is_wide))
+        candidates += about_all(read, mesh.peer_authentications, ROOT_NAMESPACE)[:1]
     for policy in candidates:
         if policy is not None and policy.spec.mtls is not None and policy.spec.mtls.mode != "UNSET":
             return str(policy.spec.mtls.mode)
@@ -175,24 +176,9 @@ def mtls_mode(read: Reader, mesh: Mesh, namespace: str, labels: Mapping[str, str
 
 def mtls_ports(read: Reader, mesh: Mesh, namespace: str, labels: Mapping[str, str]) -> tuple[int, ...]:
     """The ports for which the workload's PeerAuthentication has a mode of its own."""
-    own = _first(read.select(mesh.peer_authentications, namespace), lambda p: _names(p, labels))
+    policies = selecting(read, mesh.peer_authentications, namespace, labels)
+    own = next((one for one in policies if selector_of(one)), None)
     return tuple(own.spec.port_level_mtls) if own is not None else ()
-
-
-def _names(policy: Object[PeerAuthentication], labels: Mapping[str, str]) -> bool:
-    return policy.spec.selector is not None and _selected(policy, labels)
-
-
-def _is_wide(policy: Object[PeerAuthentication]) -> bool:
-    return policy.spec.selector is None or not policy.spec.selector.match_labels
-
-
-def _selected(policy: Object[Any], labels: Mapping[str, str]) -> bool:
-    return bool(policy.spec.selector.match_labels) and selects(policy.spec.selector.match_labels, labels)
-
-
-def _first(policies: Iterable[tuple[ObjectKey, Object[Any]]], wanted: Any) -> Object[Any] | None:
-    return next((policy for _key, policy in policies if wanted(policy)), None)
 
 
 def authorization_policies(
@@ -201,10 +187,7 @@ def authorization_policies(
     """The policies that concern a workload: those of the root namespace and of its own that select it; sorted."""
     found: list[Object[AuthorizationPolicy]] = []
     for scope in dict.fromkeys((ROOT_NAMESPACE, namespace)):
-        for _key, policy in read.select(mesh.authorization_policies, scope):
-            selector = policy.spec.selector
-            if selector is None or selects(selector.match_labels, labels):
-                found.append(policy)
+        found += selecting(read, mesh.authorization_policies, scope, labels)
     return tuple(found)
 
 

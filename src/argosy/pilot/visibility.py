@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from argosy.api.meta import Object
 from argosy.api.sidecar import EgressListener, Sidecar
 from argosy.core.hosts import host_matches
-from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.incr import Reader
 from argosy.pilot import registry
 from argosy.pilot.aspects import Aspect
 from argosy.pilot.mesh import HIDDEN, Mesh
 from argosy.pilot.scopes import exported
+from argosy.pilot.selecting import about_all, selecting, selector_of
 
 SELF, ANY, NOBODY = ".", "*", "~"
 
@@ -37,17 +37,12 @@ class View:
 
 def sidecar_for(read: Reader, mesh: Mesh, namespace: str, labels: Mapping[str, str]) -> Object[Sidecar] | None:
     """The Sidecar that is about a workload: one that selects it, its namespace's, the root namespace's."""
-    wide: Object[Sidecar] | None = None
-    for _key, one in read.select(mesh.sidecars, namespace):
-        selector = one.spec.workload_selector
-        if selector is None or not selector.labels:
-            wide = wide or one
-        elif selects(selector.labels, labels):
-            return one
-    if wide is not None or namespace == ROOT_NAMESPACE:
-        return wide
-    root = read.select(mesh.sidecars, ROOT_NAMESPACE)
-    return next((one for _key, one in root if one.spec.workload_selector is None), None)
+    own: list[Object[Sidecar]] = selecting(read, mesh.sidecars, namespace, labels)
+    # What is said about some workloads stands before what is said about all.
+    own.sort(key=lambda one: not selector_of(one))
+    if own or namespace == ROOT_NAMESPACE:
+        return own[0] if own else None
+    return next(iter(about_all(read, mesh.sidecars, ROOT_NAMESPACE)), None)
 
 
 def hides_hosts(read: Reader, mesh: Mesh) -> bool:

@@ -25,7 +25,8 @@ def selected_workloads(read: Reader, mesh: Mesh, namespace: str, selector: Froze
     """The endpoints of a namespace's WorkloadEntries that carry the labels, as far as they are healthy."""
     label, value = next(iter(selector.items()))
     found = dict(read.select(mesh.workloads_by_label, (namespace, label, value)))
-    found.update(read.select(mesh.workloads_by_label, (namespace, "", "")))
+    for group_key in read.keys(mesh.groups_by_label, (namespace, label, value)):
+        found.update(read.select(mesh.workloads_by_group, group_key))
     for key, entry in sorted(found.items()):
         group = _group_of(read, mesh, entry)
         one = endpoint_of_workload(key, entry, group)

@@ -1,50 +1,94 @@
-"""A change of any kind costs what it affects, however large the mesh is."""
+"""A change of any kind costs what it affects, however large the mesh is; a cold build costs what there is."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from bench.cold import build_cold
+from bench.kinds import Cost, measure_kinds
 
-from argosy.testing.worlds import MeshWorld
+from argosy.pilot.build import resource as resources
 
-API = "networking.istio.io/v1"
-CHANGES = {
-    "VirtualService": "{hosts: [s7], http: [{timeout: 5s, route: [{destination: {host: s7}}]}]}",
-    "DestinationRule": "{host: s7, trafficPolicy: {loadBalancer: {simple: RANDOM}}}",
-    "WorkloadEntry": "{address: 10.9.9.9, labels: {app: s7}}",
-    "ServiceEntry": "{hosts: [e.example.com], addresses: [240.1.1.1], resolution: DNS, "
-    "ports: [{number: 80, name: http, protocol: HTTP}]}",
-    "Sidecar": "{egress: [{hosts: [./*]}]}",
-    "Gateway": "{selector: {a: b}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}",
-    "EnvoyFilter": "{configPatches: [{applyTo: CLUSTER, patch: {operation: MERGE, value: {connect_timeout: 3s}}}]}",
+SMALL, LARGE = 100, 1000
+COLD_CPU_S = 5.0
+# Functions run, resources encoded, resources sent or taken away, and proxies (of twelve) that are told anything.
+COSTS = {
+    "endpoint: a pod is not ready any more": (5, 1, 12, 12),
+    "Service: added": (23, 4, 35, 12),
+    "Service: a port more": (18, 12, 79, 12),
+    "Service: deleted": (20, 2, 103, 12),
+    "VirtualService: rules changed": (4, 2, 11, 11),
+    "VirtualService: rules at a gateway changed": (2, 1, 1, 1),
+    "VirtualService: a host more at a gateway": (6, 4, 1, 1),
+    "DestinationRule: added": (22, 10, 48, 12),
+    "DestinationRule: changed": (10, 10, 48, 12),
+    "Gateway: a port more": (7, 4, 4, 1),
+    "ServiceEntry: added": (17, 3, 35, 12),
+    "WorkloadGroup: added": (1, 0, 0, 0),
+    "WorkloadEntry: added": (4, 1, 12, 12),
+    "WorkloadGroup: changed": (4, 1, 12, 12),
+    "Sidecar: changed: it sees four": (13, 0, 5, 1),
+    "Service: added, with the Sidecar there": (24, 4, 32, 11),
+    "EnvoyFilter: added: one cluster of one workload": (7, 1, 2, 1),
+    "ProxyConfig: added": (0, 0, 0, 0),
+    "PeerAuthentication: added: one workload": (7, 5, 1, 1),
+    "AuthorizationPolicy: added: one workload": (2, 3, 2, 1),
+    "mesh configuration: unknown hosts are refused": (14, 8, 88, 11),
 }
 
 
-def mesh(count: int) -> MeshWorld:
-    """A mesh of services in ten namespaces, one of them with a client that is connected."""
-    services = (
-        f"""
-apiVersion: v1
-kind: Service
-metadata: {{name: s{i}, namespace: ns{i % 10}}}
-spec: {{clusterIP: 10.96.{i // 250}.{i % 250 + 1}, selector: {{app: s{i}}}, ports: [{{name: http, port: 80}}]}}
-"""
-        for i in range(count)
-    )
-    client = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: client, namespace: ns0}
-spec: {template: {metadata: {labels: {app: client}}, spec: {containers: [{name: c}]}}}
-"""
-    made = MeshWorld("---".join([*services, client]))
-    made.connect("client-0", "ns0")
-    return made
+@pytest.fixture(scope="module")
+def costs() -> Iterator[dict[int, dict[str, Cost]]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resources, "content_version", resources.content_version)  # put back what counts
+        yield {size: {one.title: one for one in measure_kinds(size)} for size in (SMALL, LARGE)}
 
 
-@pytest.mark.parametrize("kind", CHANGES)
-def test_a_change_costs_what_it_affects(kind: str) -> None:
-    version = "networking.istio.io/v1alpha3" if kind == "EnvoyFilter" else API
-    text = f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: it, namespace: ns7}}\nspec: {CHANGES[kind]}\n"
-    small, large = (dict(mesh(count).apply(text).commit.ran) for count in (50, 500))
-    assert small == large
-    assert sum(large.values()) <= 10, large
+def counts(cost: Cost) -> tuple[int, int, int, int]:
+    return cost.ran, cost.encoded, cost.sent, cost.proxies
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("title", COSTS)
+def test_a_change_costs_what_it_affects(costs: dict[int, dict[str, Cost]], title: str) -> None:
+    small, large = costs[SMALL][title], costs[LARGE][title]
+    assert counts(small) == COSTS[title], small
+    assert counts(large) == COSTS[title], large
+
+
+def test_a_sidecar_costs_what_it_lets_through_and_takes_the_rest_away(costs: dict[int, dict[str, Cost]]) -> None:
+    for size in (SMALL, LARGE):
+        added = costs[size]["Sidecar: added: one workload sees five hosts"]
+        assert (added.ran, added.encoded, added.proxies) == (41, 6, 1)
+        deleted = costs[size]["Sidecar: deleted"]
+        # Nobody else in its namespace has a proxy: the hosts that are called by short names from there are built anew.
+        assert deleted.encoded <= size / 10 + 1
+        assert deleted.proxies == 1
+
+
+def test_a_default_of_all_routes_costs_all_routes_and_nothing_else(costs: dict[int, dict[str, Cost]]) -> None:
+    for size in (SMALL, LARGE):
+        cost = costs[size]["mesh configuration: other retries for all routes"]
+        assert set(cost.functions) == {"mesh_settings", "settings_aspect", "virtual_hosts", "gateway_host"}
+        assert cost.functions["virtual_hosts"] + cost.functions["gateway_host"] == cost.encoded == 3 * size + 4
+
+
+def test_every_change_is_held_by_a_test(costs: dict[int, dict[str, Cost]]) -> None:
+    others = {
+        "Sidecar: added: one workload sees five hosts",
+        "Sidecar: deleted",
+        "mesh configuration: other retries for all routes",
+    }
+    assert set(costs[SMALL]) == COSTS.keys() | others
+
+
+@pytest.mark.timeout(120)
+def test_a_cold_build_of_a_thousand_services_takes_less_than_five_seconds_of_cpu() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resources, "content_version", resources.content_version)
+        built = build_cold(1000, 1000, 500)
+    print(built)
+    # Of each service a cluster, endpoints and two virtual hosts, and of each subset the first two.
+    assert built.encoded > 4 * 1000 + 2 * 500
+    assert built.cpu_s < COLD_CPU_S

@@ -87,3 +87,13 @@ def test_filters_are_put_where_they_were_asked_for() -> None:
 def test_clusters_can_be_added() -> None:
     patch = "{applyTo: CLUSTER, patch: {operation: ADD, value: {name: extra, type: STATIC}}}"
     assert "extra" in MeshWorld(WEB, patched(patch)).snapshot("other-0").of(CLUSTER)
+
+
+def test_only_members_that_a_patch_may_be_about_are_patched() -> None:
+    """A patch of one host's clusters looks at those and at nothing else that comes from Services."""
+    one = "{applyTo: CLUSTER, match: {cluster: {service: other.default.svc.cluster.local}}, "
+    value = "patch: {operation: MERGE, value: {alt_stat_name: mine}}}"
+    world = MeshWorld(WEB, WEB.replace("web", "other"), patched(one + value))
+    world.connect("web-0")
+    patched_hosts = {key[1][1][1] for key in world.model.members["patched"].nodes if key[1][0] == "clusters"}
+    assert patched_hosts == {"other.default.svc.cluster.local"}

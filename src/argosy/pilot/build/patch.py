@@ -71,6 +71,21 @@ def apply_patches(resource: Resource, patches: Sequence[OwnedPatch], *, gateway:
     )
 
 
+def may_concern(patch: ConfigPatch, type_url: str, host: str) -> bool:
+    """Whether a patch may change a resource of that type, or (where `host` is given) of that type and host.
+
+    It looks at the patch alone, so that resources which no patch is about need not be built to know it.
+    """
+    if patch.apply_to not in _ABOUT.get(type_url, ()):
+        return False
+    match = patch.match.cluster if patch.match is not None and type_url == CLUSTER else None
+    if match is None or not host:
+        return True
+    named = parse_cluster_name(match.name) if match.name else None
+    wanted = match.service or (named.host if named is not None else "")
+    return not wanted or wanted == host
+
+
 def added_resources(patches: Iterable[OwnedPatch], *, gateway: bool) -> list[Resource]:
     """Whole listeners and clusters that patches add."""
     made = []
