@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 # Fast tests first, those with real Envoys last.
 TESTS := $(sort $(filter-out tests/e2e/ tests/__pycache__/,$(wildcard tests/*/))) tests/e2e
 
-.PHONY: help setup demo test check unit e2e bench docs lock
+.PHONY: help setup demo test check unit e2e bench soak docs lock
 
 help:
 	@echo "make demo    the Bookinfo mesh with traffic and its live graph; Ctrl-C stops it"
@@ -11,7 +11,7 @@ help:
 	@echo "make setup   only the virtual environment in .venv and the Debian packages"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make unit    the fast tests; make e2e: those with real Envoys"
-	@echo "make bench   the benchmarks"
+	@echo "make bench   the benchmarks; make soak: the scenarios under load at full size (an hour)"
 	@echo "make docs    generate the reference pages; make lock: pin the dependencies anew"
 
 setup:
@@ -39,6 +39,10 @@ test: check
 
 bench: setup
 	$(PYTHON) -m bench
+
+# The scenarios of tests/e2e at full size: more load, more replicas, more often.
+soak: setup
+	ARGOSY_SOAK=1 $(PYTHON) -m pytest -q -s tests/e2e/test_scenarios.py tests/e2e/test_no_loss.py
 
 docs: setup
 	$(PYTHON) scripts/generate_docs.py

@@ -19,4 +19,4 @@ class Sizes:
     timeout_s: int
 
 
-SIZES = Sizes(500.0, 10, 20, 1000, 7200) if FULL else Sizes(100.0, 3, 1, 100, 240)
+SIZES = Sizes(500.0, 10, 20, 1000, 7200) if FULL else Sizes(200.0, 3, 1, 100, 240)

@@ -15,11 +15,12 @@ import pytest
 
 from .harness import EXAMPLES, Mesh, is_ready, running, wait_for
 from .loads import Flags, Load, both_ways
+from .sizes import SIZES
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(SIZES.timeout_s)]
 
-RATE = 200.0
-CHANGES = 100
+RATE = SIZES.rate
+CHANGES = SIZES.changes
 NAME = {"name": "helloworld-versions", "namespace": "default"}
 
 
