@@ -40,9 +40,10 @@ test: check
 bench: setup
 	$(PYTHON) -m bench
 
-# The scenarios of tests/e2e at full size: more load, more replicas, more often.
+# The scenarios of tests/e2e at full size: requests a second, replicas, restarts, changes.
+SIZES ?= 500,10,20,1000
 soak: setup
-	ARGOSY_SOAK=1 $(PYTHON) -m pytest -q -s tests/e2e/test_scenarios.py tests/e2e/test_no_loss.py
+	ARGOSY_SOAK=$(SIZES) $(PYTHON) -m pytest -q -s tests/e2e/test_scenarios.py tests/e2e/test_no_loss.py
 
 docs: setup
 	$(PYTHON) scripts/generate_docs.py

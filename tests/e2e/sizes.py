@@ -1,11 +1,12 @@
-"""How large scenarios are: small enough for every change, or as large as their pass figures ask (`make soak`)."""
+"""How large scenarios are: small enough for every change, or as large as their pass figures ask (`make soak`).
+
+`ARGOSY_SOAK=rate,replicas,restarts,changes` chooses another size.
+"""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-
-FULL = bool(os.environ.get("ARGOSY_SOAK"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,4 +20,11 @@ class Sizes:
     timeout_s: int
 
 
-SIZES = Sizes(500.0, 10, 20, 1000, 7200) if FULL else Sizes(200.0, 3, 1, 100, 240)
+def _sizes(text: str) -> Sizes:
+    if not text:
+        return Sizes(200.0, 3, 1, 100, 240)
+    rate, replicas, restarts, changes = (int(part) for part in text.split(","))
+    return Sizes(float(rate), replicas, restarts, changes, 7200)
+
+
+SIZES = _sizes(os.environ.get("ARGOSY_SOAK", ""))

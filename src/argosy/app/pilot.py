@@ -375,11 +375,6 @@ class _Client:
         """The pod."""
         return str(self.status.pod)
 
-    @property
-    def latest(self) -> Snapshot:
-        """What the pod's proxy should have by now; `snapshot` is what it should have had when it came."""
-        return self._pilot.world.current(self.status.proxy_class)
-
     def move(self) -> None:
         """The pod's labels changed its class: offer the new class's world."""
         world = self._pilot.world

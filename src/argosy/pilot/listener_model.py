@@ -96,21 +96,24 @@ class ListenerModel:
 
     def _uses(self, read: Reader, client: ClientScope) -> tuple[PortUse, ...]:
         view = self.outbound.view(read, client)
-        found: dict[int, PortUse] = {}
+        routed: dict[int, bool] = {}
+        http: set[int] = set()
+        hosts: dict[int, list[str]] = {}
         for host in view.hosts:
             record = read.get(self.model.host, host)
             for port in record.ports if record is not None else ():
-                if record is None or not view.sees(host, port.number) or port.protocol is Protocol.UDP:
+                number, protocol = port.number, port.protocol
+                if record is None or not view.sees(host, number) or protocol is Protocol.UDP:
                     continue
-                use = found.get(port.number, PortUse(port.number))
-                shares = not port.protocol.is_http and self._shares(read, record)
-                found[port.number] = replace(
-                    use,
-                    routed=use.routed or port.protocol.may_be_http,
-                    http=use.http or port.protocol.is_http or (port.protocol is Protocol.AUTO and shares),
-                    hosts=(*use.hosts, host) if shares else use.hosts,
-                )
-        return tuple(sorted(found.values()))
+                routed[number] = routed.get(number, False) or protocol.may_be_http
+                shares = not protocol.is_http and self._shares(read, record)
+                if protocol.is_http or (protocol is Protocol.AUTO and shares):
+                    http.add(number)
+                if shares:
+                    hosts.setdefault(number, []).append(host)
+        return tuple(
+            PortUse(number, routed[number], number in http, tuple(hosts.get(number, ()))) for number in sorted(routed)
+        )
 
     # -- listeners ----------------------------------------------------------------------------------------------
 

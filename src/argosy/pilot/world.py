@@ -49,11 +49,16 @@ class Layers(Mapping[str, Resource]):
         return isinstance(name, str) and self.get(name) is not None
 
     def __iter__(self) -> Iterator[str]:
+        # Walked for each client in turn, and as long as the mesh is large: plain loops.
         for place, one in enumerate(self._maps):
             above = self._maps[:place]
-            for name in one:
-                if not any(name in other for other in above) and not one[name].is_gone:
-                    yield name
+            for name, resource in one.items():
+                for other in above:
+                    if name in other:
+                        break
+                else:
+                    if not resource.is_gone:
+                        yield name
 
     def __len__(self) -> int:
         return sum(1 for _name in self)
