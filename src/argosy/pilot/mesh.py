@@ -18,7 +18,7 @@ from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE, TENANCY_ANNO
 from argosy.incr import Derived, Engine, Index, Input, Reader
 from argosy.pilot.aspects import Aspect, narrowed
 from argosy.pilot.scopes import MovingMode, ServerKey
-from argosy.pilot.selecting import selected_by
+from argosy.pilot.selecting import Place, selected_by
 
 KINDS = (
     "Namespace",
@@ -135,12 +135,12 @@ class Mesh:
         self.virtual_services_by_host = self._index("vs_by_host", "VirtualService", _mesh_hosts_of_vs)
         self.virtual_services_by_gateway = self._index("vs_by_gateway", "VirtualService", _gateways_of_vs)
         self.virtual_services_by_trait = self._index("vs_by_trait", "VirtualService", _traits_of_vs)
-        self.envoy_filters = self._index("envoy_filters", "EnvoyFilter", selected_by)
-        self.sidecars = self._index("sidecars", "Sidecar", selected_by)
+        self.envoy_filters = self._selecting("envoy_filters", "EnvoyFilter")
+        self.sidecars = self._selecting("sidecars", "Sidecar")
         self.services_by_trait = self._index("services_by_trait", "Service", _traits_of_service)
         self.entries_by_trait = self._index("entries_by_trait", "ServiceEntry", _traits_of_entry)
-        self.peer_authentications = self._index("peer_authentications", "PeerAuthentication", selected_by)
-        self.authorization_policies = self._index("authorization_policies", "AuthorizationPolicy", selected_by)
+        self.peer_authentications = self._selecting("peer_authentications", "PeerAuthentication")
+        self.authorization_policies = self._selecting("authorization_policies", "AuthorizationPolicy")
 
     def _effective(self, read: Reader, key: str) -> MeshSettings:
         """The settings that the control plane was started with, and what the ConfigMap adds."""
@@ -156,6 +156,10 @@ class Mesh:
         """The settings as far as one aspect of the mesh configuration goes."""
         found = read.get(self.effective, SETTINGS_KEY) or MeshSettings()
         return replace(found, config=narrowed(found.config, aspect))
+
+    def _selecting(self, name: str, kind: str) -> Index[Place, ObjectKey, Object[Any]]:
+        """An index of objects that select workloads; read it with `selecting` or `about_all`."""
+        return self._index(name, kind, selected_by)
 
     def _index(
         self, name: str, kind: str, keys: Callable[[ObjectKey, Object[Any]], Iterable[Any]]

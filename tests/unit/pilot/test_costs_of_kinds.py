@@ -32,7 +32,7 @@ COSTS = {
     "Service: added, with the Sidecar there": (24, 4, 32, 11),
     "EnvoyFilter: added: one cluster of one workload": (7, 1, 2, 1),
     "ProxyConfig: added": (0, 0, 0, 0),
-    "PeerAuthentication: added: one workload": (7, 5, 1, 1),
+    "PeerAuthentication: added: one workload": (9, 3, 1, 1),
     "AuthorizationPolicy: added: one workload": (2, 3, 2, 1),
     "mesh configuration: unknown hosts are refused": (14, 8, 88, 11),
 }
