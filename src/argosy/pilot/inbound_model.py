@@ -34,9 +34,9 @@ class InboundModel:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.mesh = model.mesh
-        self.ports: Derived[ProxyClass, tuple[InboundPort, ...]] = model.mesh.engine.derived(
-            "inbound_ports", self._ports
-        )
+        derive = model.mesh.engine.derived
+        self.ports: Derived[ProxyClass, tuple[InboundPort, ...]] = derive("inbound_ports", self._ports)
+        self.spare: Derived[ProxyClass, tuple[int, ...]] = derive("inbound_spare", self._spare)
 
     def listeners(self, read: Reader, key: ProxyClass) -> Resources:
         """The inbound listener of a class, those of ports that its proxies bind, and the clusters behind them."""
@@ -53,6 +53,9 @@ class InboundModel:
             )
             for port in ports
         ]
+        served = {port.number for port in ports}
+        spare = [number for number in read.get(self.spare, key) or () if number not in served]
+        made += [builtin_clusters.build_inbound_cluster(number, settings.socket_mark) for number in spare]
         bound = [inbound.build_bound_listener(port, context) for port in ports if port.bind]
         return (*made, inbound.build_inbound_listener(ports, context), *bound)
 
@@ -96,6 +99,18 @@ class InboundModel:
                 if number is not None and port.protocol is not Protocol.UDP:
                     found.setdefault(number, (port.protocol, record.host))
         return found
+
+    def _spare(self, read: Reader, key: ProxyClass) -> tuple[int, ...]:
+        """Ports of Services that select other versions of these pods. When one is turned from them to others, requests
+        on connections from before still come here, so the clusters behind its ports stay."""
+        found: set[int] = set()
+        for service in read.keys(self.mesh.services_by_namespace, key.namespace):
+            record = read.get(self.model.host, service_host(service.name, service.namespace))
+            if record is None or not any(key.labels.get(name) == value for name, value in record.selector.items()):
+                continue
+            numbers = (key.port_number(port.target or port.number) for port in record.ports)
+            found.update(number for number in numbers if number is not None)
+        return tuple(sorted(found))
 
     def _of_ingress(
         self,

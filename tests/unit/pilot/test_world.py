@@ -137,3 +137,25 @@ def test_layers_read_as_one_map_and_the_first_stands() -> None:
     assert dict(layers) == {"x": a, "y": c}
     assert layers["x"] is a
     assert (len(layers), "y" in layers, "z" in layers, layers.get("z")) == (2, True, False, None)
+
+
+def test_a_pod_keeps_the_cluster_of_a_port_that_its_service_now_sends_to_another_version() -> None:
+    """Requests on connections from before still arrive there; the port itself is served as if nobody named it."""
+    service = """
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web, version: VERSION}, ports: [{name: http, port: 80, targetPort: 5000}]}
+"""
+    pod = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec: {template: {metadata: {labels: {app: web, version: v1}}, spec: {containers: [{name: c}]}}}
+"""
+    world = MeshWorld(service.replace("VERSION", "v1"), pod)
+    before = world.resources(CLUSTER, "web-0")["inbound|5000||"]
+    world.apply(service.replace("VERSION", "v2"))
+    assert world.resources(CLUSTER, "web-0")["inbound|5000||"] == before
+    world.delete("Service", "default", "web")
+    assert "inbound|5000||" not in world.resources(CLUSTER, "web-0")
