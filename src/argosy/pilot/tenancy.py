@@ -15,12 +15,13 @@ from argosy.api.meta import Object
 from argosy.core.hosts import service_of_host
 from argosy.core.names import OPEN_ANNOTATION, ROOT_NAMESPACE, ObjectKey
 from argosy.incr import Reader
-from argosy.pilot.mesh import SETTINGS_KEY, Mesh
+from argosy.pilot.aspects import Aspect
+from argosy.pilot.mesh import Mesh
 
 
 def governs(read: Reader, mesh: Mesh, namespace: str, host: str) -> bool:
     """Whether objects of `namespace` decide about `host` for clients of all namespaces."""
-    settings = read.get(mesh.effective, SETTINGS_KEY)
+    settings = read.get(mesh.aspects, Aspect.EXPORTS)
     if namespace == ROOT_NAMESPACE or (settings is not None and settings.open_tenancy):
         return True
     owners = _owners(read, mesh, host)
