@@ -23,7 +23,7 @@ COSTS = {
     "VirtualService: a host more at a gateway": (6, 4, 1, 1),
     "DestinationRule: added": (22, 10, 48, 12),
     "DestinationRule: changed": (10, 10, 48, 12),
-    "Gateway: a port more": (7, 4, 4, 1),
+    "Gateway: a port more": (8, 6, 4, 1),
     "ServiceEntry: added": (17, 3, 35, 12),
     "WorkloadGroup: added": (1, 0, 0, 0),
     "WorkloadEntry: added": (4, 1, 12, 12),
