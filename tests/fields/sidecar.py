@@ -66,7 +66,7 @@ CASES: list[Case] = [
          refused="unused in Istio too"),
     Case(KIND, ("ingress[].port.targetPort",), f"{HEAD}{{ingress: [{{port: {{number: 80, targetPort: 8}}}}]}}",
          refused="unused in Istio too: defaultEndpoint says where traffic goes"),
-    ingress("port.number", PORT, "inbound|8080||", OWN),
+    ingress("port.number", PORT, '"stat_prefix":"inbound_8080"', INBOUND),
     ingress("port.protocol", "port: {number: 8080, protocol: TCP, name: tcp}", '!"stat_prefix":"inbound_8080"', INBOUND),
     ingress("bind", f"{PORT}, bind: 127.0.0.7, captureMode: NONE", "127.0.0.7", "Listener/inbound_*"),
     ingress("captureMode", f"{PORT}, captureMode: NONE", '"port_value":8080', "Listener/inbound_*"),

@@ -36,7 +36,7 @@ class InboundModel:
         self.mesh = model.mesh
         derive = model.mesh.engine.derived
         self.ports: Derived[ProxyClass, tuple[InboundPort, ...]] = derive("inbound_ports", self._ports)
-        self.spare: Derived[ProxyClass, tuple[int, ...]] = derive("inbound_spare", self._spare)
+        self.spare: Derived[ProxyClass, tuple[tuple[int, bool], ...]] = derive("inbound_spare", self._spare)
 
     def listeners(self, read: Reader, key: ProxyClass) -> Resources:
         """The inbound listener of a class, those of ports that its proxies bind, and the clusters behind them."""
@@ -54,8 +54,8 @@ class InboundModel:
             for port in ports
         ]
         served = {port.number for port in ports}
-        spare = [number for number in read.get(self.spare, key) or () if number not in served]
-        made += [builtin_clusters.build_inbound_cluster(number, settings.socket_mark) for number in spare]
+        spare = [one for one in read.get(self.spare, key) or () if one[0] not in served]
+        made += [builtin_clusters.build_inbound_cluster(n, settings.socket_mark, http1=http1) for n, http1 in spare]
         bound = [inbound.build_bound_listener(port, context) for port in ports if port.bind]
         return (*made, inbound.build_inbound_listener(ports, context), *bound)
 
@@ -100,17 +100,19 @@ class InboundModel:
                     found.setdefault(number, (port.protocol, record.host))
         return found
 
-    def _spare(self, read: Reader, key: ProxyClass) -> tuple[int, ...]:
-        """Ports of Services that select other versions of these pods. When one is turned from them to others, requests
-        on connections from before still come here, so the clusters behind its ports stay."""
-        found: set[int] = set()
+    def _spare(self, read: Reader, key: ProxyClass) -> tuple[tuple[int, bool], ...]:
+        """Ports of Services that select other versions of these pods, and whether they speak HTTP/1. When a Service is
+        turned from these pods to others, requests on connections from before still come here, so the clusters stay."""
+        found: dict[int, bool] = {}
         for service in read.keys(self.mesh.services_by_namespace, key.namespace):
             record = read.get(self.model.host, service_host(service.name, service.namespace))
             if record is None or not any(key.labels.get(name) == value for name, value in record.selector.items()):
                 continue
-            numbers = (key.port_number(port.target or port.number) for port in record.ports)
-            found.update(number for number in numbers if number is not None)
-        return tuple(sorted(found))
+            for port in record.ports:
+                number = key.port_number(port.target or port.number)
+                if number is not None:
+                    found.setdefault(number, _is_http1(port.protocol))
+        return tuple(sorted(found.items()))
 
     def _of_ingress(
         self,
