@@ -38,10 +38,11 @@ _CONNECTIONS_MAX = {Role.ROUTER: 50_000, Role.SIDECAR: 10_000}
 
 @dataclass(frozen=True, slots=True)
 class Upstreams:
-    """Where Pilot and Mixer listen, as seen from a pod: (address, port) each."""
+    """Where Pilot, Mixer and the resolver for proxies listen, as seen from a pod: (address, port) each."""
 
     pilot: tuple[str, int]
     mixer: tuple[str, int]
+    resolver: tuple[str, int]
     flush_s: float = 1.0
 
 
@@ -68,6 +69,7 @@ def build_bootstrap(plan: PodPlan, upstreams: Upstreams, privileges: Privileges)
         "stats_sinks": [_metrics_sink()],
         "stats_config": {"use_all_default_tags": False, "stats_matcher": _stats_matcher(plan)},
         "overload_manager": _overload_manager(_CONNECTIONS_MAX[plan.role]),
+        "typed_dns_resolver_config": _resolver(upstreams.resolver),
     }
     if bind_config := privileges.bind_config():
         bootstrap["cluster_manager"] = {"upstream_bind_config": dict(bind_config)}
@@ -123,6 +125,14 @@ def _dynamic_resources() -> dict[str, Any]:
         "grpc_services": [{"envoy_grpc": {"cluster_name": XDS_CLUSTER, "retry_policy": {"retry_back_off": back_off}}}],
     }
     return {"ads_config": ads, "cds_config": source, "lds_config": source}
+
+
+def _resolver(server: tuple[str, int]) -> dict[str, Any]:
+    """Whom the proxy asks for names: not the application's resolver, which gives hosts of ServiceEntries addresses that
+    only lead to this very proxy."""
+    address = {"socket_address": {"address": server[0], "port_value": server[1]}}
+    config = f"{_TYPES}.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
+    return {"name": "envoy.network.dns_resolver.cares", "typed_config": {"@type": config, "resolvers": [address]}}
 
 
 def _control_plane_cluster(name: str, component: str, address: tuple[str, int]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ from argosy.edge import processes
 from argosy.edge.citadel_client import citadel_issuer
 from argosy.edge.clock import SystemClock
 from argosy.edge.config_client import watch_config
-from argosy.edge.dns_server import DNSServer
+from argosy.edge.dns_server import DNSServer, Names
 from argosy.edge.exec_api import AgentAPI
 from argosy.edge.health_probes import ask_workload
 from argosy.edge.kube_proxy import ServiceRules
@@ -85,6 +85,8 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drain_s: float = 2.0
     sandboxes_at_once: int = 4
     dns_port: int = 53
+    proxy_dns_port: int = 15053
+    """Where proxies ask: what an entry declares is an address in the mesh to applications, but not to them."""
     certificate_ttl_s: float = LEAF_TTL_S
 
 
@@ -103,10 +105,14 @@ async def serve_agent(settings: AgentSettings, ports: AgentPorts, clock: Clock) 
     found = read_state_files(_paths(settings).pods)
     living = [running for running in found if running.holder and processes.alive(running.holder)]
     remove_leftovers(settings, living)
-    names, rules = DNSServer(NamesTable().lookup), ServiceRules()
+    nothing = NamesTable().lookup
+    names, rules = DNSServer(Names(nothing, nothing)), ServiceRules()
     pods = make_pods(settings, ports, clock, names, rules)
     workloads = Workloads(WorkloadsPorts(ask_workload, ports.report_health))
-    dns = await names.serve(settings.node_address, settings.dns_port)
+    resolvers = [
+        await names.serve(settings.node_address, settings.dns_port),
+        await names.serve(settings.node_address, settings.proxy_dns_port, captured=False),
+    ]
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     pods.adopt(living)
@@ -123,7 +129,8 @@ async def serve_agent(settings: AgentSettings, ports: AgentPorts, clock: Clock) 
         await pods.stop()
         for task in work:
             task.cancel()
-    await dns.close()
+    for resolver in resolvers:
+        await resolver.close()
 
 
 async def _follow(ports: AgentPorts, pods: Pods, workloads: Workloads) -> None:
@@ -142,7 +149,9 @@ def make_pods(settings: AgentSettings, ports: AgentPorts, clock: Clock, names: D
         network=NodeNetwork(settings.node_address),
         issuer_of=ports.issuer_of,
         clock=clock,
-        upstreams=Upstreams(settings.pilot, settings.mixer, settings.flush_s),
+        upstreams=Upstreams(
+            settings.pilot, settings.mixer, (settings.node_address, settings.proxy_dns_port), settings.flush_s
+        ),
         base_env=_base_env(),
         slots=asyncio.Semaphore(settings.sandboxes_at_once),
     )

@@ -10,37 +10,55 @@ import logging
 from collections.abc import Iterable
 
 from argosy.api import Document
+from argosy.api.gateway import Gateway
+from argosy.api.meta import Object
 from argosy.app.galley import GalleyService, ObjectChange
 from argosy.core.errors import ArgosyError
-from argosy.local.gateways import INGRESS, gateway_documents, gateway_ports
+from argosy.core.labels import selects
+from argosy.core.names import ROOT_NAMESPACE, ObjectKey
+from argosy.local.gateways import EGRESS, INGRESS, GatewayKind, gateway_documents, gateway_ports
 
 logger = logging.getLogger(__name__)
 
 SOURCE = "platform"
 
 
+Ports = tuple[tuple[str, int, int], ...]
+
+
 class PlatformSource:
-    """Keeps the ingress gateway's documents in step with the Gateways."""
+    """Keeps the gateways' documents in step with the Gateways: the ingress gateway's always, the egress gateway's while
+    some Gateway selects it (unless somebody else runs one of its name)."""
 
     def __init__(self, service: GalleyService) -> None:
         self._service = service
-        self._applied: tuple[tuple[str, int, int], ...] = ()
+        self._applied: dict[str, Ports] = {}
 
     @property
     def ports(self) -> list[int]:
-        """The gateway's ports now."""
-        return [port for _name, port, _target in self._applied]
+        """The ingress gateway's ports now."""
+        return [port for _name, port, _target in self._applied.get(INGRESS.name, ())]
 
     def on_changes(self, changes: Iterable[ObjectChange]) -> None:
-        """Apply the gateway's documents again when the ports that are asked for have changed."""
+        """Apply the gateways' documents again when the ports that are asked for have changed."""
         if self._applied and not any(kind == "Gateway" for kind, _key, _object in changes):
             return
-        ports = gateway_ports(INGRESS, self._service.galley.objects("Gateway"))
-        if ports == self._applied:
+        gateways = self._service.galley.objects("Gateway")
+        wanted = {kind: gateway_ports(kind, gateways) for kind in self._wanted(gateways)}
+        applied = {kind.name: ports for kind, ports in wanted.items()}
+        if applied == self._applied:
             return
-        self._applied = ports
-        documents = [Document(one) for one in gateway_documents(INGRESS, ports)]
+        self._applied = applied
+        documents = [Document(one) for kind, ports in wanted.items() for one in gateway_documents(kind, ports)]
         try:
             self._service.apply(documents, who=SOURCE, prune=SOURCE)
         except ArgosyError as error:
-            logger.error("the gateway cannot be declared: %s", error)
+            logger.error("the gateways cannot be declared: %s", error)
+
+    def _wanted(self, gateways: Iterable[Object[Gateway]]) -> list[GatewayKind]:
+        asked = any(one.spec.selector and selects(one.spec.selector, EGRESS.labels) for one in gateways)
+        foreign = self._service.galley.source_of("Deployment", ObjectKey(ROOT_NAMESPACE, EGRESS.name)) not in (
+            None,
+            SOURCE,
+        )
+        return [INGRESS, EGRESS] if asked and not foreign else [INGRESS]

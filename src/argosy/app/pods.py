@@ -18,13 +18,14 @@ from typing import Any
 
 from argosy.agent.bootstrap import ADMIN_SOCKET
 from argosy.agent.lifecycle import Input, PodLife, State, Timing
-from argosy.agent.pod import PROXY_CONTAINER, PodPlan, pod_document
+from argosy.agent.pod import PROXY_CONTAINER, PodPlan, Role, pod_document
 from argosy.api.kubernetes import Deployment, Pod, PodTemplate, TemplateMeta
 from argosy.api.mesh_config import mesh_config_of
 from argosy.api.meta import Object
+from argosy.api.name_servers import name_servers_of
 from argosy.core.errors import Finding
 from argosy.core.names import ObjectKey
-from argosy.edge.dns_server import DNSServer
+from argosy.edge.dns_server import DNSServer, Names
 from argosy.edge.kube_proxy import ServiceRules
 from argosy.edge.pod_runner import NodeTools, PodRunner, Processes
 from argosy.galley.admit import BARE_POD
@@ -201,9 +202,15 @@ class Pods:
     def _publish(self) -> None:
         facts = [_fact(runner) for runner in self._runners.values()]
         services = list(self._objects["Service"].values())
-        self._ports.names.use_table(build_names(services, self._objects["ServiceEntry"].values(), facts).lookup)
+        self._ports.names.use(self._names(services, facts))
         self._ports.rules.wish(service_rules(backends(services, facts)))
         self._report_due.set()
+
+    def _names(self, services: list[Object[Any]], facts: list[PodFact]) -> Names:
+        mesh = build_names(services, self._objects["ServiceEntry"].values(), facts)
+        captured = frozenset(r.plan.ip for r in self._runners.values() if r.plan.role is Role.SIDECAR)
+        outside = name_servers_of(self._objects["ConfigMap"])
+        return Names(mesh.lookup, build_names(services, (), facts).lookup, captured, outside.servers_for)
 
     async def _report_loop(self) -> None:
         """Report the newest state, one call at a time; what changes meanwhile goes into the next one."""

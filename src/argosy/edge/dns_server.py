@@ -1,8 +1,9 @@
 """The mesh's resolver: DNS over UDP and TCP on the node's address, answered from a table.
 
-Given a function that knows names; answers A, says that a known name has nothing else (so that a query for AAAA does not
-make the name unknown), and NXDOMAIN for all others: there is no uplink. Whole answers are kept by question until the
-table changes. Follows RFC 1035, RFC 2308 (negative answers with SOA), RFC 6891 as far as dnspython does it.
+Given a function that knows names; answers A, and says that a known name has nothing else (so that a query for AAAA does
+not make the name unknown). Other names are asked of the name servers outside that are declared; without any they do not
+exist. Whole answers of the mesh's own are kept by question until the table changes, and need nobody outside.
+Follows RFC 1035, RFC 2308 (negative answers with SOA), RFC 6891 as far as dnspython does it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 import dns.exception
@@ -22,11 +24,15 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
+from argosy.edge.dns_forward import Pending, Server, complete, encoded
+
 _log = logging.getLogger("argosy.dns")
 TTL_S = 5
 CACHE_MAX = 4096
 TCP_IDLE_S = 10.0
 UDP_BYTES_MAX = 1232
+WAITING_MAX = 256
+"""Questions over UDP that wait for name servers outside at one time; further ones are dropped, and asked again."""
 _SOA = f"ns.argosy. hostmaster.argosy. 1 60 60 60 {TTL_S}"
 
 
@@ -39,37 +45,59 @@ class NameAnswer(Protocol):
     def addresses(self) -> Sequence[str]: ...
     @property
     def aliases(self) -> Sequence[str]: ...
+    @property
+    def elsewhere(self) -> str: ...
 
 
 Lookup = Callable[[str], NameAnswer]
 
 
-class DNSServer:
-    """Answers questions by the table in use; `use_table` swaps it."""
+def nobody(_name: str) -> Sequence[Server]:
+    """No server outside is asked."""
+    return ()
 
-    def __init__(self, lookup: Lookup) -> None:
-        self._lookup = lookup
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Who knows names. `mesh`: for clients at `captured` addresses, whose connections the mesh routes; `platform`: for
+    all others, who could not reach what only exists in the mesh. `servers_for`: whom outside to ask for a name."""
+
+    mesh: Lookup
+    platform: Lookup
+    captured: frozenset[str] = frozenset()
+    servers_for: Callable[[str], Sequence[Server]] = nobody
+
+
+class DNSServer:
+    """Answers questions by the names in use; `use` swaps them."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
         self._cache: dict[bytes, bytes] = {}
 
-    def use_table(self, lookup: Lookup) -> None:
-        """Answer from another table from now on."""
-        self._lookup = lookup
+    def use(self, names: Names) -> None:
+        """Answer from other names from now on."""
+        self._names = names
         self._cache.clear()
 
-    def answer(self, question: bytes, *, bytes_max: int = 65535) -> bytes | None:
-        """The answer to a message, None for what is no question at all (nothing is sent then)."""
+    def answer(self, question: bytes, *, bytes_max: int = 65535, client: str = "") -> bytes | Pending | None:
+        """The answer to a message of `client` (an address; empty: it gets the platform's names).
+
+        `Pending` where others must be asked; None for what is no question at all (nothing is sent then).
+        """
+        captured = client in self._names.captured
         # The first two bytes are the client's id; the rest decides the answer.
-        key = question[2:] + bytes_max.to_bytes(4, "big")
-        if (known := self._cache.get(key)) is None:
-            made = self._make(question, bytes_max)
-            if made is None:
-                return None
+        key = question[2:] + bytes_max.to_bytes(4, "big") + captured.to_bytes(1, "big")
+        if (known := self._cache.get(key)) is not None:
+            return question[:2] + known
+        made = self._make(question, bytes_max, self._names.mesh if captured else self._names.platform)
+        if isinstance(made, bytes):
             if len(self._cache) >= CACHE_MAX:
                 self._cache.clear()
-            known = self._cache[key] = made[2:]
-        return question[:2] + known
+            self._cache[key] = made[2:]
+        return made
 
-    def _make(self, wire: bytes, bytes_max: int) -> bytes | None:
+    def _make(self, wire: bytes, bytes_max: int, lookup: Lookup) -> bytes | Pending | None:
         try:
             query = dns.message.from_wire(wire)
         except dns.exception.DNSException:
@@ -79,48 +107,40 @@ class DNSServer:
         response = dns.message.make_response(query, recursion_available=True)
         if query.opcode() != dns.opcode.QUERY or len(query.question) != 1:
             response.set_rcode(dns.rcode.NOTIMP)
-        else:
-            self._fill(response)
-        size = min(bytes_max, max(512, query.payload)) if bytes_max < 65535 else 65535
-        try:
-            return response.to_wire(max_size=size)
-        except dns.exception.TooBig:
-            # The client asks again over TCP.
-            short = dns.message.make_response(query, recursion_available=True)
-            short.flags |= dns.flags.TC
-            return short.to_wire()
+            return encoded(query, response, bytes_max)
+        found = lookup(query.question[0].name.to_text())
+        servers = self._names.servers_for(found.elsewhere) if found.elsewhere else ()
+        _fill(response, found)
+        if servers:
+            return Pending(query, response, found.elsewhere, servers, bytes_max)
+        return encoded(query, response, bytes_max)
 
-    def _fill(self, response: dns.message.Message) -> None:
-        (question,) = response.question
-        found = self._lookup(question.name.to_text())
-        owner = question.name
-        for alias in found.aliases:
-            target = dns.name.from_text(alias)
-            response.answer.append(dns.rrset.from_text(owner, TTL_S, "IN", "CNAME", target.to_text()))
-            owner = target
-        if question.rdtype in (dns.rdatatype.A, dns.rdatatype.ANY) and found.addresses:
-            response.answer.append(dns.rrset.from_text(owner, TTL_S, "IN", "A", *found.addresses))
-            return
-        if not found.exists:
-            response.set_rcode(dns.rcode.NXDOMAIN)
-        if not response.answer:
-            response.authority.append(dns.rrset.from_text(dns.name.root, TTL_S, "IN", "SOA", _SOA))
+    async def serve(self, address: str, port: int = 53, *, captured: bool = True) -> RunningServer:
+        """Listen on UDP and TCP; port 0 picks one and uses it for both.
 
-    async def serve(self, address: str, port: int = 53) -> RunningServer:
-        """Listen on UDP and TCP; port 0 picks one and uses it for both."""
-        tcp = await asyncio.start_server(self._serve_tcp, address, port)
+        `captured` False: everybody who asks here gets the platform's names only.
+        """
+
+        async def serve_tcp(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._serve_tcp(reader, writer, captured=captured)
+
+        tcp = await asyncio.start_server(serve_tcp, address, port)
         port = tcp.sockets[0].getsockname()[1]
         udp, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: _UDPProtocol(self), local_addr=(address, port)
+            lambda: _UDPProtocol(self, captured=captured), local_addr=(address, port)
         )
         return RunningServer(udp, tcp, port)
 
-    async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, captured: bool) -> None:
         try:
+            client = writer.get_extra_info("peername")[0] if captured else ""
             while True:
                 async with asyncio.timeout(TCP_IDLE_S):
                     size = int.from_bytes(await reader.readexactly(2), "big")
-                    answer = self.answer(await reader.readexactly(size))
+                    question = await reader.readexactly(size)
+                answer = self.answer(question, client=client)
+                if isinstance(answer, Pending):
+                    answer = await complete(answer)
                 if answer is None:
                     return
                 writer.write(len(answer).to_bytes(2, "big") + answer)
@@ -147,18 +167,52 @@ class RunningServer:
 
 
 class _UDPProtocol(asyncio.DatagramProtocol):
-    def __init__(self, server: DNSServer) -> None:
+    def __init__(self, server: DNSServer, *, captured: bool) -> None:
         self._server = server
+        self._captured = captured
         self._transport: asyncio.DatagramTransport | None = None
+        self._waiting: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # The transport of Python 3.11 is a datagram transport in all but its bases.
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if self._transport and (answer := self._server.answer(data, bytes_max=UDP_BYTES_MAX)):
+        answer = self._server.answer(data, bytes_max=UDP_BYTES_MAX, client=addr[0] if self._captured else "")
+        if isinstance(answer, bytes):
+            self._send(answer, addr)
+        elif answer is not None and len(self._waiting) < WAITING_MAX:
+            task = asyncio.get_running_loop().create_task(self._send_later(answer, addr))
+            self._waiting.add(task)
+            task.add_done_callback(self._waiting.discard)
+
+    async def _send_later(self, pending: Pending, addr: tuple[str, int]) -> None:
+        self._send(await complete(pending), addr)
+
+    def _send(self, answer: bytes, addr: tuple[str, int]) -> None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.sendto(answer, addr)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for task in self._waiting:
+            task.cancel()
 
     def error_received(self, exc: Exception) -> None:
         # A client that has gone away: its answer came back as unreachable.
         _log.debug("udp: %s", exc)
+
+
+def _fill(response: dns.message.Message, found: NameAnswer) -> None:
+    (question,) = response.question
+    owner = question.name
+    for alias in found.aliases:
+        target = dns.name.from_text(alias)
+        response.answer.append(dns.rrset.from_text(owner, TTL_S, "IN", "CNAME", target.to_text()))
+        owner = target
+    if question.rdtype in (dns.rdatatype.A, dns.rdatatype.ANY) and found.addresses:
+        response.answer.append(dns.rrset.from_text(owner, TTL_S, "IN", "A", *found.addresses))
+        return
+    if not found.exists:
+        response.set_rcode(dns.rcode.NXDOMAIN)
+    if not response.answer:
+        response.authority.append(dns.rrset.from_text(dns.name.root, TTL_S, "IN", "SOA", _SOA))

@@ -115,6 +115,11 @@ class Galley:
             return entry.document
         return replace(entry.document, data={**entry.document.data, "status": report.document.data["status"]})
 
+    def source_of(self, kind: str, key: ObjectKey) -> str | None:
+        """The source that an object belongs to (empty: applied by hand), or None if it is not there."""
+        entry = self._find(kind, key)
+        return entry.source if entry else None
+
     def history(self, limit: int = 100) -> Sequence[Revision]:
         """The newest revisions first."""
         return self._store.history(limit)

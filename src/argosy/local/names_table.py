@@ -1,7 +1,7 @@
 """What the mesh's resolver answers: host names to addresses, as a value.
 
-Given Services, service entries and ready pods; gives a table whose `lookup` says what a DNS answer needs. There is no
-uplink: a name that the mesh does not know does not exist. Names are compared without regard to case.
+Given Services, service entries and ready pods; gives a table whose `lookup` says what a DNS answer needs, or which name
+must be asked for elsewhere: never one below the cluster's own domain, nor one of a single label. Names are compared without regard to case.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ ALIASES_MAX = 8
 class Answer:
     """`exists` False is NXDOMAIN. Without addresses the name exists but has none of the asked kind.
 
-    `aliases` is the chain of names that led to the addresses, the asked name not included.
+    `aliases` is the chain of names that led to the addresses, the asked name not included. `elsewhere`: the name at its
+    end is not the mesh's, but somebody outside may know it.
     """
 
     exists: bool
     addresses: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
-
-
-_UNKNOWN = Answer(exists=False)
+    elsewhere: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class NamesTable:
     hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     wildcards: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    domain: str = CLUSTER_DOMAIN
 
     def lookup(self, name: str) -> Answer:
         """IPv4 addresses of `name` (a trailing dot is allowed)."""
@@ -52,9 +52,12 @@ class NamesTable:
         addresses = self.hosts.get(asked)
         if addresses is None:
             addresses = self._by_wildcard(asked)
-        if addresses is None and not followed:
-            return _UNKNOWN
-        return Answer(True, addresses or (), tuple(followed))
+        if addresses is None:
+            return Answer(bool(followed), (), tuple(followed), asked if self._may_be_elsewhere(asked) else "")
+        return Answer(True, addresses, tuple(followed))
+
+    def _may_be_elsewhere(self, name: str) -> bool:
+        return "." in name and not f".{name}".endswith(f".{self.domain}") and name not in self.aliases
 
     def _by_wildcard(self, name: str) -> tuple[str, ...] | None:
         """The longest wildcard that covers `name`; `*` stands for one label or more."""
@@ -72,7 +75,7 @@ def build_names(
     pods: Iterable[PodFact],
     domain: str = CLUSTER_DOMAIN,
 ) -> NamesTable:
-    """The table of everything that has a name."""
+    """The table of everything that has a name. What the mesh knows but has no address for is asked for elsewhere."""
     present = sorted(pods, key=lambda pod: pod.ip)
     hosts: dict[str, tuple[str, ...]] = {}
     wildcards: dict[str, tuple[str, ...]] = {}
@@ -82,6 +85,8 @@ def build_names(
         allocated = allocated_addresses(entry)
         for host in entry.spec.hosts:
             addresses = _entry_addresses(entry.spec, host, allocated)
+            if not addresses:
+                continue
             if host.startswith("*."):
                 wildcards[host[1:].lower()] = addresses
             else:
@@ -96,7 +101,7 @@ def build_names(
             hosts.update({f"{pod.name}.{host}": (pod.ip,) for pod in serving})
         elif service.spec.cluster_ip:
             hosts[host] = (service.spec.cluster_ip,)
-    return NamesTable(hosts, wildcards, aliases)
+    return NamesTable(hosts, wildcards, aliases, domain)
 
 
 def _entry_addresses(entry: ServiceEntry, host: str, allocated: Mapping[str, str]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from argosy.agent.privileges import Privileges
 from argosy.envoy import api
 
 PLAN = PodPlan("shop", "cart-1", "10.88.0.7", Role.SIDECAR, owner="cart", labels=(("app", "cart"), ("version", "v1")))
-UPSTREAMS = Upstreams(pilot=("10.88.0.1", 15012), mixer=("10.88.0.1", 15016))
+UPSTREAMS = Upstreams(pilot=("10.88.0.1", 15012), mixer=("10.88.0.1", 15016), resolver=("10.88.0.1", 15053))
 
 
 @pytest.mark.parametrize("rootless", [False, True])

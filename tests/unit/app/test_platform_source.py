@@ -11,7 +11,7 @@ from argosy.core.names import ObjectKey
 from argosy.edge.clock import SystemClock
 from argosy.galley.memory import MemoryStore
 from argosy.galley.state import Galley
-from argosy.local.gateways import INGRESS
+from argosy.local.gateways import EGRESS, INGRESS
 
 from .shop import CART, GATEWAY, documents
 
@@ -53,6 +53,35 @@ def test_a_gateway_of_other_proxies_asks_for_nothing() -> None:
     assert platform.ports == BASE
 
 
+def test_the_egress_gateway_is_there_while_a_gateway_asks_for_it() -> None:
+    service, platform = running()
+    key = ObjectKey("istio-system", EGRESS.name)
+    service.apply(documents(GATEWAY.replace("ingressgateway", "egressgateway")), who="test")
+    found: Any = service.galley.get("Service", key)
+    assert [port.port for port in found.spec.ports] == [80, 443, 15021, 31400]
+    assert platform.ports == ports_of(service) == BASE
+    service.delete([("Gateway", ObjectKey("shop", "front"))], who="test")
+    assert service.galley.get("Service", key) is None
+    assert service.galley.get("Deployment", key) is None
+
+
+def test_an_egress_gateway_of_somebody_else_is_left_alone() -> None:
+    service, _platform = running()
+    own = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: istio-egressgateway, namespace: istio-system}
+spec:
+  selector: {matchLabels: {istio: egressgateway}}
+  template: {metadata: {labels: {istio: egressgateway}}, spec: {containers: [{name: istio-proxy, image: auto}]}}
+"""
+    service.apply(documents(own), who="test")
+    before = service.galley.document("Deployment", ObjectKey("istio-system", EGRESS.name))
+    assert before is not None
+    service.apply(documents(GATEWAY.replace("ingressgateway", "egressgateway")), who="test")
+    assert service.galley.document("Deployment", ObjectKey("istio-system", EGRESS.name)) is before
+
+
 def test_other_changes_and_its_own_make_no_revision() -> None:
     service, _platform = running()
     assert service.galley.revision == 1
@@ -84,4 +113,4 @@ def test_what_galley_refuses_is_logged_and_the_rest_goes_on(
     monkeypatch.setattr(service, "apply", refuse)
     service.galley.apply(documents(GATEWAY), now=0.0, who="test")
     platform.on_changes([("Gateway", ObjectKey("shop", "front"), None)])
-    assert "the gateway cannot be declared: error ARG0001: no room" in caplog.text
+    assert "the gateways cannot be declared: error ARG0001: no room" in caplog.text

@@ -8,7 +8,7 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
-from argosy.edge.dns_server import DNSServer
+from argosy.edge.dns_server import DNSServer, Names, RunningServer
 from argosy.local.names_table import NamesTable
 
 MANY = tuple(f"10.88.{a}.{b}" for a, b in itertools.product(range(1, 3), range(1, 100)))
@@ -18,10 +18,14 @@ TABLE = NamesTable(
 )
 
 
+def serving(table: NamesTable) -> DNSServer:
+    return DNSServer(Names(table.lookup, table.lookup))
+
+
 def ask(name: str, kind: str = "A", server: DNSServer | None = None) -> dns.message.Message:
     query = dns.message.make_query(name, kind)
-    answer = (server or DNSServer(TABLE.lookup)).answer(query.to_wire())
-    assert answer is not None
+    answer = (server or serving(TABLE)).answer(query.to_wire())
+    assert isinstance(answer, bytes)
     response = dns.message.from_wire(answer)
     assert response.id == query.id
     assert query.is_response(response)
@@ -54,25 +58,25 @@ def test_an_alias_is_followed():
 
 
 def test_a_swapped_table_answers_at_once():
-    server = DNSServer(TABLE.lookup)
+    server = serving(TABLE)
     assert ask("cart.shop.svc.cluster.local", server=server).answer
-    server.use_table(NamesTable().lookup)
+    server.use(Names(NamesTable().lookup, NamesTable().lookup))
     assert ask("cart.shop.svc.cluster.local", server=server).rcode() == dns.rcode.NXDOMAIN
 
 
 @pytest.mark.parametrize("junk", [b"", b"x", b"\0" * 11, bytes(range(60))])
 def test_junk_is_not_answered(junk):
-    assert DNSServer(TABLE.lookup).answer(junk) is None
+    assert serving(TABLE).answer(junk) is None
 
 
 def test_an_answer_is_not_answered():
     query = dns.message.make_query("a.b", "A")
     query.flags |= dns.flags.QR
-    assert DNSServer(TABLE.lookup).answer(query.to_wire()) is None
+    assert serving(TABLE).answer(query.to_wire()) is None
 
 
 async def test_large_answers_come_over_tcp():
-    running = await DNSServer(TABLE.lookup).serve("127.0.0.1", 0)
+    running = await serving(TABLE).serve("127.0.0.1", 0)
     query = dns.message.make_query("many.x", "A")
     try:
         async with asyncio.timeout(5):
@@ -82,3 +86,52 @@ async def test_large_answers_come_over_tcp():
     finally:
         await running.close()
     assert len(whole.answer[0]) == len(MANY)
+
+
+def outside(*, upstream: int, captured: frozenset[str] = frozenset({"127.0.0.1"})) -> Names:
+    """Names of a mesh whose name server outside listens on a port of this machine."""
+    mesh = NamesTable(
+        hosts={"entry.example.com": ("240.240.0.1",)}, aliases={"alias.x.svc.cluster.local": "www.example.com"}
+    )
+    return Names(mesh.lookup, NamesTable().lookup, captured, lambda _name: [("127.0.0.1", upstream)])
+
+
+WORLD = NamesTable(hosts={"www.example.com": ("192.0.2.1",), "entry.example.com": ("192.0.2.2",), "many.x": MANY})
+
+
+async def asked(server: RunningServer, name: str, kind: str = "A") -> list[str] | dns.rcode.Rcode:
+    """Addresses, or the code of a failure."""
+    async with asyncio.timeout(15):
+        query = dns.message.make_query(name, kind)
+        response, _tcp = await dns.asyncquery.udp_with_fallback(query, "127.0.0.1", port=server.port)
+    if response.rcode() != dns.rcode.NOERROR:
+        return response.rcode()
+    return [str(item) for rrset in response.answer if rrset.rdtype == dns.rdatatype.A for item in rrset]
+
+
+async def test_other_names_are_asked_of_the_servers_outside():
+    world = await serving(WORLD).serve("127.0.0.1", 0)
+    server = DNSServer(outside(upstream=world.port))
+    mesh, proxies = await server.serve("127.0.0.1", 0), await server.serve("127.0.0.1", 0, captured=False)
+    try:
+        assert await asked(mesh, "www.example.com") == ["192.0.2.1"]
+        assert await asked(mesh, "alias.x.svc.cluster.local") == ["192.0.2.1"], "an alias leads outside"
+        assert sorted(await asked(mesh, "many.x")) == sorted(MANY), "over TCP, since it is too long for UDP"
+        assert await asked(mesh, "nosuch.example.com") == dns.rcode.NXDOMAIN
+        assert await asked(mesh, "nosuch.x.svc.cluster.local") == dns.rcode.NXDOMAIN
+        assert await asked(mesh, "entry.example.com") == ["240.240.0.1"]
+        assert await asked(proxies, "entry.example.com") == ["192.0.2.2"], "a proxy must not be led to itself"
+    finally:
+        for one in (world, mesh, proxies):
+            await one.close()
+
+
+async def test_names_of_the_mesh_need_nobody_outside():
+    world = await serving(WORLD).serve("127.0.0.1", 0)
+    await world.close()
+    running = await DNSServer(outside(upstream=world.port)).serve("127.0.0.1", 0)
+    try:
+        assert await asked(running, "entry.example.com") == ["240.240.0.1"]
+        assert await asked(running, "www.example.com") == dns.rcode.SERVFAIL, "not: does not exist"
+    finally:
+        await running.close()

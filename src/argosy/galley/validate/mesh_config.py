@@ -1,10 +1,11 @@
-"""The mesh configuration in its ConfigMap: can it be read, and is what it says possible?
+"""Configuration in ConfigMaps (of the mesh; of name servers): can it be read, and is what it says possible?
 
 Given the typed ConfigMap, adds findings to a `Check`; other ConfigMaps are plain data. Source: Istio's MeshConfig.
 """
 
 from __future__ import annotations
 
+from argosy.api import name_servers
 from argosy.api.kubernetes import ConfigMap
 from argosy.api.mesh_config import ENTRY, NAME, NAMESPACE, MeshConfig, parse_mesh_config
 from argosy.core.errors import ArgosyError
@@ -17,6 +18,8 @@ _AT = f"data.{ENTRY}"
 
 def validate_config_map(check: Check, config_map: ConfigMap) -> None:
     """All rules about one ConfigMap."""
+    if (check.obj.namespace, check.obj.name) == (name_servers.NAMESPACE, name_servers.NAME):
+        _validate_name_servers(check, config_map)
     if (check.obj.namespace, check.obj.name) != (NAMESPACE, NAME) or ENTRY not in config_map.data:
         return
     try:
@@ -27,6 +30,14 @@ def validate_config_map(check: Check, config_map: ConfigMap) -> None:
             check.error(finding.code, field, finding.message, finding.hint)
         return
     _validate(check, config)
+
+
+def _validate_name_servers(check: Check, config_map: ConfigMap) -> None:
+    try:
+        name_servers.parse_name_servers(config_map.data)
+    except ValueError as error:
+        entry, message = error.args
+        check.error("ARG0190", f"data.{entry}", message, """write for instance '["192.0.2.53"]'""")
 
 
 def _validate(check: Check, config: MeshConfig) -> None:
