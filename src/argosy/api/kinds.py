@@ -14,6 +14,7 @@ import msgspec
 
 from argosy.api import (
     destination_rule,
+    endpoints,
     envoy_filter,
     gateway,
     kubernetes,
@@ -88,6 +89,8 @@ _ALL = (
     Kind("rule", "config.istio.io", _MIXER, "rules", mixer.Rule),
     Kind("Namespace", "", ("v1",), "namespaces", kubernetes.Namespace, ("ns",), namespaced=False, whole=True),
     Kind("Service", "", ("v1",), "services", kubernetes.Service, ("svc",)),
+    Kind("Endpoints", "", ("v1",), "endpoints", endpoints.Endpoints, ("ep",), whole=True),
+    Kind("EndpointSlice", "discovery.k8s.io", ("v1",), "endpointslices", endpoints.EndpointSlice, whole=True),
     Kind("ServiceAccount", "", ("v1",), "serviceaccounts", kubernetes.ServiceAccount, ("sa",), whole=True),
     Kind("Deployment", "apps", ("v1",), "deployments", kubernetes.Deployment, ("deploy",)),
     Kind("Pod", "", ("v1",), "pods", kubernetes.Pod, ("po",), whole=True),
@@ -109,7 +112,7 @@ NOT_YET_KINDS = frozenset(_NOT_YET_KINDS.split())
 
 _PLATFORM_KINDS = (
     "StatefulSet DaemonSet ReplicaSet Job CronJob Ingress IngressClass NetworkPolicy PersistentVolume "
-    "PersistentVolumeClaim StorageClass Node Endpoints EndpointSlice Event LimitRange ResourceQuota "
+    "PersistentVolumeClaim StorageClass Node Event LimitRange ResourceQuota "
     "PodDisruptionBudget HorizontalPodAutoscaler Role RoleBinding ClusterRole ClusterRoleBinding "
     "CustomResourceDefinition MutatingWebhookConfiguration ValidatingWebhookConfiguration PriorityClass "
     "ReplicationController HTTPRoute TCPRoute TLSRoute GRPCRoute GatewayClass ReferenceGrant Certificate "

@@ -32,13 +32,23 @@ from argosy.galley.admit import BARE_POD
 from argosy.local.desired import AddressPool, PresentPod, Wish, next_moves, pod_name, template_hash
 from argosy.local.names_table import build_names
 from argosy.local.plans import Planner
-from argosy.local.service_endpoints import PodFact, backends
+from argosy.local.service_endpoints import Declared, PodFact, backends
 from argosy.local.service_rules import service_rules
 
 _log = logging.getLogger("argosy.agent")
 ADOPTION_S = 5.0
 REPORT_RETRY_S = 1.0
-KINDS = ("Deployment", BARE_POD, "Namespace", "Service", "ServiceEntry", "ProxyConfig", "ConfigMap")
+KINDS = (
+    "Deployment",
+    BARE_POD,
+    "Namespace",
+    "Service",
+    "Endpoints",
+    "EndpointSlice",
+    "ServiceEntry",
+    "ProxyConfig",
+    "ConfigMap",
+)
 _STARTED = (State.APP_STARTING, State.APP_BACKOFF, State.READY)
 
 
@@ -202,15 +212,17 @@ class Pods:
     def _publish(self) -> None:
         facts = [_fact(runner) for runner in self._runners.values()]
         services = list(self._objects["Service"].values())
-        self._ports.names.use(self._names(services, facts))
-        self._ports.rules.wish(service_rules(backends(services, facts)))
+        declared = Declared([*self._objects["Endpoints"].values(), *self._objects["EndpointSlice"].values()])
+        self._ports.names.use(self._names(services, facts, declared))
+        self._ports.rules.wish(service_rules(backends(services, facts, declared)))
         self._report_due.set()
 
-    def _names(self, services: list[Object[Any]], facts: list[PodFact]) -> Names:
-        mesh = build_names(services, self._objects["ServiceEntry"].values(), facts)
+    def _names(self, services: list[Object[Any]], facts: list[PodFact], declared: Declared) -> Names:
+        mesh = build_names(services, self._objects["ServiceEntry"].values(), facts, declared)
+        platform = build_names(services, (), facts, declared)
         captured = frozenset(r.plan.ip for r in self._runners.values() if r.plan.role is Role.SIDECAR)
         outside = name_servers_of(self._objects["ConfigMap"])
-        return Names(mesh.lookup, build_names(services, (), facts).lookup, captured, outside.servers_for)
+        return Names(mesh.lookup, platform.lookup, captured, outside.servers_for)
 
     async def _report_loop(self) -> None:
         """Report the newest state, one call at a time; what changes meanwhile goes into the next one."""

@@ -1,7 +1,8 @@
 """What the mesh's resolver answers: host names to addresses, as a value.
 
 Given Services, service entries and ready pods; gives a table whose `lookup` says what a DNS answer needs, or which name
-must be asked for elsewhere: never one below the cluster's own domain, nor one of a single label. Names are compared without regard to case.
+must be asked for elsewhere: never one below the cluster's own domain, nor one of a single label. Names are compared
+without regard to case.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from argosy.api.kubernetes import Service
 from argosy.api.meta import Object
 from argosy.api.service_entry import ServiceEntry, allocated_addresses
 from argosy.core.hosts import CLUSTER_DOMAIN, service_host
-from argosy.local.service_endpoints import PodFact, pods_of
+from argosy.local.service_endpoints import NOTHING_DECLARED, Declared, PodFact, pods_of
 
 ALIASES_MAX = 8
 
@@ -73,6 +74,7 @@ def build_names(
     services: Iterable[Object[Service]],
     entries: Iterable[Object[ServiceEntry]],
     pods: Iterable[PodFact],
+    declared: Declared = NOTHING_DECLARED,
     domain: str = CLUSTER_DOMAIN,
 ) -> NamesTable:
     """The table of everything that has a name. What the mesh knows but has no address for is asked for elsewhere."""
@@ -97,7 +99,7 @@ def build_names(
             aliases[host] = service.spec.external_name.lower().removesuffix(".")
         elif service.spec.headless:
             serving = pods_of(service, present)
-            hosts[host] = tuple(pod.ip for pod in serving)
+            hosts[host] = (*(pod.ip for pod in serving), *(one.address for one in declared.of(service)))
             hosts.update({f"{pod.name}.{host}": (pod.ip,) for pod in serving})
         elif service.spec.cluster_ip:
             hosts[host] = (service.spec.cluster_ip,)

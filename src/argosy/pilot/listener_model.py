@@ -133,6 +133,9 @@ class ListenerModel:
             port = record.port(key.number) if record is not None else None
             if record is not None and port is not None:
                 for target in self._shared_targets(read, scope, record, port):
+                    if target.is_open and record.kind == "Service":
+                        # Only DNS knows its addresses: it cannot be told from whatever else is called on that port.
+                        continue
                     (rest if target.is_open else targets).append(target)
         http = use.http or (key.number == _HTTP_PORT and key.unknown.refused)
         return (
@@ -153,7 +156,8 @@ class ListenerModel:
         blocks = tuple(address for address in record.addresses if "/" in address)
         for target in own:
             if port.protocol.is_tls and not target.server_names:
-                yield replace(target, server_names=(record.host,), destinations=(*blocks, *target.destinations))
+                names = (record.host, *(one.address for one in record.endpoints if record.kind == "Service"))
+                yield replace(target, server_names=names, destinations=(*blocks, *target.destinations))
             elif blocks and not target.destinations:
                 yield replace(target, destinations=blocks)
             else:
@@ -187,14 +191,14 @@ class ListenerModel:
 
     def _listening(self, read: Reader, record: HostRecord) -> tuple[str, ...]:
         """Where clients of a host connect to: its own addresses; those of its pods if it is headless."""
-        if record.addresses or record.resolution != "NONE" or not record.selector:
+        if record.addresses or record.resolution != "NONE" or record.kind != "Service":
             return tuple(address for address in record.addresses if "/" not in address)
         return tuple(dict.fromkeys(one.address for one in read.get(self.model.endpoints, record.host) or ()))
 
     def _shares(self, read: Reader, record: HostRecord) -> bool:
         """True if a host has no listener of its own, or not for all of its addresses."""
         if record.kind == "Service":
-            return False
+            return record.external and not record.alias
         blocks = any("/" in address for address in record.addresses)
         return is_wildcard(record.host) or blocks or not self._listening(read, record)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from argosy.api.endpoints import service_of
 from argosy.api.mesh_config import NAME, NAMESPACE, MeshConfig, mesh_config_of
 from argosy.api.meta import Object
 from argosy.api.workload import GROUP_ANNOTATION, HEALTH
@@ -23,6 +24,8 @@ from argosy.pilot.selecting import Place, selected_by
 KINDS = (
     "Namespace",
     "Service",
+    "Endpoints",
+    "EndpointSlice",
     "Pod",
     "ServiceEntry",
     "WorkloadEntry",
@@ -126,6 +129,8 @@ class Mesh:
         self.groups_by_label = self._index("groups_by_label", "WorkloadGroup", _labels_of_group)
         self.pods_by_workload = self._index("pods_by_workload", "Pod", _workload_of_pod)
         self.services_by_host = self._index("services_by_host", "Service", _host_of_service)
+        self.endpoints_by_service = self._index("endpoints_by_service", "Endpoints", _service_of_endpoints)
+        self.slices_by_service = self._index("slices_by_service", "EndpointSlice", _service_of_endpoints)
         self.services_by_namespace = self._index("services_by_namespace", "Service", _namespace_of)
         self.entries_by_host = self._index("entries_by_host", "ServiceEntry", _hosts_of_entry)
         self.rules_for_others = self._index("rules_for_others", "DestinationRule", _namespace_for_others)
@@ -194,9 +199,12 @@ def _labels_of_group(key: ObjectKey, group: Object[Any]) -> Iterable[tuple[str, 
     return [(key.namespace, label, value) for label, value in labels.items()]
 
 
-def _host_of_service(key: ObjectKey, service: Object[Any]) -> Iterable[str]:
-    # A service of type ExternalName is another name of something, which DNS answers; it has nothing of its own.
-    return () if service.spec.type == "ExternalName" else (service_host(key.name, key.namespace),)
+def _service_of_endpoints(key: ObjectKey, declared: Object[Any]) -> Iterable[ObjectKey]:
+    return (ObjectKey(key.namespace, service_of(declared)),)
+
+
+def _host_of_service(key: ObjectKey, _service: Object[Any]) -> Iterable[str]:
+    return (service_host(key.name, key.namespace),)
 
 
 def _hosts_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:

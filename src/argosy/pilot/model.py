@@ -216,7 +216,7 @@ class Model:
 
     def _ruled_clusters(self, read: Reader, key: RuledHost) -> Resources:
         record = read.get(self.host, key.host)
-        if record is None:
+        if record is None or record.alias:
             return ()
         return tuple(
             clusters.build_cluster(self._cluster_context(read, key, record, port, subset))

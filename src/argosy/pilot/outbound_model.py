@@ -227,7 +227,10 @@ class OutboundModel:
         ports = [one.number for one in record.ports if one.protocol.may_be_http and one.number in seen]
         if not ports:
             return ()
-        rules = owned_rules(self.services_for(read, scope.namespace, key.host), self.delegates(read))
+        services = self.services_for(read, scope.namespace, key.host)
+        if not services and record.alias:
+            services = self.services_for(read, scope.namespace, record.alias)
+        rules = owned_rules(services, self.delegates(read))
         default_retries = registry.settings(read, self.mesh, Aspect.ROUTES).config.default_http_retry_policy
         made = []
         for port in ports:
@@ -249,7 +252,7 @@ class OutboundModel:
         """How destinations of a VirtualService become clusters, for clients of scope `client` calling `port`."""
 
         def resolve(destination: Destination, namespace: str) -> routes.Target:
-            host = policy.resolved(destination.host, namespace)
+            host = self._meant(read, policy.resolved(destination.host, namespace))
             number = destination.port.number if destination.port is not None else self._only_port(read, host, port)
             rule = self.model.rule_object(read, read.get(self.model.rule, (client.rules, host)))
             traffic = policy.traffic_policy(rule, destination.subset, number)
@@ -261,6 +264,11 @@ class OutboundModel:
             return routes.Target(cluster, traffic.load_balancer, traffic.tunnel, pool, detected)
 
         return resolve
+
+    def _meant(self, read: Reader, host: str) -> str:
+        """The host of the mesh that a host is another name of, or itself."""
+        record = read.get(self.model.host, host)
+        return record.alias if record is not None and record.alias else host
 
     def _only_port(self, read: Reader, host: str, port: int) -> int:
         """The port of a destination that names none: the called one if the host has it, else the host's only one."""

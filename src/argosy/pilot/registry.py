@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from argosy.api.endpoints import declared_endpoints
 from argosy.api.kubernetes import ServicePort
 from argosy.api.meta import Object
 from argosy.api.service_entry import allocated_addresses
@@ -27,6 +28,8 @@ from argosy.pilot.mesh import Mesh, MeshSettings, service_exports
 from argosy.pilot.tenancy import governs
 from argosy.pilot.workloads import selected_workloads
 
+ALIASES_MAX = 8
+"""How many names may lead to a host one after the other."""
 _NO_ORIGIN = Origin()
 
 
@@ -47,6 +50,8 @@ class HostRecord:
     subject_alt_names: tuple[str, ...] = ()
     """Names that a server may prove instead of the identities of its pods."""
     export_to: tuple[str, ...] = ()
+    alias: str = ""
+    """The host of the mesh that this one is only another name of."""
 
     @property
     def may_speak_mtls(self) -> bool:
@@ -66,7 +71,8 @@ def settings(read: Reader, mesh: Mesh, aspect: Aspect = Aspect.LISTENERS) -> Mes
 def build_host(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:
     """The record of `host`, or None if nobody declares it."""
     for key, service in read.select(mesh.services_by_host, host):
-        return _from_service(key, service)
+        external = service.spec.type == "ExternalName"
+        return _from_external_name(read, mesh, key, service) if external else _from_service(key, service)
     entries = [
         _from_entry(key, entry, host)
         for key, entry in read.select(mesh.entries_by_host, host)
@@ -102,13 +108,26 @@ def all_hosts(read: Reader, mesh: Mesh) -> tuple[str, ...]:
 
 
 def build_endpoints(read: Reader, mesh: Mesh, record: HostRecord) -> tuple[Endpoint, ...]:
-    """The usable endpoints of a host, sorted by address: pods that are ready, or what a ServiceEntry lists."""
+    """The usable endpoints of a host, sorted by address: pods that are ready, or what is listed for it."""
     if not record.selector:
-        return tuple(sorted(record.endpoints))
+        return tuple(sorted([*record.endpoints, *_declared(read, mesh, record)]))
     namespace = record.key.namespace
     pods = _selected_pods(read, mesh, namespace, record.selector)
     found = [endpoint_of_pod(pod) for pod in pods if is_usable(pod)]
     return tuple(sorted([*found, *selected_workloads(read, mesh, namespace, record.selector)]))
+
+
+def _declared(read: Reader, mesh: Mesh, record: HostRecord) -> list[Endpoint]:
+    """What Endpoints and EndpointSlices say of a Service that selects no pods."""
+    if record.kind != "Service" or record.external:
+        return []
+    indexes = (mesh.endpoints_by_service, mesh.slices_by_service)
+    objects = [one for index in indexes for _key, one in read.select(index, record.key)]
+    name, namespace = record.key.name, record.key.namespace
+    return [
+        Endpoint(one.address, ports=one.ports, namespace=namespace, workload=name)
+        for one in declared_endpoints(objects)
+    ]
 
 
 def _selected_pods(read: Reader, mesh: Mesh, namespace: str, selector: FrozenMap[str, str]) -> list[Object[Any]]:
@@ -164,6 +183,9 @@ def build_identities(read: Reader, mesh: Mesh, record: HostRecord, endpoints: tu
 def _from_service(key: ObjectKey, service: Object[Any]) -> HostRecord:
     spec = service.spec
     ports = tuple(_port_of_service(port) for port in spec.ports)
+    if not spec.selector:
+        # Whoever lists addresses lists their ports, by the names of the Service's.
+        ports = tuple(replace(port, target=port.name) for port in ports)
     return HostRecord(
         host=service_host(key.name, key.namespace),
         key=key,
@@ -175,6 +197,40 @@ def _from_service(key: ObjectKey, service: Object[Any]) -> HostRecord:
         origin=service.origin,
         export_to=service_exports(service),
     )
+
+
+def _from_external_name(read: Reader, mesh: Mesh, key: ObjectKey, service: Object[Any]) -> HostRecord:
+    """A Service that is another name: of a host of the mesh (whose routes it then has), or of one that DNS knows."""
+    outside, alias = _meant(read, mesh, service)
+    ports = tuple(replace(_port_of_service(port), target=0) for port in service.spec.ports)
+    target = build_host(read, mesh, alias) if alias else None
+    alias, known = (alias, target.ports) if target is not None else ("", ())
+    return HostRecord(
+        host=service_host(key.name, key.namespace),
+        key=key,
+        kind="Service",
+        ports=ports or known,
+        resolution="DNS",
+        endpoints=() if alias else (Endpoint(outside, namespace=key.namespace, workload=key.name),),
+        external=True,
+        origin=service.origin,
+        export_to=service_exports(service),
+        alias=alias,
+    )
+
+
+def _meant(read: Reader, mesh: Mesh, service: Object[Any]) -> tuple[str, str]:
+    """The name at the end of a chain of names, and that name again if it is a host of the mesh."""
+    name = service.spec.external_name
+    for _step in range(ALIASES_MAX):
+        name = name.lower().removesuffix(".")
+        found = next((one for _key, one in read.select(mesh.services_by_host, name)), None)
+        if found is None:
+            return name, name if read.keys(mesh.entries_by_host, name) else ""
+        if found.spec.type != "ExternalName":
+            return name, name
+        name = found.spec.external_name
+    return name, ""
 
 
 def _port_of_service(port: ServicePort) -> HostPort:

@@ -142,7 +142,34 @@ def test_entries_of_one_host_are_merged_if_they_are_alike() -> None:
     assert record(MeshWorld(one, other), "x.example") == record(MeshWorld(one), "x.example")
 
 
-def test_an_external_name_is_an_alias_and_no_host() -> None:
-    """It had a cluster without endpoints, which answered 503 for what DNS would have led somewhere."""
-    text = SERVICE.replace("clusterIP: 10.96.0.5", "type: ExternalName\n  externalName: a.example")
-    assert record(MeshWorld(text)) is None
+def external(target: str, name: str = "web") -> str:
+    text = SERVICE.replace("clusterIP: 10.96.0.5", f"type: ExternalName\n  externalName: {target}")
+    return text.replace("name: web,", f"name: {name},")
+
+
+def test_an_external_name_is_resolved_by_dns() -> None:
+    found = record(MeshWorld(external("a.example.")))
+    assert found is not None
+    assert (found.resolution, found.alias, found.external) == ("DNS", "", True)
+    assert [one.address for one in found.endpoints] == ["a.example"]
+
+
+def test_an_external_name_of_a_host_of_the_mesh_is_that_host() -> None:
+    """Also by way of other names; its own endpoint would go round the target's policies and mutual TLS."""
+    other = external("web.shop.svc.cluster.local", "other")
+    chain = external("other.shop.svc.cluster.local", "chain")
+    world = MeshWorld(SERVICE, other, chain, entry("a", "x.example", resolution="DNS"), external("X.example", "far"))
+    aliases = {name: record(world, f"{name}.shop.svc.cluster.local") for name in ("other", "chain", "far")}
+    found = {name: one.alias for name, one in aliases.items() if one is not None}
+    assert found == {
+        "other": "web.shop.svc.cluster.local",
+        "chain": "web.shop.svc.cluster.local",
+        "far": "x.example",
+    }
+
+
+def test_external_names_in_a_circle_end() -> None:
+    one, two = external("b.shop.svc.cluster.local", "a"), external("a.shop.svc.cluster.local", "b")
+    found = record(MeshWorld(one, two), "a.shop.svc.cluster.local")
+    assert found is not None
+    assert not found.alias

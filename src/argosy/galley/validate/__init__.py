@@ -47,6 +47,8 @@ _VALIDATORS: Mapping[str, Callable[[Check, Any], None]] = MappingProxyType(
         "instance": mixer.validate_instance,
         "rule": mixer.validate_rule,
         "Service": kubernetes.validate_service,
+        "Endpoints": kubernetes.validate_endpoints,
+        "EndpointSlice": kubernetes.validate_endpoint_slice,
         "Deployment": kubernetes.validate_deployment,
         "Pod": kubernetes.validate_pod,
         "Secret": kubernetes.validate_secret,

@@ -9,8 +9,10 @@ import binascii
 from base64 import b64decode
 from string import ascii_letters, digits
 
+from argosy.api.endpoints import SERVICE_LABEL, EndpointPort, Endpoints, EndpointSlice
 from argosy.api.kubernetes import Container, Deployment, EnvVar, Pod, PodSpec, Secret, Service, ServicePort
 from argosy.core.labels import selects
+from argosy.core.protocols import choose_protocol
 from argosy.galley.validate.check import Check, is_label, member
 
 REPLICAS_MAX = 1000
@@ -38,11 +40,7 @@ def validate_service(check: Check, service: Service) -> None:
     if service.cluster_ip not in ("", "None"):
         check.address("spec.clusterIP", service.cluster_ip)
     if service.type == "ExternalName":
-        check.host("spec.externalName", service.external_name)
-        hint = "declare a ServiceEntry for the target, and call that, to have routes and policies"
-        check.warn(
-            "ARG0151", "spec.type", "the name is an alias in DNS only: calls to it pass as unknown traffic", hint
-        )
+        _validate_external_name(check, service)
         return
     if service.session_affinity not in ("", "None"):
         hint = "a DestinationRule with consistentHash.useSourceIp does it for clients with a sidecar"
@@ -51,6 +49,50 @@ def validate_service(check: Check, service: Service) -> None:
         check.error("ARG0121", "spec.externalName", f"externalName goes with type ExternalName, not {service.type}")
     if not service.ports and not service.headless:
         check.error("ARG0110", "spec.ports", "at least one port is needed")
+    _validate_service_ports(check, service)
+
+
+def _validate_external_name(check: Check, service: Service) -> None:
+    check.host("spec.externalName", service.external_name)
+    _validate_service_ports(check, service)
+    for index, port in enumerate(service.ports):
+        protocol, _reason = choose_protocol(port.name, port.app_protocol, port.protocol, port.port)
+        if not (protocol.may_be_http or protocol.is_tls):
+            message = f"port {port.port} is an alias in DNS only: connections to it pass as unknown traffic"
+            hint = "declare a ServiceEntry for the target to have routes and policies"
+            check.warn("ARG0151", f"spec.ports[{index}]", message, hint)
+
+
+def validate_endpoints(check: Check, endpoints: Endpoints) -> None:
+    """All rules about the addresses behind a Service."""
+    for index, subset in enumerate(endpoints.subsets):
+        at = f"subsets[{index}]"
+        for kind, addresses in (("addresses", subset.addresses), ("notReadyAddresses", subset.not_ready_addresses)):
+            for n, address in enumerate(addresses):
+                check.address(f"{at}.{kind}[{n}].ip", address.ip)
+        _validate_endpoint_ports(check, f"{at}.ports", subset.ports)
+
+
+def validate_endpoint_slice(check: Check, piece: EndpointSlice) -> None:
+    """All rules about one slice of the addresses behind a Service."""
+    if SERVICE_LABEL not in check.obj.labels:
+        message = f"label {SERVICE_LABEL} is needed: it names the Service that the addresses are of"
+        check.error("ARG0110", "metadata.labels", message)
+    if piece.address_type != "IPv4":
+        check.error("ARG0011", "addressType", f"{piece.address_type} is not carried by this platform", "write IPv4")
+    for index, endpoint in enumerate(piece.endpoints):
+        for n, address in enumerate(endpoint.addresses):
+            check.address(f"endpoints[{index}].addresses[{n}]", address)
+    _validate_endpoint_ports(check, "ports", piece.ports)
+
+
+def _validate_endpoint_ports(check: Check, at: str, ports: tuple[EndpointPort, ...]) -> None:
+    check.unique(at, ((f"[{i}].name", port.name) for i, port in enumerate(ports)), "port name")
+    for index, port in enumerate(ports):
+        check.port(f"{at}[{index}].port", port.port)
+
+
+def _validate_service_ports(check: Check, service: Service) -> None:
     check.unique("spec.ports", ((f"[{i}].name", p.name) for i, p in enumerate(service.ports) if p.name), "port name")
     ports = ((f"[{i}].port", (p.port, p.protocol)) for i, p in enumerate(service.ports))
     check.unique("spec.ports", ports, "port")
