@@ -2,7 +2,7 @@ import pytest
 from tests.unit.local.objects import objects
 
 from argosy.local.names_table import Answer, NamesTable, build_names
-from argosy.local.service_endpoints import PodFact
+from argosy.local.service_endpoints import Declared, PodFact
 
 SERVICES = objects("""
 apiVersion: v1
@@ -75,3 +75,35 @@ def test_the_longest_wildcard_wins():
 def test_aliases_that_run_in_a_circle_end():
     table = NamesTable(aliases={"a": "b", "b": "a"})
     assert table.lookup("a").addresses == ()
+
+
+def test_a_headless_service_is_what_is_listed_for_it():
+    service = objects("""
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop}
+spec: {clusterIP: None, ports: [{name: sql, port: 5432}]}
+""")
+    listed = objects("""
+apiVersion: v1
+kind: Endpoints
+metadata: {name: db, namespace: shop}
+subsets: [{addresses: [{ip: 192.0.2.7}], ports: [{name: sql, port: 5432}]}]
+""")
+    table = build_names(service, (), (), Declared(listed))
+    assert table.lookup("db.shop.svc.cluster.local") == Answer(True, ("192.0.2.7",))
+
+
+def test_a_host_without_an_address_is_asked_for_elsewhere():
+    entries = objects("""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: wiki, namespace: shop}
+spec:
+  hosts: ["*.wikipedia.org", real.example.com]
+  ports: [{number: 443, name: tls, protocol: TLS}]
+  resolution: NONE
+""")
+    table = build_names((), entries, ())
+    for name in ("en.wikipedia.org", "real.example.com"):
+        assert table.lookup(name) == Answer(False, elsewhere=name)

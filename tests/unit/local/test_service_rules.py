@@ -4,7 +4,7 @@ import subprocess
 import pytest
 from tests.unit.local.objects import objects
 
-from argosy.local.service_endpoints import Backend, PodFact, backends
+from argosy.local.service_endpoints import Backend, Declared, PodFact, backends
 from argosy.local.service_rules import service_rules
 
 SERVICES = objects("""
@@ -71,3 +71,22 @@ def test_iptables_reads_the_text():
     if "not permitted" in done.stderr:
         pytest.skip("this user may not make a network namespace")
     assert done.returncode == 0, done.stderr
+
+
+def test_addresses_that_are_listed_stand_behind_a_service_without_a_selector():
+    service = objects("""
+apiVersion: v1
+kind: Service
+metadata: {name: wiki, namespace: shop}
+spec: {clusterIP: 10.96.0.20, ports: [{name: tls, port: 443}, {name: http, port: 80}]}
+""")
+    listed = objects("""
+apiVersion: v1
+kind: Endpoints
+metadata: {name: wiki, namespace: shop}
+subsets: [{addresses: [{ip: 192.0.2.7}], ports: [{name: tls, port: 8443}]}]
+""")
+    assert backends(service, PODS, Declared(listed)) == (
+        Backend("10.96.0.20", 80, "TCP", ()),
+        Backend("10.96.0.20", 443, "TCP", (("192.0.2.7", 8443),)),
+    )
