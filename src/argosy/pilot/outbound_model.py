@@ -261,7 +261,8 @@ class OutboundModel:
             detected = called is not None and called.protocol is Protocol.AUTO
             cluster = outbound_cluster(host, number, destination.subset)
             pool = traffic.connection_pool.tcp if traffic.connection_pool is not None else None
-            return routes.Target(cluster, traffic.load_balancer, traffic.tunnel, pool, detected)
+            operation = f"{host}:{number}/*"
+            return routes.Target(cluster, traffic.load_balancer, traffic.tunnel, pool, detected, operation)
 
         return resolve
 

@@ -25,6 +25,9 @@ _FAULT = "envoy.extensions.filters.http.fault.v3.HTTPFault"
 _LIMIT = "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit"
 CONNECTIONS_MAX = 10_000
 """Connections of one chain of a gateway; all of a proxy's are bounded in its bootstrap."""
+# No request is sampled; but a client's side says what the call is (x-envoy-decorator-operation), and a server's side
+# takes that away again.
+_NO_TRACES = {"client_sampling": {"value": 0}, "random_sampling": {"value": 0}, "overall_sampling": {"value": 0}}
 ADS: dict[str, Any] = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": {}}
 # What an application asks of its own sidecar in headers (`x-envoy-upstream-rq-timeout-ms`) counts. Envoy heeds them of
 # "internal" clients only, which it tells by the connection's address. All else stays as it came: no address is added
@@ -64,6 +67,7 @@ def http_connection_manager(
         **_normalization(settings.config.path_normalization.normalization, edge=edge),
         "strip_trailing_host_dot": True,
         "generate_request_id": v.wrap(True),
+        "tracing": _NO_TRACES,
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "stream_idle_timeout": v.duration(0),
         "http_protocol_options": {"accept_http_10": True, **http1_options()},

@@ -49,7 +49,9 @@ def build_route(
     elif rule.direct_response is not None:
         route["direct_response"] = _direct_response(rule.direct_response)
     else:
+        first = resolve(rule.route[0].destination, owner.namespace)
         route["route"] = _action(rule, match, retry_policy, lambda destination: resolve(destination, owner.namespace))
+        route.update(_operation(first))
     if rule.headers is not None:
         route.update(header_operations(rule.headers))
     if settings := filter_settings(rule):
@@ -62,7 +64,12 @@ def default_route(destination: Destination, resolve: Resolve, retry_policy: dict
     target = resolve(destination, "")
     hashing = _hash_policy(target.balancer)
     action = {**_action_defaults(retry_policy), "cluster": target.cluster, **hashing}
-    return {"name": "default", "match": {"prefix": "/"}, "route": action}
+    return {"name": "default", "match": {"prefix": "/"}, "route": action, **_operation(target)}
+
+
+def _operation(target: Target) -> dict[str, Any]:
+    """What a call is, for those who trace it; a server outside of the mesh sees it: `x-envoy-decorator-operation`."""
+    return {"decorator": {"operation": target.operation}} if target.operation else {}
 
 
 def _action_defaults(retry_policy: dict[str, Any] | None) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class Target(NamedTuple):
     pool: TCPPool | None = None
     detected: bool = False
     """Its servers detect the protocol."""
+    operation: str = ""
+    """What a call of it is, for those who trace it."""
 
 
 # (a destination, the namespace of the object that names it) -> what it means
