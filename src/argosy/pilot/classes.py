@@ -52,11 +52,16 @@ def stable_labels(labels: Mapping[str, str]) -> FrozenMap[str, str]:
     return FrozenMap({name: value for name, value in labels.items() if name not in _VOLATILE_LABELS})
 
 
+def role_of_pod(pod: Object[Any]) -> str:
+    """`router` for a pod that is a gateway, else `sidecar`."""
+    return ROUTER if pod.annotations.get("inject.istio.io/templates") == "gateway" else SIDECAR
+
+
 def class_of_pod(pod: Object[Any]) -> ProxyClass:
     """The class that a pod's proxy belongs to."""
     spec = pod.spec.spec
     return ProxyClass(
-        role=ROUTER if pod.annotations.get("inject.istio.io/templates") == "gateway" else SIDECAR,
+        role=role_of_pod(pod),
         namespace=pod.namespace,
         labels=stable_labels(pod.labels),
         service_account=spec.service_account_name,

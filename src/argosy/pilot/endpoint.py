@@ -37,6 +37,8 @@ class Endpoint:
     sidecar: bool = False
     weight: int = 1
     locality: str = ""
+    gateway: bool = False
+    """It is a proxy that serves what Gateways say: mesh TLS only where one of them ends it."""
 
     def port_for(self, port: HostPort) -> int | None:
         """Where this endpoint serves `port`; None where a named target port does not exist here."""

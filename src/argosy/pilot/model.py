@@ -286,7 +286,7 @@ class Model:
 
     def _accepts_mtls(self, read: Reader, endpoint: Endpoint, port: HostPort) -> bool:
         number = endpoint.port_for(port)
-        if not endpoint.sidecar or number is None:
+        if not endpoint.sidecar or endpoint.gateway or number is None:
             return False
         key = ServerKey(endpoint.namespace, stable_labels(endpoint.labels), number)
         return read.get(self.called_by_tls, key) is not False

@@ -23,6 +23,7 @@ from argosy.core.protocols import Protocol, Reason, choose_protocol, parse_proto
 from argosy.core.spiffe import SpiffeID, SpiffeIDError, workload_id
 from argosy.incr import Reader
 from argosy.pilot.aspects import Aspect
+from argosy.pilot.classes import ROUTER, role_of_pod
 from argosy.pilot.endpoint import TLS_MODE_LABEL, Endpoint, HostPort
 from argosy.pilot.mesh import Mesh, MeshSettings, service_exports
 from argosy.pilot.tenancy import governs
@@ -159,6 +160,7 @@ def endpoint_of_pod(pod: Object[Any]) -> Endpoint:
         workload=pod.spec.workload or pod.name,
         sidecar=has_sidecar(pod),
         locality=locality_of_labels(pod.labels),
+        gateway=role_of_pod(pod) == ROUTER,
     )
 
 

@@ -8,7 +8,8 @@ from argosy.core.frozen import FrozenMap
 from argosy.core.protocols import Protocol
 from argosy.pilot.endpoint import Endpoint, HostPort
 from argosy.pilot.registry import HostRecord
-from argosy.testing.worlds import MeshWorld
+from argosy.pilot.scopes import EVERYBODY
+from argosy.testing.worlds import MeshWorld, as_json
 
 SERVICE = """
 apiVersion: v1
@@ -20,6 +21,9 @@ spec:
   ports: [{name: http, port: 80, targetPort: main}, {name: dns, port: 53, protocol: UDP}]
 """
 HOST = "web.shop.svc.cluster.local"
+
+
+UNSELECTIVE = SERVICE.replace("  selector: {app: web}\n", "")
 
 
 def pod(
@@ -91,6 +95,49 @@ def test_identities_are_those_of_pods_with_a_sidecar() -> None:
         pod("b", ip="10.88.0.9", sidecar="false").replace("serviceAccountName: web", "serviceAccountName: x"),
     )
     assert world.world.engine.observe(world.model.identities, HOST) == ("spiffe://cluster.local/ns/shop/sa/web",)
+
+
+def test_a_gateway_has_an_identity_but_is_called_in_plaintext_unless_a_rule_says_more() -> None:
+    """Its HTTP servers were called by mesh TLS, which they do not end: every call through an egress gateway was 503."""
+    template = 'annotations: {inject.istio.io/templates: gateway, argosy.io/sidecar: "true"}'
+    world = MeshWorld(SERVICE, pod("a").replace('annotations: {argosy.io/sidecar: "true"}', template))
+    observe = world.world.engine.observe
+    assert observe(world.model.identities, HOST) == ("spiffe://cluster.local/ns/shop/sa/web",)
+    (assignment,) = observe(world.model.members["assignments"], (EVERYBODY, HOST)) or ()
+    (found,) = as_json(assignment)["endpoints"][0]["lb_endpoints"]
+    assert "envoy.transport_socket_match" not in found["metadata"]["filter_metadata"]
+
+
+LISTED = """
+apiVersion: v1
+kind: Endpoints
+metadata: {name: web, namespace: shop}
+subsets:
+- addresses: [{ip: 192.0.2.1}]
+  notReadyAddresses: [{ip: 192.0.2.9}]
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-abc, namespace: shop, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+endpoints:
+- {addresses: [192.0.2.2], conditions: {ready: true}}
+- {addresses: [192.0.2.8], conditions: {ready: false}}
+ports: [{name: other, port: 8081}]
+"""
+
+
+def test_addresses_are_listed_for_a_service_without_a_selector() -> None:
+    found = record(MeshWorld(UNSELECTIVE, LISTED))
+    assert found is not None
+    one, two = endpoints(MeshWorld(UNSELECTIVE, LISTED))
+    assert (one.address, one.port_for(found.ports[0])) == ("192.0.2.1", 8080)
+    assert (two.address, two.port_for(found.ports[0])) == ("192.0.2.2", None), "it serves a port of another name"
+
+
+def test_what_is_listed_for_a_service_with_a_selector_does_not_count() -> None:
+    assert endpoints(MeshWorld(SERVICE, LISTED)) == ()
 
 
 def test_a_service_wins_over_an_entry_and_the_first_entry_over_others() -> None:

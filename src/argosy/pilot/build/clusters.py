@@ -185,7 +185,7 @@ def _sockets(context: ClusterContext) -> dict[str, Any]:
     if record.resolution == "NONE":
         # Original destinations carry no metadata, so all or none of the pods decide for the cluster.
         known = context.endpoints
-        return {"transport_socket": socket} if known and all(one.sidecar for one in known) else {}
+        return {"transport_socket": socket} if known and all(one.sidecar and not one.gateway for one in known) else {}
     if not record.may_speak_mtls:
         return {}
     return {
