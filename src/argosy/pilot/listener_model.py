@@ -73,7 +73,7 @@ class ListenerModel:
         for use in read.get(self.uses, client) or ():
             if use.routed:
                 made.append(("route", (use.number, unknown)))
-            if use.number not in PROXY_PORTS and (use.http or use.hosts or (unknown.refused and use.routed)):
+            if use.number not in PROXY_PORTS and (use.http or use.hosts or unknown.refused):
                 own = scope if use.hosts or not client.is_shared else None
                 made.append(("port_listener", ScopedPort(use.number, unknown, own)))
         if unknown.refused:
@@ -184,6 +184,7 @@ class ListenerModel:
                     route=str(port.number) if port.protocol is Protocol.AUTO else "",
                     targets=targets,
                     settings=settings,
+                    tls=port.protocol.is_tls,
                 )
                 for address in self._listening(read, record)
             ]

@@ -19,6 +19,7 @@ from argosy.envoy import values as v
 from argosy.envoy.api import message
 from argosy.pilot.build import filters, telemetry
 from argosy.pilot.build.resource import resource
+from argosy.pilot.build.routes import REFUSED
 from argosy.pilot.mesh import MeshSettings
 from argosy.xds.messages import Resource
 
@@ -126,7 +127,7 @@ def build_port_listener(
     chains, rest = _chains(targets, port, settings)
     if http:
         match = {"transport_protocol": "raw_buffer", "application_protocols": list(HTTP_ALPNS)}
-        manager = _manager(name, str(port), settings)
+        manager = _manager(name, str(port), settings, refused=unknown.refused)
         chains.append({"name": "http", "filter_chain_match": match, "filters": [manager]})
     made = message(_LISTENER)(
         name=name,
@@ -149,11 +150,13 @@ def build_host_listener(
     targets: Sequence[TcpTarget],
     settings: MeshSettings,
     bind: bool = False,
+    tls: bool = False,
 ) -> Resource:
     """The listener of one service on its own address; the last of `targets` is open.
 
     `route`: the route configuration for connections that show to be HTTP (empty: nobody looks). `bind`: the proxy
-    listens there itself, for applications whose traffic is not captured.
+    listens there itself, for applications whose traffic is not captured. `tls`: clients begin with TLS, and the log has
+    the server name that they ask for.
     """
     name = f"{address}_{port}"
     chains, rest = _chains(targets, port, settings)
@@ -170,7 +173,7 @@ def build_host_listener(
         bind_to_port=v.wrap(bind),
         traffic_direction="OUTBOUND",
         metadata=v.metadata(argosy={"service": host, **targets[-1].origin}),
-        **_inspection(tls=by_name or bool(route), http=bool(route), settings=settings),
+        **_inspection(tls=tls or by_name or bool(route), http=bool(route), settings=settings),
         **fields,
     )
     return resource(name, made, clusters=_clusters(targets))
@@ -244,10 +247,11 @@ def _clusters(targets: Iterable[TcpTarget]) -> set[str]:
     return {cluster for target in targets for cluster in target.clusters}
 
 
-def _manager(name: str, route: str, settings: MeshSettings) -> Any:
+def _manager(name: str, route: str, settings: MeshSettings, *, refused: bool = False) -> Any:
+    refusals = [telemetry.refusal_log(REFUSED)] if refused else []
     return filters.http_connection_manager(
         stat_prefix=f"outbound_{name}",
-        access_log=telemetry.access_loggers(telemetry.source_tags("http"), settings),
+        access_log=[*refusals, *telemetry.access_loggers(telemetry.source_tags("http"), settings)],
         settings=settings,
         route_name=route,
         http_filters=filters.route_filters(),

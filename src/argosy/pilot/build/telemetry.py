@@ -18,6 +18,7 @@ from argosy.pilot.mesh import MeshSettings
 
 _STATS = "envoy.extensions.access_loggers.stats.v3.Config"
 _FILE = "envoy.extensions.access_loggers.file.v3.FileAccessLog"
+_CONDITION = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 _STDOUT = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
 
 _LOG_FORMAT = (
@@ -55,12 +56,17 @@ _JSON_FIELDS = {
     "requested_server_name": "%REQUESTED_SERVER_NAME%",
     "route_name": "%ROUTE_NAME%",
 }
-_REFUSED_TCP = (
+_REFUSED_TLS = (
     "[%START_TIME%] egress refused: %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% to %DOWNSTREAM_LOCAL_ADDRESS%, server "
     'name "%REQUESTED_SERVER_NAME%": no service has it. To allow it, apply a ServiceEntry with hosts: '
     '["%REQUESTED_SERVER_NAME%"], ports: [{number: %DOWNSTREAM_LOCAL_PORT%, name: tls, protocol: TLS}], '
-    "resolution: DNS (without a server name: addresses: [%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%], "
-    "protocol: TCP, resolution: NONE)\n"
+    "resolution: DNS\n"
+)
+_REFUSED_TCP = (
+    "[%START_TIME%] egress refused: %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% to %DOWNSTREAM_LOCAL_ADDRESS%: no service "
+    "has it. To allow it, apply a ServiceEntry with a host name of your choice, addresses: "
+    "[%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%], ports: [{number: %DOWNSTREAM_LOCAL_PORT%, name: tcp, protocol: TCP}], "
+    "resolution: NONE\n"
 )
 _REFUSED_HTTP = (
     '[%START_TIME%] egress refused: %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% to host "%REQ(:AUTHORITY)%" '
@@ -110,7 +116,8 @@ def access_loggers(tags: dict[str, str], settings: MeshSettings, *, refused: boo
     made = _http_stats if tags["protocol"] == "http" else _tcp_stats
     loggers = [made(tuple(tags.items()))]
     if refused:
-        loggers.append(_text_log(_REFUSED_TCP, "/dev/stdout"))
+        name = "connection.requested_server_name"
+        loggers += [_text_log_if(f"{name} != ''", _REFUSED_TLS), _text_log_if(f"{name} == ''", _REFUSED_TCP)]
     if not settings.log:
         return loggers
     config = settings.config
@@ -119,9 +126,19 @@ def access_loggers(tags: dict[str, str], settings: MeshSettings, *, refused: boo
     return [*loggers, _text_log(config.access_log_format or _LOG_FORMAT, config.access_log_file)]
 
 
-def refusal_log() -> Any:
-    """The log line of HTTP requests to hosts that nobody declared."""
-    return _text_log(_REFUSED_HTTP, "/dev/stdout")
+def refusal_log(route: str) -> Any:
+    """The log line of HTTP requests to hosts that nobody declared: those that take the route `route`."""
+    return _text_log_if(f"xds.route_name == '{route}'", _REFUSED_HTTP)
+
+
+@cache
+def _text_log_if(condition: str, text: str) -> Any:
+    """A log line for what meets a condition (in CEL)."""
+    made = message("envoy.config.accesslog.v3.AccessLog")()
+    made.CopyFrom(_text_log(text, "/dev/stdout"))
+    made.filter.extension_filter.name = "envoy.access_loggers.extension_filters.cel"
+    made.filter.extension_filter.typed_config.CopyFrom(pack(message(_CONDITION)(expression=condition)))
+    return made
 
 
 @cache

@@ -96,6 +96,22 @@ def test_unknown_traffic_is_refused_where_only_the_registry_counts() -> None:
     shown = as_json(build_port_listener(443, http=False, targets=[], unknown=REGISTRY_ONLY, settings=SETTINGS))
     config = proxy(shown["default_filter_chain"])
     assert config["cluster"] == "BlackHoleCluster"
-    text = config["access_log"][-1]["typed_config"]["log_format"]["text_format_source"]["inline_string"]
-    assert "REQUESTED_SERVER_NAME" in text
-    assert "ServiceEntry" in text
+    formats = [one["typed_config"].get("log_format") for one in config["access_log"] if "filter" in one]
+    named, unnamed = (one["text_format_source"]["inline_string"] for one in formats)
+    assert "REQUESTED_SERVER_NAME" in named
+    assert "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT" in unnamed
+    assert all("ServiceEntry" in one for one in (named, unnamed))
+
+
+def test_requests_to_unknown_hosts_are_logged_where_only_the_registry_counts() -> None:
+    made = {
+        unknown: as_json(build_port_listener(80, http=True, targets=[], unknown=unknown, settings=SETTINGS))
+        for unknown in (ALLOW_ANY, REGISTRY_ONLY)
+    }
+    conditional = {
+        unknown: [one for one in proxy(shown["filter_chains"][0])["access_log"] if "filter" in one]
+        for unknown, shown in made.items()
+    }
+    assert not conditional[ALLOW_ANY]
+    (refusal,) = conditional[REGISTRY_ONLY]
+    assert "block_all" in refusal["filter"]["extension_filter"]["typed_config"]["expression"]
