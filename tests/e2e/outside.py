@@ -68,7 +68,7 @@ def manifests(folder: Path) -> str:
                 "Service",
                 "resolver",
                 spec={"clusterIP": RESOLVER, "selector": {"app": "resolver"}, "ports": ports},
-            ),  # fmt: skip
+            ),
             {
                 **_object("v1", "ConfigMap", "kube-dns", namespace="kube-system"),
                 "data": {"upstreamNameservers": json.dumps([RESOLVER])},
@@ -83,7 +83,8 @@ def _deployment(name: str, container: dict[str, Any]) -> dict[str, Any]:
         "metadata": {"labels": {"app": name}},
         "spec": {"containers": [{**container, "readinessProbe": {**probe, "periodSeconds": 1}}]},
     }
-    return _object("apps/v1", "Deployment", name, spec={"selector": {"matchLabels": {"app": name}}, "template": template})  # fmt: skip
+    selector = {"matchLabels": {"app": name}}
+    return _object("apps/v1", "Deployment", name, spec={"selector": selector, "template": template})
 
 
 def _object(version: str, kind: str, name: str, *, namespace: str = NAMESPACE, **rest: Any) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""A server of the world outside of the mesh, in pods that have nothing but Python: `python -c THIS ROLE:PORT[:WORD]...`.
+"""A server of the world outside of the mesh, in pods that have nothing but Python: `python -c THIS ROLE:PORT:WORD ...`.
 
-Roles: `http` (WORD `redirect`: 301 to https), `https` (a page that names host and server name), `mtls` (a page for clients
-with a certificate of the authority, 400 for others), `connect` (an HTTP proxy), `dns` (answers from /tmp/names), `tcp`
-(answers each line with WORD before it). The environment has CERTIFICATE, KEY and CA as PEM.
+Roles: `http` (WORD `redirect`: 301 to https), `https` (a page that names host and server name), `mtls` (a page for
+clients with a certificate of the authority, 400 for others), `connect` (an HTTP proxy), `dns` (what /tmp/names says),
+`tcp` (answers each line with WORD before it). The environment has CERTIFICATE, KEY and CA as PEM.
 """
 
 import http.server
