@@ -215,6 +215,27 @@ def test_hosts_of_a_wildcard_are_reached_and_others_are_not(mesh: Mesh) -> None:
         assert logged(mesh, "outbound|443||*.wikipedia.org", "de.wikipedia.org")
 
 
+def test_hosts_of_a_wildcard_are_resolved_when_they_are_called(mesh: Mesh) -> None:
+    """Where the application thought that they are does not count."""
+    any_host = entry("dynamic", "*.wikipedia.org", f"{HTTP}, {TLS}", "resolution: DYNAMIC_DNS")
+    elsewhere = "--connect-to ::192.0.2.1:"
+    with applied(mesh, REGISTRY_ONLY, any_host):
+        requests = [f"{CA} {elsewhere} https://{host}.wikipedia.org/" for host in ("en", "de")]
+        assert call(mesh, "sleep", *requests, f"{elsewhere} http://en.wikipedia.org/") == ["200", "200", "301"]
+        assert call(mesh, "sleep", f"{CA} https://edition.cnn.com/", f"{elsewhere} http://nobody.wikipedia.org/") == [
+            "000",
+            "503",
+        ]
+        line = logged(mesh, "outbound|443||*.wikipedia.org", "de.wikipedia.org")
+        assert outside.address(mesh, "web") in line
+    with applied(
+        mesh,
+        entry("dynamic", "*.wikipedia.org", "{number: 443, name: http, protocol: HTTP}", "resolution: DYNAMIC_DNS"),
+        rule("dynamic", '"*.wikipedia.org"', "trafficPolicy: {tls: {mode: SIMPLE}}"),
+    ):
+        assert "tls=True sni=en.wikipedia.org" in body(mesh, "sleep", "http://en.wikipedia.org:443/")
+
+
 # -- egress-kubernetes-services -----------------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ Typed, frozen, strict shapes; no meaning. Source: Istio's API, networking v1.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from argosy.api.meta import Object, Strict
 from argosy.api.ports import Port
@@ -36,12 +36,11 @@ class LabelSelector(Strict, frozen=True, kw_only=True):
 class ServiceEntry(Strict, frozen=True, kw_only=True):
     """Hosts that the platform does not know, and where they are."""
 
-    not_yet_values: ClassVar[dict[str, frozenset[str]]] = {"resolution": frozenset({"DYNAMIC_DNS"})}
     hosts: tuple[str, ...]
     addresses: tuple[str, ...] = ()
     ports: tuple[Port, ...] = ()
     location: Literal["MESH_EXTERNAL", "MESH_INTERNAL"] = "MESH_EXTERNAL"
-    resolution: Literal["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN"] = "NONE"
+    resolution: Literal["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS"] = "NONE"
     endpoints: tuple[WorkloadEndpoint, ...] = ()
     workload_selector: LabelSelector | None = None
     export_to: tuple[str, ...] = ()

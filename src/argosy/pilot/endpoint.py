@@ -23,6 +23,11 @@ class HostPort:
     reason: str = ""
     """Why it is taken to speak its protocol."""
 
+    @property
+    def target_number(self) -> int:
+        """The port of its servers where that is a number for all of them."""
+        return self.target if isinstance(self.target, int) and self.target else self.number
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Endpoint:

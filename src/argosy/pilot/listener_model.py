@@ -19,7 +19,7 @@ from argosy.core.names import MESH_GATEWAY, PROXY_PORTS
 from argosy.core.protocols import Protocol, parse_protocol
 from argosy.incr import Derived, Reader
 from argosy.pilot import registry
-from argosy.pilot.build import listeners, routes
+from argosy.pilot.build import dynamic_dns, listeners, routes
 from argosy.pilot.build.listeners import TcpTarget, UnknownTraffic
 from argosy.pilot.build.resource import origin_fields
 from argosy.pilot.endpoint import HostPort
@@ -45,6 +45,8 @@ class PortUse:
     routed: bool = False
     http: bool = False
     hosts: tuple[str, ...] = ()
+    dynamic: bool = False
+    """Requests to some hosts are resolved when they come."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -98,6 +100,7 @@ class ListenerModel:
         view = self.outbound.view(read, client)
         routed: dict[int, bool] = {}
         http: set[int] = set()
+        dynamic: set[int] = set()
         hosts: dict[int, list[str]] = {}
         for host in view.hosts:
             record = read.get(self.model.host, host)
@@ -109,10 +112,13 @@ class ListenerModel:
                 shares = not protocol.is_http and self._shares(read, record)
                 if protocol.is_http or (protocol is Protocol.AUTO and shares):
                     http.add(number)
+                if record.resolution == dynamic_dns.RESOLUTION and protocol.is_http:
+                    dynamic.add(number)
                 if shares:
                     hosts.setdefault(number, []).append(host)
         return tuple(
-            PortUse(number, routed[number], number in http, tuple(hosts.get(number, ()))) for number in sorted(routed)
+            PortUse(number, routed[number], number in http, tuple(hosts.get(number, ())), number in dynamic)
+            for number in sorted(routed)
         )
 
     # -- listeners ----------------------------------------------------------------------------------------------
@@ -142,6 +148,7 @@ class ListenerModel:
             listeners.build_port_listener(
                 key.number,
                 http=http,
+                dynamic=use.dynamic,
                 targets=[*targets, *rest],
                 unknown=key.unknown,
                 settings=registry.settings(read, self.mesh),
@@ -286,6 +293,7 @@ def _to(clusters: dict[str, int], origin: dict[str, str], targets: Sequence[rout
         max_duration_s=next((one.max_connection_duration_s for one in pools if one.max_connection_duration_s), 0),
         tunnel=next((one.tunnel for one in targets if one.tunnel is not None), None),
         detected=any(one.detected for one in targets),
+        dynamic_port=next((one.dynamic_port for one in targets if one.dynamic_port), 0),
     )
 
 

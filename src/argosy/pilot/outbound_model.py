@@ -18,7 +18,7 @@ from argosy.core.protocols import Protocol
 from argosy.incr import Derived, Reader
 from argosy.pilot import policy, registry
 from argosy.pilot.aspects import Aspect
-from argosy.pilot.build import routes
+from argosy.pilot.build import dynamic_dns, routes
 from argosy.pilot.build.listeners import ALLOW_ANY, REGISTRY_ONLY, UnknownTraffic
 from argosy.pilot.build.route_rules import FindDelegate, in_order, owned_rules
 from argosy.pilot.listener_model import ListenerModel
@@ -261,8 +261,16 @@ class OutboundModel:
             detected = called is not None and called.protocol is Protocol.AUTO
             cluster = outbound_cluster(host, number, destination.subset)
             pool = traffic.connection_pool.tcp if traffic.connection_pool is not None else None
-            operation = f"{host}:{number}/*"
-            return routes.Target(cluster, traffic.load_balancer, traffic.tunnel, pool, detected, operation)
+            dynamic = record is not None and called is not None and record.resolution == dynamic_dns.RESOLUTION
+            return routes.Target(
+                cluster,
+                traffic.load_balancer,
+                traffic.tunnel,
+                pool,
+                detected,
+                dynamic_port=called.target_number if dynamic and called is not None else 0,
+                operation=f"{host}:{number}/*",
+            )
 
         return resolve
 

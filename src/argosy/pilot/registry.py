@@ -36,7 +36,10 @@ _NO_ORIGIN = Origin()
 
 @dataclass(frozen=True, slots=True)
 class HostRecord:
-    """One host that clients can call. `resolution`: EDS (pods), STATIC, DNS or NONE (original destination)."""
+    """One host that clients can call.
+
+    `resolution`: EDS (pods), STATIC, DNS, DNS_ROUND_ROBIN, DYNAMIC_DNS, or NONE (original destination).
+    """
 
     host: str
     key: ObjectKey

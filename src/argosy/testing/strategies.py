@@ -345,11 +345,19 @@ _entry_ports = st.sampled_from(
         [{"number": 9000, "name": "tcp", "protocol": "TCP"}, {"number": 80, "name": "http", "protocol": "HTTP"}],
     ]
 )
+
+
+def _of_wildcard(ports: list[dict[str, Any]], kind: dict[str, Any]) -> dict[str, Any]:
+    """The resolution of a host that is no single one."""
+    named = all(port["protocol"] != "TCP" for port in ports)
+    return {"resolution": "DYNAMIC_DNS" if named and kind["resolution"].startswith("DNS") else "NONE"}
+
+
 service_entries = st.builds(
     lambda name, host, ports, kind, more: _object(
         "ServiceEntry",
         name,
-        {"hosts": [host], "ports": ports, **({"resolution": "NONE"} if host.startswith("*") else kind), **more},
+        {"hosts": [host], "ports": ports, **(_of_wildcard(ports, kind) if host.startswith("*") else kind), **more},
     ),
     names,
     st.sampled_from(OUTSIDE),

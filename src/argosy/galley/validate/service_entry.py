@@ -65,11 +65,33 @@ def _validate_resolution(check: Check, entry: ServiceEntry) -> None:
     if entry.resolution == "DNS_ROUND_ROBIN" and len(entry.endpoints) > 1:
         message = "resolution DNS_ROUND_ROBIN has at most one endpoint"
         check.error("ARG0125", "spec.endpoints", message, "use DNS for several names")
+    if entry.resolution == "DYNAMIC_DNS":
+        _validate_dynamic(check, entry)
     if entry.resolution.startswith("DNS") and not has_targets:
         for index, host in enumerate(entry.hosts):
             if host.startswith("*"):
                 hint = "name the host, or give endpoints"
                 check.error("ARG0125", f"spec.hosts[{index}]", f"{host!r} cannot be resolved by DNS", hint)
+
+
+def _validate_dynamic(check: Check, entry: ServiceEntry) -> None:
+    """Hosts that are resolved when they are called: what is called must be known from the call itself."""
+    for index, host in enumerate(entry.hosts):
+        if not host.startswith("*"):
+            hint = "use resolution DNS for it"
+            check.error("ARG0125", f"spec.hosts[{index}]", f"{host!r} is no wildcard: it can be resolved before", hint)
+    given = {"addresses": entry.addresses, "endpoints": entry.endpoints, "workloadSelector": entry.workload_selector}
+    for name, value in given.items():
+        if value:
+            check.error("ARG0125", f"spec.{name}", f"{name} with resolution DYNAMIC_DNS", f"remove {name}")
+    for index, port in enumerate(entry.ports):
+        protocol = parse_protocol(port.protocol) if port.protocol else None
+        if protocol is None or not (protocol.is_http or protocol.is_tls):
+            message = f"{port.protocol or 'TCP'} does not say which host is called"
+            check.error("ARG0125", f"spec.ports[{index}].protocol", message, "use HTTP, HTTP2, GRPC or TLS")
+        elif protocol.is_http and port.target_port not in (None, 0, port.number):
+            message = "a request to a host of DYNAMIC_DNS goes to the port that it names"
+            check.error("ARG0125", f"spec.ports[{index}].targetPort", message, "remove targetPort")
 
 
 def _validate_endpoint(check: Check, at: str, endpoint: WorkloadEndpoint, entry: ServiceEntry) -> None:

@@ -110,9 +110,12 @@ def tcp_connections(tcp: TCPPool | None, keepalive: TCPKeepalive | None) -> dict
     return made
 
 
-def http_options(policy: TrafficPolicy, port: HostPort, *, upgrade_all: bool, may_upgrade: bool) -> dict[str, Any]:
+def http_options(
+    policy: TrafficPolicy, port: HostPort, *, upgrade_all: bool, may_upgrade: bool, checks_names: bool = False
+) -> dict[str, Any]:
     """The protocol towards the upstream, with its limits. `upgrade_all`: the mesh's own choice is HTTP/2, for hosts
-    that are known to speak it (`may_upgrade`: they have a sidecar)."""
+    that are known to speak it (`may_upgrade`: they have a sidecar). `checks_names`: a server must be who was asked for.
+    """
     pool = policy.connection_pool
     tcp, http = (pool.tcp, pool.http) if pool else (None, None)
     codes = policy.outlier_detection.http_error_codes if policy.outlier_detection is not None else ()
@@ -124,6 +127,8 @@ def http_options(policy: TrafficPolicy, port: HostPort, *, upgrade_all: bool, ma
     if codes:
         matcher = {"name": ":status", "string_match": {"safe_regex": v.regex("|".join(map(str, codes)))}}
         options["outlier_detection"] = {"error_matcher": {"http_response_headers_match": {"headers": [matcher]}}}
+    if checks_names:
+        options["upstream_http_protocol_options"] = {"auto_sni": True, "auto_san_validation": True}
     http1, http2 = http1_options(), http2_options(http)
     if (http is not None and http.use_client_protocol) or (not port.protocol.is_http and not upgrade):
         options["use_downstream_protocol_config"] = {"http_protocol_options": http1, "http2_protocol_options": http2}

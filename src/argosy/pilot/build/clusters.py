@@ -18,7 +18,7 @@ from argosy.core.names import outbound_cluster, sni_cluster
 from argosy.core.protocols import Protocol
 from argosy.envoy import values as v
 from argosy.envoy.api import message
-from argosy.pilot.build import cluster_policy, tls
+from argosy.pilot.build import cluster_policy, dynamic_dns, tls
 from argosy.pilot.build.endpoints import build_localities
 from argosy.pilot.build.localities import Balance
 from argosy.pilot.build.resource import ENDPOINT, origin_fields, resource
@@ -89,6 +89,7 @@ def _resource(name: str, context: ClusterContext, transport: dict[str, Any]) -> 
             context.port,
             upgrade_all=context.config.h2_upgrade_policy == "UPGRADE",
             may_upgrade=bool(record.selector) and not record.external,
+            checks_names=_checks_names(context),
         ),
         **cluster_policy.outliers(policy.outlier_detection),
         **cluster_policy.common_balancing(policy.outlier_detection, weighted=weighted),
@@ -96,7 +97,7 @@ def _resource(name: str, context: ClusterContext, transport: dict[str, Any]) -> 
     }
     if fields["lb_policy"] != "CLUSTER_PROVIDED":
         fields.update(cluster_policy.load_balancing(policy.load_balancer))
-    eds = ResourceRef(ENDPOINT, context.assignment) if fields["type"] == "EDS" else None
+    eds = ResourceRef(ENDPOINT, context.assignment) if fields.get("type") == "EDS" else None
     return resource(name, message(_CLUSTER)(**fields), companion=eds)
 
 
@@ -117,6 +118,8 @@ def _is_passthrough(policy: TrafficPolicy) -> bool:
 
 def _discovery(context: ClusterContext) -> dict[str, Any]:
     record, policy = context.record, context.policy
+    if record.resolution == dynamic_dns.RESOLUTION:
+        return dynamic_dns.cluster_fields(context.config.dns_refresh_rate_s, checks_names=_checks_names(context))
     if is_eds(record, policy):
         return {
             "type": "EDS",
@@ -138,6 +141,13 @@ def _discovery(context: ClusterContext) -> dict[str, Any]:
             "lb_policy": "LEAST_REQUEST",
         }
     return {"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}
+
+
+def _checks_names(context: ClusterContext) -> bool:
+    """True if requests to hosts of many names go out by TLS that must be for the name that was asked for."""
+    chosen = context.policy.tls
+    originates = chosen is not None and chosen.mode in ("SIMPLE", "MUTUAL") and not chosen.insecure_skip_verify
+    return originates and context.record.resolution == dynamic_dns.RESOLUTION and context.port.protocol.is_http
 
 
 # -- transport --------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from argosy.api.destination_rule import Tunnel
 from argosy.core.names import BLACKHOLE_CLUSTER, OUTBOUND_PORT, PASSTHROUGH_CLUSTER
 from argosy.envoy import values as v
 from argosy.envoy.api import message
-from argosy.pilot.build import filters, telemetry
+from argosy.pilot.build import dynamic_dns, filters, telemetry
 from argosy.pilot.build.resource import resource
 from argosy.pilot.build.routes import REFUSED
 from argosy.pilot.mesh import MeshSettings
@@ -58,6 +58,8 @@ class TcpTarget:
     tunnel: Tunnel | None = None
     detected: bool = False
     """The servers tell HTTP from other protocols themselves, and must be told that this is not HTTP."""
+    dynamic_port: int = 0
+    """The server name is resolved when it is asked for, and connected to on this port; 0: the cluster knows where."""
 
     @property
     def is_open(self) -> bool:
@@ -117,17 +119,18 @@ def build_port_listener(
     targets: Sequence[TcpTarget],
     unknown: UnknownTraffic,
     settings: MeshSettings,
+    dynamic: bool = False,
 ) -> Resource:
     """The listener that all services on `port` without an own address share; routes come as configuration `<port>`.
 
-    `http`: some of them speak HTTP. `targets`: others, told apart by server name or address range; an open one takes
-    what nothing else takes.
+    `http`: some of them speak HTTP; `dynamic`: of these some are resolved by the request's host. `targets`: others,
+    told apart by server name or address range; an open one takes what nothing else takes.
     """
     name = f"{ANY_ADDRESS}_{port}"
     chains, rest = _chains(targets, port, settings)
     if http:
         match = {"transport_protocol": "raw_buffer", "application_protocols": list(HTTP_ALPNS)}
-        manager = _manager(name, str(port), settings, refused=unknown.refused)
+        manager = _manager(name, str(port), settings, refused=unknown.refused, dynamic=dynamic)
         chains.append({"name": "http", "filter_chain_match": match, "filters": [manager]})
     made = message(_LISTENER)(
         name=name,
@@ -247,14 +250,15 @@ def _clusters(targets: Iterable[TcpTarget]) -> set[str]:
     return {cluster for target in targets for cluster in target.clusters}
 
 
-def _manager(name: str, route: str, settings: MeshSettings, *, refused: bool = False) -> Any:
+def _manager(name: str, route: str, settings: MeshSettings, *, refused: bool = False, dynamic: bool = False) -> Any:
+    resolving = [dynamic_dns.request_filter(settings)] if dynamic else []
     refusals = [telemetry.refusal_log(REFUSED)] if refused else []
     return filters.http_connection_manager(
         stat_prefix=f"outbound_{name}",
         access_log=[*refusals, *telemetry.access_loggers(telemetry.source_tags("http"), settings)],
         settings=settings,
         route_name=route,
-        http_filters=filters.route_filters(),
+        http_filters=[*filters.route_filters(), *resolving],
         own=True,
     )
 
@@ -275,4 +279,6 @@ def _tcp(stat_prefix: str, target: TcpTarget, settings: MeshSettings, *, refused
         max_duration_s=target.max_duration_s,
         tunnel=target.tunnel,
     )
+    if target.dynamic_port:
+        return [dynamic_dns.server_name_filter(target.dynamic_port, settings), proxy]
     return [filters.not_http(), proxy] if target.detected else [proxy]

@@ -37,6 +37,8 @@ class Target(NamedTuple):
     pool: TCPPool | None = None
     detected: bool = False
     """Its servers detect the protocol."""
+    dynamic_port: int = 0
+    """For hosts that are resolved when they are called: the port that connections to them go to."""
     operation: str = ""
     """What a call of it is, for those who trace it."""
 
