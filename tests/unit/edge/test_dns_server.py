@@ -8,7 +8,7 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
-from argosy.edge.dns_server import DNSServer, Names, RunningServer
+from argosy.edge.dns_server import DNSServer, Names
 from argosy.local.names_table import NamesTable
 
 MANY = tuple(f"10.88.{a}.{b}" for a, b in itertools.product(range(1, 3), range(1, 100)))
@@ -86,52 +86,3 @@ async def test_large_answers_come_over_tcp():
     finally:
         await running.close()
     assert len(whole.answer[0]) == len(MANY)
-
-
-def outside(*, upstream: int, captured: frozenset[str] = frozenset({"127.0.0.1"})) -> Names:
-    """Names of a mesh whose name server outside listens on a port of this machine."""
-    mesh = NamesTable(
-        hosts={"entry.example.com": ("240.240.0.1",)}, aliases={"alias.x.svc.cluster.local": "www.example.com"}
-    )
-    return Names(mesh.lookup, NamesTable().lookup, captured, lambda _name: [("127.0.0.1", upstream)])
-
-
-WORLD = NamesTable(hosts={"www.example.com": ("192.0.2.1",), "entry.example.com": ("192.0.2.2",), "many.x": MANY})
-
-
-async def asked(server: RunningServer, name: str, kind: str = "A") -> list[str] | dns.rcode.Rcode:
-    """Addresses, or the code of a failure."""
-    async with asyncio.timeout(15):
-        query = dns.message.make_query(name, kind)
-        response, _tcp = await dns.asyncquery.udp_with_fallback(query, "127.0.0.1", port=server.port)
-    if response.rcode() != dns.rcode.NOERROR:
-        return response.rcode()
-    return [str(item) for rrset in response.answer if rrset.rdtype == dns.rdatatype.A for item in rrset]
-
-
-async def test_other_names_are_asked_of_the_servers_outside():
-    world = await serving(WORLD).serve("127.0.0.1", 0)
-    server = DNSServer(outside(upstream=world.port))
-    mesh, proxies = await server.serve("127.0.0.1", 0), await server.serve("127.0.0.1", 0, captured=False)
-    try:
-        assert await asked(mesh, "www.example.com") == ["192.0.2.1"]
-        assert await asked(mesh, "alias.x.svc.cluster.local") == ["192.0.2.1"], "an alias leads outside"
-        assert sorted(await asked(mesh, "many.x")) == sorted(MANY), "over TCP, since it is too long for UDP"
-        assert await asked(mesh, "nosuch.example.com") == dns.rcode.NXDOMAIN
-        assert await asked(mesh, "nosuch.x.svc.cluster.local") == dns.rcode.NXDOMAIN
-        assert await asked(mesh, "entry.example.com") == ["240.240.0.1"]
-        assert await asked(proxies, "entry.example.com") == ["192.0.2.2"], "a proxy must not be led to itself"
-    finally:
-        for one in (world, mesh, proxies):
-            await one.close()
-
-
-async def test_names_of_the_mesh_need_nobody_outside():
-    world = await serving(WORLD).serve("127.0.0.1", 0)
-    await world.close()
-    running = await DNSServer(outside(upstream=world.port)).serve("127.0.0.1", 0)
-    try:
-        assert await asked(running, "entry.example.com") == ["240.240.0.1"]
-        assert await asked(running, "www.example.com") == dns.rcode.SERVFAIL, "not: does not exist"
-    finally:
-        await running.close()

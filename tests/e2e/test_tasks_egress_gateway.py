@@ -1,0 +1,169 @@
+"""Istio's tasks about traffic that leaves the mesh by a gateway; servers really are outside of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.e2e.calls import applied, body, call
+from tests.e2e.egress import (
+    CA,
+    CNN,
+    MUTUAL,
+    REGISTRY_ONLY,
+    TLS,
+    WIKIPEDIA,
+    client_secret,
+    entry,
+    logged,
+    rule,
+    running_mesh,
+)
+from tests.e2e.harness import Mesh, wait_for
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    with running_mesh(tmp_path_factory.mktemp("egress")) as found:
+        yield found
+
+
+# -- egress-gateway -----------------------------------------------------------------------------------------------
+
+GATEWAY = "istio-egressgateway.istio-system.svc.cluster.local"
+
+
+def gateway(port: str, host: str, tls: str = "") -> str:
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: egress}}
+spec:
+  selector: {{istio: egressgateway}}
+  servers: [{{port: {port}, hosts: ["{host}"]{tls}}}]
+"""
+
+
+def by_gateway(kind: str, host: str, inner: int, outer: int, *, names: str = "", outside_host: str = "") -> str:
+    """Routes from the mesh to the gateway, and from there to the host."""
+
+    def hop(where: str, port: int, to: str, number: int) -> str:
+        match = f"gateways: [{where}], port: {port}{names}"
+        destination = f"destination: {{host: {to}, port: {{number: {number}}}}}"
+        return f"{{match: [{{{match}}}], route: [{{{destination}, weight: 100}}]}}"
+
+    first = inner if kind == "tls" else 80
+    hops = f"{hop('mesh', first, GATEWAY, inner)}, {hop('egress', inner, outside_host or host, outer)}"
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: through-egress}}
+spec: {{hosts: ["{host}"], gateways: [egress, mesh], {kind}: [{hops}]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def egress(mesh: Mesh) -> Iterator[Mesh]:
+    """The mesh with its egress gateway, which some Gateway asks for."""
+    asking = gateway("{number: 9999, name: tcp, protocol: TCP}", "*").replace("name: egress}", "name: asks}")
+    with applied(mesh, asking):
+        wait_for(lambda: mesh.pods("istio-egressgateway"), 20, "the gateway's pod")
+        mesh.wait_pods()
+        yield mesh
+
+
+def test_requests_leave_by_the_gateway(egress: Mesh) -> None:
+    open_80 = gateway("{number: 80, name: http, protocol: HTTP}", "edition.cnn.com")
+    with applied(egress, REGISTRY_ONLY, CNN, open_80, by_gateway("http", "edition.cnn.com", 80, 80)):
+        assert body(egress, "sleep", "-o /dev/null -w '%{http_code}' http://edition.cnn.com/politics") == "301"
+        line = logged(egress, "GET /politics", workload="istio-egressgateway")
+        assert "outbound|80||edition.cnn.com" in line
+        assert f"outbound|80||{GATEWAY}" in logged(egress, "GET /politics")
+
+
+def test_connections_leave_by_the_gateway_as_they_are(egress: Mesh) -> None:
+    passing = gateway("{number: 443, name: tls, protocol: TLS}", "edition.cnn.com", ", tls: {mode: PASSTHROUGH}")
+    routes = by_gateway("tls", "edition.cnn.com", 443, 443, names=", sniHosts: [edition.cnn.com]")
+    with applied(egress, REGISTRY_ONLY, CNN, passing, routes):
+        assert call(egress, "sleep", f"{CA} https://edition.cnn.com/politics") == ["200"]
+        line = logged(egress, "outbound|443||edition.cnn.com", workload="istio-egressgateway")
+        assert '"- - -" 0 - ' in line
+        assert line.endswith(" edition.cnn.com -")
+
+
+def test_the_gateway_has_an_identity_of_its_own(egress: Mesh) -> None:
+    shown = admin(egress, "certs")
+    assert "spiffe://cluster.local/ns/istio-system/sa/istio-egressgateway-service-account" in shown
+
+
+def admin(mesh: Mesh, page: str) -> str:
+    """What the gateway's Envoy says of itself."""
+    curl = ("curl", "-s", "--unix-socket", "/etc/argosy/proxy/admin.sock", f"http://admin/{page}")
+    pod = mesh.pods("istio-egressgateway")[0]["metadata"]["name"]
+    return mesh.cli("exec", pod, "-n", "istio-system", "-c", "istio-proxy", "--", *curl).stdout
+
+
+# -- egress-gateway-tls-origination -------------------------------------------------------------------------------
+
+
+def test_the_gateway_makes_tls_of_requests(egress: Mesh) -> None:
+    open_80 = gateway("{number: 80, name: http, protocol: HTTP}", "edition.cnn.com")
+    ports = "{number: 80, name: http, protocol: HTTP}, {number: 443, name: https, protocol: HTTPS}"
+    simple = rule(
+        "cnn", "edition.cnn.com", "trafficPolicy: {portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]}"
+    )
+    routes = by_gateway("http", "edition.cnn.com", 80, 443)
+    with applied(egress, REGISTRY_ONLY, entry("cnn", "edition.cnn.com", ports), open_80, simple, routes):
+        found = body(egress, "sleep", "-w '%{http_code}' http://edition.cnn.com/sport")
+        assert "tls=True sni=edition.cnn.com" in found
+        assert found.endswith("200")
+        assert "outbound|443||edition.cnn.com" in logged(egress, "GET /sport", workload="istio-egressgateway")
+
+
+def test_the_gateway_shows_a_client_certificate_and_takes_mesh_tls_only(egress: Mesh) -> None:
+    host = "my-nginx.example.net"
+    mesh_tls = gateway("{number: 443, name: https, protocol: HTTPS}", host, ", tls: {mode: ISTIO_MUTUAL}")
+    ports = "{number: 80, name: http, protocol: HTTP}, {number: 443, name: https, protocol: HTTPS}"
+    to_gateway = rule(
+        "egressgateway-for-nginx",
+        GATEWAY,
+        "subsets: [{name: nginx, trafficPolicy: {portLevelSettings: [{port: {number: 443}, "
+        f"tls: {{mode: ISTIO_MUTUAL, sni: {host}}}}}]}}}}]",
+    )
+    to_nginx = rule(
+        "originate-mtls-for-nginx",
+        host,
+        f"exportTo: [istio-system], trafficPolicy: {{portLevelSettings: [{{port: {{number: 443}}, tls: {MUTUAL}}}]}}",
+    ).replace("metadata: {name:", "metadata: {namespace: istio-system, name:")
+    routes = by_gateway("http", host, 443, 443).replace(f"{GATEWAY}, port", f"{GATEWAY}, subset: nginx, port")
+    objects = [
+        client_secret(egress, "istio-system"),
+        entry("nginx", host, ports),
+        mesh_tls,
+        to_gateway,
+        to_nginx,
+        routes,
+    ]
+    with applied(egress, REGISTRY_ONLY, *objects):
+        found = body(egress, "sleep", f"http://{host}/who")
+        assert f"page of {host} tls=True sni={host}" in found
+        assert f"outbound|443||{host}" in logged(egress, "GET /who", workload="istio-egressgateway")
+
+
+# -- wildcard-egress-hosts, through the gateway --------------------------------------------------------------------
+
+
+def test_hosts_of_a_wildcard_leave_by_the_gateway(egress: Mesh) -> None:
+    passing = gateway("{number: 443, name: tls, protocol: TLS}", "*.wikipedia.org", ", tls: {mode: PASSTHROUGH}")
+    routes = by_gateway(
+        "tls", "*.wikipedia.org", 443, 443, names=', sniHosts: ["*.wikipedia.org"]', outside_host="www.wikipedia.org"
+    )
+    one = entry("www-wikipedia", "www.wikipedia.org", TLS)
+    with applied(egress, REGISTRY_ONLY, WIKIPEDIA, one, passing, routes):
+        requests = [f"{CA} https://{host}.wikipedia.org/" for host in ("en", "de")]
+        assert call(egress, "sleep", *requests) == ["200", "200"]
+        clusters = admin(egress, "clusters").splitlines()
+        counts = [one for one in clusters if "outbound|443||www.wikipedia.org::" in one and "::cx_total::" in one]
+        assert [one.rpartition("::")[2] for one in counts] == ["2"]
