@@ -81,6 +81,7 @@ spec: {hosts: [httpbin.org], http: [{timeout: 3s, route: [{destination: {host: h
     with applied(mesh, REGISTRY_ONLY, HTTPBIN):
         headers = json.loads(body(mesh, "sleep", "http://httpbin.org/headers"))["headers"]
         assert headers["X-Envoy-Decorator-Operation"] == "httpbin.org:80/*"
+        assert "X-Envoy-Decorator-Operation" not in body(mesh, "sleep", "http://httpbin:8000/headers")
         assert logged(mesh, "GET /headers", "outbound|80||httpbin.org", "200")
         with applied(mesh, timeout):
             took = body(
