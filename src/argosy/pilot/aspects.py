@@ -1,7 +1,8 @@
 """Aspects of the mesh configuration: who reads which of its fields, so that a change concerns only those who do.
 
 Given a mesh configuration and an aspect, gives it with the fields of that aspect alone; all others have their defaults.
-Each field belongs to one aspect. A builder must ask for the aspect whose fields it reads. Pure.
+A field belongs to one aspect, or to those of all who must agree on it. A builder must ask for the aspect whose fields
+it reads. Pure.
 """
 
 from __future__ import annotations
@@ -46,7 +47,12 @@ def aspect_of(field: str) -> Aspect:
     return _ASPECT_OF_FIELD.get(field, Aspect.LISTENERS)
 
 
+def _is_of(field: str, aspect: Aspect) -> bool:
+    # Filters and clusters that share a cache of names must describe it alike.
+    return aspect_of(field) is aspect or (field == "dns_refresh_rate_s" and aspect is Aspect.LISTENERS)
+
+
 def narrowed(config: MeshConfig, aspect: Aspect) -> MeshConfig:
     """The configuration with the fields of one aspect alone."""
-    kept = {name: getattr(config, name) for name in MeshConfig.__struct_fields__ if aspect_of(name) is aspect}
+    kept = {name: getattr(config, name) for name in MeshConfig.__struct_fields__ if _is_of(name, aspect)}
     return MeshConfig(**kept)

@@ -28,3 +28,8 @@ def test_all_aspects_together_are_the_whole() -> None:
     changed = parse_mesh_config("\n".join(CHANGES))
     parts = {name: getattr(narrowed(changed, aspect_of(name)), name) for name in MeshConfig.__struct_fields__}
     assert MeshConfig(**parts) == changed
+
+
+def test_those_who_share_a_cache_of_names_read_the_same() -> None:
+    changed = parse_mesh_config("dnsRefreshRate: 30s")
+    assert {one for one in Aspect if narrowed(changed, one) != MeshConfig()} == {Aspect.CLUSTERS, Aspect.LISTENERS}
