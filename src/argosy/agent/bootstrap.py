@@ -175,8 +175,8 @@ def _http2() -> dict[str, Any]:
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
             "@type": f"{_TYPES}.extensions.upstreams.http.v3.HttpProtocolOptions",
             "explicit_http_config": {
-                # A control plane that vanished without closing is noticed within 40 s.
-                "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "10s"}}
+                # A control plane that vanished without closing is noticed within 20 s.
+                "http2_protocol_options": {"connection_keepalive": {"interval": "10s", "timeout": "10s"}}
             },
         }
     }

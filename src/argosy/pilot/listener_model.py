@@ -289,7 +289,7 @@ def _to(clusters: dict[str, int], origin: dict[str, str], targets: Sequence[rout
     return TcpTarget(
         clusters,
         origin,
-        idle_timeout_s=next((pool.idle_timeout_s for pool in pools if pool.idle_timeout_s is not None), 0),
+        idle_timeout_s=next((pool.idle_timeout_s for pool in pools if pool.idle_timeout_s is not None), None),
         max_duration_s=next((one.max_connection_duration_s for one in pools if one.max_connection_duration_s), 0),
         tunnel=next((one.tunnel for one in targets if one.tunnel is not None), None),
         detected=any(one.detected for one in targets),

@@ -47,6 +47,7 @@ class OutboundModel:
         self.seen: Derived[tuple[ClientScope, str], tuple[int, ...]] = derive("seen_ports", self._seen)
         self.partial_hosts: Derived[str, tuple[str, ...]] = derive("partial_hosts", self._partial_hosts)
         self.own_hosts: Derived[RouteScope, tuple[str, ...]] = derive("own_hosts", self._own_hosts)
+        self.headless: Derived[int, FrozenMap[str, str]] = derive("headless_pods", self._headless)
         self.listeners = ListenerModel(model, self)
 
     # -- who needs what -----------------------------------------------------------------------------------------
@@ -236,7 +237,10 @@ class OutboundModel:
         for port in ports:
             part = routes.build_virtual_host(
                 name=routes.virtual_host_name(str(port), key.host),
-                domains=_domains(record, scope.namespace),
+                domains=[
+                    *_domains(record, scope.namespace),
+                    *self._pod_domains(read, record, scope.namespace, port),
+                ],
                 rules=[routes.ClientRule(one, self._client(scope, port)) for one in rules],
                 resolve=self.resolver(read, scope.client, port),
                 fallback=Destination(host=key.host),
@@ -244,6 +248,27 @@ class OutboundModel:
             )
             made.append(routes.virtual_host_resource(part))
         return tuple(made)
+
+    def _headless(self, read: Reader, port: int) -> FrozenMap[str, str]:
+        """Which host the pods of headless Services are called as on an HTTP port, by their addresses. A pod of
+        several counts for the first one: a domain stands in one virtual host only."""
+        found: dict[str, str] = {}
+        for host in read.get(self.model.hosts, "all") or ():
+            record = read.get(self.model.host, host)
+            called = record.port(port) if record is not None and record.is_headless else None
+            if called is None or not called.protocol.may_be_http:
+                continue
+            for endpoint in read.get(self.model.endpoints, host) or ():
+                found.setdefault(endpoint.address, host)
+        return FrozenMap(found)
+
+    def _pod_domains(self, read: Reader, record: HostRecord, namespace: str, port: int) -> list[str]:
+        """How the pods of a headless Service are called one by one: by address, and by `<pod>.<service>`."""
+        if not record.is_headless:
+            return []
+        owners = read.get(self.headless, port) or FrozenMap()
+        names = [f"*.{name}" for name in _domains(record, namespace)]
+        return [*names, *(address for address, owner in owners.items() if owner == record.host)]
 
     def _client(self, scope: RouteScope, port: int) -> routes.RouteClient:
         return routes.RouteClient("mesh", scope.namespace, scope.labels, port)

@@ -56,6 +56,13 @@ class HostRecord:
     export_to: tuple[str, ...] = ()
     alias: str = ""
     """The host of the mesh that this one is only another name of."""
+    with_unready: bool = False
+    """Pods count before they are ready: members of a group that must meet first."""
+
+    @property
+    def is_headless(self) -> bool:
+        """True for a Service without an address: clients call its pods by theirs."""
+        return self.kind == "Service" and self.resolution == "NONE" and bool(self.selector)
 
     @property
     def may_speak_mtls(self) -> bool:
@@ -117,7 +124,7 @@ def build_endpoints(read: Reader, mesh: Mesh, record: HostRecord) -> tuple[Endpo
         return tuple(sorted([*record.endpoints, *_declared(read, mesh, record)]))
     namespace = record.key.namespace
     pods = _selected_pods(read, mesh, namespace, record.selector)
-    found = [endpoint_of_pod(pod) for pod in pods if is_usable(pod)]
+    found = [endpoint_of_pod(pod) for pod in pods if is_usable(pod) or (record.with_unready and bool(pod.spec.pod_ip))]
     return tuple(sorted([*found, *selected_workloads(read, mesh, namespace, record.selector)]))
 
 
@@ -201,6 +208,7 @@ def _from_service(key: ObjectKey, service: Object[Any]) -> HostRecord:
         selector=spec.selector,
         origin=service.origin,
         export_to=service_exports(service),
+        with_unready=spec.publish_not_ready_addresses,
     )
 
 

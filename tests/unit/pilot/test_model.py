@@ -88,5 +88,4 @@ def test_a_port_that_only_a_policy_names_has_its_mode() -> None:
         "5672-mtls",
         "5672-plaintext-refused",
         "9999-plaintext",
-        "9999-own-tls",
     ]

@@ -28,6 +28,13 @@ CONNECTIONS_MAX = 10_000
 # No request is sampled; but a client's side says what the call is (x-envoy-decorator-operation), and a server's side
 # takes that away again.
 _NO_TRACES = {"client_sampling": {"value": 0}, "random_sampling": {"value": 0}, "overall_sampling": {"value": 0}}
+TCP_IDLE_S = 3600.0
+"""After how long without a byte a TCP connection is closed, where nobody says otherwise. The client's side does it."""
+HTTP10_HOST = "no-host.http10"
+"""The host of an HTTP/1.0 request that names none. Nobody declares it, so it goes where it was sent to."""
+# A client's side closes an idle connection after an hour; the server's side waits longer, so that it never does so just
+# as a request comes.
+_SERVER_IDLE_S = 3900.0
 ADS: dict[str, Any] = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": {}}
 # What an application asks of its own sidecar in headers (`x-envoy-upstream-rq-timeout-ms`) counts. Envoy heeds them of
 # "internal" clients only, which it tells by the connection's address. All else stays as it came: no address is added
@@ -70,12 +77,17 @@ def http_connection_manager(
         "tracing": _NO_TRACES,
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "stream_idle_timeout": v.duration(0),
-        "http_protocol_options": {"accept_http_10": True, **http1_options()},
+        "http_protocol_options": {
+            "accept_http_10": True,
+            "default_host_for_http_10": HTTP10_HOST,
+            **http1_options(),
+        },
         # A WebSocket inside of HTTP/2 is an extended CONNECT.
         "http2_protocol_options": {"allow_connect": True},
         "server_name": "istio-envoy",
         "server_header_transformation": "OVERWRITE" if edge or named else "PASS_THROUGH",
         "use_remote_address": v.wrap(edge),
+        "common_http_protocol_options": {"idle_timeout": v.duration(_SERVER_IDLE_S)},
     }
     if own:
         fields.update(_OWN_CLIENT)
@@ -178,14 +190,16 @@ def tcp_proxy(
     stat_prefix: str,
     clusters: Mapping[str, int],
     access_log: Sequence[Any],
-    idle_timeout_s: float = 0,
+    idle_timeout_s: float | None = None,
     max_duration_s: float = 0,
     tunnel: Tunnel | None = None,
 ) -> Any:
-    """A TCP proxy to one cluster, or to several by weight (one choice for each connection)."""
+    """A TCP proxy to one cluster, or to several by weight (one choice for each connection).
+
+    `idle_timeout_s`: None is the default, an hour; 0 is never.
+    """
     fields: dict[str, Any] = {"stat_prefix": stat_prefix, "access_log": list(access_log)}
-    if idle_timeout_s:
-        fields["idle_timeout"] = v.duration(idle_timeout_s)
+    fields["idle_timeout"] = v.duration(TCP_IDLE_S if idle_timeout_s is None else idle_timeout_s)
     if max_duration_s:
         fields["max_downstream_connection_duration"] = v.duration(max_duration_s)
     if tunnel is not None:

@@ -93,7 +93,7 @@ def build_inbound_listener(ports: Sequence[InboundPort], context: InboundContext
         traffic_direction="INBOUND",
         listener_filters=[
             v.extension("envoy.filters.listener.original_dst", _ORIGINAL_DST),
-            tls_inspector(),
+            _greeting_inspector(captured),
             *_detectors(captured),
         ],
         listener_filters_timeout=v.duration(_timeout_s(context.settings)),
@@ -134,11 +134,23 @@ def _timeout_s(settings: MeshSettings) -> float:
 def _detectors(ports: Sequence[InboundPort]) -> list[dict[str, Any]]:
     """The HTTP inspector, for the ports that need it only: it would make silent clients of all others wait."""
     wanted = [port.number for port in ports if port.speaks is Speaks.AUTO]
-    if not wanted:
-        return []
-    rules = [{"destination_port_range": {"start": number, "end": number + 1}} for number in wanted]
-    chosen = rules[0] if len(rules) == 1 else {"or_match": {"rules": rules}}
-    return [{**http_inspector(), "filter_disabled": {"not_match": chosen}}]
+    return [{**http_inspector(), "filter_disabled": {"not_match": _on_ports(wanted)}}] if wanted else []
+
+
+def _greeting_inspector(ports: Sequence[InboundPort]) -> dict[str, Any]:
+    """The TLS inspector, but not for ports where no greeting makes a difference: their servers may speak first."""
+    blind = [port.number for port in ports if _takes_anything(port)]
+    return {**tls_inspector(), **({"filter_disabled": _on_ports(blind)} if blind else {})}
+
+
+def _takes_anything(port: InboundPort) -> bool:
+    """True if all connections go to the application as they are."""
+    return port.mode == "DISABLE" and port.speaks is Speaks.TCP and port.tls is None and not port.bind
+
+
+def _on_ports(numbers: Sequence[int]) -> dict[str, Any]:
+    rules = [{"destination_port_range": {"start": number, "end": number + 1}} for number in numbers]
+    return rules[0] if len(rules) == 1 else {"or_match": {"rules": rules}}
 
 
 def _blackhole(context: InboundContext) -> dict[str, Any]:
@@ -167,6 +179,8 @@ def _chains(port: InboundPort, context: InboundContext, *, captured: bool = True
     }
     if port.mode == "STRICT":
         return [*_mesh(label, at, port, context, strict=True), _refusal(label, at, port, context)]
+    if _takes_anything(port) and captured and port.number:
+        return [{**plain[0], "filter_chain_match": at}]
     if port.mode == "DISABLE":
         return [*plain, own_tls]
     return [*_mesh(label, at, port, context, strict=False), *plain, own_tls]
@@ -268,7 +282,8 @@ def _tcp_filters(port: InboundPort, context: InboundContext, *, mtls: bool) -> l
         stat_prefix=cluster,
         clusters={cluster: 1},
         access_log=telemetry.access_loggers(tags, context.settings),
-        idle_timeout_s=(pool.idle_timeout_s or 0) if pool is not None else 0,
+        # The client's side decides, whose object says how long; a limit here would end what that lets live.
+        idle_timeout_s=(pool.idle_timeout_s if pool is not None else None) or 0,
     )
     return [*authz.tcp_authorization(context.policies, context.settings.trust_domain, "tcp."), proxy]
 

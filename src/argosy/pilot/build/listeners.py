@@ -29,7 +29,13 @@ _TLS_INSPECTOR = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspecto
 # An application that says nothing for so long waits for the server to speak: its protocol is not HTTP.
 _DETECTION_TIMEOUT_S = 0.3
 HTTP_ALPNS = ("http/1.0", "http/1.1", "h2c")
+# An application may wait longer than that before its first request on a port of HTTP services; taken for another
+# protocol it would go round their routes and mesh TLS.
+_HTTP_DETECTION_TIMEOUT_S = 10.0
 ANY_ADDRESS = "0.0.0.0"
+# A pod that is going away says so to those who call it. What its application still calls is not theirs to know: no
+# `connection: close`, no GOAWAY.
+OUTBOUND: Mapping[str, str] = {"traffic_direction": "OUTBOUND", "drain_type": "MODIFY_ONLY"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -53,7 +59,7 @@ class TcpTarget:
     server_names: tuple[str, ...] = ()
     destinations: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
-    idle_timeout_s: float = 0
+    idle_timeout_s: float | None = None
     max_duration_s: float = 0
     tunnel: Tunnel | None = None
     detected: bool = False
@@ -105,7 +111,7 @@ def build_capture_listener(unknown: UnknownTraffic, settings: MeshSettings) -> R
         name=name,
         address=v.socket_address(ANY_ADDRESS, OUTBOUND_PORT),
         use_original_dst=v.wrap(True),
-        traffic_direction="OUTBOUND",
+        **OUTBOUND,
         filter_chains=[blackhole],
         default_filter_chain=_unknown("passthrough", unknown, settings),
     )
@@ -136,8 +142,8 @@ def build_port_listener(
         name=name,
         address=v.socket_address(ANY_ADDRESS, port),
         bind_to_port=v.wrap(False),
-        traffic_direction="OUTBOUND",
-        **_inspection(tls=True, http=http, settings=settings),
+        **OUTBOUND,
+        **_inspection(tls=True, http=http, settings=settings, timeout_s=_patience_s(targets, http)),
         filter_chains=chains,
         default_filter_chain=rest or _unknown("not-http", unknown, settings),
     )
@@ -174,7 +180,7 @@ def build_host_listener(
         name=name,
         address=v.socket_address(address, port),
         bind_to_port=v.wrap(bind),
-        traffic_direction="OUTBOUND",
+        **OUTBOUND,
         metadata=v.metadata(argosy={"service": host, **targets[-1].origin}),
         **_inspection(tls=tls or by_name or bool(route), http=bool(route), settings=settings),
         **fields,
@@ -188,14 +194,21 @@ def build_bound_http_listener(address: str, port: int, route: str, settings: Mes
     made = message(_LISTENER)(
         name=name,
         address=v.socket_address(address, port),
-        traffic_direction="OUTBOUND",
+        **OUTBOUND,
         metadata=v.metadata(argosy={"port": title}),
         filter_chains=[{"name": "http", "filters": [_manager(name, route, settings)]}],
     )
     return resource(name, made)
 
 
-def _inspection(*, tls: bool, http: bool, settings: MeshSettings) -> dict[str, Any]:
+def _patience_s(targets: Sequence[TcpTarget], http: bool) -> float:
+    """How long a shared port waits for a silent client: briefly where the server may be the one to speak first."""
+    return _HTTP_DETECTION_TIMEOUT_S if http and not targets else _DETECTION_TIMEOUT_S
+
+
+def _inspection(
+    *, tls: bool, http: bool, settings: MeshSettings, timeout_s: float = _DETECTION_TIMEOUT_S
+) -> dict[str, Any]:
     """Listener filters, and how long they wait for the client to say something."""
     inspectors = [*([tls_inspector()] if tls else []), *([http_inspector()] if http else [])]
     if not inspectors:
@@ -203,7 +216,7 @@ def _inspection(*, tls: bool, http: bool, settings: MeshSettings) -> dict[str, A
     chosen = settings.config.protocol_detection_timeout_s
     return {
         "listener_filters": inspectors,
-        "listener_filters_timeout": v.duration(_DETECTION_TIMEOUT_S if chosen is None else chosen),
+        "listener_filters_timeout": v.duration(timeout_s if chosen is None else chosen),
         "continue_on_listener_filters_timeout": True,
     }
 

@@ -75,6 +75,15 @@ _REFUSED_HTTP = (
 )
 
 
+def _status(op: str, value: int) -> dict[str, Any]:
+    comparison = {"op": op, "value": {"default_value": value, "runtime_key": "argosy.unset"}}
+    return {"status_code_filter": {"comparison": comparison}}
+
+
+# How long a WebSocket lived is nobody's latency.
+_NO_UPGRADE = {"or_filter": {"filters": [_status("LE", 100), _status("GE", 102)]}}
+
+
 def source_tags(protocol: str) -> dict[str, str]:
     """Tags of a client's side: what was called, who answered."""
     return {
@@ -114,7 +123,7 @@ def access_loggers(tags: dict[str, str], settings: MeshSettings, *, refused: boo
     """The loggers of one connection manager or TCP proxy. `refused`: what comes here is refused, and the log says
     what would allow it."""
     made = _http_stats if tags["protocol"] == "http" else _tcp_stats
-    loggers = [made(tuple(tags.items()))]
+    loggers = made(tuple(tags.items()))
     if refused:
         name = "connection.requested_server_name"
         loggers += [_text_log_if(f"{name} != ''", _REFUSED_TLS), _text_log_if(f"{name} == ''", _REFUSED_TCP)]
@@ -174,21 +183,23 @@ def _logger(config: Any, **fields: Any) -> Any:
     )
 
 
-def _http_stats(tags: tuple[tuple[str, str], ...]) -> Any:
-    return _logger(
-        message(_STATS)(
-            stats_scope={"prefix": ""},
-            counters=[{"stat": _stat("istio_requests_total", tags), "value_fixed": v.wrap(1)}],
-            histograms=[
-                _histogram("istio_request_duration_milliseconds", tags, "Milliseconds", "%DURATION%"),
-                _histogram("istio_request_bytes", tags, "Bytes", "%BYTES_RECEIVED%"),
-                _histogram("istio_response_bytes", tags, "Bytes", "%BYTES_SENT%"),
-            ],
-        )
+def _http_stats(tags: tuple[tuple[str, str], ...]) -> list[Any]:
+    counted = message(_STATS)(
+        stats_scope={"prefix": ""},
+        counters=[{"stat": _stat("istio_requests_total", tags), "value_fixed": v.wrap(1)}],
+        histograms=[
+            _histogram("istio_request_bytes", tags, "Bytes", "%BYTES_RECEIVED%"),
+            _histogram("istio_response_bytes", tags, "Bytes", "%BYTES_SENT%"),
+        ],
     )
+    timed = message(_STATS)(
+        stats_scope={"prefix": ""},
+        histograms=[_histogram("istio_request_duration_milliseconds", tags, "Milliseconds", "%DURATION%")],
+    )
+    return [_logger(counted), _logger(timed, filter=_NO_UPGRADE)]
 
 
-def _tcp_stats(tags: tuple[tuple[str, str], ...]) -> Any:
+def _tcp_stats(tags: tuple[tuple[str, str], ...]) -> list[Any]:
     # At a connection's end only: the byte counts are cumulative, so any earlier report would count twice.
     end = [
         {"stat": _stat("istio_tcp_connections_opened_total", tags), "value_fixed": v.wrap(1)},
@@ -196,4 +207,4 @@ def _tcp_stats(tags: tuple[tuple[str, str], ...]) -> Any:
         {"stat": _stat("istio_tcp_sent_bytes_total", tags), "value_format": "%BYTES_SENT%"},
         {"stat": _stat("istio_tcp_received_bytes_total", tags), "value_format": "%BYTES_RECEIVED%"},
     ]
-    return _logger(message(_STATS)(stats_scope={"prefix": ""}, counters=end))
+    return [_logger(message(_STATS)(stats_scope={"prefix": ""}, counters=end))]

@@ -24,18 +24,21 @@ def test_a_server_names_its_peer_by_certificate_or_by_address() -> None:
 
 
 def test_requests_and_connections_are_counted_under_istios_names() -> None:
-    (http,) = access_loggers(source_tags("http"), MeshSettings(access_log=False))
-    shown = api.to_dict(http)["typed_config"]
-    names = [one["stat"]["name"] for one in (*shown["counters"], *shown["histograms"])]
-    assert names == [
-        "istio_requests_total",
-        "istio_request_duration_milliseconds",
-        "istio_request_bytes",
-        "istio_response_bytes",
-    ]
+    loggers = [api.to_dict(one) for one in access_loggers(source_tags("http"), MeshSettings(access_log=False))]
+    counted, timed = (one["typed_config"] for one in loggers)
+    names = [one["stat"]["name"] for one in (*counted["counters"], *counted["histograms"])]
+    assert names == ["istio_requests_total", "istio_request_bytes", "istio_response_bytes"]
+    assert [one["stat"]["name"] for one in timed["histograms"]] == ["istio_request_duration_milliseconds"]
     (tcp,) = access_loggers(source_tags("tcp"), MeshSettings(access_log=False))
     assert all(one["stat"]["name"].startswith("istio_tcp_") for one in api.to_dict(tcp)["typed_config"]["counters"])
 
 
 def test_the_text_log_can_be_left_out() -> None:
-    assert [len(access_loggers(source_tags("http"), MeshSettings(access_log=log))) for log in (False, True)] == [1, 2]
+    assert [len(access_loggers(source_tags("http"), MeshSettings(access_log=log))) for log in (False, True)] == [2, 3]
+
+
+def test_how_long_an_upgraded_stream_lived_is_no_latency() -> None:
+    counted, timed = (api.to_dict(one) for one in access_loggers(source_tags("http"), MeshSettings(access_log=False)))
+    assert "filter" not in counted
+    bounds = [one["status_code_filter"]["comparison"] for one in timed["filter"]["or_filter"]["filters"]]
+    assert [(one.get("op"), one["value"]["default_value"]) for one in bounds] == [("LE", 100), ("GE", 102)]
