@@ -4,6 +4,7 @@ Given inputs with the time; gives actions for the edge to perform. All "ensure" 
 earlier agent started is adopted by walking through the same states, and what already runs is left running.
 
     PENDING -> SANDBOX -> CERTIFICATE -> ENVOY_STARTING -> APP_STARTING <-> READY
+    all applications have ended for good (a Job's): -> FINISHING (Envoy ends too) -> FINISHED
     stop, from anywhere: DRAINING -> LAME_DUCK -> STOPPING_APP -> STOPPING_ENVOY -> REMOVING -> GONE
 
 While Envoy is down the capture rules stay: traffic fails closed. Restarts back off, doubling, and start afresh after
@@ -28,6 +29,8 @@ class State(StrEnum):
     APP_STARTING = "AppStarting"
     APP_BACKOFF = "CrashLoopBackOff"
     READY = "Ready"
+    FINISHING = "Finishing"
+    FINISHED = "Finished"
     DRAINING = "Draining"
     LAME_DUCK = "LameDuck"
     STOPPING_APP = "StoppingApp"
@@ -37,7 +40,10 @@ class State(StrEnum):
 
 
 class Input(StrEnum):
-    """What can happen to a pod. FAILED: the step of the current state did not work (its reason is kept by the edge)."""
+    """What can happen to a pod. FAILED: the step of the current state did not work (its reason is kept by the edge).
+
+    APP_EXITED: an application ended that is to run again. APPS_DONE: all have ended, and none is to run again.
+    """
 
     START = "start"
     SANDBOX_UP = "sandbox-up"
@@ -47,6 +53,7 @@ class Input(StrEnum):
     PROBE_OK = "probe-ok"
     PROBE_FAILED = "probe-failed"
     APP_EXITED = "app-exited"
+    APPS_DONE = "apps-done"
     APPS_GONE = "apps-gone"
     SANDBOX_GONE = "sandbox-gone"
     FAILED = "failed"
@@ -102,6 +109,8 @@ class PodLife:
     due: float | None = None
     restarts: int = 0
     failures: int = 0
+    finished: bool = False
+    """Adopted with all of its work done: nothing is to be started."""
 
     @property
     def ready(self) -> bool:
@@ -148,6 +157,8 @@ def _start(life: PodLife, now: float) -> Step:
 
 def _sandbox_up(life: PodLife, now: float) -> Step:
     life = replace(life, failures=0)
+    if life.finished:
+        return _finish(life, now)
     if life.has_envoy:
         return _go(life, State.CERTIFICATE, now, Action.ENSURE_CERTIFICATE)
     return _start_apps(life, now)
@@ -192,6 +203,17 @@ def _envoy_exited(life: PodLife, now: float) -> Step:
 def _app_exited(life: PodLife, now: float) -> Step:
     life = _count_restart(life, now)
     return _go(life, State.APP_BACKOFF, now, Action.REPORT, wait_s=_backoff_s(life))
+
+
+def _apps_done(life: PodLife, now: float) -> Step:
+    """Nobody is left whom the proxy could serve, so it ends as well."""
+    if not life.has_envoy:
+        return _finish(life, now)
+    return _go(life, State.FINISHING, now, Action.REPORT, Action.TERMINATE_ENVOY, wait_s=life.timing.envoy_grace_s)
+
+
+def _finish(life: PodLife, now: float) -> Step:
+    return _go(replace(life, finished=True), State.FINISHED, now, Action.REPORT)
 
 
 def _count_restart(life: PodLife, now: float) -> PodLife:
@@ -294,6 +316,13 @@ def _table() -> dict[tuple[State, Input], _Handler]:
             i.STOP: _drain,
             i.KILL: _stop_apps,
         },
+        s.FINISHING: {
+            i.ENVOY_EXITED: _finish,
+            i.TIMER: _again(Action.KILL_ENVOY),
+            i.STOP: _remove,
+            i.KILL: _remove,
+        },
+        s.FINISHED: {i.STOP: _remove, i.KILL: _remove},
         s.DRAINING: {i.TIMER: _lame_duck, i.STOP: _ignore, i.KILL: _stop_apps},
         s.LAME_DUCK: {i.TIMER: _stop_apps, i.STOP: _ignore, i.KILL: _stop_apps},
         s.STOPPING_APP: {i.APPS_GONE: _stop_envoy, i.TIMER: _again(Action.KILL_APPS), i.STOP: _ignore, i.KILL: _ignore},
@@ -308,6 +337,8 @@ def _table() -> dict[tuple[State, Input], _Handler]:
     }
     for state in (s.CERTIFICATE, s.ENVOY_STARTING, s.ENVOY_BACKOFF, s.APP_STARTING, s.APP_BACKOFF, s.READY):
         rows[state][i.SANDBOX_GONE] = _vanish
+    for state in (s.ENVOY_STARTING, s.ENVOY_BACKOFF, s.APP_STARTING, s.APP_BACKOFF, s.READY):
+        rows[state][i.APPS_DONE] = _apps_done
     return {(state, event): handler for state, row in rows.items() for event, handler in _with_late(state, row).items()}
 
 
@@ -315,8 +346,8 @@ def _with_late(state: State, row: dict[Input, _Handler]) -> dict[Input, _Handler
     """Add the inputs that may come late, from tasks that watched an earlier state: they say nothing new."""
     late = {Input.TIMER, Input.PROBE_OK, Input.PROBE_FAILED, Input.ENVOY_LIVE, Input.CERTIFICATE_READY}
     if state is not State.PENDING:
-        late |= {Input.APP_EXITED, Input.ENVOY_EXITED, Input.APPS_GONE, Input.SANDBOX_UP, Input.FAILED}
-    if state in _ENDING:
+        late |= {Input.APP_EXITED, Input.APPS_DONE, Input.ENVOY_EXITED, Input.APPS_GONE, Input.SANDBOX_UP, Input.FAILED}
+    if state in _ENDING or state in (State.FINISHING, State.FINISHED):
         late |= {Input.SANDBOX_GONE}
     return {**dict.fromkeys(late, _ignore), **row}
 

@@ -5,6 +5,7 @@ Made by `local.desired`, kept in the pod's state file so that a restarted agent 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -79,6 +80,9 @@ class PodPlan(msgspec.Struct, frozen=True):
     containers: tuple[Container, ...] = ()
     exclusions: Exclusions = Exclusions()
     grace_s: float = 30.0
+    restart: str = "Always"
+    """Kubernetes' restartPolicy: `Never` and `OnFailure` are for pods that end."""
+    owner_kind: str = "Deployment"
     concurrency: int = 1
     """Envoy's worker threads; 0: one for each core."""
     proxy_environment: tuple[tuple[str, str], ...] = ()
@@ -89,6 +93,15 @@ class PodPlan(msgspec.Struct, frozen=True):
     def key(self) -> ObjectKey:
         """(namespace, name)."""
         return ObjectKey(self.namespace, self.name)
+
+    @property
+    def ends(self) -> bool:
+        """True if the pod has work that it finishes."""
+        return self.restart != "Always"
+
+    def runs_again(self, code: int) -> bool:
+        """Whether an application that ended with `code` is started again."""
+        return self.restart == "Always" or (self.restart == "OnFailure" and code != 0)
 
     @property
     def workload(self) -> str:
@@ -107,9 +120,20 @@ class PodPlan(msgspec.Struct, frozen=True):
 
 
 def pod_document(
-    plan: PodPlan, *, node: str, phase: str, ready: bool, terminating: bool = False, restarts: int = 0, reason: str = ""
+    plan: PodPlan,
+    *,
+    node: str,
+    phase: str,
+    ready: bool,
+    terminating: bool = False,
+    restarts: int = 0,
+    reason: str = "",
+    exit_codes: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """The Kubernetes-shaped Pod document that the agent reports. A terminating pod is never ready."""
+    """The Kubernetes-shaped Pod document that the agent reports. A terminating pod is never ready.
+
+    `exit_codes`: of the containers that have ended for good.
+    """
     containers = [
         {"name": c.name, "image": c.image, "ports": [_port_document(port) for port in c.ports]} for c in plan.containers
     ]
@@ -120,9 +144,19 @@ def pod_document(
         "annotations": {**dict(plan.annotations), "argosy.io/sidecar": "true" if plan.has_envoy else "false"},
     }
     if plan.owner:
-        metadata["ownerReferences"] = [{"apiVersion": "apps/v1", "kind": "Deployment", "name": plan.owner}]
+        version = "batch/v1" if plan.owner_kind == "Job" else "apps/v1"
+        metadata["ownerReferences"] = [{"apiVersion": version, "kind": plan.owner_kind, "name": plan.owner}]
     condition = {"type": "Ready", "status": "True" if ready and not terminating else "False", "reason": reason}
-    status = {"podIP": plan.ip, "phase": phase, "conditions": [condition], "restartCount": restarts}
+    status: dict[str, Any] = {
+        "podIP": plan.ip,
+        "phase": phase,
+        "conditions": [condition],
+        "restartCount": restarts,
+    }
+    if exit_codes:
+        status["containerStatuses"] = [
+            {"name": name, "state": {"terminated": {"exitCode": code}}} for name, code in sorted(exit_codes.items())
+        ]
     if terminating:
         status["reason"] = "Terminating"
     return {

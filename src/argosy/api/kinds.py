@@ -93,6 +93,7 @@ _ALL = (
     Kind("EndpointSlice", "discovery.k8s.io", ("v1",), "endpointslices", endpoints.EndpointSlice, whole=True),
     Kind("ServiceAccount", "", ("v1",), "serviceaccounts", kubernetes.ServiceAccount, ("sa",), whole=True),
     Kind("Deployment", "apps", ("v1",), "deployments", kubernetes.Deployment, ("deploy",)),
+    Kind("Job", "batch", ("v1",), "jobs", kubernetes.Job),
     Kind("Pod", "", ("v1",), "pods", kubernetes.Pod, ("po",), whole=True),
     Kind("Secret", "", ("v1",), "secrets", kubernetes.Secret, whole=True),
     Kind("ConfigMap", "", ("v1",), "configmaps", kubernetes.ConfigMap, ("cm",), whole=True),
@@ -111,7 +112,7 @@ NOT_YET_KINDS = frozenset(_NOT_YET_KINDS.split())
 """Kinds of Istio (of today or of 1.4) that Argosy does not implement."""
 
 _PLATFORM_KINDS = (
-    "StatefulSet DaemonSet ReplicaSet Job CronJob Ingress IngressClass NetworkPolicy PersistentVolume "
+    "StatefulSet DaemonSet ReplicaSet CronJob Ingress IngressClass NetworkPolicy PersistentVolume "
     "PersistentVolumeClaim StorageClass Node Event LimitRange ResourceQuota "
     "PodDisruptionBudget HorizontalPodAutoscaler Role RoleBinding ClusterRole ClusterRoleBinding "
     "CustomResourceDefinition MutatingWebhookConfiguration ValidatingWebhookConfiguration PriorityClass "

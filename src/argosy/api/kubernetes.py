@@ -131,6 +131,7 @@ class PodSpec(Tolerant, frozen=True, kw_only=True):
     volumes: tuple[FrozenMap[str, Any], ...] = ()
     termination_grace_period_seconds: int = 30
     node_name: str = ""
+    restart_policy: Literal["Always", "OnFailure", "Never"] = "Always"
 
     def __post_init__(self) -> None:
         # Kubernetes reads an empty name as the default one; identities must never be built from an empty name.
@@ -165,6 +166,15 @@ class Deployment(Tolerant, frozen=True, kw_only=True):
     template: PodTemplate
     replicas: int = 1
     selector: Selector = Selector()
+
+
+class Job(Tolerant, frozen=True, kw_only=True):
+    """Pods that end: run until `completions` of them have succeeded, or more than `backoff_limit` have failed."""
+
+    template: PodTemplate
+    completions: int = 1
+    parallelism: int = 1
+    backoff_limit: int = 6
 
 
 class OwnerReference(Tolerant, frozen=True, kw_only=True):

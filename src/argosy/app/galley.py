@@ -127,9 +127,10 @@ class GalleyService:
         return applied
 
     def wished_pods(self) -> int:
-        """How many pods the configuration asks for."""
+        """How many pods the configuration asks for that are to stay; those that end are nobody's to wait for."""
         deployments: int = sum(one.spec.replicas for one in self.galley.objects("Deployment"))
-        return deployments + len(self.galley.objects(BARE_POD))
+        lasting = [one for one in self.galley.objects(BARE_POD) if one.spec.spec.restart_policy == "Always"]
+        return deployments + len(lasting)
 
     def report_pods(self, report: PodReport) -> None:
         """Take a node's pods. Raises `ArgosyError`."""

@@ -19,7 +19,7 @@ from typing import Any
 from argosy.agent.bootstrap import ADMIN_SOCKET
 from argosy.agent.lifecycle import Input, PodLife, State, Timing
 from argosy.agent.pod import PROXY_CONTAINER, PodPlan, Role, pod_document
-from argosy.api.kubernetes import Deployment, Pod, PodTemplate, TemplateMeta
+from argosy.api.kubernetes import Deployment, Job, Pod, PodTemplate, TemplateMeta
 from argosy.api.mesh_config import mesh_config_of
 from argosy.api.meta import Object
 from argosy.api.name_servers import name_servers_of
@@ -40,6 +40,7 @@ ADOPTION_S = 5.0
 REPORT_RETRY_S = 1.0
 KINDS = (
     "Deployment",
+    "Job",
     BARE_POD,
     "Namespace",
     "Service",
@@ -49,6 +50,8 @@ KINDS = (
     "ProxyConfig",
     "ConfigMap",
 )
+_RUNNING: Mapping[str, str] = {"Deployment": "", "Job": "job/", BARE_POD: "pod/"}
+"""Kinds that pods come from, and what tells objects of one name apart."""
 _STARTED = (State.APP_STARTING, State.APP_BACKOFF, State.READY)
 
 
@@ -110,15 +113,14 @@ class Pods:
                 objects.pop(change.key, None)
             else:
                 objects[change.key] = change.object
-            if change.kind in ("Deployment", BARE_POD):
+            if change.kind in _RUNNING:
                 self._update_wish(change)
         self._synced = self._synced or synced
         self._dirty.set()
 
     def _update_wish(self, change: Change) -> None:
         wish = _wish_of(change.object) if change.object else None
-        # A bare pod and a Deployment may bear one name; each has its own place.
-        place = change.key if change.kind == "Deployment" else ObjectKey(change.key.namespace, f"pod/{change.key.name}")
+        place = ObjectKey(change.key.namespace, f"{_RUNNING[change.kind]}{change.key.name}")
         self._findings.pop(place, None)
         if wish is None:
             self._wishes.pop(place, None)
@@ -159,6 +161,7 @@ class Pods:
                 # A pod that was asked to stop is on its way out even before it has taken notice.
                 terminating=runner.life.terminating or runner.running.stopping,
                 age=now - runner.life.since,
+                exit_code=runner.running.exit_code if runner.life.finished else None,
             )
             for key, runner in self._runners.items()
         ]
@@ -189,7 +192,9 @@ class Pods:
     def _run(self, running: Processes) -> None:
         plan = running.plan
         timing = replace(self._timing, grace_s=plan.grace_s)
-        life = PodLife(has_envoy=plan.has_envoy, has_apps=bool(plan.containers), timing=timing)
+        life = PodLife(
+            has_envoy=plan.has_envoy, has_apps=bool(plan.containers), timing=timing, finished=running.finished
+        )
         runner = PodRunner(self._tools, running, life, self._on_pod_change)
         self._runners[plan.key] = runner
         task = asyncio.get_running_loop().create_task(runner.run(), name=f"pod:{plan.name}")
@@ -261,11 +266,12 @@ class Pods:
         return pod_document(
             runner.plan,
             node=self._planner.node,
-            phase="Running" if life.state in _STARTED or life.terminating else "Pending",
+            phase=_phase(runner),
             ready=life.ready and not runner.running.stopping,
             terminating=life.terminating or runner.running.stopping,
             restarts=life.restarts,
-            reason="" if life.ready else life.state.value,
+            reason="" if life.ready else _state(runner),
+            exit_codes=runner.running.exit_codes,
         )
 
     # --- ending ----------------------------------------------------------------------------------------------------
@@ -284,7 +290,7 @@ class Pods:
         now = asyncio.get_running_loop().time()
         pods = [_row(self._runners[key], now) for key in sorted(self._runners)]
         blocked = [
-            {"namespace": place.namespace, "name": place.name.removeprefix("pod/"), "state": "Blocked", "ready": False}
+            {"namespace": place.namespace, "name": place.name.rpartition("/")[2], "state": "Blocked", "ready": False}
             | {"reason": "; ".join(f.message for f in findings), "findings": [f.dump() for f in findings]}
             for place, findings in sorted(self._findings.items())
             if place in self._wishes
@@ -336,6 +342,15 @@ class Pods:
 
 def _wish_of(found: Object[Any]) -> Wish:
     spec = found.spec
+    if isinstance(spec, Job):
+        return Wish(
+            found.key,
+            spec.parallelism,
+            spec.template,
+            template_hash(spec.template),
+            completions=spec.completions,
+            failures_max=spec.backoff_limit,
+        )
     if isinstance(spec, Deployment):
         return Wish(found.key, spec.replicas, spec.template, template_hash(spec.template))
     assert isinstance(spec, Pod)
@@ -344,7 +359,22 @@ def _wish_of(found: Object[Any]) -> Wish:
 
 
 def _owner(plan: PodPlan) -> ObjectKey:
-    return ObjectKey(plan.namespace, plan.owner or f"pod/{plan.name}")
+    prefix = "job/" if plan.owner_kind == "Job" else ""
+    return ObjectKey(plan.namespace, f"{prefix}{plan.owner}" if plan.owner else f"pod/{plan.name}")
+
+
+def _state(runner: PodRunner) -> str:
+    """The pod's state in a word; a finished one's as Kubernetes has it."""
+    if not runner.life.finished:
+        return runner.life.state.value
+    return "Error" if runner.running.exit_code else "Completed"
+
+
+def _phase(runner: PodRunner) -> str:
+    life = runner.life
+    if life.finished:
+        return "Failed" if runner.running.exit_code else "Succeeded"
+    return "Running" if life.state in _STARTED or life.terminating else "Pending"
 
 
 def _fact(runner: PodRunner) -> PodFact:
@@ -361,7 +391,7 @@ def _row(runner: PodRunner, now: float) -> dict[str, Any]:
         "namespace": plan.namespace,
         "name": plan.name,
         "owner": plan.owner,
-        "state": life.state.value,
+        "state": _state(runner),
         "ready": life.ready,
         "restarts": life.restarts,
         "ip": plan.ip,

@@ -70,6 +70,9 @@ async def apply_files(one: Supervisor) -> None:
             raise ArgosyError.of("ARG0625", f"the files were not applied: {answer.text}")
 
 
+_ENDED = ("Succeeded", "Failed")
+
+
 async def wait_for_pods(one: Supervisor, tell: Tell) -> None:
     """Wait until every pod that is wished for is ready, telling how many are."""
     last = ""
@@ -100,9 +103,9 @@ async def wait_for_proxies(one: Supervisor) -> None:
 
 
 async def count_pods(home: Path) -> tuple[int, int]:
-    """(ready, wished for) pods; those that are not made yet count too."""
+    """(ready, wished for) pods; those that are not made yet count too, those that have finished do not."""
     async with control_client(home) as client:
-        pods = await _objects(client, "Pod")
+        pods = [one for one in await _objects(client, "Pod") if one.get("status", {}).get("phase") not in _ENDED]
         wished = int((await client.get("/v1/status")).json()["wished_pods"])
     return sum(_is_ready(pod) for pod in pods), max(wished, len(pods))
 

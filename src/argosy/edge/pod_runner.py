@@ -59,7 +59,19 @@ class Processes(msgspec.Struct):
     holder: ProcessId | None = None
     envoy: ProcessId | None = None
     apps: dict[str, ProcessId] = {}
+    exit_codes: dict[str, int] = {}
+    """Of applications that have ended for good."""
     stopping: bool = False
+
+    @property
+    def finished(self) -> bool:
+        """True if the pod's work is done: all of its applications have ended for good."""
+        return self.plan.ends and all(one.name in self.exit_codes for one in self.plan.containers)
+
+    @property
+    def exit_code(self) -> int:
+        """What a finished pod ended with: the first code that is not 0, in the order of its containers."""
+        return next((code for one in self.plan.containers if (code := self.exit_codes.get(one.name, 0))), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +229,8 @@ class PodRunner:
     def _watch_exit(self, name: str, process: ProcessId, event: Input) -> None:
         async def watch() -> None:
             code = await processes.wait_exit(process)
-            if event is not Input.SANDBOX_GONE and not self.life.terminating:
+            ending = self.life.terminating or self.running.finished
+            if event is not Input.SANDBOX_GONE and not ending:
                 self.reason = f"{name} ended with code {code}"
                 _log.info("%s: %s", self.plan.key, self.reason)
             self.put(event)
@@ -326,14 +339,33 @@ class PodRunner:
     def _ensure_apps(self) -> None:
         assert self.running.holder is not None
         for container in self.plan.containers:
+            if container.name in self.running.exit_codes:
+                continue
             process = self.running.apps.get(container.name)
             if process is None or not processes.alive(process):
                 argv = self.tools.sandboxes.app_argv(self.running.holder.pid, container.argv)
                 env = {**self.tools.base_env, "HOSTNAME": self.plan.name, **dict(container.env)}
                 process = self._spawn_logged(container.name, argv, env)
                 self.running.apps[container.name] = process
-            self._watch_exit(container.name, process, Input.APP_EXITED)
+            self._background(f"exit:{container.name}", self._watch_app(container.name, process))
         self._save()
+
+    async def _watch_app(self, name: str, process: ProcessId) -> None:
+        """Wait for an application's end, and say whether it is to run again."""
+        code = await processes.wait_exit(process)
+        if self.life.terminating:
+            self.put(Input.APP_EXITED)
+            return
+        self.reason = f"{name} ended with code {code}"
+        _log.info("%s: %s", self.plan.key, self.reason)
+        if self.plan.runs_again(code):
+            self.put(Input.APP_EXITED)
+            return
+        self.running.exit_codes[name] = code
+        self._save()
+        if self.running.finished:
+            self.reason = "" if not self.running.exit_code else self.reason
+            self.put(Input.APPS_DONE)
 
     async def _probe_apps(self) -> None:
         """Say PROBE_OK when every container serves; afterwards watch those with a readiness probe, and the proxy."""
@@ -398,6 +430,7 @@ class PodRunner:
         await self._clear()
         self.running.holder = self.running.envoy = None
         self.running.apps.clear()
+        self.running.exit_codes.clear()
 
     async def _clear(self) -> None:
         """Remove whatever is left of the pod: processes, link, files. Works from any half-made state."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from argosy.api.destination_rule import DestinationRule
 from argosy.api.gateway import Gateway
-from argosy.api.kubernetes import Deployment, Pod, Service
+from argosy.api.kubernetes import Deployment, Job, Pod, Service
 from argosy.api.meta import Object, WorkloadSelector
 from argosy.api.ports import PortSelector
 from argosy.api.routing import Destination, VirtualService
@@ -117,8 +117,8 @@ def _index(objects: list[Object[Any]]) -> _World:
             world.gateways[obj.key] = spec
         elif isinstance(spec, VirtualService):
             world.virtual_services[obj.key] = spec
-        elif isinstance(spec, (Deployment, Pod)):
-            pod_labels = spec.template.metadata.labels if isinstance(spec, Deployment) else obj.labels
+        elif isinstance(spec, (Deployment, Job, Pod)):
+            pod_labels = obj.labels if isinstance(spec, Pod) else spec.template.metadata.labels
             world.workloads.setdefault(obj.namespace, set()).add(tuple(pod_labels.items()))
     return world
 

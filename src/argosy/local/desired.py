@@ -23,18 +23,31 @@ _SAFE = "bcdfghjklmnpqrstvwxz2456789"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A Deployment, or a bare pod (`bare`: one pod that bears the object's own name)."""
+    """A Deployment, a Job, or a bare pod (`bare`: one pod that bears the object's own name).
+
+    Of a Job `replicas` run at once, until `completions` have succeeded or more than `failures_max` have failed.
+    """
 
     key: ObjectKey
     replicas: int
     template: PodTemplate
     template_hash: str
     bare: bool = False
+    completions: int = 0
+    failures_max: int = 0
+
+    @property
+    def kind(self) -> str:
+        """The object's kind."""
+        return "Job" if self.completions else "Pod" if self.bare else "Deployment"
 
 
 @dataclass(frozen=True, slots=True)
 class PresentPod:
-    """What counts of a pod that exists: whose it is, of which version, how far it has come. `age`: larger is older."""
+    """What counts of a pod that exists: whose it is, of which version, how far it has come. `age`: larger is older.
+
+    `exit_code`: of a pod that has finished.
+    """
 
     key: ObjectKey
     owner: ObjectKey
@@ -42,6 +55,7 @@ class PresentPod:
     ready: bool
     terminating: bool
     age: float = 0.0
+    exit_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +106,8 @@ def _moves_of(wish: Wish, present: list[PresentPod]) -> tuple[int, list[ObjectKe
     living = [pod for pod in present if not pod.terminating]
     new = [pod for pod in living if pod.template_hash == wish.template_hash]
     old = [pod for pod in living if pod.template_hash != wish.template_hash]
+    if wish.completions:
+        return _missing_of_job(wish, new), [pod.key for pod in old]
     if wish.bare:
         # One name, one pod: the old one must be gone before the new one can come.
         missing = wish.replicas - len(present)
@@ -100,6 +116,15 @@ def _moves_of(wish: Wish, present: list[PresentPod]) -> tuple[int, list[ObjectKe
     missing = min(wish.replicas - len(new), limit - len(living))
     surplus = _first_to_go(new)[: max(len(new) - wish.replicas, 0)]
     return max(missing, 0), [pod.key for pod in (*surplus, *_old_to_go(wish, living, old))]
+
+
+def _missing_of_job(wish: Wish, pods: list[PresentPod]) -> int:
+    """How many pods of a Job to start: what is left to do, as far as it may run at once."""
+    codes = [pod.exit_code for pod in pods]
+    succeeded, running = codes.count(0), codes.count(None)
+    if len(pods) - succeeded - running > wish.failures_max:
+        return 0
+    return max(min(wish.completions - succeeded, wish.replicas) - running, 0)
 
 
 def _old_to_go(wish: Wish, living: list[PresentPod], old: list[PresentPod]) -> list[PresentPod]:

@@ -86,6 +86,8 @@ class Planner:
             role=_ROLES[decision.template],
             service_account=spec.service_account_name,
             owner="" if wish.bare else wish.key.name,
+            owner_kind=wish.kind,
+            restart=spec.restart_policy,
             template_hash=wish.template_hash,
             labels=tuple(meta.labels.items()),
             annotations=tuple(meta.annotations.items()),
@@ -199,4 +201,4 @@ def _exclusions(wishes: TrafficWishes) -> Exclusions:
 
 
 def _about(finding: Finding, wish: Wish) -> Finding:
-    return replace(finding, kind="Pod" if wish.bare else "Deployment", namespace=wish.key.namespace, name=wish.key.name)
+    return replace(finding, kind=wish.kind, namespace=wish.key.namespace, name=wish.key.name)

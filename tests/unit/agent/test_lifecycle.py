@@ -76,6 +76,22 @@ def test_the_endpoint_is_withdrawn_before_anything_stops():
     assert [action for action in actions if action in stops] == stops
 
 
+def test_a_pod_whose_work_is_done_ends_its_proxy_and_stays_to_be_asked():
+    life, _ = walk(SIDECAR, *TO_READY)
+    life, actions = step(life, Input.APPS_DONE, 5.0)
+    assert actions == (Action.REPORT, Action.TERMINATE_ENVOY)
+    life, actions = walk(life, Input.TIMER, Input.ENVOY_EXITED)
+    assert actions == [Action.KILL_ENVOY, Action.REPORT]
+    assert (life.state, life.finished, life.ready) == (State.FINISHED, True, False)
+    assert walk(life, Input.STOP, Input.SANDBOX_GONE)[0].state is State.GONE
+
+
+def test_work_that_was_done_under_an_earlier_agent_is_not_done_again():
+    life, actions = walk(PodLife(has_envoy=True, has_apps=True, finished=True), Input.START, Input.SANDBOX_UP)
+    assert life.state is State.FINISHED
+    assert actions == [Action.ENSURE_SANDBOX, Action.REPORT, Action.REPORT]
+
+
 def test_a_stuck_application_is_killed_after_its_grace():
     life, _ = walk(SIDECAR, *TO_READY, Input.KILL)
     assert life.state is State.STOPPING_APP

@@ -68,6 +68,23 @@ def test_a_bare_pod_is_replaced_after_the_old_one_is_gone():
     assert moves(bare, replace(old, terminating=True)) == (0, [])
 
 
+def test_a_job_runs_until_enough_pods_have_succeeded():
+    job = replace(deployment(replicas=2), completions=3, failures_max=1)
+    done, failed = replace(pod(1, NEW), exit_code=0), replace(pod(2, NEW), exit_code=3)
+    assert moves(job) == (2, [])
+    assert moves(job, pod(3, NEW)) == (1, [])
+    assert moves(job, done, failed) == (2, [])
+    assert moves(job, done, replace(done, key=failed.key), pod(3, NEW)) == (0, [])
+    assert moves(job, done, done, done) == (0, [])
+
+
+def test_a_job_gives_up_after_too_many_failures():
+    job = replace(deployment(replicas=1), completions=1, failures_max=1)
+    failed = replace(pod(1, NEW), exit_code=3)
+    assert moves(job, failed) == (1, [])
+    assert moves(job, failed, replace(failed, key=pod(2, NEW).key)) == (0, [])
+
+
 @given(st.integers(1, 5), st.lists(st.sampled_from(["ready", "drop"]), max_size=60))
 def test_a_rolling_update_always_ends_and_never_loses_capacity(replicas, script):
     """However late pods become ready, at least `replicas` are ready and at most one more exists."""

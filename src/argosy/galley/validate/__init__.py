@@ -50,6 +50,7 @@ _VALIDATORS: Mapping[str, Callable[[Check, Any], None]] = MappingProxyType(
         "Endpoints": kubernetes.validate_endpoints,
         "EndpointSlice": kubernetes.validate_endpoint_slice,
         "Deployment": kubernetes.validate_deployment,
+        "Job": kubernetes.validate_job,
         "Pod": kubernetes.validate_pod,
         "Secret": kubernetes.validate_secret,
     }

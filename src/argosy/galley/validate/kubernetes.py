@@ -10,7 +10,7 @@ from base64 import b64decode
 from string import ascii_letters, digits
 
 from argosy.api.endpoints import SERVICE_LABEL, EndpointPort, Endpoints, EndpointSlice
-from argosy.api.kubernetes import Container, Deployment, EnvVar, Pod, PodSpec, Secret, Service, ServicePort
+from argosy.api.kubernetes import Container, Deployment, EnvVar, Job, Pod, PodSpec, Secret, Service, ServicePort
 from argosy.core.labels import selects
 from argosy.core.protocols import choose_protocol
 from argosy.galley.validate.check import Check, is_label, member
@@ -132,7 +132,22 @@ def validate_deployment(check: Check, deployment: Deployment) -> None:
     if not selects(deployment.selector.match_labels, template.metadata.labels):
         hint = "spec.template.metadata.labels must hold every label of the selector"
         check.error("ARG0121", "spec.selector.matchLabels", "the selector does not match the template's labels", hint)
+    if template.spec.restart_policy != "Always":
+        message = f"restartPolicy {template.spec.restart_policy} is for pods that end"
+        check.error("ARG0121", "spec.template.spec.restartPolicy", message, "make it a Job, or leave the field out")
     validate_pod_spec(check, "spec.template.spec", template.spec)
+
+
+def validate_job(check: Check, job: Job) -> None:
+    """All rules about one Job."""
+    for name, value in (("completions", job.completions), ("parallelism", job.parallelism)):
+        check.at_least(f"spec.{name}", value, 1, REPLICAS_MAX)
+    check.at_least("spec.backoffLimit", job.backoff_limit, 0, REPLICAS_MAX)
+    check.labels("spec.template.metadata.labels", job.template.metadata.labels)
+    if job.template.spec.restart_policy == "Always":
+        message = "a Job's pods end: restartPolicy must be Never or OnFailure"
+        check.error("ARG0121", "spec.template.spec.restartPolicy", message, "write restartPolicy: Never")
+    validate_pod_spec(check, "spec.template.spec", job.template.spec)
 
 
 def validate_pod(check: Check, pod: Pod) -> None:
