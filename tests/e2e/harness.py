@@ -169,7 +169,7 @@ class Mesh:
         (pod,) = self.pods(workload)
         address = pod["status"]["podIP"]
         for pid, command in self._processes():
-            if command.startswith("/run/argosy/envoy") and f"{address} " in _local_addresses(pid):
+            if command.startswith("/run/argosy/envoy") and f"{address} " in local_addresses(pid):
                 return pid
         raise AssertionError(f"no Envoy with {address}")
 
@@ -203,7 +203,8 @@ class Mesh:
         return code
 
 
-def _local_addresses(pid: int) -> str:
+def local_addresses(pid: int) -> str:
+    """The addresses of a process's network."""
     done = subprocess.run(["nsenter", "-t", str(pid), "-n", "hostname", "-I"], capture_output=True, text=True)
     return done.stdout
 

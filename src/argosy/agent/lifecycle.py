@@ -55,6 +55,7 @@ class Input(StrEnum):
     APP_EXITED = "app-exited"
     APPS_DONE = "apps-done"
     APPS_GONE = "apps-gone"
+    WITHDRAWN = "withdrawn"
     SANDBOX_GONE = "sandbox-gone"
     FAILED = "failed"
     TIMER = "timer"
@@ -72,6 +73,7 @@ class Action(StrEnum):
     ENSURE_APPS = "ensure-apps"
     PROBE_APPS = "probe-apps"
     REPORT = "report"
+    AWAIT_WITHDRAWAL = "await-withdrawal"
     FAIL_HEALTH_CHECK = "fail-health-check"
     TERMINATE_APPS = "terminate-apps"
     KILL_APPS = "kill-apps"
@@ -86,9 +88,11 @@ class LifecycleError(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """All waits in seconds. `drain_s`: from the endpoint's withdrawal until clients have certainly heard of it."""
+    """All waits in seconds. `drain_s`: how long a withdrawn pod serves on at least, for clients without a proxy;
+    `drain_max_s`: at most, if some client's proxy does not say that it has dropped the endpoint."""
 
     drain_s: float = 2.0
+    drain_max_s: float = 12.0
     lame_duck_s: float = 1.0
     grace_s: float = 30.0
     envoy_grace_s: float = 5.0
@@ -109,6 +113,7 @@ class PodLife:
     due: float | None = None
     restarts: int = 0
     failures: int = 0
+    withdrawn: bool = False
     finished: bool = False
     """Adopted with all of its work done: nothing is to be started."""
 
@@ -228,7 +233,22 @@ def _backoff_s(life: PodLife) -> float:
 
 def _drain(life: PodLife, now: float) -> Step:
     """Say first that the pod is going away; traffic goes on until clients have heard it."""
-    return _go(life, State.DRAINING, now, Action.REPORT, wait_s=life.timing.drain_s)
+    actions = (Action.REPORT, Action.AWAIT_WITHDRAWAL)
+    return _go(replace(life, withdrawn=False), State.DRAINING, now, *actions, wait_s=life.timing.drain_s)
+
+
+def _withdrawn(life: PodLife, now: float) -> Step:
+    """Every client's proxy has dropped the endpoint."""
+    if now - life.since >= life.timing.drain_s:
+        return _lame_duck(life, now)
+    return replace(life, withdrawn=True), ()
+
+
+def _drain_timer(life: PodLife, now: float) -> Step:
+    limit = life.since + life.timing.drain_max_s
+    if life.withdrawn or now >= limit:
+        return _lame_duck(life, now)
+    return replace(life, due=limit), ()
 
 
 def _lame_duck(life: PodLife, now: float) -> Step:
@@ -323,7 +343,7 @@ def _table() -> dict[tuple[State, Input], _Handler]:
             i.KILL: _remove,
         },
         s.FINISHED: {i.STOP: _remove, i.KILL: _remove},
-        s.DRAINING: {i.TIMER: _lame_duck, i.STOP: _ignore, i.KILL: _stop_apps},
+        s.DRAINING: {i.TIMER: _drain_timer, i.WITHDRAWN: _withdrawn, i.STOP: _ignore, i.KILL: _stop_apps},
         s.LAME_DUCK: {i.TIMER: _stop_apps, i.STOP: _ignore, i.KILL: _stop_apps},
         s.STOPPING_APP: {i.APPS_GONE: _stop_envoy, i.TIMER: _again(Action.KILL_APPS), i.STOP: _ignore, i.KILL: _ignore},
         s.STOPPING_ENVOY: {
@@ -346,7 +366,15 @@ def _with_late(state: State, row: dict[Input, _Handler]) -> dict[Input, _Handler
     """Add the inputs that may come late, from tasks that watched an earlier state: they say nothing new."""
     late = {Input.TIMER, Input.PROBE_OK, Input.PROBE_FAILED, Input.ENVOY_LIVE, Input.CERTIFICATE_READY}
     if state is not State.PENDING:
-        late |= {Input.APP_EXITED, Input.APPS_DONE, Input.ENVOY_EXITED, Input.APPS_GONE, Input.SANDBOX_UP, Input.FAILED}
+        late |= {
+            Input.WITHDRAWN,
+            Input.APP_EXITED,
+            Input.APPS_DONE,
+            Input.ENVOY_EXITED,
+            Input.APPS_GONE,
+            Input.SANDBOX_UP,
+            Input.FAILED,
+        }
     if state in _ENDING or state in (State.FINISHING, State.FINISHED):
         late |= {Input.SANDBOX_GONE}
     return {**dict.fromkeys(late, _ignore), **row}

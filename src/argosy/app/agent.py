@@ -23,6 +23,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+import httpx
 import msgspec
 
 from argosy.agent.bootstrap import Upstreams
@@ -37,6 +38,7 @@ from argosy.citadel.authority import LEAF_TTL_S
 from argosy.core.clock import Clock
 from argosy.core.names import ROOT_NAMESPACE
 from argosy.edge import processes
+from argosy.edge.async_control import control_client
 from argosy.edge.citadel_client import citadel_issuer
 from argosy.edge.clock import SystemClock
 from argosy.edge.config_client import watch_config
@@ -61,6 +63,7 @@ REPORT_PODS = "/argosy.galley.v1.Galley/ReportPods"
 REPORT_HEALTH = "/argosy.galley.v1.Galley/ReportHealth"
 RETRY_S = 0.3
 CALL_TIMEOUT_S = 10.0
+SETTLED_S = 10.0
 
 
 class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,12 +95,13 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class AgentPorts:
-    """The agent's connections; tests give their own. `changes` yields (changes, synced)."""
+    """The agent's connections; tests give their own. `changes` yields (changes, synced); `settled` is `PodsPorts`'."""
 
     changes: Callable[[], AsyncIterator[tuple[list[Change], bool]]]
     report: Callable[[list[dict[str, Any]]], Awaitable[None]]
     report_health: Callable[[list[dict[str, Any]]], Awaitable[None]]
     issuer_of: Callable[[PodPlan], Issuer]
+    settled: Callable[[], Awaitable[None]]
 
 
 async def serve_agent(settings: AgentSettings, ports: AgentPorts, clock: Clock) -> None:
@@ -156,7 +160,7 @@ def make_pods(settings: AgentSettings, ports: AgentPorts, clock: Clock, names: D
         slots=asyncio.Semaphore(settings.sandboxes_at_once),
     )
     pool = AddressPool(settings.pod_cidr, reserved=[settings.node_address])
-    pods_ports = PodsPorts(ports.report, lambda: safe_name(secrets.token_bytes(5), 5), names, rules)
+    pods_ports = PodsPorts(ports.report, lambda: safe_name(secrets.token_bytes(5), 5), names, rules, ports.settled)
     return Pods(tools, Planner(settings.node, catalogue), pool, pods_ports, Timing(drain_s=settings.drain_s))
 
 
@@ -230,7 +234,20 @@ def connect(settings: AgentSettings, clock: Clock) -> tuple[AgentPorts, Certific
         return issuer_for(subject)
 
     report_pods, report_health = partial(report, REPORT_PODS, "pods"), partial(report, REPORT_HEALTH, "workloads")
-    return AgentPorts(changes, report_pods, report_health, issuer_of), source
+    home = Path(settings.home)
+    return AgentPorts(changes, report_pods, report_health, issuer_of, lambda: _proxies_settled(home)), source
+
+
+async def _proxies_settled(home: Path) -> None:
+    """Ask Pilot, by the mesh's own socket, to say when all proxies run what it knows."""
+    program = "pilot" if (home / "run" / "pilot.sock").exists() else "control"
+    try:
+        async with control_client(home, program) as client:
+            answer = await client.post("/v1/wait", content=msgspec.json.encode({"wait_s": SETTLED_S}))
+    except httpx.HTTPError as error:
+        raise OSError(f"{program}: {error!r}") from error
+    if answer.status_code != 200 or answer.json()["laggards"]:
+        raise OSError(f"{program}: {answer.text[:200]}")
 
 
 async def run_agent(settings: AgentSettings) -> None:

@@ -19,10 +19,11 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from argosy.app import bookinfo
-from argosy.app.supervisor import Supervisor, control_client
+from argosy.app.supervisor import Supervisor
 from argosy.core.errors import ArgosyError
 from argosy.core.names import DEFAULT_TRUST_DOMAIN
 from argosy.core.spiffe import SpiffeID
+from argosy.edge.async_control import control_client
 from argosy.edge.control_client import parse_finding
 from argosy.edge.exec_api import AgentClient, Request
 from argosy.samples.bundle import manifest_path

@@ -279,15 +279,31 @@ class Pilot:
             self._wake.set()
 
     async def wait_settled(self, deadline_s: float) -> list[ProxyStatus]:
-        """Wait until every connected proxy runs what is committed; gives those that do not at the deadline."""
-        goal = self._accepted
+        """Wait until every connected proxy runs what is known now; gives those that do not at the deadline.
+
+        What changes later is not waited for: where something always changes, nobody would ever be told.
+        """
+        goal, asked = self._accepted, None
         try:
             async with asyncio.timeout(deadline_s):
-                while self._committed < goal or self.laggards() or self.rollout.active:
+                while self._committed < goal or self.rollout.active:
+                    await self._progress.wait()
+                asked = [(one, one.status.proxy_class, one.status.offered) for one in self.clients.values()]
+                while self._behind(asked):
                     await self._progress.wait()
         except TimeoutError:
-            return self.laggards()
+            return self.laggards() if asked is None else self._behind(asked)
         return []
+
+    def _behind(self, asked: list[tuple[_Client, ProxyClass, int]]) -> list[ProxyStatus]:
+        """Of proxies that were to run a snapshot, those that are still here and do not."""
+        found = []
+        for client, proxy_class, number in asked:
+            status = client.status
+            goal = number if status.proxy_class == proxy_class else status.offered
+            if id(client) in self.clients and status.settled < goal:
+                found.append(status)
+        return found
 
     def laggards(self) -> list[ProxyStatus]:
         """Connected proxies that have not acknowledged all of their newest snapshot."""

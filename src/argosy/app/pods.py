@@ -66,12 +66,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class PodsPorts:
-    """What the manager needs from outside. `new_suffix` gives five fresh letters."""
+    """What the manager needs from outside. `new_suffix` gives five fresh letters; `settled` returns when every proxy
+    runs what has been reported, and raises OSError if nobody can say."""
 
     report: Callable[[list[dict[str, Any]]], Awaitable[None]]
     new_suffix: Callable[[], str]
     names: DNSServer
     rules: ServiceRules
+    settled: Callable[[], Awaitable[None]]
 
 
 class Pods:
@@ -94,6 +96,8 @@ class Pods:
         self._stopping = False
         self._dirty = asyncio.Event()
         self._report_due = asyncio.Event()
+        self._reported: list[dict[str, Any]] = []
+        self._report_done = asyncio.Event()
 
     # --- inputs ----------------------------------------------------------------------------------------------------
 
@@ -195,7 +199,7 @@ class Pods:
         life = PodLife(
             has_envoy=plan.has_envoy, has_apps=bool(plan.containers), timing=timing, finished=running.finished
         )
-        runner = PodRunner(self._tools, running, life, self._on_pod_change)
+        runner = PodRunner(self._tools, running, life, self._on_pod_change, self._withdrawn)
         self._runners[plan.key] = runner
         task = asyncio.get_running_loop().create_task(runner.run(), name=f"pod:{plan.name}")
         self._tasks[plan.key] = task
@@ -241,11 +245,24 @@ class Pods:
                 continue
             try:
                 await self._ports.report(documents)
-                last = documents
+                last = self._reported = documents
+                self._report_done.set()
+                self._report_done = asyncio.Event()
             except OSError as error:
                 _log.warning("pods not reported: %s", error)
                 await asyncio.sleep(REPORT_RETRY_S)
                 self._report_due.set()
+
+    async def _withdrawn(self, pod: ObjectKey) -> None:
+        """Wait until the pod has been reported as going away, and every proxy has heard of it."""
+        while any(_tells_ready(one, pod) for one in self._reported):
+            await self._report_done.wait()
+        while True:
+            try:
+                return await self._ports.settled()
+            except OSError as error:
+                _log.warning("%s: nobody says who has dropped it: %s", pod, error)
+                await asyncio.sleep(REPORT_RETRY_S)
 
     async def _settled(self) -> None:
         """Wait until adopted pods are ready again, or have had time: the agent's restart is no news of them."""
@@ -356,6 +373,13 @@ def _wish_of(found: Object[Any]) -> Wish:
     assert isinstance(spec, Pod)
     template = PodTemplate(metadata=TemplateMeta(labels=found.labels, annotations=found.annotations), spec=spec.spec)
     return Wish(found.key, 1, template, template_hash(template), bare=True)
+
+
+def _tells_ready(document: Mapping[str, Any], pod: ObjectKey) -> bool:
+    """True if a pod document says that this pod may be sent to."""
+    meta, status = document["metadata"], document["status"]
+    told = any(one["type"] == "Ready" and one["status"] == "True" for one in status["conditions"])
+    return told and (meta["namespace"], meta["name"]) == pod
 
 
 def _owner(plan: PodPlan) -> ObjectKey:

@@ -29,6 +29,7 @@ from argosy.app.agent import AgentSettings
 from argosy.app.control_plane import ALL, CONSOLE_FD, Settings
 from argosy.app.relay import RelaySettings
 from argosy.core.errors import ArgosyError, errors_in
+from argosy.edge.async_control import control_client
 from argosy.edge.citadel_server import ROOT_FILE
 from argosy.edge.platform_check import check_platform
 from argosy.edge.processes import NodeProcess, spawn_node
@@ -328,12 +329,6 @@ def _clear(home: Path) -> None:
     for stale in (home / "run").glob("*.sock"):
         stale.unlink()
     shutil.rmtree(home / "settings", ignore_errors=True)
-
-
-def control_client(home: Path, program: str = "control") -> httpx.AsyncClient:
-    """An HTTP client of the control API of `home`; `program` is the one that has the part asked for."""
-    transport = httpx.AsyncHTTPTransport(uds=str(home / "run" / f"{program}.sock"))
-    return httpx.AsyncClient(transport=transport, base_url="http://control", timeout=60.0)
 
 
 async def _until_ready(client: httpx.AsyncClient) -> None:

@@ -17,8 +17,9 @@ import msgspec
 
 from argosy.api import Document
 from argosy.app import supervisor
-from argosy.app.supervisor import READY_LINE, Supervisor, Tell, UpOptions, control_client
+from argosy.app.supervisor import READY_LINE, Supervisor, Tell, UpOptions
 from argosy.core.errors import ArgosyError
+from argosy.edge.async_control import control_client
 from argosy.edge.directory_source import read_source
 from argosy.galley.memory import MemoryStore
 from argosy.galley.state import Galley

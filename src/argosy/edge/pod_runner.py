@@ -35,7 +35,7 @@ from argosy.agent.lifecycle import Action, Input, PodLife, State, step
 from argosy.agent.pod import PROXY_CONTAINER, Container, PodPlan, Probe
 from argosy.agent.sandbox import READY, Sandboxes
 from argosy.core.clock import Clock
-from argosy.core.names import HEALTH_PORT
+from argosy.core.names import HEALTH_PORT, ObjectKey
 from argosy.edge import processes
 from argosy.edge.netlink import NodeNetwork
 from argosy.edge.netns import network_of, processes_by_network
@@ -95,6 +95,8 @@ class PodRunner:
     running: Processes
     life: PodLife
     changed: Callable[[], None]
+    withdrawn: Callable[[ObjectKey], Awaitable[None]]
+    """Returns when no client's proxy has the pod as an endpoint any more."""
     reason: str = ""
     _inputs: asyncio.Queue[Input] = field(default_factory=asyncio.Queue)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -135,8 +137,11 @@ class PodRunner:
         try:
             while self.life.state is not State.GONE:
                 event = await self._inputs.get()
-                before = self.life.state
-                self.life, actions = step(self.life, event, asyncio.get_running_loop().time())
+                now, before = asyncio.get_running_loop().time(), self.life.state
+                if event is Input.TIMER and (self.life.due is None or now < self.life.due):
+                    # It was for a state that something else has ended meanwhile.
+                    continue
+                self.life, actions = step(self.life, event, now)
                 if self.life.state is not before:
                     _log.debug("%s %s: %s -> %s", self.plan.key, event, before, self.life.state)
                 self._set_timer()
@@ -172,6 +177,8 @@ class PodRunner:
                 self._background("probe", self._probe_apps())
             case Action.REPORT:
                 self.changed()
+            case Action.AWAIT_WITHDRAWAL:
+                self._attempt("withdrawn", self.withdrawn(self.plan.key), Input.WITHDRAWN)
             case Action.FAIL_HEALTH_CHECK:
                 self._background("lame", self._fail_health_check())
             case Action.TERMINATE_APPS:

@@ -1,8 +1,8 @@
 """Programs whose life is what a test is about, run in pods. Standard library only.
 
-    python worker.py early URL           calls a server in its first line, tells it how that went, then serves on 8080
-    python worker.py job URL CODE        calls a server, ends with CODE
-    python worker.py flush URL SECONDS   after SIGTERM calls a server for so long on one connection, then ends
+python worker.py early URL           calls a server in its first line, tells it how that went, then serves on 8080
+python worker.py job URL CODE        calls a server, ends with CODE
+python worker.py flush URL SECONDS   after SIGTERM calls a server for so long on one connection, then ends
 """
 
 from __future__ import annotations
@@ -51,11 +51,12 @@ def job(url: str, code: str) -> None:
 
 def flush(url: str, seconds: str) -> None:
     """Work that is left when the end is asked for."""
-    stopped = []
+    stopped: list[float] = []
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(time.monotonic()))
     while not stopped:
         signal.pause()
-    name, parts = os.environ["HOSTNAME"], urlsplit(url)
+    at, name, parts = time.time(), os.environ["HOSTNAME"], urlsplit(url)
+    until_told(f"{url}/once?id=term-{name.partition('-')[0]}-{at:.3f}")
     connection = http.client.HTTPConnection(parts.netloc, timeout=5)
     number = opened = 0
     while time.monotonic() < stopped[0] + float(seconds):

@@ -18,7 +18,15 @@ def walk(life: PodLife, *inputs: Input, now: float = 0.0) -> tuple[PodLife, list
 
 
 TO_READY = (Input.START, Input.SANDBOX_UP, Input.CERTIFICATE_READY, Input.ENVOY_LIVE, Input.PROBE_OK)
-TO_GONE = (Input.STOP, Input.TIMER, Input.TIMER, Input.APPS_GONE, Input.ENVOY_EXITED, Input.SANDBOX_GONE)
+TO_GONE = (
+    Input.STOP,
+    Input.WITHDRAWN,
+    Input.TIMER,
+    Input.TIMER,
+    Input.APPS_GONE,
+    Input.ENVOY_EXITED,
+    Input.SANDBOX_GONE,
+)
 
 
 @pytest.mark.parametrize("state, event", list(product(State, Input)))
@@ -52,7 +60,7 @@ def test_a_pod_with_sidecar_starts_envoy_before_its_application():
 def test_a_pod_without_sidecar_never_touches_envoy():
     life, actions = walk(PLAIN, Input.START, Input.SANDBOX_UP, Input.PROBE_OK)
     assert life.ready
-    life, more = walk(life, Input.STOP, Input.TIMER, Input.APPS_GONE, Input.SANDBOX_GONE)
+    life, more = walk(life, Input.STOP, Input.WITHDRAWN, Input.TIMER, Input.APPS_GONE, Input.SANDBOX_GONE)
     assert life.state is State.GONE
     envoys = {Action.ENSURE_CERTIFICATE, Action.ENSURE_ENVOY, Action.FAIL_HEALTH_CHECK, Action.TERMINATE_ENVOY}
     assert not envoys & {*actions, *more}
@@ -67,13 +75,25 @@ def test_a_gateway_is_ready_as_soon_as_its_envoy_is():
 def test_the_endpoint_is_withdrawn_before_anything_stops():
     life, _ = walk(SIDECAR, *TO_READY)
     life, actions = step(life, Input.STOP, 10.0)
-    assert actions == (Action.REPORT,)
+    assert actions == (Action.REPORT, Action.AWAIT_WITHDRAWAL)
     assert life.terminating
     assert life.due == 10.0 + life.timing.drain_s
     life, actions = walk(life, *TO_GONE[1:], now=20.0)
     assert life.state is State.GONE
     stops = [Action.FAIL_HEALTH_CHECK, Action.TERMINATE_APPS, Action.TERMINATE_ENVOY, Action.REMOVE_SANDBOX]
     assert [action for action in actions if action in stops] == stops
+
+
+def test_a_withdrawn_pod_serves_until_every_client_has_heard_of_it_but_not_for_ever():
+    life, _ = step(walk(SIDECAR, *TO_READY)[0], Input.STOP, 10.0)
+    timing = life.timing
+    heard_early, _ = step(life, Input.WITHDRAWN, 10.1)
+    assert heard_early.state is State.DRAINING
+    assert step(heard_early, Input.TIMER, 10.0 + timing.drain_s)[0].state is State.LAME_DUCK
+    unheard, actions = step(life, Input.TIMER, 10.0 + timing.drain_s)
+    assert (unheard.state, actions, unheard.due) == (State.DRAINING, (), 10.0 + timing.drain_max_s)
+    assert step(unheard, Input.WITHDRAWN, 15.0)[0].state is State.LAME_DUCK
+    assert step(unheard, Input.TIMER, 10.0 + timing.drain_max_s)[0].state is State.LAME_DUCK
 
 
 def test_a_pod_whose_work_is_done_ends_its_proxy_and_stays_to_be_asked():

@@ -16,6 +16,7 @@ from argosy.agent.lifecycle import Input, PodLife, State, Timing
 from argosy.agent.pod import Container, PodPlan, Probe, Role
 from argosy.agent.privileges import Privileges
 from argosy.agent.sandbox import NodePaths
+from argosy.core.names import ObjectKey
 from argosy.edge import processes
 from argosy.edge.clock import SystemClock
 from argosy.edge.netns import network_of
@@ -90,7 +91,10 @@ class Pod:
             slots=asyncio.Semaphore(1),
         )
         life = PodLife(has_envoy=False, has_apps=bool(running.plan.containers), timing=QUICK)
-        self.runner = PodRunner(tools, running, life, self.changed.set)
+        self.runner = PodRunner(tools, running, life, self.changed.set, self.withdrawn)
+
+    async def withdrawn(self, _key: ObjectKey) -> None:
+        """Nobody has it: there are no clients here."""
 
     @property
     def directory(self) -> Path:
