@@ -55,6 +55,8 @@ class ProxyStatus:
     proxy_class: ProxyClass
     offered: int
     settled: int = 0
+    behind_since: float | None = None
+    """Monotonic seconds since which it has not run its newest snapshot; None if it does."""
     rejected: dict[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
     """By type URL: the refused names and Envoy's text, until the next accepted response of that type."""
     held: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -227,6 +229,7 @@ class Pilot:
         for offer in outcome.offers:
             for client in by_class.get(offer.proxy_class, ()):
                 client.status.offered = offer.snapshot.number
+                client.note_age()
                 client.push(offer.snapshot, offer.changes)
 
     # -- proxies ------------------------------------------------------------------------------------------------
@@ -309,6 +312,10 @@ class Pilot:
         """Connected proxies that have not acknowledged all of their newest snapshot."""
         return [one.status for one in self.clients.values() if one.status.settled < one.status.offered]
 
+    def now(self) -> float:
+        """Monotonic seconds, as in `ProxyStatus.behind_since`."""
+        return self._clock.monotonic()
+
     def note_progress(self) -> None:
         """Wake those who wait for proxies."""
         if self.rollout.active:
@@ -385,6 +392,7 @@ class _Client:
         self.status = ProxyStatus(pod, proxy_class, offered=self.snapshot.number)
         pilot.clients[id(self)] = self
         pilot.gone.discard(pod)
+        self.note_age()
 
     @property
     def name(self) -> str:
@@ -403,6 +411,7 @@ class _Client:
         self.status.offered = snapshot.number
         # Each class counts for itself: what was settled of the old one says nothing about the new one.
         self.status.settled = 0
+        self.note_age()
         self.push(snapshot, None)
 
     def on_event(self, event: Event) -> None:
@@ -410,6 +419,7 @@ class _Client:
         status = self.status
         if isinstance(event, Settled):
             status.settled = max(status.settled, event.number)
+            self.note_age()
             status.rejected.clear()
             status.held.clear()
             self._pilot.note_progress()
@@ -423,6 +433,14 @@ class _Client:
             waiting = tuple(f"{ref.name}" for ref in event.waiting_for)
             status.held[event.ref.name] = waiting
             logger.warning("%s: %s waits for %s", status.pod, event.ref.name, ", ".join(waiting))
+
+    def note_age(self) -> None:
+        """Note since when the proxy has been behind. What is offered meanwhile makes it no younger."""
+        status = self.status
+        if status.settled >= status.offered:
+            status.behind_since = None
+        elif status.behind_since is None:
+            status.behind_since = self._pilot.now()
 
     def close(self) -> None:
         """The stream has ended."""

@@ -201,15 +201,24 @@ def _is_running() -> bool:
 
 def _health() -> list[Any]:
     """What is wrong with the running mesh: programs not ready, proxies behind, what Pilot could not do."""
+    from argosy.cli.columns import has_sidecar, is_ready
     from argosy.core.errors import Finding, Level
 
     findings = list(control().findings())
     for one in control().statuses():
         if one["ready"] != "ok":
             findings.append(Finding("ARG0710", Level.ERROR, f"{one['name']} is not ready: {one['ready']}"))
-    for row in control().get("proxies")["proxies"]:
-        if row["state"] in ("PENDING", "HELD"):
+    rows = control().get("proxies")["proxies"]
+    connected = {(row["namespace"], row["pod"]) for row in rows}
+    for pod in control().get("objects/Pod")["objects"]:
+        key = (pod["metadata"]["namespace"], pod["metadata"]["name"])
+        if is_ready(pod) and has_sidecar(pod) and key not in connected:
+            message = f"proxy {'/'.join(key)} is not connected: it goes on with what it last heard"
+            findings.append(Finding("ARG0711", Level.ERROR, message, hint="its log: `argosy logs POD -c istio-proxy`"))
+    for row in rows:
+        if row["state"] in ("PENDING", "HELD", "STALE"):
             message = f"proxy {row['namespace']}/{row['pod']} does not run the newest configuration: {row['state']}"
             hint = "`argosy proxy-status` tells more"
-            findings.append(Finding("ARG0711", Level.WARNING, message, hint=hint))
+            level = Level.ERROR if row["state"] == "STALE" else Level.WARNING
+            findings.append(Finding("ARG0711", level, message, hint=hint))
     return findings

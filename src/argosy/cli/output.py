@@ -23,6 +23,7 @@ _COLOURS = {
     "error": "red",
     "warning": "yellow",
     "REJECTED": "red",
+    "STALE": "red",
     "HELD": "yellow",
     "PENDING": "yellow",
     "Blocked": "red",

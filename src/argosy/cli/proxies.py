@@ -57,7 +57,7 @@ def register(app: typer.Typer) -> None:
 def proxy_status(output: OutputOption = Output.TABLE) -> None:
     """Show the connected proxies and their state.
 
-    SYNCED, PENDING, HELD (something waits for another resource) or REJECTED, and why.
+    SYNCED, PENDING, HELD (something waits for another resource), STALE (no answer for 10 s) or REJECTED, and why.
     """
     from argosy.cli.output import print_json, print_table
 
@@ -65,7 +65,7 @@ def proxy_status(output: OutputOption = Output.TABLE) -> None:
     if output is Output.JSON:
         print_json(rows)
         return
-    headers = ("NAMESPACE", "POD", "ROLE", "STATE", "OFFERED", "SETTLED", "REFUSED", "WAITING")
+    headers = ("NAMESPACE", "POD", "ROLE", "STATE", "OFFERED", "SETTLED", "BEHIND", "REFUSED", "WAITING")
     cells = [
         (
             row["namespace"],
@@ -74,6 +74,7 @@ def proxy_status(output: OutputOption = Output.TABLE) -> None:
             row["state"],
             str(row["offered"]),
             str(row["settled"]),
+            f"{row['behind_s']:.0f} s" if row["behind_s"] else "-",
             ",".join(name for one in row["rejected"] for name in one["names"]) or "-",
             ",".join(one["name"] for one in row["held"]) or "-",
         )

@@ -22,6 +22,8 @@ from argosy.xds.messages import Snapshot
 NO_SUCH_PROXY = "ARG0302"
 NO_SUCH_COLLECTION = "ARG0704"
 EXPLANATIONS_MAX = 20
+STALE_S = 10.0
+"""A proxy that is behind for so long does not answer, though its connection is there."""
 SECTIONS: Mapping[str, str] = {
     "clusters": CLUSTER,
     "endpoints": ENDPOINT,
@@ -47,6 +49,8 @@ class StatusPort(Protocol):
     @property
     def settled(self) -> int: ...
     @property
+    def behind_since(self) -> float | None: ...
+    @property
     def rejected(self) -> Mapping[str, tuple[tuple[str, ...], str]]: ...
     @property
     def held(self) -> Mapping[str, tuple[str, ...]]: ...
@@ -68,19 +72,32 @@ class PilotPort(control_status.PilotPort, Protocol):
     def world(self) -> World: ...
     async def wait_settled(self, deadline_s: float) -> Sequence[StatusPort]: ...
     def findings(self) -> list[Finding]: ...
+    def now(self) -> float: ...
 
     def mtls_modes(self) -> list[dict[str, Any]]: ...
 
 
 def dump_proxies(pilot: PilotPort) -> list[dict[str, Any]]:
-    """Every connected proxy, sorted by pod. `state`: SYNCED, PENDING, HELD (waits for others) or REJECTED."""
+    """Every connected proxy, sorted by pod. `state`: SYNCED, PENDING, HELD (waits for others), STALE (for long) or
+    REJECTED; `behind_s`: for how long it has not run the newest configuration."""
+    now = pilot.now()
     statuses = [client.status for client in pilot.clients.values()]
-    return [_dump_status(status) for status in sorted(statuses, key=lambda status: status.pod)]
+    return [_dump_status(status, now) for status in sorted(statuses, key=lambda status: status.pod)]
 
 
-def _dump_status(status: StatusPort) -> dict[str, Any]:
-    synced = status.settled >= status.offered
-    state = "REJECTED" if status.rejected else "SYNCED" if synced else "HELD" if status.held else "PENDING"
+def _state(status: StatusPort, behind_s: float) -> str:
+    if status.rejected:
+        return "REJECTED"
+    if status.settled >= status.offered:
+        return "SYNCED"
+    if status.held:
+        return "HELD"
+    return "STALE" if behind_s >= STALE_S else "PENDING"
+
+
+def _dump_status(status: StatusPort, now: float) -> dict[str, Any]:
+    behind_s = now - status.behind_since if status.behind_since is not None else 0.0
+    state = _state(status, behind_s)
     return {
         "namespace": status.pod.namespace,
         "pod": status.pod.name,
@@ -90,6 +107,7 @@ def _dump_status(status: StatusPort) -> dict[str, Any]:
         "offered": status.offered,
         "settled": status.settled,
         "state": state,
+        "behind_s": round(behind_s, 1),
         "rejected": [
             {"type": type_url.rpartition(".")[2], "names": list(names), "error": text}
             for type_url, (names, text) in status.rejected.items()

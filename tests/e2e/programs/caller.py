@@ -1,9 +1,12 @@
-"""Clients for tests, run in pods: each prints one line of JSON. Standard library only.
+"""Clients for tests, run in pods: each prints one line of JSON.
 
 python caller.py raw HOST PORT TEXT            what comes back for these bytes, until the end or a pause
 python caller.py greet HOST PORT               the greeting, an echoed line, and the milliseconds until the greeting
 python caller.py idle HOST PORT CLIENTS S      POSTs on kept connections, 4.5 to 5.5 s apart, for S seconds
 python caller.py many HOST PORT COUNT PATH     so many requests at once; statuses
+python caller.py late HOST PORT S              a request S seconds after its connection: the status
+python caller.py silent HOST PORT S            how soon a connection without a byte is closed, up to S seconds
+python caller.py grpc HOST PORT                what a gRPC method answers
 python caller.py ws HOST PORT FRAMES           a WebSocket: its status, and how many frames came back
 """
 
@@ -13,6 +16,7 @@ import asyncio
 import json
 import os
 import random
+import resource
 import sys
 import time
 from collections import Counter
@@ -95,8 +99,39 @@ async def many(host: str, port: str, count: str, path: str) -> dict[str, Any]:
             status = repr(error)
         answers[status] += 1
 
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     await asyncio.gather(*(one() for _ in range(int(count))))
     return {"answers": answers}
+
+
+async def late(host: str, port: str, seconds: str) -> dict[str, Any]:
+    """Open a connection, be silent, then send a request."""
+    connection = await asyncio.open_connection(host, int(port))
+    await asyncio.sleep(float(seconds))
+    status, _ = await exchange(connection, host, "GET", "/")
+    return {"status": status}
+
+
+async def silent(host: str, port: str, seconds: str) -> dict[str, Any]:
+    """Take the greeting, then wait for the end."""
+    reader, writer = await asyncio.open_connection(host, int(port))
+    await reader.readline()
+    begin = time.monotonic()
+    try:
+        await asyncio.wait_for(reader.read(), float(seconds))
+    except TimeoutError:
+        return {"closed_after_s": None}
+    writer.close()
+    return {"closed_after_s": time.monotonic() - begin}
+
+
+async def grpc(host: str, port: str) -> dict[str, Any]:
+    """One unary call."""
+    import grpc.aio
+
+    async with grpc.aio.insecure_channel(f"{host}:{port}") as channel:
+        return {"answer": (await channel.unary_unary("/test.Echo/Say")(b"hello", timeout=WAIT_S)).decode()}
 
 
 async def ws(host: str, port: str, frames: str) -> dict[str, Any]:
@@ -119,5 +154,5 @@ async def ws(host: str, port: str, frames: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    verbs = {one.__name__: one for one in (raw, greet, idle, many, ws)}
+    verbs = {one.__name__: one for one in (raw, greet, idle, many, late, silent, grpc, ws)}
     print(json.dumps(asyncio.run(verbs[sys.argv[1]](*sys.argv[2:]))))

@@ -1,11 +1,12 @@
 """An application with knobs, run in pods of tests: an HTTP/1 server that can misbehave, and servers that speak first.
 
-    python knobs.py http:8080 banner:3306 banner:25 ...
+    python knobs.py http:8080 banner:3306 tls:443 grpc:50051 ...
 
 HTTP is read and written by hand, so that what was on the wire can be told: `/raw` answers with the request's own head.
 A connection that is idle for 5 s is closed. `/once?id=X` counts executions, `/counts` tells them; `how=` says what
 becomes of such a request after it has been counted: `reset`, or a status. `/ws` (any path with `Upgrade: websocket`)
-echoes frames. A banner server greets first, then echoes lines. Standard library only.
+echoes frames. A banner server greets first, then echoes lines. TLS is HTTP under a certificate of its own making; gRPC
+answers any method with what it was sent.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import base64
 import hashlib
 import json
 import os
+import ssl
 import sys
+import tempfile
 from collections import Counter
 from urllib.parse import parse_qsl, urlsplit
 
@@ -105,12 +108,54 @@ async def banner(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         writer.close()
 
 
+def certificate() -> ssl.SSLContext:
+    """A server's side of TLS that nobody has a reason to trust."""
+    from datetime import UTC, datetime, timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, datetime.now(UTC), datetime.now(UTC) + timedelta(1))
+    pem = serialization.Encoding.PEM
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+        file.write(made.sign(key, hashes.SHA256()).public_bytes(pem))
+        file.flush()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file.name)
+    return context
+
+
+async def grpc_server(port: int) -> None:
+    """Any unary method, bytes in and the same bytes out."""
+    import grpc
+    import grpc.aio
+
+    class Anything(grpc.GenericRpcHandler):  # type: ignore[misc]
+        def service(self, _details: object) -> object:
+            return grpc.unary_unary_rpc_method_handler(self.say)
+
+        async def say(self, request: bytes, _context: object) -> bytes:
+            return request
+
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((Anything(),))
+    server.add_insecure_port(f"0.0.0.0:{port}")
+    await server.start()
+    await server.wait_for_termination()
+
+
 async def main(words: list[str]) -> None:
     """Serve all ports until killed."""
-    kinds = {"http": http, "banner": banner}
+    kinds = {"http": http, "banner": banner, "tls": http}
     for word in words:
         kind, _, port = word.partition(":")
-        await asyncio.start_server(kinds[kind], "0.0.0.0", int(port), backlog=4096)
+        if kind == "grpc":
+            await grpc_server(int(port))
+        context = certificate() if kind == "tls" else None
+        await asyncio.start_server(kinds[kind], "0.0.0.0", int(port), backlog=4096, ssl=context)
     await asyncio.Event().wait()
 
 

@@ -10,6 +10,7 @@ import pytest
 from argosy.app.pilot import ENVOY_RULES, Pilot, ProxyStatus
 from argosy.core.names import ObjectKey
 from argosy.edge.clock import SystemClock
+from argosy.edge.control_proxies import STALE_S, dump_proxies
 from argosy.edge.xds_server import Refusal
 from argosy.envoy import api
 from argosy.pilot.build.resource import CLUSTER, VIRTUAL_HOST
@@ -465,3 +466,20 @@ def test_servers_take_both_ways_until_their_callers_have_changed() -> None:
     assert modes() == {("STRICT", "STRICT")}
     assert not one.rollout.active
     assert one.findings() == []
+
+
+def test_a_proxy_that_does_not_answer_for_long_is_stale_until_it_does() -> None:
+    """Pains A9: a stream that is there and dead must be seen, and its age told."""
+    clock = HandClock()
+    one = Pilot(MeshSettings(), lambda *_facts: False, clock)
+    one.on_changes(added(CART, pod()), synced=True)
+    proxy = Proxy(one)
+    proxy.settle()
+    assert [(row["state"], row["behind_s"]) for row in dump_proxies(one)] == [("SYNCED", 0.0)]
+    for index in range(2):
+        one.on_changes(added(pod(f"cart-{index + 2}", f"10.88.0.{index + 3}")), synced=True)
+        one.commit_now()
+        clock.seconds += STALE_S - 1
+    assert [(row["state"], row["behind_s"]) for row in dump_proxies(one)] == [("STALE", 2 * STALE_S - 2)]
+    proxy.settle()
+    assert [(row["state"], row["behind_s"]) for row in dump_proxies(one)] == [("SYNCED", 0.0)]
