@@ -83,6 +83,8 @@ ECHOED = "250 hello"
 
 def deployment(name: str, command: str = "", *, replicas: int = 1, namespace: str = "default") -> str:
     text = f"argosy.io/command: '{sys.executable} {PROGRAMS}/knobs.py {command}'" if command else ""
+    # Declared ports are what says when a pod can be called: as soon as they are open.
+    ports = ", ".join(f"{{containerPort: {word.partition(':')[2]}}}" for word in command.split())
     return f"""---
 apiVersion: apps/v1
 kind: Deployment
@@ -92,7 +94,7 @@ spec:
   selector: {{matchLabels: {{app: {name}}}}}
   template:
     metadata: {{labels: {{app: {name}}}, annotations: {{{text}}}}}
-    spec: {{containers: [{{name: app, image: argosy/curl}}]}}
+    spec: {{containers: [{{name: app, image: argosy/curl, ports: [{ports}]}}]}}
 """
 
 
@@ -264,7 +266,7 @@ def test_a_route_may_come_before_its_subset(mesh: Mesh) -> None:
     with load_on_web(mesh) as load:
         told = mesh.apply(early, wait_s=0)
         assert "no DestinationRule defines subset 'all'" in str(told["findings"])
-        wait_for(lambda: held(mesh), 10, "the route is held")
+        wait_for(lambda: held(mesh), 20, "the route is held")
         mesh.apply(subset)
         assert "x-route: early" in body(mesh, "sleep", "-D - -o /dev/null http://web/")
         assert not held(mesh)

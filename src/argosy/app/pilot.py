@@ -44,7 +44,16 @@ QUIET_S = 0.02
 QUIET_MAX_S = 0.5
 """How long changes may wait for quiet."""
 
-ENVOY_RULES = Rules(order=ORDER, full_sets=frozenset({CLUSTER, LISTENER}), parts={ROUTE: VIRTUAL_HOST})
+HELD_AFTER_S = 3.0
+"""How long a resource may wait for another before somebody should know."""
+
+ENVOY_RULES = Rules(
+    order=ORDER,
+    full_sets=frozenset({CLUSTER, LISTENER}),
+    parts={ROUTE: VIRTUAL_HOST},
+    patient=frozenset({VIRTUAL_HOST}),
+    hold_timeout_s=HELD_AFTER_S,
+)
 
 
 @dataclass(slots=True)

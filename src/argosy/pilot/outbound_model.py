@@ -295,6 +295,7 @@ class OutboundModel:
                 detected,
                 dynamic_port=called.target_number if dynamic and called is not None else 0,
                 operation=f"{host}:{number}/*",
+                known=record is not None,
             )
 
         return resolve

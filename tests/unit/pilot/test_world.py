@@ -126,9 +126,16 @@ def test_who_requires_a_cluster_is_known_without_a_search() -> None:
     assert [one.name for one in snapshot.requirers(ref)] == [API]
     world.apply(route("api", "b", to="web.a.svc.cluster.local"))
     assert list(world.snapshot("web-0", "a").requirers(ref)) == []
-    gone = ResourceRef(CLUSTER, "outbound|80||gone.b.svc.cluster.local")
-    world.apply(route("api", "b", to="gone.b.svc.cluster.local"))
+    gone = ResourceRef(CLUSTER, "outbound|80|later|web.a.svc.cluster.local")
+    world.apply(route("api", "b", to="web.a.svc.cluster.local, subset: later"))
     assert world.snapshot("web-0", "a").is_dangling(gone)
+
+
+def test_a_route_to_a_host_that_nobody_declares_waits_for_nothing() -> None:
+    world = mesh()
+    world.apply(route("api", "b", to="gone.b.svc.cluster.local"))
+    gone = ResourceRef(CLUSTER, "outbound|80||gone.b.svc.cluster.local")
+    assert not world.snapshot("web-0", "a").is_dangling(gone)
 
 
 def test_layers_read_as_one_map_and_the_first_stands() -> None:

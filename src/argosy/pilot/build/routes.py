@@ -41,6 +41,8 @@ class Target(NamedTuple):
     """For hosts that are resolved when they are called: the port that connections to them go to."""
     operation: str = ""
     """What a call of it is, for those who trace it."""
+    known: bool = True
+    """Somebody declares the host; what is routed to any other is answered 503."""
 
 
 # (a destination, the namespace of the object that names it) -> what it means
@@ -101,7 +103,8 @@ def build_virtual_host(
 
     def resolve_noted(destination: Destination, namespace: str) -> Target:
         target = resolve(destination, namespace)
-        clusters.add(target.cluster)
+        if target.known:
+            clusters.add(target.cluster)
         return target
 
     routes: list[dict[str, Any]] = []

@@ -6,8 +6,9 @@ Must not change anything, and not know what a type means: a resource says itself
 
 Sending waits for a required resource that is in the snapshot and that the client asks for, until some version of it
 is acknowledged. One that is in the snapshot but not asked for, or not in the snapshot, is not waited for: waiting
-could never end. Nor is one that the client refused, by a client that has no version of the waiting resource: it has
-nothing better to keep, and a proxy that starts would serve nothing at all.
+could never end. (Of patient types, a resource of which the client has a version waits even then: what it has is better
+than what cannot work.) Nor is one that the client refused, by a client that has no version of the waiting resource: it
+has nothing better to keep, and a proxy that starts would serve nothing at all.
 Removing waits while something that the client holds, or may hold once answers come in, requires the name. Companions
 do not count: a client that waits for endpoints must learn at once that there are none.
 Holders are found without a list of all that the client holds: what equals the snapshot requires only what is in the
@@ -22,14 +23,20 @@ from argosy.xds.messages import Resource, ResourceRef, Snapshot
 from argosy.xds.server.ledger import Ledger
 
 
-def missing(resource: Resource, ledgers: Mapping[str, Ledger]) -> tuple[ResourceRef, ...]:
-    """Give what a resource requires and the client does not surely hold yet."""
+def missing(
+    resource: Resource, ledgers: Mapping[str, Ledger], patient: frozenset[str] = frozenset()
+) -> tuple[ResourceRef, ...]:
+    """Give what a resource requires and the client does not surely hold yet. `patient` is of `Rules`."""
     own = ledgers.get(resource.type_url)
     first = own is None or not own.held(resource.name)
     lacking = []
     for ref in resource.requires:
         ledger = ledgers.get(ref.type_url)
-        if ledger is None or ledger.goal(ref.name) is None or ledger.is_usable(ref.name):
+        if ledger is None or ledger.is_usable(ref.name):
+            continue
+        if ledger.goal(ref.name) is None:
+            if not first and ledger.wildcard and resource.type_url in patient:
+                lacking.append(ref)
             continue
         if not (first and ledger.is_refused(ref.name)):
             lacking.append(ref)

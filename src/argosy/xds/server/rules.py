@@ -71,6 +71,8 @@ class Rules:
                     because a client takes in parts only of what it knows.
     empty_answers:  per type, the name that an otherwise empty first answer reports as removed, for clients that
                     do not take an empty response for an answer.
+    patient:        types of which a new version waits for what it requires even while that is nowhere to be had: each
+                    resource must be about one thing only, because what else it says waits too.
     hold_timeout_s: after this long a resource that waits for another is reported (`Held`); it keeps waiting.
     restate_s:      how long after a reconnect nothing is removed: the client may not have said yet what it holds.
     in_flight_max:  responses per type that may wait for an answer.
@@ -83,6 +85,7 @@ class Rules:
     named_only: frozenset[str] = frozenset()
     parts: Mapping[str, str] = field(default_factory=dict)
     empty_answers: Mapping[str, str] = field(default_factory=dict)
+    patient: frozenset[str] = frozenset()
     hold_timeout_s: float = 15.0
     restate_s: float = 1.0
     in_flight_max: int = 100

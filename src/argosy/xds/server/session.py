@@ -177,7 +177,7 @@ class Session:
         goal = ledger.goal(name)
         if goal is None:
             return Pins(self.ledgers.values(), snapshot).holders(ledger, name)
-        return missing(ledger.deliverable(goal) or goal, self.ledgers)
+        return missing(ledger.deliverable(goal) or goal, self.ledgers, self.rules.patient)
 
     def removal(self, ledger: Ledger) -> Removal:
         """Tell how this client learns that a resource of a type is gone."""
@@ -236,7 +236,7 @@ class Session:
                 self._note_absent(ledger, name, absent)
             else:
                 ledger.done_with(name)
-        elif resource.requires and missing(resource, self.ledgers):
+        elif resource.requires and missing(resource, self.ledgers, self.rules.patient):
             ledger.waiting.setdefault(name, now)
         else:
             send.append(resource)
