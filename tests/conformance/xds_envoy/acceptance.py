@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from argosy.app.pilot import ENVOY_RULES
 from argosy.edge.tls import Material
 from argosy.envoy.api import decode, encode, typed
 from argosy.pilot.build.resource import CLUSTER, LISTENER, SECRET, resource_of_bytes
@@ -86,7 +88,8 @@ def _nowhere() -> Any:
 @asynccontextmanager
 async def accepting(folder: Path, secrets: Iterable[str] = ()) -> AsyncIterator[Acceptance]:
     """Envoy against a scripted server, ready for worlds."""
-    async with running("delta", folder) as rig:
+    # Worlds here follow one another without a connection: nothing of one is worth keeping in the next.
+    async with running("delta", folder, replace(ENVOY_RULES, patient=frozenset())) as rig:
         with _certificates(rig.server_side.material) as place:
             rig.script.offer()
             yield Acceptance(rig, place, secrets)

@@ -31,7 +31,7 @@ from argosy.edge.tls import CertificateSource, Material, RequireIdentity, Server
 from argosy.edge.xds_server import Push, Refusal, XdsServer
 from argosy.envoy.api import envoy_binary
 from argosy.xds.messages import Resource, Snapshot, changes_between
-from argosy.xds.server import Event, Settled
+from argosy.xds.server import Event, Rules, Settled
 
 TRUST_DOMAIN = "td"
 SERVER_NAME = "pilot.istio-system.svc"
@@ -145,13 +145,14 @@ class Rig:
     server_side: CertificateSource
     port: int = 0
     xds: XdsServer | None = None
+    rules: Rules = ENVOY_RULES
     _server: GRPCServer | None = None
 
     # -- the control plane's life
 
     async def start_server(self) -> XdsServer:
         """A new server, which knows nothing of earlier streams, on the port that Envoy knows."""
-        self.xds = XdsServer(self.script, ENVOY_RULES, trust_domain=TRUST_DOMAIN, clock=SystemClock())
+        self.xds = XdsServer(self.script, self.rules, trust_domain=TRUST_DOMAIN, clock=SystemClock())
         await self.serve(self.xds.handlers())
         return self.xds
 
@@ -364,7 +365,7 @@ async def backend(name: str) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def running(variant: str, folder: Path) -> AsyncIterator[Rig]:
+async def running(variant: str, folder: Path, rules: Rules = ENVOY_RULES) -> AsyncIterator[Rig]:
     """Envoy against a server that has nothing to say yet; both end with the block."""
     authority = new_authority()
     rig = Rig(
@@ -375,6 +376,7 @@ async def running(variant: str, folder: Path) -> AsyncIterator[Rig]:
         ),
         authority,
         await material_of(authority, "argosy"),
+        rules=rules,
     )
     process = None
     try:
