@@ -139,8 +139,7 @@ class PodRunner:
                 event = await self._inputs.get()
                 now, before = asyncio.get_running_loop().time(), self.life.state
                 if event is Input.TIMER and (self.life.due is None or now < self.life.due):
-                    # It was for a state that something else has ended meanwhile.
-                    continue
+                    continue  # it was for a state that something else has ended meanwhile
                 self.life, actions = step(self.life, event, now)
                 if self.life.state is not before:
                     _log.debug("%s %s: %s -> %s", self.plan.key, event, before, self.life.state)
