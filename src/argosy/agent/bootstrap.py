@@ -85,20 +85,6 @@ def sds_config(secret: str) -> dict[str, Any]:
     }
 
 
-def build_sds_files(*, chain_pem: str, key_pem: str, roots_pem: str) -> dict[str, dict[str, Any]]:
-    """The pod's secrets by file name, in the order in which the files must be replaced."""
-    secret = f"{_TYPES}.extensions.transport_sockets.tls.v3.Secret"
-    identity = {
-        "certificate_chain": {"inline_string": chain_pem},
-        "private_key": {"inline_string": key_pem},
-    }
-    content = {
-        ROOT_SECRET: {"validation_context": {"trusted_ca": {"inline_string": roots_pem}}},
-        IDENTITY_SECRET: {"tls_certificate": identity},
-    }
-    return {file: {"resources": [{"@type": secret, "name": name, **content[name]}]} for name, file in SDS_FILES.items()}
-
-
 def _node(plan: PodPlan) -> dict[str, Any]:
     labels = dict(plan.labels)
     metadata = {

@@ -109,6 +109,7 @@ class MeshConfig(Strict, frozen=True, kw_only=True):
     dns_refresh_rate_s: Seconds = field(default=Seconds(60.0), name="dnsRefreshRate")
     mesh_mtls: MeshTLS = field(default=MeshTLS(), name="meshMTLS")
     trust_domain: str = DEFAULT_TRUST_DOMAIN
+    trust_domain_aliases: tuple[str, ...] = ()
     root_namespace: str = NAMESPACE
     enable_prometheus_merge: bool | None = None
     default_config: MeshDefaults = MeshDefaults()

@@ -36,10 +36,12 @@ from argosy.app.workloads import KINDS as WORKLOAD_KINDS
 from argosy.app.workloads import Workloads, WorkloadsPorts
 from argosy.citadel.authority import LEAF_TTL_S
 from argosy.core.clock import Clock
+from argosy.core.errors import ArgosyError
 from argosy.core.names import ROOT_NAMESPACE
 from argosy.edge import processes
 from argosy.edge.async_control import control_client
 from argosy.edge.citadel_client import citadel_issuer
+from argosy.edge.citadel_follower import CitadelAddress, CitadelFollower
 from argosy.edge.clock import SystemClock
 from argosy.edge.config_client import watch_config
 from argosy.edge.dns_server import DNSServer, Names
@@ -102,6 +104,7 @@ class AgentPorts:
     report_health: Callable[[list[dict[str, Any]]], Awaitable[None]]
     issuer_of: Callable[[PodPlan], Issuer]
     settled: Callable[[], Awaitable[None]]
+    follower: CitadelFollower
 
 
 async def serve_agent(settings: AgentSettings, ports: AgentPorts, clock: Clock) -> None:
@@ -152,6 +155,7 @@ def make_pods(settings: AgentSettings, ports: AgentPorts, clock: Clock, names: D
         sandboxes=Sandboxes(_paths(settings), privileges, settings.node_address),
         network=NodeNetwork(settings.node_address),
         issuer_of=ports.issuer_of,
+        trust=ports.follower,
         clock=clock,
         upstreams=Upstreams(
             settings.pilot, settings.mixer, (settings.node_address, settings.proxy_dns_port), settings.flush_s
@@ -233,9 +237,18 @@ def connect(settings: AgentSettings, clock: Clock) -> tuple[AgentPorts, Certific
         subject = TokenSubject(plan.namespace, plan.service_account, plan.name, plan.workload, settings.node)
         return issuer_for(subject)
 
+    subject = TokenSubject(ROOT_NAMESPACE, SERVICE_ACCOUNT, node=settings.node)
+    follower = CitadelFollower(
+        CitadelAddress(
+            settings.citadel,
+            server_name=f"citadel.{ROOT_NAMESPACE}.svc",
+            roots=roots.read_bytes,
+            token=lambda: tokens.mint(subject, now=clock.now()),
+        )
+    )
     report_pods, report_health = partial(report, REPORT_PODS, "pods"), partial(report, REPORT_HEALTH, "workloads")
     home = Path(settings.home)
-    return AgentPorts(changes, report_pods, report_health, issuer_of, lambda: _proxies_settled(home)), source
+    return AgentPorts(changes, report_pods, report_health, issuer_of, lambda: _proxies_settled(home), follower), source
 
 
 async def _proxies_settled(home: Path) -> None:
@@ -257,14 +270,17 @@ async def run_agent(settings: AgentSettings) -> None:
     while not source.ready:
         try:
             await source.renew()
-        except (OSError, grpc.aio.AioRpcError) as error:
+        except (OSError, grpc.aio.AioRpcError, ArgosyError) as error:
             _log.info("waiting for citadel: %s", error.details() if isinstance(error, grpc.aio.AioRpcError) else error)
             await asyncio.sleep(RETRY_S)
-    renewing = asyncio.create_task(source.run())
-    try:
+    async with asyncio.TaskGroup() as group:
+        work = [
+            group.create_task(one)
+            for one in (source.run(), ports.follower.run(), ports.follower.use(f"agent {settings.node}", source))
+        ]
         await serve_agent(settings, ports, clock)
-    finally:
-        renewing.cancel()
+        for task in work:
+            task.cancel()
 
 
 def main() -> int:

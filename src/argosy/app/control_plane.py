@@ -30,14 +30,18 @@ from argosy.app.mixer import Mixer
 from argosy.app.pilot import Pilot, pilot_server
 from argosy.app.platform_source import PlatformSource
 from argosy.citadel.authority import LEAF_TTL_S
-from argosy.citadel.pem import encode_certificate
+from argosy.citadel.identity import AuthenticatedIdentity
 from argosy.citadel.policy import component_host
 from argosy.citadel.tokens import CA_AUDIENCE, verify_token
+from argosy.citadel.trust import TrustState
 from argosy.console.files import static_folder
 from argosy.core.errors import ArgosyError
 from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE
+from argosy.edge.ca_files import ROOT_FILE, STATE_FOLDER, CAFolders, load_or_create_ca, own_folder
+from argosy.edge.ca_keeper import CAKeeper
 from argosy.edge.citadel_client import authority_issuer, citadel_issuer
-from argosy.edge.citadel_server import ROOT_FILE, CitadelService, load_ca, load_or_create_ca
+from argosy.edge.citadel_follower import CitadelAddress, CitadelFollower, holder_of
+from argosy.edge.citadel_server import CitadelService
 from argosy.edge.clock import SystemClock
 from argosy.edge.config_client import watch_config
 from argosy.edge.console_http import ConsolePorts, console_app
@@ -46,7 +50,7 @@ from argosy.edge.directory_source import watch_source
 from argosy.edge.grpc_server import GRPCServer, start_server
 from argosy.edge.memory import return_freed_memory
 from argosy.edge.store_sqlite import DATABASE_FILE, SQLiteStore
-from argosy.edge.tls import CertificateSource, ClientTLS, RequireIdentity, ServerTLS
+from argosy.edge.tls import CertificateSource, ClientTLS, Issuer, RequireIdentity, ServerTLS
 from argosy.edge.tokens import PUBLIC_FILE, TokenSubject, load_or_create_issuer, load_public_key, write_file
 from argosy.edge.xds_server import XdsServer
 from argosy.galley.state import Galley
@@ -92,6 +96,7 @@ class Parts:
     """What this process has of the control plane."""
 
     citadel: CitadelService | None = None
+    keeper: CAKeeper | None = None
     galley: GalleyService | None = None
     pilot: Pilot | None = None
     xds: XdsServer | None = None
@@ -118,12 +123,13 @@ class ControlPlane:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        authority = self._authority() if "citadel" in self.settings.components else None
-        self.certificates = CertificateSource(self._issuer(authority), self.clock)
+        if "citadel" in self.settings.components:
+            self.parts.keeper = self._keeper()
+        self.certificates = CertificateSource(self._issuer(), self.clock)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._serve_control())]
-            if authority is not None:
-                tasks.append(group.create_task(self._serve_citadel(authority)))
+            if self.parts.keeper is not None:
+                tasks.append(group.create_task(self._serve_citadel(self.parts.keeper)))
             tasks.append(group.create_task(self._serve_mutual(group)))
             await stop.wait()
             for task in list(asyncio.all_tasks() - {asyncio.current_task()}):
@@ -131,38 +137,73 @@ class ControlPlane:
 
     # -- certificates -------------------------------------------------------------------------------------------
 
-    def _authority(self) -> Any:
+    def _keeper(self) -> CAKeeper:
         now, settings = self.clock.now(), self.settings
-        if settings.ca_dir:
-            authority = load_ca(Path(settings.ca_dir), settings.trust_domain, now=now)
-        else:
-            authority = load_or_create_ca(self.home / "ca", settings.trust_domain, now=now)
-        # Public, and apart from the keys: what everybody who asks Citadel verifies it by.
+        active = Path(settings.ca_dir) if settings.ca_dir else own_folder(self.home, settings.trust_domain)
+        if not settings.ca_dir:
+            load_or_create_ca(active, settings.trust_domain, now=now)
+        keeper = CAKeeper(CAFolders(active, self.home / STATE_FOLDER, settings.trust_domain), self.clock)
+        keeper.on_change(partial(self._on_authority, keeper))
+        self._publish_roots(keeper)
+        return keeper
+
+    def _publish_roots(self, keeper: CAKeeper) -> None:
+        """Public, and apart from the keys: what everybody who asks Citadel verifies it by."""
         identity = self.home / "identity"
         identity.mkdir(mode=0o700, parents=True, exist_ok=True)
-        roots = "".join(encode_certificate(one) for one in authority.roots)
-        write_file(identity / ROOT_FILE, roots.encode(), mode=0o644)
-        return authority
+        write_file(identity / ROOT_FILE, "".join(keeper.trust.roots).encode(), mode=0o644)
+
+    def _on_authority(self, keeper: CAKeeper) -> None:
+        self._publish_roots(keeper)
+        self.certificates.follow(keeper.trust)
+        self._on_trust(keeper.trust)
+
+    def _on_trust(self, trust: TrustState) -> None:
+        """Pilot lets proxies accept workloads of the trust domains that Citadel gave them the roots of."""
+        if self.parts.pilot is not None:
+            self.parts.pilot.set_federated(tuple(one.trust_domain for one in trust.federated))
 
     def _roots(self) -> bytes:
         return (self.home / "identity" / ROOT_FILE).read_bytes()
 
-    def _issuer(self, authority: Any) -> Callable[[], Any]:
-        settings = self.settings
-        if authority is not None:
-            return authority_issuer(
-                lambda: authority, settings.name, clock=self.clock, ttl_s=settings.certificate_ttl_s
-            )
-        tokens = load_or_create_issuer(self.home / "identity")
-        subject = TokenSubject(ROOT_NAMESPACE, settings.name)
+    def _issuer(self) -> Issuer:
+        settings, keeper = self.settings, self.parts.keeper
+        if keeper is not None:
+            return authority_issuer(keeper, settings.name, clock=self.clock, ttl_s=settings.certificate_ttl_s)
+        address = self._citadel_address()
         return citadel_issuer(
-            settings.citadel,
-            server_name=component_host("citadel"),
-            roots=self._roots,
-            token=lambda: tokens.mint(subject, now=self.clock.now()),
+            address.target,
+            server_name=address.server_name,
+            roots=address.roots,
+            token=address.token,
             clock=self.clock,
             ttl_s=settings.certificate_ttl_s,
         )
+
+    def _citadel_address(self) -> CitadelAddress:
+        """Citadel in another program, and what proves this one."""
+        tokens = load_or_create_issuer(self.home / "identity")
+        subject = TokenSubject(ROOT_NAMESPACE, self.settings.name)
+        return CitadelAddress(
+            self.settings.citadel,
+            server_name=component_host("citadel"),
+            roots=self._roots,
+            token=lambda: tokens.mint(subject, now=self.clock.now()),
+        )
+
+    async def _follow_citadel(self) -> None:
+        """Keep this program's own certificate in step, and say what it has."""
+        name, keeper = self.settings.name, self.parts.keeper
+        if keeper is not None:
+            self._on_trust(keeper.trust)
+            async for material in self.certificates.watch():
+                keeper.report(name, (holder_of(name, material),))
+            return
+        follower = CitadelFollower(self._citadel_address())
+        follower.on_trust(self._on_trust)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(follower.run())
+            group.create_task(follower.use(name, self.certificates))
 
     async def _first_certificate(self) -> None:
         while True:
@@ -175,14 +216,14 @@ class ControlPlane:
 
     # -- servers ------------------------------------------------------------------------------------------------
 
-    async def _serve_citadel(self, authority: Any) -> None:
+    async def _serve_citadel(self, keeper: CAKeeper) -> None:
         load_or_create_issuer(self.home / "identity")
         key = load_public_key(self.home / "identity" / PUBLIC_FILE)
-        self.parts.citadel = CitadelService(
-            lambda: authority,
-            lambda token, now: verify_token(token, [key], audience=CA_AUDIENCE, now=now),
-            self.clock,
-        )
+
+        async def verify(token: str, now: float) -> AuthenticatedIdentity:
+            return verify_token(token, [key], audience=CA_AUDIENCE, now=now)
+
+        self.parts.citadel = CitadelService(keeper, verify, self.clock)
         await self._first_certificate()
         credentials = ServerTLS(self.certificates).token()
         async with _running(
@@ -190,12 +231,13 @@ class ControlPlane:
                 [self.parts.citadel.handler()], address=self.settings.citadel_listen, credentials=credentials
             )
         ):
-            await asyncio.Event().wait()
+            await keeper.run()
 
     async def _serve_mutual(self, group: asyncio.TaskGroup) -> None:
         await self._first_certificate()
         group.create_task(self.certificates.run())
         handlers = self._build()
+        group.create_task(self._follow_citadel())
         for task in self.parts.tasks:
             group.create_task(task)
         self._problem = ""
@@ -296,6 +338,8 @@ class ControlPlane:
                 ("pilot_commits_total", "counter", "Commits of the engine.", float(self.parts.pilot.commits)),
                 ("pilot_failing_keys", "gauge", "Keys that cannot be built now.", float(len(engine.findings))),
             ]
+        if self.parts.keeper is not None and self.parts.citadel is not None:
+            own += [*self.parts.citadel.metrics(), *self.parts.keeper.metrics()]
         if self.parts.mixer is not None:
             return self.parts.mixer.metrics(own)
         return _text(own)
@@ -347,6 +391,7 @@ class ControlPlane:
             ready=self.ready,
             status=self._status,
             streams=lambda: self.parts.xds.dump() if self.parts.xds is not None else [],
+            ca=lambda: self.parts.keeper,
             readers=self._wait_read if "galley" in self.settings.components else None,
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
@@ -122,6 +122,14 @@ class Pilot:
             self.commit_now()
             self.synced = True
         self._wake.set()
+
+    def set_federated(self, trust_domains: tuple[str, ...]) -> None:
+        """Let servers accept workloads of these other trust domains; their roots come from Citadel."""
+        if trust_domains == self._settings.federated:
+            return
+        self._settings = replace(self._settings, federated=trust_domains)
+        self._push(self.world.commit([Change(self.mesh.settings, SETTINGS_KEY, self._settings)]))
+        self.note_progress()
 
     async def run(self) -> None:
         """Commit whatever is queued, until cancelled."""

@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,9 +29,11 @@ import msgspec
 from argosy.app.agent import AgentSettings
 from argosy.app.control_plane import ALL, CONSOLE_FD, Settings
 from argosy.app.relay import RelaySettings
+from argosy.app.trust_domain import choose_trust_domain
 from argosy.core.errors import ArgosyError, errors_in
+from argosy.core.names import DEFAULT_TRUST_DOMAIN
 from argosy.edge.async_control import control_client
-from argosy.edge.citadel_server import ROOT_FILE
+from argosy.edge.ca_files import ROOT_FILE, STATE_FOLDER, CAFolders, load_ca, own_folder
 from argosy.edge.platform_check import check_platform
 from argosy.edge.processes import NodeProcess, spawn_node
 from argosy.edge.relay import PortSpec, hand_over_port
@@ -67,6 +70,7 @@ class UpOptions(msgspec.Struct, frozen=True):
     split: bool = False
     rootless: bool = False
     ca_dir: str = ""
+    trust_domain: str = ""
     certificate_ttl_s: float = 86_400.0
     drain_s: float = 2.0
 
@@ -79,6 +83,8 @@ class MeshFile(msgspec.Struct):
     gateways: dict[int, str] = {}
     split: bool = False
     rootless: bool = False
+    ca_dir: str = ""
+    trust_domain: str = DEFAULT_TRUST_DOMAIN
 
 
 Tell = Callable[[str], None]
@@ -152,6 +158,7 @@ class Supervisor:
         # Before anybody needs it: programs that start together must not each make a key.
         load_or_create_issuer(self.home / "identity")
         forget_pods(self.home)
+        self._check_authority()
         console = _listen(self.options.console_port)
         self.mesh.console = f"http://127.0.0.1:{console.getsockname()[1]}/"
         self.mesh.split, self.mesh.rootless = self.options.split, self.options.rootless
@@ -168,6 +175,16 @@ class Supervisor:
         finally:
             os.close(log)
             console.close()
+
+    def _check_authority(self) -> None:
+        """Refuse to start with an authority that cannot be used: said here, and not in a log. Raises `CAFileError`."""
+        trust_domain = choose_trust_domain(self.options.trust_domain, self.options.files, self.home)
+        own = own_folder(self.home, trust_domain)
+        active = Path(self.options.ca_dir) if self.options.ca_dir else own
+        if self.options.ca_dir or (own.exists() and any(own.iterdir())):
+            load_ca(active, trust_domain, now=time.time())
+        self.mesh.ca_dir, self.mesh.trust_domain = str(active.absolute()), trust_domain
+        CAFolders(active, self.home / STATE_FOLDER, trust_domain).forget_ledger()
 
     def _open_gateway_port(self, port: int) -> socket.socket:
         if port not in self.sockets:
@@ -192,6 +209,7 @@ class Supervisor:
         binary = self.options.envoy or str(envoy_binary())
         # Directories only: files are read here, before they are applied, and Envoy is handed in by its descriptor.
         wanted = [str(self.home), sys.prefix, sys.base_prefix, *map(os.path.abspath, self.options.files), *sys.path]
+        wanted += [self.mesh.ca_dir]
         return NodeSpec(
             home=str(self.home),
             envoy=binary,
@@ -214,6 +232,7 @@ class Supervisor:
             galley=self._targets()["galley"],
             citadel=f"{NODE_ADDRESS}:{CITADEL_PORT}",
             ca_dir=os.path.abspath(self.options.ca_dir) if self.options.ca_dir else "",
+            trust_domain=self.mesh.trust_domain,
             sources=sources,
             socket_mark=SOCKET_MARK if self.options.rootless else 0,
             certificate_ttl_s=self.options.certificate_ttl_s,

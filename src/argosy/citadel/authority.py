@@ -12,19 +12,20 @@ from typing import NoReturn
 
 from cryptography import x509
 
-from argosy.citadel.certificates import build_leaf, build_root, seconds
+from argosy.citadel.certificates import build_crl, build_leaf, build_root, seconds
 from argosy.citadel.csr import CertificateRequest
 from argosy.citadel.errors import Code, IssueError
 from argosy.citadel.identity import AuthenticatedIdentity
 from argosy.citadel.pem import PrivateKey, encode_certificate
 from argosy.citadel.policy import names_for
+from argosy.citadel.trust import Federated, TrustState, fingerprint
 from argosy.core.spiffe import SpiffeID
 
 ROOT_TTL_S = 10 * 365 * 86_400
 LEAF_TTL_S = 24 * 3_600
 LEAF_TTL_S_MAX = 90 * 86_400
 LEAF_TTL_S_MIN = 10
-BACKDATE_S = 120
+BACKDATE_S = 600
 """Certificates begin this long ago, so that a peer whose clock is behind accepts them at once."""
 
 
@@ -78,6 +79,33 @@ class Authority:
         return self._certificate
 
     @property
+    def chain(self) -> tuple[x509.Certificate, ...]:
+        """What is presented after a leaf."""
+        return self._chain
+
+    @property
+    def signer(self) -> str:
+        """The fingerprint of the signing certificate."""
+        return fingerprint(self._certificate)
+
+    @property
+    def is_root(self) -> bool:
+        """True if the signing certificate is itself a root that is believed."""
+        return self._certificate in self._roots
+
+    def trust(
+        self,
+        *,
+        sequence: int = 0,
+        version: int = 0,
+        crls: tuple[str, ...] = (),
+        federated: tuple[Federated, ...] = (),
+    ) -> TrustState:
+        """What holders must have while this authority signs."""
+        roots = tuple(encode_certificate(root) for root in self._roots)
+        return TrustState(self.trust_domain, self.signer, roots, sequence, version, crls, federated)
+
+    @property
     def not_after(self) -> int:
         """When the signing certificate, and so all that it signs, ends (seconds since the epoch)."""
         return seconds(self._certificate.not_valid_after_utc)
@@ -117,6 +145,33 @@ class Authority:
             not_before=seconds(leaf.not_valid_before_utc),
             not_after=seconds(leaf.not_valid_after_utc),
             serial=serial,
+        )
+
+    def with_roots(self, roots: tuple[x509.Certificate, ...]) -> Authority:
+        """The same signer while other roots are believed. The signer's own root must be among them."""
+        return Authority(self.trust_domain, self._certificate, self._key, chain=self._chain, roots=roots)
+
+    def renewed_root(self, *, now: float, serial: int, ttl_s: float = ROOT_TTL_S) -> x509.Certificate:
+        """The root anew: the same name and key, so that what either signed is believed by either; a life from now on.
+
+        Errors: IssueError if the signing certificate is not its own root, since then its signer has to renew it.
+        """
+        if not self.is_root:
+            message = "the signing certificate is below a root whose key is not here"
+            raise IssueError.of(Code.NOT_OUR_ROOT, message, hint="bring a renewed one: `argosy ca renew --from DIR`")
+        return build_root(
+            self.trust_domain,
+            self._key,
+            name=self._certificate.subject,
+            not_before=now - BACKDATE_S,
+            not_after=now + ttl_s,
+            serial=serial,
+        )
+
+    def empty_crl(self, *, now: float, number: int) -> x509.CertificateRevocationList:
+        """A list of the signing certificate that revokes nothing: proxies that check lists want one of every signer."""
+        return build_crl(
+            self._certificate, self._key, begins=now - BACKDATE_S, ends=max(self.not_after, now + 1), number=number
         )
 
     def dump(self) -> dict[str, object]:

@@ -28,10 +28,16 @@ def seconds(moment: datetime) -> int:
 
 
 def build_root(
-    trust_domain: str, key: PrivateKey, *, not_before: float, not_after: float, serial: int
+    trust_domain: str,
+    key: PrivateKey,
+    *,
+    not_before: float,
+    not_after: float,
+    serial: int,
+    name: x509.Name | None = None,
 ) -> x509.Certificate:
-    """A self-signed root that carries its trust domain's id, without a path (S13)."""
-    name = x509.Name(
+    """A self-signed root that carries its trust domain's id, without a path (S13). `name` is its Subject."""
+    name = name or x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Argosy"),
             # The common name holds at most 64 characters; the whole trust domain stands in the URI SAN.
@@ -74,6 +80,21 @@ def build_leaf(
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=True)
         .add_extension(authority_key_identifier(signer, key.public_key()), critical=False)
+        .sign(key, hash_for(key))
+    )
+
+
+def build_crl(
+    signer: x509.Certificate, key: PrivateKey, *, begins: float, ends: float, number: int
+) -> x509.CertificateRevocationList:
+    """A revocation list of `signer` without entries (RFC 5280 5)."""
+    return (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(signer.subject)
+        .last_update(utc(begins))
+        .next_update(utc(ends))
+        .add_extension(authority_key_identifier(signer, key.public_key()), critical=False)
+        .add_extension(x509.CRLNumber(number), critical=False)
         .sign(key, hash_for(key))
     )
 

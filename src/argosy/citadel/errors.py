@@ -20,6 +20,7 @@ class Code(StrEnum):
     TTL_RANGE = "CIT0010"
     SIGNER_EXPIRED = "CIT0011"
     IDENTITY_NAME = "CIT0012"
+    NOT_OUR_ROOT = "CIT0013"
     TOKEN_SHAPE = "CIT0020"
     TOKEN_SIGNATURE = "CIT0021"
     TOKEN_EXPIRED = "CIT0022"
@@ -27,6 +28,7 @@ class Code(StrEnum):
     TOKEN_AUDIENCE = "CIT0024"
     TOKEN_ISSUER = "CIT0025"
     TOKEN_SUBJECT = "CIT0026"
+    TOKEN_REVIEW = "CIT0027"
     SVID_SHAPE = "CIT0030"
     SVID_URI_SAN = "CIT0031"
     SVID_ID = "CIT0032"
@@ -35,6 +37,8 @@ class Code(StrEnum):
     SVID_EXTENDED_KEY_USAGE = "CIT0035"
     SVID_TRUST_DOMAIN = "CIT0036"
     SVID_CHAIN = "CIT0037"
+    SVID_REVOKED = "CIT0038"
+    CLOCK_SKEW = "CIT0039"
     CA_FILE_MISSING = "CIT0040"
     CA_FILE_PEM = "CIT0041"
     CA_KEY = "CIT0042"
@@ -46,8 +50,19 @@ class Code(StrEnum):
     CA_TRUST_DOMAIN = "CIT0048"
     CA_UNUSABLE = "CIT0049"
     CA_FILE_MODE = "CIT0050"
+    CRL_FILE = "CIT0051"
+    CRL_MISSING = "CIT0052"
+    CRL_FEDERATION = "CIT0053"
     BUNDLE_SHAPE = "CIT0060"
     BUNDLE_EMPTY = "CIT0061"
+    BUNDLE_SOURCE = "CIT0062"
+    BUNDLE_OWN = "CIT0063"
+    LAGGARDS = "CIT0070"
+    ROTATION_STATE = "CIT0071"
+    RELOAD_UNSAFE = "CIT0072"
+    EXPIRES = "CIT0073"
+    EXPIRED = "CIT0074"
+    RELOAD_FAILED = "CIT0075"
 
 
 class CSRError(ArgosyError):
@@ -73,6 +88,10 @@ class SVIDError(ArgosyError):
 
 class CAFileError(ArgosyError):
     """A file of the certificate authority cannot be used; the finding's origin names the file and the line."""
+
+
+class TransitionError(ArgosyError):
+    """A step of a root's rotation, or a changed file of the authority, is refused: what runs would suffer."""
 
 
 class BundleError(ArgosyError):

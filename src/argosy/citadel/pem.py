@@ -41,7 +41,7 @@ class PlacedCertificate:
 def decode_certificates(file: PEMFile) -> tuple[PlacedCertificate, ...]:
     """All certificates of `file`, in order, at least one; raises `CAFileError` with the line of the broken block."""
     found = []
-    for line, block in _blocks(file.data, "CERTIFICATE"):
+    for line, block in blocks(file.data, "CERTIFICATE"):
         origin = Origin(file.name, line)
         try:
             found.append(PlacedCertificate(x509.load_pem_x509_certificate(block), origin))
@@ -92,7 +92,7 @@ def encode_private_key(key: PrivateKey) -> bytes:
     )
 
 
-def _blocks(data: bytes, label: str) -> list[tuple[int, bytes]]:
+def blocks(data: bytes, label: str) -> list[tuple[int, bytes]]:
     """(1-based line of BEGIN, text of the block) for every block of `label`; an unfinished block reaches the end."""
     begin, end = f"-----BEGIN {label}-----".encode(), f"-----END {label}-----".encode()
     blocks: list[tuple[int, bytes]] = []

@@ -51,10 +51,13 @@ def load_plugged_in(files: CAFiles, trust_domain: str, *, now: float) -> Authori
     if signer.certificate.public_key() != key.public_key():
         message = f"the private key is not that of {signer.origin.file}"
         raise CAFileError.of(Code.CA_KEY_MISMATCH, message, origin=Origin(files.key.name, 1))
-    path = _path_to_root(signer, decode_certificates(files.chain), roots)
+    intermediates = decode_certificates(files.chain)
+    path = _path_to_root(signer, intermediates, roots)
     for depth, placed in enumerate(path):
         _check_signing(placed, depth=depth, trust_domain=trust_domain, now=now)
     chain = tuple(placed.certificate for placed in path[:-1])
+    if chain and any(placed.certificate == path[-1].certificate for placed in intermediates):
+        chain += (path[-1].certificate,)  # who lists the root in the chain wants it to be presented, as Istio does
     authority = Authority(
         trust_domain,
         signer.certificate,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 LIFE_FRACTION = 0.5
 JITTER_FRACTION = 0.01
 RETRY_S_INITIAL = 0.5
-RETRY_S_MAX = 8.0
+RETRY_S_MAX = 4.0
 RETRY_JITTER_FRACTION = 0.2
 CLOCK_CORRECTION_S = 120.0
 """A clock set back by no more than certificates are back-dated is no reason to renew."""

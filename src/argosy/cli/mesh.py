@@ -90,6 +90,12 @@ def up(
         str,
         typer.Option("--ca-dir", metavar="DIR", help="Your own CA: its certificates and key, instead of a new one."),
     ] = "",
+    trust_domain: Annotated[
+        str,
+        typer.Option(
+            "--trust-domain", metavar="NAME", help="The mesh's trust domain.", show_default="as the mesh configuration"
+        ),
+    ] = "",
 ) -> None:
     """Start a mesh on this machine, with the given workloads."""
     from argosy.app.supervisor import UpOptions
@@ -105,6 +111,7 @@ def up(
         split=split,
         rootless=os.geteuid() != 0 if rootless is None else rootless,
         ca_dir=ca_dir,
+        trust_domain=trust_domain,
     )
     raise typer.Exit(run(options, typer.echo))
 

@@ -170,8 +170,7 @@ def check(
 
     findings = check_platform(rootless=os.geteuid() != 0 if rootless is None else rootless)
     running = _is_running()
-    if running:
-        findings += _health()
+    findings += _health() if running else _authority()
     if output is Output.JSON:
         print_json({"running": running, "findings": [finding.dump() for finding in findings]})
     else:
@@ -199,12 +198,21 @@ def _is_running() -> bool:
     return True
 
 
+def _authority() -> list[Any]:
+    """What is wrong with the authority's files: it may be why the mesh does not run."""
+    from argosy.edge.ca_offline import check_files
+
+    return check_files(home())
+
+
 def _health() -> list[Any]:
     """What is wrong with the running mesh: programs not ready, proxies behind, what Pilot could not do."""
     from argosy.cli.columns import has_sidecar, is_ready
     from argosy.core.errors import Finding, Level
+    from argosy.edge.control_client import parse_finding
 
     findings = list(control().findings())
+    findings += [parse_finding(one) for one in control().get("ca")["findings"]]
     for one in control().statuses():
         if one["ready"] != "ok":
             findings.append(Finding("ARG0710", Level.ERROR, f"{one['name']} is not ready: {one['ready']}"))

@@ -31,7 +31,7 @@ def build_reference() -> str:
     for name in root.list_commands(context):
         command = root.get_command(context, name)
         family = str(getattr(command, "rich_help_panel", "") or "Commands")
-        families.setdefault(family, []).append(_command(command, context))
+        families.setdefault(family, []).extend(_commands(command, context))
     parts = [_HEAD]
     for family, texts in families.items():
         parts.append(f"## {family}\n")
@@ -39,10 +39,22 @@ def build_reference() -> str:
     return "\n".join(parts)
 
 
+def _commands(command: Any, parent: Any) -> list[str]:
+    """A command, or every command of a group."""
+    if not isinstance(command, typer.core.TyperGroup):
+        return [_command(command, parent)]
+    context = typer.Context(command, info_name=command.name, parent=parent)
+    return [
+        _command(found, context)
+        for one in command.list_commands(context)
+        if (found := command.get_command(context, one))
+    ]
+
+
 def _command(command: Any, parent: Any) -> str:
     context = typer.Context(command, info_name=command.name, parent=parent)
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
-    lines = [f"### argosy {command.name}\n", f"{_prose(command.help or '')}\n", "```", usage, "```\n"]
+    lines = [f"### {context.command_path}\n", f"{_prose(command.help or '')}\n", "```", usage, "```\n"]
     rows = [record for one in command.get_params(context) if (record := one.get_help_record(context))]
     if rows:
         lines += ["| | |", "|---|---|"]

@@ -14,14 +14,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from argosy.citadel.authority import LEAF_TTL_S, Authority
+from argosy.citadel.authority import LEAF_TTL_S
 from argosy.citadel.csr import CertificateRequest
 from argosy.citadel.errors import Code, SVIDError
 from argosy.citadel.pem import encode_private_key
 from argosy.citadel.policy import own_component
 from argosy.citadel.verify import verify_svid
 from argosy.core.clock import Clock
-from argosy.edge.citadel_server import ISSUE_METHOD, IssueRequest, IssueResponse
+from argosy.edge.citadel_server import ISSUE_METHOD, AuthorityPort, IssueRequest, IssueResponse
 from argosy.edge.tls import Issuer, Material, token_channel
 
 CALL_TIMEOUT_S = 10.0
@@ -48,15 +48,14 @@ def citadel_issuer(
     return issue
 
 
-def authority_issuer(
-    authority: Callable[[], Authority], account: str, *, clock: Clock, ttl_s: float = LEAF_TTL_S
-) -> Issuer:
+def authority_issuer(port: AuthorityPort, account: str, *, clock: Clock, ttl_s: float = LEAF_TTL_S) -> Issuer:
     """An issuer for the process that holds the authority: certificates for a control-plane account only."""
 
     async def issue() -> Material:
         key = ec.generate_private_key(ec.SECP256R1())
         now = clock.now()
-        issued = authority().issue(
+        authority, trust = port.authority, port.trust
+        issued = authority.issue(
             own_component(account),
             CertificateRequest(key.public_key()),
             ttl_s=ttl_s,
@@ -67,9 +66,10 @@ def authority_issuer(
             spiffe_id=issued.spiffe_id,
             key=encode_private_key(key),
             chain="".join(issued.chain).encode(),
-            roots="".join(issued.roots).encode(),
+            trust=trust,
             issued_at=now,
             not_after=issued.not_after,
+            signer=authority.signer,
         )
 
     return issue
@@ -94,17 +94,23 @@ def _material(data: bytes, key: ec.EllipticCurvePrivateKey, *, now: float) -> Ma
     try:
         response = msgspec.json.decode(data, type=IssueResponse)
         chain = [x509.load_pem_x509_certificate(text.encode()) for text in response.chain_pem]
-        roots = [x509.load_pem_x509_certificate(text.encode()) for text in response.roots_pem]
+        roots = [x509.load_pem_x509_certificate(text.encode()) for text in response.trust.roots]
     except (msgspec.DecodeError, ValueError) as error:
         raise SVIDError.of(Code.SVID_SHAPE, "Citadel's answer cannot be decoded") from error
-    spiffe_id = verify_svid(chain, {response.trust_domain: roots}, now=now)
+    skew_s = now - response.now
+    if chain and not response.not_before <= now < response.not_after:
+        message = f"this clock differs by {skew_s:+.0f} s from Citadel's, too much for the certificate to be valid here"
+        raise SVIDError.of(Code.CLOCK_SKEW, message, hint="set the clock (NTP)")
+    spiffe_id = verify_svid(chain, {response.trust.trust_domain: roots}, now=now)
     if chain[0].public_key() != key.public_key():
         raise SVIDError.of(Code.SVID_SHAPE, "Citadel's certificate is for another key")
     return Material(
         spiffe_id=spiffe_id,
         key=encode_private_key(key),
         chain="".join(response.chain_pem).encode(),
-        roots="".join(response.roots_pem).encode(),
+        trust=response.trust,
         issued_at=now,
         not_after=response.not_after,
+        signer=response.trust.signer,
+        skew_s=skew_s,
     )

@@ -1,45 +1,72 @@
-"""Citadel's edge: the authority's files, and the service that signs.
+"""Citadel's service: signs for those who prove who they are, and tells everybody whom to believe.
 
-Given a directory or an operator's CA, a token verifier, a clock; gives an `Authority` and the generic gRPC handler of
-`/argosy.citadel.v1.Citadel/Issue`. What a caller is told is opaque; the reason is logged and counted, once, here.
+Given the authority in force, a token verifier, a clock; gives the generic gRPC handlers of
+`/argosy.citadel.v1.Citadel/Issue` and `/Follow`. What a caller is told is opaque; the reason is logged and counted,
+once, here.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import shutil
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NoReturn
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, Protocol
 
 import grpc
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from argosy.citadel.authority import LEAF_TTL_S, Authority, IssuedCertificate, create_root
+from argosy.citadel.authority import LEAF_TTL_S, Authority, IssuedCertificate
 from argosy.citadel.csr import CSR_BYTES_MAX, parse_csr
-from argosy.citadel.errors import CAFileError, Code, CSRError, IssueError, TokenError
+from argosy.citadel.errors import Code, CSRError, IssueError, TokenError
 from argosy.citadel.identity import AuthenticatedIdentity
 from argosy.citadel.limits import RateLimit
-from argosy.citadel.pem import encode_certificate, encode_private_key
-from argosy.citadel.plugged_in import CAFiles, load_plugged_in
+from argosy.citadel.policy import CONTROL_PLANE_ACCOUNTS
+from argosy.citadel.trust import Holder, TrustState
 from argosy.core.clock import Clock
-from argosy.core.errors import ArgosyError, Origin
-from argosy.edge.tokens import read_file, read_key_file, sync_directory, write_file
+from argosy.core.errors import ArgosyError
+from argosy.core.names import ROOT_NAMESPACE
 
 logger = logging.getLogger(__name__)
 
 SERVICE = "argosy.citadel.v1.Citadel"
 ISSUE_METHOD = f"/{SERVICE}/Issue"
-CERTIFICATE_FILE, KEY_FILE, CHAIN_FILE, ROOT_FILE = "ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem"
+FOLLOW_METHOD = f"/{SERVICE}/Follow"
+ISSUED = "issued"
 REQUESTS_PER_S = 200.0
 REQUESTS_BURST = 1_000
 REQUEST_BYTES_MAX = 2 * CSR_BYTES_MAX
 
-Verifier = Callable[[str, float], AuthenticatedIdentity]
-"""(token, now) -> who it is; raises `TokenError`."""
+Verifier = Callable[[str, float], Awaitable[AuthenticatedIdentity]]
+"""(token, now) -> who it is; raises `TokenError`. A platform's own check of tokens may have to ask somebody."""
+
+
+class AuthorityPort(Protocol):
+    """What signs, and what is to be believed; `edge.ca_keeper.CAKeeper` is one."""
+
+    @property
+    def authority(self) -> Authority:
+        """The authority in force now."""
+        ...
+
+    @property
+    def trust(self) -> TrustState:
+        """What holders must have now."""
+        ...
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """Set at the next change of anything here."""
+        ...
+
+    def report(self, reporter: str, holders: tuple[Holder, ...]) -> None:
+        """Take what a process says of its holders."""
+        ...
+
+    def leave(self, reporter: str) -> None:
+        """A process went away."""
+        ...
 
 
 class IssueRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,64 +77,33 @@ class IssueRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class IssueResponse(msgspec.Struct, frozen=True):
-    """What it gets back. PEM texts, one certificate each, leaf first; times in epoch seconds."""
+    """What it gets back. `chain_pem`: one certificate each, leaf first. Times in epoch seconds; `now` is Citadel's."""
 
     chain_pem: tuple[str, ...]
-    roots_pem: tuple[str, ...]
     not_before: int
     not_after: int
-    trust_domain: str
+    now: float
+    trust: TrustState
 
 
-def load_ca(directory: Path, trust_domain: str, *, now: float) -> Authority:
-    """The authority whose four files lie in `directory`; raises `CAFileError`."""
-    files = CAFiles(
-        certificate=read_file(directory / CERTIFICATE_FILE),
-        key=read_key_file(directory / KEY_FILE),
-        chain=read_file(directory / CHAIN_FILE),
-        roots=read_file(directory / ROOT_FILE),
-    )
-    return load_plugged_in(files, trust_domain, now=now)
+class FollowReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a follower says of all its holders, at every change."""
+
+    holders: tuple[Holder, ...]
 
 
-def load_or_create_ca(directory: Path, trust_domain: str, *, now: float) -> Authority:
-    """As `load_ca`; on first start a self-signed root is made.
+class FollowAnswer(msgspec.Struct, frozen=True):
+    """What it is told at once and at every change. `now`: Citadel's clock, seconds since the epoch."""
 
-    A directory that lost a file is an error, not a first start: a new root would cut off every running proxy.
-    """
-    if not directory.exists() or not any(directory.iterdir()):
-        _create_ca(directory, trust_domain, now)
-    return load_ca(directory, trust_domain, now=now)
-
-
-def _create_ca(directory: Path, trust_domain: str, now: float) -> None:
-    """All files appear at once, by one rename: a crash leaves nothing that looks like an authority."""
-    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if directory.is_symlink():
-        message = "the directory of a new authority may not be a symbolic link"
-        raise CAFileError.of(Code.CA_FILE_MODE, message, origin=Origin(str(directory)))
-    key = ec.generate_private_key(ec.SECP256R1())
-    authority = create_root(trust_domain, key, now=now, serial=x509.random_serial_number())
-    certificate = encode_certificate(authority.certificate).encode()
-    aside = directory.parent / f".{directory.name}.new"  # a fixed name: what a killed start left goes with the next
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(mode=0o700)
-    try:
-        write_file(aside / KEY_FILE, encode_private_key(key), mode=0o600)
-        for name in (CERTIFICATE_FILE, CHAIN_FILE, ROOT_FILE):
-            write_file(aside / name, certificate, mode=0o644)
-        aside.rename(directory)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    sync_directory(directory.parent)
+    trust: TrustState
+    now: float
 
 
 class CitadelService:
-    """Answers Issue calls. `authority` is asked for on every call, so that a reloaded one takes over at once."""
+    """Answers Issue and Follow. The authority is asked for on every call, so that a reloaded one takes over at once."""
 
-    def __init__(self, authority: Callable[[], Authority], verifier: Verifier, clock: Clock) -> None:
-        self._authority = authority
+    def __init__(self, port: AuthorityPort, verifier: Verifier, clock: Clock) -> None:
+        self._port = port
         self._verifier = verifier
         self._clock = clock
         self._limit = RateLimit(per_s=REQUESTS_PER_S, burst=REQUESTS_BURST)
@@ -116,12 +112,46 @@ class CitadelService:
     def handler(self) -> grpc.GenericRpcHandler:
         """The generic handler for `start_server`; serve it with `ServerTLS.token()`."""
         return grpc.method_handlers_generic_handler(
-            SERVICE, {"Issue": grpc.unary_unary_rpc_method_handler(self._issue)}
+            SERVICE,
+            {
+                "Issue": grpc.unary_unary_rpc_method_handler(self._issue),
+                "Follow": grpc.stream_stream_rpc_method_handler(self._follow),
+            },
         )
 
     def dump(self) -> dict[str, Any]:
         """Plain data: the authority, and how many calls ended how (`issued` or the code of the refusal)."""
-        return {"authority": self._authority().dump(), "outcomes": dict(self._outcomes)}
+        return {"authority": self._port.authority.dump(), "outcomes": dict(self._outcomes)}
+
+    def metrics(self) -> list[tuple[str, str, str, float]]:
+        """(name, kind, help, value) rows for `/metrics`, by Istio's names where it has one."""
+        count = self._outcomes
+        refused = {code: float(number) for code, number in count.items() if code != ISSUED}
+        authentication = sum(number for code, number in refused.items() if code.startswith("CIT002"))
+        parsing = sum(number for code, number in refused.items() if code.startswith("CIT000"))
+        return [
+            ("citadel_server_csr_count", "counter", "Requests for a certificate.", float(sum(count.values()))),
+            (
+                "citadel_server_success_cert_issuance_count",
+                "counter",
+                "Certificates issued.",
+                float(count[ISSUED]),
+            ),
+            ("citadel_server_authentication_failure_count", "counter", "Callers without proof.", authentication),
+            ("citadel_server_csr_parsing_err_count", "counter", "Requests that are none.", parsing),
+            (
+                "citadel_server_id_extraction_err_count",
+                "counter",
+                "Callers that may not have a certificate of their name.",
+                float(count[Code.IDENTITY_NAME.value]),
+            ),
+            (
+                "citadel_server_csr_sign_err_count",
+                "counter",
+                "Requests that were refused for what they ask for, or that could not be signed.",
+                sum(refused.values()) - authentication - parsing - float(count[Code.IDENTITY_NAME.value]),
+            ),
+        ]
 
     async def _issue(self, data: bytes, context: Any) -> bytes:
         if not self._limit.take(self._clock.monotonic()):
@@ -130,23 +160,49 @@ class CitadelService:
         caller = ""
         try:
             now = self._clock.now()
-            identity = self._verifier(_bearer_token(context), now)
+            identity = await self._verifier(_bearer_token(context), now)
             caller = f"{identity.namespace}/{identity.service_account}"
             issued = self._sign(identity, _decode(data), now)
         except ArgosyError as error:
             await self._refuse(error, caller, context)
-        self._outcomes["issued"] += 1
+        self._outcomes[ISSUED] += 1
         logger.info(
             "issued %s to %s, serial %x, until %d", issued.spiffe_id, context.peer(), issued.serial, issued.not_after
         )
         return msgspec.json.encode(
-            IssueResponse(
-                issued.chain, issued.roots, issued.not_before, issued.not_after, self._authority().trust_domain
-            )
+            IssueResponse(issued.chain, issued.not_before, issued.not_after, now, self._port.trust)
         )
 
+    async def _follow(self, requests: Any, context: Any) -> None:
+        try:
+            identity = await self._verifier(_bearer_token(context), self._clock.now())
+            _require_program(identity)
+        except ArgosyError as error:
+            await self._refuse(error, "", context)
+        reporter = "/".join(part for part in (identity.service_account, identity.node) if part)
+        telling = asyncio.create_task(self._tell(context))
+        try:
+            async for data in requests:
+                self._port.report(reporter, _decode_report(data).holders)
+        except CSRError as error:
+            await self._refuse(error, reporter, context)
+        finally:
+            telling.cancel()
+            self._port.leave(reporter)
+
+    async def _tell(self, context: Any) -> None:
+        """What is to be believed, at once and at every change of it."""
+        told: TrustState | None = None
+        while True:
+            changed, trust = self._port.changed, self._port.trust
+            if trust != told:
+                told = trust
+                await context.write(msgspec.json.encode(FollowAnswer(trust, self._clock.now())))
+            else:
+                await changed.wait()
+
     def _sign(self, identity: AuthenticatedIdentity, request: IssueRequest, now: float) -> IssuedCertificate:
-        return self._authority().issue(
+        return self._port.authority.issue(
             identity,
             parse_csr(request.csr_pem.encode()),
             ttl_s=request.ttl_s or LEAF_TTL_S,
@@ -183,6 +239,20 @@ def _bearer_token(context: Any) -> str:
     if scheme.lower() != "bearer" or not token:
         raise TokenError.of(Code.TOKEN_SHAPE, "authorization is not a bearer token")
     return token
+
+
+def _require_program(identity: AuthenticatedIdentity) -> None:
+    """Only the mesh's own programs speak for holders: who lags behind decides whether a root may go."""
+    if identity.namespace != ROOT_NAMESPACE or identity.service_account not in CONTROL_PLANE_ACCOUNTS or identity.pod:
+        name = f"{identity.namespace}/{identity.service_account}"
+        raise IssueError.of(Code.IDENTITY_NAME, f"{name} is no program of the mesh")
+
+
+def _decode_report(data: bytes) -> FollowReport:
+    try:
+        return msgspec.json.decode(data, type=FollowReport)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CSRError.of(Code.CSR_SHAPE, "the message is not a report") from error
 
 
 def _decode(data: bytes) -> IssueRequest:

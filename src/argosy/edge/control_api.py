@@ -9,6 +9,7 @@ their findings. Secrets' values never leave: they are masked here. Access is dec
          /v1/mtls  /v1/plaintext
     GET  /v1/proxies  /v1/proxy-config/{namespace}/{pod}  /v1/explain[/{collection}]  /v1/object-status[/{kind}]
     GET  /healthz  /readyz  /metrics
+    /v1/ca...: see `control_ca`
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from argosy.api.kinds import KINDS, nearest_kind
 from argosy.api.workload import HEALTH
 from argosy.core.errors import ArgosyError, Finding, Level, Origin
 from argosy.core.names import ObjectKey
+from argosy.edge.ca_keeper import CAKeeper
 from argosy.edge.console_http import GraphQuery, parse_graph_query
+from argosy.edge.control_ca import ca_routes
 from argosy.edge.control_proxies import PilotPort, dump_proxies, dump_proxy_config, explain
 from argosy.edge.control_status import STATUS_KINDS, object_status
 from argosy.galley.diff import diff_change
@@ -97,6 +100,8 @@ class ControlPorts:
     readers: Callable[[float], Awaitable[Sequence[str]]] | None = None
     """Wait, at most that many seconds, until the programs that read from this Galley have what is in force; gives the
     names of those that have not. None: nobody reads from another process."""
+    ca: Callable[[], CAKeeper | None] = lambda: None
+    """The authority, where Citadel is in this process."""
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -147,6 +152,7 @@ def control_app(ports: ControlPorts) -> Starlette:
         _post("/v1/diff", api.diff),
         _post("/v1/analyze", api.analyze_files),
         _post("/v1/wait", api.wait),
+        *ca_routes(ports.ca),
         Route("/v1/history", api.history),
         Route("/v1/objects/{kind}", api.objects),
         Route("/v1/objects/{kind}/{namespace}/{name}", api.one_object),

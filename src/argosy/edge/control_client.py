@@ -33,6 +33,7 @@ _OWNERS = {
     "graph": "mixer",
     "plaintext": "mixer",
     "metrics": "mixer",
+    "ca": "citadel",
 }
 PROGRAMS = (CONTROL, "pilot", "mixer", "citadel")
 

@@ -17,7 +17,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -29,17 +29,17 @@ from argosy.agent.bootstrap import (
     SYSTEM_ROOTS_FILE,
     Upstreams,
     build_bootstrap,
-    build_sds_files,
 )
 from argosy.agent.lifecycle import Action, Input, PodLife, State, step
 from argosy.agent.pod import PROXY_CONTAINER, Container, PodPlan, Probe
 from argosy.agent.sandbox import READY, Sandboxes
+from argosy.agent.secrets import build_sds_files, in_use
 from argosy.core.clock import Clock
 from argosy.core.names import HEALTH_PORT, ObjectKey
 from argosy.edge import processes
 from argosy.edge.netlink import NodeNetwork
 from argosy.edge.netns import network_of, processes_by_network
-from argosy.edge.probes import envoy_admin, probe_container
+from argosy.edge.probes import envoy_admin, envoy_admin_page, probe_container
 from argosy.edge.processes import ProcessId
 from argosy.edge.system_roots import system_roots
 from argosy.edge.tls import CertificateSource, Issuer, Material
@@ -47,6 +47,8 @@ from argosy.edge.tls import CertificateSource, Issuer, Material
 _log = logging.getLogger("argosy.pod")
 SANDBOX_TIMEOUT_S = 10.0
 ENVOY_POLL_S = 0.03
+SECRETS_PAGE = "/config_dump?resource=dynamic_active_secrets"
+SECRETS_POLL_S, SECRETS_POLL_S_MAX = 0.05, 2.0
 REASON_CHARS_MAX = 300
 # Does the Envoy still take connections? Asked of the kernel alone, so that a busy machine makes no pod unready.
 _PROXY = Container(name=PROXY_CONTAINER, image="", argv=(), probe=Probe(HEALTH_PORT, failures_max=2))
@@ -74,6 +76,22 @@ class Processes(msgspec.Struct):
         return next((code for one in self.plan.containers if (code := self.exit_codes.get(one.name, 0))), 0)
 
 
+class TrustPort(Protocol):
+    """Who is told of every certificate of the node; `edge.citadel_follower.CitadelFollower` is one."""
+
+    def add(self, name: str, source: CertificateSource) -> None:
+        """There is a holder of that name, with that source."""
+        ...
+
+    def note(self, name: str, material: Material) -> None:
+        """The holder uses that material now."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """The holder is gone."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class NodeTools:
     """What all pods of a node share. `slots` bounds how many sandboxes are made at once."""
@@ -81,6 +99,7 @@ class NodeTools:
     sandboxes: Sandboxes
     network: NodeNetwork
     issuer_of: Callable[[PodPlan], Issuer]
+    trust: TrustPort
     clock: Clock
     upstreams: Upstreams
     base_env: Mapping[str, str]
@@ -295,17 +314,37 @@ class PodRunner:
         self._background("renew", self._keep_certificate(source))
 
     async def _keep_certificate(self, source: CertificateSource) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(source.run())
-            async for material in source.watch():
-                self._write_secrets(material)
+        name = str(self.plan.key)
+        self.tools.trust.add(name, source)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(source.run())
+                async for material in source.watch():
+                    files = self._write_secrets(material)
+                    self._background("secrets", self._note_in_use(name, material, files))
+        finally:
+            self.tools.trust.remove(name)
 
-    def _write_secrets(self, material: Material) -> None:
-        files = build_sds_files(
-            chain_pem=material.chain.decode(), key_pem=material.key.decode(), roots_pem=material.roots.decode()
-        )
+    def _write_secrets(self, material: Material) -> dict[str, dict[str, Any]]:
+        files = build_sds_files(chain_pem=material.chain.decode(), key_pem=material.key.decode(), trust=material.trust)
         for name, content in files.items():
             self._write_private(self._proxy_directory / name, json.dumps(content))
+        return files
+
+    async def _note_in_use(self, name: str, material: Material, files: dict[str, dict[str, Any]]) -> None:
+        """Wait until Envoy itself says that it has what was written, and tell."""
+        pause_s = SECRETS_POLL_S
+        while not await self._has_secrets(files):
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, SECRETS_POLL_S_MAX)
+        self.tools.trust.note(name, material)
+
+    async def _has_secrets(self, files: dict[str, dict[str, Any]]) -> bool:
+        try:
+            status, text = await envoy_admin_page(self._proxy_directory / ADMIN_SOCKET, SECRETS_PAGE)
+        except OSError:
+            return False
+        return status == 200 and in_use(json.loads(text), files)
 
     def _write_private(self, path: Path, text: str) -> None:
         """Replace a file of Envoy's by rename: Envoy, which watches the directory, never sees half of one."""

@@ -8,10 +8,11 @@ domain is checked here, for every call.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
@@ -20,6 +21,7 @@ from cryptography import x509
 
 from argosy.citadel.errors import Code, SVIDError
 from argosy.citadel.rotation import Renewal, first_attempt, schedule
+from argosy.citadel.trust import TrustState
 from argosy.citadel.verify import check_leaf
 from argosy.core.clock import Clock
 from argosy.core.errors import ArgosyError
@@ -36,15 +38,23 @@ LOOK_S = 1.0
 class Material:
     """What one TLS end needs. PEM bytes; `chain` is the leaf and what lies between it and a root.
 
-    Times are seconds since the epoch.
+    `trust`: whom to believe; `signer`: the fingerprint of the certificate that signed the leaf; `skew_s`: how far this
+    clock is ahead of Citadel's. Times are seconds since the epoch.
     """
 
     spiffe_id: SpiffeID
     key: bytes = field(repr=False)
     chain: bytes = field(repr=False)
-    roots: bytes = field(repr=False)
+    trust: TrustState = field(repr=False)
     issued_at: float
     not_after: float
+    signer: str = ""
+    skew_s: float = 0.0
+
+    @property
+    def roots(self) -> bytes:
+        """The roots of the own trust domain."""
+        return "".join(self.trust.roots).encode()
 
 
 Issuer = Callable[[], Awaitable[Material]]
@@ -63,6 +73,7 @@ class CertificateSource:
         self._material: Material | None = None
         self._renewal: Renewal = first_attempt(clock.now())
         self._changed = asyncio.Event()
+        self._hurry = asyncio.Event()
         self.generation = 0
 
     @property
@@ -86,18 +97,41 @@ class CertificateSource:
         self._renewal = schedule(
             issued_at=material.issued_at, not_after=material.not_after, jitter=self._jitter.uniform(-1, 1)
         )
+        self._put(material)
+        return material
+
+    def _put(self, material: Material) -> None:
         self._material = material
         self.generation += 1
         self._changed.set()
         self._changed = asyncio.Event()
-        return material
+
+    def follow(self, trust: TrustState) -> None:
+        """Believe what `trust` says from now on, and renew soon where another signature is wanted.
+
+        Without a certificate that is of use (none yet, expired) the renewal is due at once: Citadel is there again.
+        """
+        if self._material is not None and self._material.trust.version > trust.version:
+            return  # an answer of Citadel's has overtaken this
+        if self._material is not None and self._material.trust != trust:
+            self._put(replace(self._material, trust=trust))
+        if not self.ready or self.material.signer != trust.signer:
+            self.hurry()
+
+    def hurry(self) -> None:
+        """Let `run` renew now, whatever the timer says."""
+        self._renewal = replace(self._renewal, due_at=min(self._renewal.due_at, self._clock.now()))
+        self._hurry.set()
 
     async def run(self) -> None:
         """Renew whenever it is due, until cancelled. Failures are logged and tried again, for ever."""
         while True:
             if self._renewal.due(self._clock.now()):
                 await self._try_renew()
-            await asyncio.sleep(LOOK_S)
+            self._hurry.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._hurry.wait()
 
     async def watch(self) -> AsyncIterator[Material]:
         """The current material, if any, then each later one; a slow reader misses those in between."""

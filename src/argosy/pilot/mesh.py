@@ -80,8 +80,21 @@ class MeshSettings:
     """A gateway's public port -> the port that its proxy binds (no privilege needed)."""
     open_tenancy: bool = False
     """Nobody owns a host: an object decides about the hosts of other namespaces too, as in Istio."""
+    federated: tuple[str, ...] = ()
+    """Other trust domains that proxies have the roots of."""
     config: MeshConfig = field(default_factory=MeshConfig)
     """Istio's mesh configuration, as the ConfigMap says it."""
+
+    @property
+    def own_domains(self) -> tuple[str, ...]:
+        """The trust domain, and the names that it had before and still answers to."""
+        aliases = [one for one in self.config.trust_domain_aliases if one != self.trust_domain]
+        return (self.trust_domain, *sorted(set(aliases)))
+
+    @property
+    def accepted_domains(self) -> tuple[str, ...]:
+        """The trust domains whose workloads a server of the mesh accepts."""
+        return (*self.own_domains, *sorted(set(self.federated) - set(self.own_domains)))
 
     @property
     def log(self) -> bool:

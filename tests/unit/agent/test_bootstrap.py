@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from argosy.agent.bootstrap import PROXY_DIR, Upstreams, build_bootstrap, build_sds_files
+from argosy.agent.bootstrap import PROXY_DIR, Upstreams, build_bootstrap
 from argosy.agent.pod import PodPlan, Role
 from argosy.agent.privileges import Privileges
 from argosy.envoy import api
@@ -57,16 +57,6 @@ def test_without_an_own_uid_connections_are_marked():
 def test_the_admin_page_is_a_private_socket():
     pipe = build_bootstrap(PLAN, UPSTREAMS, Privileges(False))["admin"]["address"]["pipe"]
     assert pipe == {"path": f"{PROXY_DIR}/admin.sock", "mode": 0o600}
-
-
-def test_key_and_certificate_are_one_file_and_roots_come_first():
-    files = build_sds_files(chain_pem="CHAIN", key_pem="KEY", roots_pem="ROOTS")
-    assert list(files) == ["roots.json", "certificate.json"]
-    for content in files.values():
-        (secret,) = content["resources"]
-        api.from_dict(
-            "envoy.extensions.transport_sockets.tls.v3.Secret", {k: v for k, v in secret.items() if k != "@type"}
-        )
 
 
 def test_statistics_that_are_asked_for_are_kept_besides_the_usual_ones() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime
 
@@ -13,6 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from argosy.citadel.authority import Authority, create_root
 from argosy.citadel.certificates import key_usage
 from argosy.citadel.pem import encode_certificates, encode_private_key
+from argosy.citadel.trust import Holder, TrustState
 from argosy.core.spiffe import SpiffeID
 from argosy.edge.citadel_client import authority_issuer
 from argosy.edge.tls import CertificateSource, Material
@@ -40,13 +42,36 @@ AUTHORITY = create_root(TRUST_DOMAIN, ROOT_KEY, now=START, serial=1)
 FOREIGN = create_root(TRUST_DOMAIN, FOREIGN_KEY, now=START, serial=1)
 
 
+class Fixed:
+    """An authority that stays: the port of those that ask for the one in force."""
+
+    def __init__(self, authority: Authority, trust: TrustState | None = None) -> None:
+        self.authority = authority
+        self.trust = trust or authority.trust()
+        self.changed = asyncio.Event()
+        self.reports: dict[str, tuple[Holder, ...]] = {}
+        self.left: list[str] = []
+
+    def report(self, reporter: str, holders: tuple[Holder, ...]) -> None:
+        self.reports[reporter] = holders
+
+    def leave(self, reporter: str) -> None:
+        self.left.append(reporter)
+
+    def put(self, trust: TrustState) -> None:
+        """Believe something else from now on."""
+        self.trust = trust
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+
 def roots_of(authority: Authority) -> bytes:
     return encode_certificates(authority.roots).encode()
 
 
 def component_source(account: str = "argosy", authority: Authority = AUTHORITY) -> CertificateSource:
     clock = HandClock()
-    return CertificateSource(authority_issuer(lambda: authority, account, clock=clock), clock)
+    return CertificateSource(authority_issuer(Fixed(authority), account, clock=clock), clock)
 
 
 def forged(uris: tuple[str, ...], *, dns: tuple[str, ...] = (), is_ca: bool = False) -> Material:
@@ -74,7 +99,7 @@ def forged(uris: tuple[str, ...], *, dns: tuple[str, ...] = (), is_ca: bool = Fa
         spiffe_id=SpiffeID(TRUST_DOMAIN, "/forged"),
         key=encode_private_key(key),
         chain=leaf.public_bytes(serialization.Encoding.PEM),
-        roots=roots_of(AUTHORITY),
+        trust=AUTHORITY.trust(),
         issued_at=START,
         not_after=START + 3600,
     )

@@ -11,7 +11,7 @@ from argosy.citadel.identity import AuthenticatedIdentity, vouch
 from argosy.core.spiffe import SpiffeIDError
 
 IDENTITY = "argosy.citadel.identity"
-VERIFIERS = {"argosy/citadel/tokens.py", "argosy/citadel/policy.py"}
+VERIFIERS = {"argosy/citadel/tokens.py", "argosy/citadel/token_review.py", "argosy/citadel/policy.py"}
 
 
 def test_it_is_not_made_by_hand() -> None:

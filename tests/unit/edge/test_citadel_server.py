@@ -1,11 +1,8 @@
 """Citadel over real gRPC: who gets a certificate, for what name, and what the refused are told."""
 
 import logging
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -17,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from argosy.citadel.authority import Authority
-from argosy.citadel.errors import CAFileError, Code, SVIDError
+from argosy.citadel.errors import Code, SVIDError
+from argosy.citadel.identity import AuthenticatedIdentity
 from argosy.citadel.limits import RateLimit
 from argosy.citadel.tokens import verify_token
 from argosy.citadel.verify import check_leaf, uri_names
@@ -29,14 +26,12 @@ from argosy.edge.citadel_server import (
     CitadelService,
     IssueRequest,
     IssueResponse,
-    load_ca,
-    load_or_create_ca,
 )
 from argosy.edge.grpc_server import start_server
 from argosy.edge.tls import ServerTLS, token_channel
 from argosy.edge.tokens import TokenIssuer, TokenSubject
 
-from ..citadel.meshca import AUTHORITY, FOREIGN, START, HandClock, component_source, roots_of
+from ..citadel.meshca import AUTHORITY, FOREIGN, START, Fixed, HandClock, component_source, roots_of
 
 SERVER_NAME = "citadel.istio-system.svc"
 ISSUER = TokenIssuer(ec.generate_private_key(ec.SECP256R1()))
@@ -66,9 +61,12 @@ class Rig:
 async def rig() -> AsyncIterator[Rig]:
     clock, source = HandClock(), component_source()
     await source.renew()
-    service = CitadelService(
-        lambda: AUTHORITY, lambda token, now: verify_token(token, [ISSUER.public_key], now=now), clock
-    )
+    port = Fixed(AUTHORITY)
+
+    async def verify(token: str, now: float) -> AuthenticatedIdentity:
+        return verify_token(token, [ISSUER.public_key], now=now)
+
+    service = CitadelService(port, verify, clock)
     server = await start_server([service.handler()], address="127.0.0.1:0", credentials=ServerTLS(source).token())
     target = f"127.0.0.1:{server.port}"
     async with token_channel(target, SERVER_NAME, roots_of(AUTHORITY)) as channel:
@@ -110,7 +108,7 @@ async def test_a_pod_with_a_token_gets_its_own_certificate(rig: Rig) -> None:
 async def test_the_default_life_is_a_day(rig: Rig) -> None:
     response = await rig.issue(request(), bearer())
     assert response.not_after == int(START + 24 * 3600)
-    assert response.trust_domain == "td"
+    assert response.trust.trust_domain == "td"
 
 
 @pytest.mark.parametrize(
@@ -257,68 +255,3 @@ async def test_a_citadel_of_a_foreign_authority_is_not_sent_the_token(rig: Rig) 
             await request_certificate(channel, "token", clock=rig.clock)
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
     assert rig.service.dump()["outcomes"] == {}
-
-
-def test_first_start_makes_a_root_and_the_next_one_finds_it(tmp_path: Path) -> None:
-    directory = tmp_path / "home" / "ca"
-    made = load_or_create_ca(directory, "td", now=START)
-    assert sorted(path.name for path in directory.iterdir()) == [
-        "ca-cert.pem",
-        "ca-key.pem",
-        "cert-chain.pem",
-        "root-cert.pem",
-    ]
-    assert directory.stat().st_mode & 0o777 == 0o700
-    assert (directory / "ca-key.pem").stat().st_mode & 0o777 == 0o600
-    assert list(directory.parent.iterdir()) == [directory]
-    assert load_or_create_ca(directory, "td", now=START + 60).roots == made.roots
-    ten_years = datetime.fromtimestamp(START, UTC) + timedelta(days=3650)
-    assert abs(made.certificate.not_valid_after_utc - ten_years) < timedelta(minutes=1)
-
-
-def test_what_a_killed_first_start_left_is_cleaned_by_the_next(tmp_path: Path) -> None:
-    left = tmp_path / ".ca.new"
-    left.mkdir()
-    (left / "ca-key.pem").write_bytes(b"half")
-    load_or_create_ca(tmp_path / "ca", "td", now=START)
-    assert [path.name for path in tmp_path.iterdir()] == ["ca"]
-
-
-@pytest.mark.parametrize("name", ["ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem"])
-def test_a_lost_file_is_an_error_and_never_a_new_root(tmp_path: Path, name: str) -> None:
-    load_or_create_ca(tmp_path / "ca", "td", now=START)
-    (tmp_path / "ca" / name).unlink()
-    with pytest.raises(CAFileError) as caught:
-        load_or_create_ca(tmp_path / "ca", "td", now=START)
-    assert caught.value.findings[0].code == Code.CA_FILE_MISSING
-    assert str(caught.value.findings[0].origin).endswith(name)
-
-
-def test_another_trust_domain_is_refused(tmp_path: Path) -> None:
-    load_or_create_ca(tmp_path / "ca", "td", now=START)
-    with pytest.raises(CAFileError) as caught:
-        load_ca(tmp_path / "ca", "other", now=START)
-    assert caught.value.findings[0].code == Code.CA_TRUST_DOMAIN
-
-
-def test_a_crash_while_the_root_is_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """F36: each step fails in turn; the next start makes a whole authority."""
-    original, steps = os.replace, []
-
-    def fail_at(count: int) -> Any:
-        def replace(source: Any, target: Any) -> None:
-            steps.append(target)
-            if len(steps) > count:
-                raise OSError("disk full")
-            original(source, target)
-
-        return replace
-
-    for count in range(4):
-        steps.clear()
-        monkeypatch.setattr(os, "replace", fail_at(count))
-        with pytest.raises(OSError, match="disk full"):
-            load_or_create_ca(tmp_path / "ca", "td", now=START)
-        assert list(tmp_path.iterdir()) == []
-    monkeypatch.undo()
-    assert isinstance(load_or_create_ca(tmp_path / "ca", "td", now=START), Authority)

@@ -85,6 +85,7 @@ class Pod:
             sandboxes=boxes or Boxes(home),  # type: ignore[arg-type]
             network=self.network,  # type: ignore[arg-type]
             issuer_of=lambda _plan: None,  # type: ignore[arg-type,return-value]
+            trust=None,  # type: ignore[arg-type]
             clock=SystemClock(),
             upstreams=None,  # type: ignore[arg-type]
             base_env=ENV,

@@ -26,7 +26,17 @@ from argosy.edge.tls import (
     token_channel,
 )
 
-from ..citadel.meshca import AUTHORITY, FOREIGN, START, HandClock, component_source, forged, roots_of, source_of
+from ..citadel.meshca import (
+    AUTHORITY,
+    FOREIGN,
+    START,
+    Fixed,
+    HandClock,
+    component_source,
+    forged,
+    roots_of,
+    source_of,
+)
 
 SERVER_NAME = "pilot.istio-system.svc"
 
@@ -121,7 +131,7 @@ async def test_a_client_of_a_foreign_authority_is_refused() -> None:
     async with mutual_server(await ready(component_source())) as target:
         foreign = (await ready(component_source("galley", FOREIGN))).material
         mixed = Material(
-            foreign.spiffe_id, foreign.key, foreign.chain, roots_of(AUTHORITY), foreign.issued_at, foreign.not_after
+            foreign.spiffe_id, foreign.key, foreign.chain, AUTHORITY.trust(), foreign.issued_at, foreign.not_after
         )
         channel = ClientTLS(await source_of(mixed)).channel(target, SERVER_NAME)
         assert await status_of(channel) == grpc.StatusCode.UNAVAILABLE
@@ -232,7 +242,7 @@ async def test_a_replaced_root_is_demanded_from_the_next_client_on() -> None:
 async def test_a_source_is_ready_only_while_its_certificate_lives() -> None:
     """F06: readiness fails when the certificate has expired."""
     clock = HandClock()
-    source = CertificateSource(authority_issuer(lambda: AUTHORITY, "pilot", clock=clock, ttl_s=60), clock)
+    source = CertificateSource(authority_issuer(Fixed(AUTHORITY), "pilot", clock=clock, ttl_s=60), clock)
     assert not source.ready
     await source.renew()
     assert source.ready
@@ -245,7 +255,7 @@ async def test_a_failed_renewal_keeps_the_old_certificate_and_backs_off() -> Non
     life = [60.0]
 
     async def issue() -> Material:
-        return await authority_issuer(lambda: AUTHORITY, "pilot", clock=clock, ttl_s=life[0])()
+        return await authority_issuer(Fixed(AUTHORITY), "pilot", clock=clock, ttl_s=life[0])()
 
     source = CertificateSource(issue, clock)
     old = await source.renew()
@@ -266,7 +276,7 @@ async def test_run_renews_at_half_life_and_again_after_failures(monkeypatch: pyt
 
     async def issue() -> Material:
         try:
-            return await authority_issuer(lambda: AUTHORITY, "pilot", clock=clock, ttl_s=next(lives))()
+            return await authority_issuer(Fixed(AUTHORITY), "pilot", clock=clock, ttl_s=next(lives))()
         except ArgosyError:
             refused.set()
             raise

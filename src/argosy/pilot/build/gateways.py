@@ -197,7 +197,7 @@ def _chain(ref: ServerRef, clusters: Mapping[str, int], taken: _Taken, settings:
         return {
             "name": ref.route_name,
             "filter_chain_match": {**_server_names(names), "transport_protocol": "tls"},
-            "transport_socket": tls.terminate(ref.server.tls, trust_domain=settings.trust_domain),
+            "transport_socket": tls.terminate(ref.server.tls, trust_domains=settings.accepted_domains),
             "transport_socket_connect_timeout": v.duration(_HANDSHAKE_S),
             "filters": [inner],
         }

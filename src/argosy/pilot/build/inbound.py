@@ -191,7 +191,8 @@ def _mesh(
 ) -> list[dict[str, Any]]:
     """Mesh TLS. Clients that know it say in their greeting whether HTTP follows."""
     socket = tls.mesh_server(
-        trust_domain=context.settings.trust_domain, versions=context.settings.config.mesh_mtls.min_protocol_version
+        trust_domains=context.settings.accepted_domains,
+        versions=context.settings.config.mesh_mtls.min_protocol_version,
     )
     base = {**at, "transport_protocol": "tls"}
     http = {
@@ -238,7 +239,7 @@ def _own_tls(label: str, at: dict[str, Any], port: InboundPort, context: Inbound
     return {
         "name": f"{label}-tls",
         "filter_chain_match": {**at, "transport_protocol": "tls"},
-        "transport_socket": tls.terminate(port.tls, trust_domain=context.settings.trust_domain, alpn=alpn),
+        "transport_socket": tls.terminate(port.tls, trust_domains=context.settings.accepted_domains, alpn=alpn),
         "filters": _filters(port, context, mtls=False, server_name=True),
     }
 

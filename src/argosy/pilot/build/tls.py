@@ -57,8 +57,8 @@ def mesh_client(*, identities: Sequence[str], sni: str, alpn: str = MESH_ALPN) -
     )
 
 
-def mesh_server(*, trust_domain: str, versions: str = "TLS_AUTO") -> dict[str, Any]:
-    """A server's side of mesh mTLS: a certificate of this trust domain is required."""
+def mesh_server(*, trust_domains: Sequence[str], versions: str = "TLS_AUTO") -> dict[str, Any]:
+    """A server's side of mesh mTLS: a certificate of one of these trust domains is required."""
     return v.extension(
         "envoy.transport_sockets.tls",
         _DOWNSTREAM,
@@ -69,7 +69,7 @@ def mesh_server(*, trust_domain: str, versions: str = "TLS_AUTO") -> dict[str, A
             "alpn_protocols": ["h2", "http/1.1"],
             "tls_params": _mesh_params(versions),
             "tls_certificate_sds_secret_configs": [{"name": OWN_CERTIFICATE, "sds_config": _CERTIFICATE_FILE}],
-            "combined_validation_context": _mesh_validation([f"spiffe://{trust_domain}/"], exact=False),
+            "combined_validation_context": _mesh_validation([f"spiffe://{one}/" for one in trust_domains], exact=False),
         },
     )
 
@@ -140,10 +140,10 @@ def _by_name(name: str) -> dict[str, Any]:
     return {"name": name, "sds_config": _ADS_SOURCE}
 
 
-def terminate(tls: Any, *, trust_domain: str, alpn: Sequence[str] = ("h2", "http/1.1")) -> dict[str, Any]:
+def terminate(tls: Any, *, trust_domains: Sequence[str], alpn: Sequence[str] = ("h2", "http/1.1")) -> dict[str, Any]:
     """TLS that a gateway ends for its clients, as a server's `tls` (SIMPLE, MUTUAL, OPTIONAL_MUTUAL) says."""
     if tls.mode == "ISTIO_MUTUAL":
-        return mesh_server(trust_domain=trust_domain)
+        return mesh_server(trust_domains=trust_domains)
     common: dict[str, Any] = {"alpn_protocols": list(alpn), "tls_params": _versions(tls)}
     if names := certificate_names(tls):
         common["tls_certificate_sds_secret_configs"] = [_by_name(name) for name in names]

@@ -26,7 +26,7 @@ def server_tls(text: str) -> ServerTLS:
 
 
 def test_both_ends_of_the_mesh_prove_themselves_by_files_of_the_pod() -> None:
-    for side in (tls.mesh_client(identities=["spiffe://td/a"], sni="s"), tls.mesh_server(trust_domain="td")):
+    for side in (tls.mesh_client(identities=["spiffe://td/a"], sni="s"), tls.mesh_server(trust_domains=["td"])):
         common = context(side)["common_tls_context"]
         (own,) = common["tls_certificate_sds_secret_configs"]
         assert own["sds_config"]["path_config_source"]["path"].startswith(tls.SDS_FOLDER)
@@ -34,7 +34,7 @@ def test_both_ends_of_the_mesh_prove_themselves_by_files_of_the_pod() -> None:
 
 
 def test_a_server_asks_for_a_certificate_of_its_trust_domain() -> None:
-    shown = context(tls.mesh_server(trust_domain="td"))
+    shown = context(tls.mesh_server(trust_domains=["td"]))
     assert shown["require_client_certificate"] is True
     validation = shown["common_tls_context"]["combined_validation_context"]["default_validation_context"]
     (name,) = validation["match_typed_subject_alt_names"]
@@ -72,7 +72,7 @@ def test_a_client_certificate_to_outside_is_a_file_of_the_proxy() -> None:
 
 @pytest.mark.parametrize("mode,asked", [("SIMPLE", False), ("MUTUAL", True), ("OPTIONAL_MUTUAL", False)])
 def test_a_gateway_ends_tls_with_a_secret_that_it_is_sent(mode: str, asked: bool) -> None:
-    shown = context(tls.terminate(server_tls(f'{{"mode": "{mode}", "credentialName": "c"}}'), trust_domain="td"))
+    shown = context(tls.terminate(server_tls(f'{{"mode": "{mode}", "credentialName": "c"}}'), trust_domains=["td"]))
     common = shown["common_tls_context"]
     assert [one["name"] for one in common["tls_certificate_sds_secret_configs"]] == ["c"]
     assert shown["require_client_certificate"] is asked
@@ -80,12 +80,12 @@ def test_a_gateway_ends_tls_with_a_secret_that_it_is_sent(mode: str, asked: bool
 
 
 def test_a_gateway_inside_the_mesh_speaks_its_mutual_tls() -> None:
-    shown = tls.terminate(server_tls('{"mode": "ISTIO_MUTUAL"}'), trust_domain="td")
-    assert context(shown) == context(tls.mesh_server(trust_domain="td"))
+    shown = tls.terminate(server_tls('{"mode": "ISTIO_MUTUAL"}'), trust_domains=["td"])
+    assert context(shown) == context(tls.mesh_server(trust_domains=["td"]))
 
 
 def test_versions_and_ciphers_are_the_servers() -> None:
     text = '{"mode": "SIMPLE", "credentialName": "c", "minProtocolVersion": "TLSV1_3", "cipherSuites": ["A"]}'
-    params = context(tls.terminate(server_tls(text), trust_domain="td"))["common_tls_context"]["tls_params"]
+    params = context(tls.terminate(server_tls(text), trust_domains=["td"]))["common_tls_context"]["tls_params"]
     assert params["tls_minimum_protocol_version"] == "TLSv1_3"
     assert params["cipher_suites"] == ["A"]

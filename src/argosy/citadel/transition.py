@@ -1,0 +1,115 @@
+"""Whether the authority may be changed now: rules that keep a running mesh from refusing itself.
+
+Given the old and the new authority and what everybody holds; gives findings, or nothing if the change hurts nobody.
+Two roots with one name and key are one anchor: what either signed is believed by either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from argosy.citadel.authority import Authority
+from argosy.citadel.certificates import seconds
+from argosy.citadel.errors import Code, TransitionError
+from argosy.citadel.trust import Ledger, TrustState
+from argosy.core.errors import ArgosyError, Finding, Level
+
+NAMES_TOLD_MAX = 20
+WARN_FRACTION = 0.2
+"""An authority in the last fifth of its life is told of (Istio renews its own there)."""
+
+
+def anchor(certificate: x509.Certificate) -> str:
+    """What makes a root the same to those who verify: its name and its key."""
+    key = certificate.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return hashlib.sha256(certificate.subject.public_bytes() + key).hexdigest()
+
+
+def anchors(certificates: Iterable[x509.Certificate]) -> frozenset[str]:
+    """The anchors of several roots."""
+    return frozenset(map(anchor, certificates))
+
+
+def root_of(authority: Authority) -> x509.Certificate:
+    """The root that the authority's chain ends at."""
+    top = authority.chain[-1] if authority.chain else authority.certificate
+    for root in authority.roots:
+        if root == top or (root.subject == top.issuer and _signed(top, root)):
+            return root
+    raise AssertionError("an authority is only made with a path to a root")
+
+
+def check_change(old: Authority, new: Authority, state: TrustState, ledger: Ledger, *, now: float) -> None:
+    """Raise `TransitionError` if proxies would refuse each other after going from `old` to `new` at once.
+
+    An authority that has expired is of no use any more: from it every change is allowed.
+    """
+    if now >= old.not_after or now >= seconds(root_of(old).not_valid_after_utc):
+        return
+    known = anchors(old.roots)
+    if anchor(root_of(new)) not in known:
+        raise _unsafe("proxies do not know the root of the new signing certificate yet", ())
+    if new.signer != old.signer and (late := ledger.laggards(state, leaves=False)):
+        raise _unsafe("the root of the new signing certificate is not known everywhere yet", late)
+    lost = known - anchors(new.roots)
+    if lost and not ledger.turned(new.signer):
+        behind = [holder.name for holder in ledger.holders() if holder.signer != new.signer]
+        raise _unsafe("certificates below the root that is left out are still in use", behind)
+
+
+def laggards_error(message: str, names: Sequence[str]) -> ArgosyError:
+    """The refusal that names who lags behind."""
+    hint = "they are waited for with --wait; `argosy ca status` shows what each of them has"
+    return TransitionError.of(Code.LAGGARDS, f"{message}: {told(names)}", hint=hint)
+
+
+def told(names: Sequence[str]) -> str:
+    """Names in a sentence, not more than one can read."""
+    more = len(names) - NAMES_TOLD_MAX
+    return ", ".join(names[:NAMES_TOLD_MAX]) + (f" and {more} more" if more > 0 else "")
+
+
+def expiry_findings(certificates: Iterable[tuple[str, x509.Certificate]], *, now: float) -> list[Finding]:
+    """What of an authority (what it is -> certificate) has expired (an error) or soon will (a warning)."""
+    found = []
+    for what, certificate in certificates:
+        begin, end = seconds(certificate.not_valid_before_utc), seconds(certificate.not_valid_after_utc)
+        name = f"{what} ({certificate.subject.rfc4514_string()})"
+        if now >= end:
+            message = f"{name} expired {_span(now - end)} ago"
+            found.append(Finding(Code.EXPIRED, Level.ERROR, message, hint="`argosy ca renew` mends it"))
+        elif now < begin:
+            message = f"{name} is not valid yet, for another {_span(begin - now)}"
+            found.append(Finding(Code.EXPIRED, Level.ERROR, message, hint="is the clock right?"))
+        elif end - now < WARN_FRACTION * (end - begin):
+            message = f"{name} expires in {_span(end - now)}"
+            hint = "`argosy ca renew` gives it a new life, `argosy ca rotate` replaces it"
+            found.append(Finding(Code.EXPIRES, Level.WARNING, message, hint=hint))
+    return found
+
+
+def _unsafe(message: str, names: Sequence[str]) -> ArgosyError:
+    text = f"{message}: {told(names)}" if names else message
+    hint = "believe both roots first (root-cert.pem), or `argosy ca rotate --from DIR`; at once: `argosy ca drop-root`"
+    return TransitionError.of(Code.RELOAD_UNSAFE, text, hint=hint)
+
+
+def _signed(child: x509.Certificate, parent: x509.Certificate) -> bool:
+    try:
+        child.verify_directly_issued_by(parent)
+    except Exception:  # `cryptography` raises ValueError, TypeError and InvalidSignature without a common base
+        return False
+    return True
+
+
+def _span(seconds_: float) -> str:
+    for size, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds_ >= 2 * size:
+            return f"{seconds_ / size:.0f} {unit}"
+    return f"{seconds_:.0f} s"
