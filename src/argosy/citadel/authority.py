@@ -116,7 +116,7 @@ class Authority:
         """Sign the request's key for the names that policy gives to `identity`.
 
         Errors:  IssueError: a ttl outside [10 s, 90 d] (refused, not clamped); a signer that is not valid now;
-                 a name that cannot be written.
+                 a name that cannot be written; a request that asks for more than the identity is.
         Shape:   the end is capped by the signer's own end, since no verifier would accept more.
         """
         if not LEAF_TTL_S_MIN <= ttl_s <= LEAF_TTL_S_MAX:
@@ -128,6 +128,8 @@ class Authority:
         if not seconds(self._certificate.not_valid_before_utc) <= now < self.not_after:
             raise IssueError.of(Code.SIGNER_EXPIRED, "the signing certificate is not valid now", hint="replace the CA")
         names = names_for(identity, self.trust_domain)
+        if foreign := request.asks - {str(names.spiffe_id), *names.dns}:
+            raise IssueError.of(Code.CSR_NAMES, f"{names.spiffe_id} asks for what it is not: {min(foreign)!r}")
         leaf = build_leaf(
             names,
             request.public_key,

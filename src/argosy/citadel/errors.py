@@ -17,6 +17,7 @@ class Code(StrEnum):
     CSR_SHAPE = "CIT0001"
     CSR_SIGNATURE = "CIT0002"
     CSR_KEY = "CIT0003"
+    CSR_NAMES = "CIT0004"
     TTL_RANGE = "CIT0010"
     SIGNER_EXPIRED = "CIT0011"
     IDENTITY_NAME = "CIT0012"
@@ -63,6 +64,7 @@ class Code(StrEnum):
     EXPIRES = "CIT0073"
     EXPIRED = "CIT0074"
     RELOAD_FAILED = "CIT0075"
+    IMPERSONATION = "CIT0076"
 
 
 class CSRError(ArgosyError):

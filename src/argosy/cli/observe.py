@@ -208,11 +208,14 @@ def _authority() -> list[Any]:
 def _health() -> list[Any]:
     """What is wrong with the running mesh: programs not ready, proxies behind, what Pilot could not do."""
     from argosy.cli.columns import has_sidecar, is_ready
-    from argosy.core.errors import Finding, Level
+    from argosy.core.errors import ArgosyError, Finding, Level
     from argosy.edge.control_client import parse_finding
 
     findings = list(control().findings())
-    findings += [parse_finding(one) for one in control().get("ca")["findings"]]
+    try:
+        findings += [parse_finding(one) for one in control().get("ca")["findings"]]
+    except ArgosyError as error:
+        findings += error.findings
     for one in control().statuses():
         if one["ready"] != "ok":
             findings.append(Finding("ARG0710", Level.ERROR, f"{one['name']} is not ready: {one['ready']}"))

@@ -30,6 +30,8 @@ from argosy.edge.ca_files import CERTIFICATE_FILE, CHAIN_FILE, FOUR, ROOT_FILE, 
 logger = logging.getLogger(__name__)
 
 CRL_WARN_S = 3_600.0
+SUSPECT_S = 3_600.0
+SUSPECTS_MAX = 1_000
 LOOK_S = 1.0
 """How often files are looked at, and what is due is done."""
 
@@ -51,6 +53,7 @@ class CAKeeper:
         self._seen = folders.signature()
         self.crls_end = float("inf")
         self._version = 0
+        self._suspects: dict[str, tuple[int, float]] = {}
         self._take(folders.load(now=clock.now()))
 
     # -- what is in force -------------------------------------------------------------------------------------------
@@ -147,6 +150,14 @@ class CAKeeper:
         """A process went away."""
         self.ledger.leave(reporter)
         self._wake()
+
+    def suspect(self, caller: str) -> None:
+        """A proved caller asked for a certificate of somebody else; told of for an hour."""
+        now = self._clock.now()
+        self._suspects = {one: times for one, times in self._suspects.items() if times[1] > now - SUSPECT_S}
+        if caller in self._suspects or len(self._suspects) < SUSPECTS_MAX:
+            count, _last = self._suspects.get(caller, (0, now))
+            self._suspects[caller] = (count + 1, now)
 
     def laggards(self) -> tuple[str, ...]:
         """Who has not done yet what the present step asks of everybody."""
@@ -317,6 +328,13 @@ class CAKeeper:
             message = f"a revocation list is of use for {max(self.crls_end - now, 0):.0f} s only"
             hint = "proxies refuse every connection with an old list: replace ca-crl.pem"
             found.append(Finding(Code.CRL_FILE, level, message, hint=hint))
+        for caller, (count, last) in sorted(self._suspects.items()):
+            if last > now - SUSPECT_S:
+                message = (
+                    f"{caller} asked {count} times for a certificate of somebody else, last {now - last:.0f} s ago"
+                )
+                hint = "every time it was refused; what runs as it is not what it should be"
+                found.append(Finding(Code.IMPERSONATION, Level.ERROR, message, hint=hint))
         for holder in self.ledger.skewed():
             message = f"the clock of {holder.name} differs by {holder.skew_s:+.0f} s from Citadel's"
             found.append(Finding(Code.CLOCK_SKEW, Level.WARNING, message, hint="set the clock (NTP)"))

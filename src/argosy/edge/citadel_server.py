@@ -8,6 +8,7 @@ once, here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -34,9 +35,12 @@ SERVICE = "argosy.citadel.v1.Citadel"
 ISSUE_METHOD = f"/{SERVICE}/Issue"
 FOLLOW_METHOD = f"/{SERVICE}/Follow"
 ISSUED = "issued"
+WRITE_S_MAX = 5.0
 REQUESTS_PER_S = 200.0
 REQUESTS_BURST = 1_000
 REQUEST_BYTES_MAX = 2 * CSR_BYTES_MAX
+
+_PARSING = frozenset((Code.CSR_SHAPE, Code.CSR_SIGNATURE, Code.CSR_KEY))
 
 Verifier = Callable[[str, float], Awaitable[AuthenticatedIdentity]]
 """(token, now) -> who it is; raises `TokenError`. A platform's own check of tokens may have to ask somebody."""
@@ -66,6 +70,10 @@ class AuthorityPort(Protocol):
 
     def leave(self, reporter: str) -> None:
         """A process went away."""
+        ...
+
+    def suspect(self, caller: str) -> None:
+        """A proved caller asked for what it is not."""
         ...
 
 
@@ -128,7 +136,8 @@ class CitadelService:
         count = self._outcomes
         refused = {code: float(number) for code, number in count.items() if code != ISSUED}
         authentication = sum(number for code, number in refused.items() if code.startswith("CIT002"))
-        parsing = sum(number for code, number in refused.items() if code.startswith("CIT000"))
+        names = sum(refused.get(code, 0.0) for code in (Code.IDENTITY_NAME, Code.CSR_NAMES))
+        parsing = sum(number for code, number in refused.items() if code in _PARSING)
         return [
             ("citadel_server_csr_count", "counter", "Requests for a certificate.", float(sum(count.values()))),
             (
@@ -142,14 +151,14 @@ class CitadelService:
             (
                 "citadel_server_id_extraction_err_count",
                 "counter",
-                "Callers that may not have a certificate of their name.",
-                float(count[Code.IDENTITY_NAME.value]),
+                "Callers that may not have the certificate that they ask for.",
+                names,
             ),
             (
                 "citadel_server_csr_sign_err_count",
                 "counter",
                 "Requests that were refused for what they ask for, or that could not be signed.",
-                sum(refused.values()) - authentication - parsing - float(count[Code.IDENTITY_NAME.value]),
+                sum(refused.values()) - authentication - parsing - names,
             ),
         ]
 
@@ -180,24 +189,33 @@ class CitadelService:
         except ArgosyError as error:
             await self._refuse(error, "", context)
         reporter = "/".join(part for part in (identity.service_account, identity.node) if part)
-        telling = asyncio.create_task(self._tell(context))
+        writing = asyncio.Lock()
+        telling = asyncio.create_task(self._tell(context, writing))
+        refused: CSRError | None = None
         try:
             async for data in requests:
                 self._port.report(reporter, _decode_report(data).holders)
         except CSRError as error:
-            await self._refuse(error, reporter, context)
+            refused = error
         finally:
-            telling.cancel()
             self._port.leave(reporter)
+            # Not in the middle of a write: gRPC takes one operation of a kind at a time.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WRITE_S_MAX), writing:
+                    telling.cancel()
+            telling.cancel()
+        if refused is not None:
+            await self._refuse(refused, reporter, context)
 
-    async def _tell(self, context: Any) -> None:
+    async def _tell(self, context: Any, writing: asyncio.Lock) -> None:
         """What is to be believed, at once and at every change of it."""
         told: TrustState | None = None
         while True:
             changed, trust = self._port.changed, self._port.trust
             if trust != told:
                 told = trust
-                await context.write(msgspec.json.encode(FollowAnswer(trust, self._clock.now())))
+                async with writing:
+                    await context.write(msgspec.json.encode(FollowAnswer(trust, self._clock.now())))
             else:
                 await changed.wait()
 
@@ -214,6 +232,8 @@ class CitadelService:
         """The one place that turns Citadel's errors into a status."""
         code = error.findings[0].code
         self._outcomes[code] += 1
+        if code == Code.CSR_NAMES:
+            self._port.suspect(caller)
         logger.warning("certificate refused to %s (%s): %s", context.peer(), caller or "unproved", error)
         await context.abort(*_status(error))
         raise AssertionError("abort always raises")
@@ -224,7 +244,7 @@ def _status(error: ArgosyError) -> tuple[grpc.StatusCode, str]:
         return grpc.StatusCode.UNAUTHENTICATED, "the caller is not authenticated"
     if error.findings[0].code == Code.SIGNER_EXPIRED:
         return grpc.StatusCode.UNAVAILABLE, "no certificate can be issued now"
-    if error.findings[0].code == Code.IDENTITY_NAME:
+    if error.findings[0].code in (Code.IDENTITY_NAME, Code.CSR_NAMES):
         return grpc.StatusCode.PERMISSION_DENIED, "the caller may not have this certificate"
     assert isinstance(error, CSRError | IssueError)
     # The caller is proved, and only its own request is wrong: it may know how.

@@ -51,12 +51,16 @@ class Fixed:
         self.changed = asyncio.Event()
         self.reports: dict[str, tuple[Holder, ...]] = {}
         self.left: list[str] = []
+        self.suspects: list[str] = []
 
     def report(self, reporter: str, holders: tuple[Holder, ...]) -> None:
         self.reports[reporter] = holders
 
     def leave(self, reporter: str) -> None:
         self.left.append(reporter)
+
+    def suspect(self, caller: str) -> None:
+        self.suspects.append(caller)
 
     def put(self, trust: TrustState) -> None:
         """Believe something else from now on."""

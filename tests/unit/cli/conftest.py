@@ -24,6 +24,8 @@ from argosy.app.galley import GalleyService, PodReport
 from argosy.app.pilot import Pilot
 from argosy.cli.main import build_app
 from argosy.core.spiffe import workload_id
+from argosy.edge.ca_files import STATE_FOLDER, CAFolders, load_or_create_ca
+from argosy.edge.ca_keeper import CAKeeper
 from argosy.edge.clock import SystemClock
 from argosy.edge.control_api import ControlPorts, control_app
 from argosy.edge.exec_api import AgentAPI
@@ -123,6 +125,7 @@ class Mesh:
         self.has_pilot = True
         self._committing: asyncio.Task[None] | None = None
         (home / "run").mkdir()
+        load_or_create_ca(home / "ca", "cluster.local", now=SystemClock().now())
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._listeners = [private_listener(home / "run" / "control.sock")]
         self._thread.start()
@@ -139,6 +142,7 @@ class Mesh:
             streams=lambda: [
                 {"client": str(one.status.pod), "session": {"types": {}}} for one in self.pilot.clients.values()
             ],
+            ca=lambda: self.keeper,
             status=lambda: {"name": "argosy", "pid": 7, "ready": self.unready or "ok", "revision": 3},
         )
         config = uvicorn.Config(control_app(ports), log_level="warning", access_log=False, lifespan="off")
@@ -163,6 +167,8 @@ class Mesh:
         self.plaintext: dict[str, Any] = {"observed_s": 1e6, "callers": []}
         self.access.rows, self.access.logs = [], {}
         self.documents: list[dict[str, Any]] = []
+        shutil.rmtree(self.home / STATE_FOLDER, ignore_errors=True)
+        self.keeper = CAKeeper(CAFolders(self.home / "ca", self.home / STATE_FOLDER, "cluster.local"), clock)
         self.galley = GalleyService(Galley(MemoryStore()), clock)
         self.pilot = Pilot(MeshSettings(), lambda *_: False, clock)
         pilot = self.pilot

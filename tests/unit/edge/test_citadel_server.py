@@ -45,6 +45,7 @@ class Rig:
     target: str
     clock: HandClock
     service: CitadelService
+    port: Fixed
     channel: Any
 
     async def issue(self, data: bytes, *metadata: tuple[str, str]) -> IssueResponse:
@@ -70,7 +71,7 @@ async def rig() -> AsyncIterator[Rig]:
     server = await start_server([service.handler()], address="127.0.0.1:0", credentials=ServerTLS(source).token())
     target = f"127.0.0.1:{server.port}"
     async with token_channel(target, SERVER_NAME, roots_of(AUTHORITY)) as channel:
-        yield Rig(target, clock, service, channel)
+        yield Rig(target, clock, service, port, channel)
     await server.stop(0)
 
 
@@ -173,9 +174,17 @@ SOMEBODY_ELSES = {
 
 
 @pytest.mark.parametrize("variant", SOMEBODY_ELSES)
-async def test_a_request_for_somebody_elses_name_gives_the_callers_own(rig: Rig, variant: str) -> None:
-    """F19: nothing of the request but its key reaches the certificate."""
-    certificate = leaf(await rig.issue(request(SOMEBODY_ELSES[variant]), bearer()))
+async def test_a_request_for_somebody_elses_name_is_refused_counted_and_told_of(rig: Rig, variant: str) -> None:
+    """F19, C02."""
+    refused = await rig.refusal(request(SOMEBODY_ELSES[variant]), bearer())
+    assert refused == (grpc.StatusCode.PERMISSION_DENIED, "the caller may not have this certificate")
+    assert rig.service.dump()["outcomes"] == {Code.CSR_NAMES.value: 1}
+    assert rig.port.suspects == ["default/reviews"]
+
+
+async def test_who_asks_for_its_own_name_gets_it(rig: Rig) -> None:
+    own = with_san(URI("spiffe://td/ns/default/sa/reviews"), x509.DNSName("reviews-v1.default.workload"))
+    certificate = leaf(await rig.issue(request(own), bearer()))
     assert check_leaf(certificate).principal == "td/ns/default/sa/reviews"
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert list(names) == [URI("spiffe://td/ns/default/sa/reviews"), x509.DNSName("reviews-v1.default.workload")]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -242,21 +243,10 @@ async def test_a_certificate_of_another_authority_gets_no_connection() -> None:
     foreign = component_source("galley", FOREIGN)
     stranger = await foreign.renew()
     # It trusts our server; that our server does not trust it is what counts.
-    certificate = await source_of(_with_roots(stranger, roots_of(AUTHORITY)))
+    certificate = await source_of(replace(stranger, trust=AUTHORITY.trust()))
     async with serving(source) as rig, rig.stream(certificate) as call:
         assert (await failure(call)).code() is grpc.StatusCode.UNAVAILABLE
     assert source.identities == []
-
-
-def _with_roots(material: Any, roots: bytes) -> Any:
-    return type(material)(
-        spiffe_id=material.spiffe_id,
-        key=material.key,
-        chain=material.chain,
-        roots=roots,
-        issued_at=material.issued_at,
-        not_after=material.not_after,
-    )
 
 
 @pytest.mark.parametrize(
