@@ -21,7 +21,7 @@ from argosy.api.routing import HTTPRetry
 from argosy.api.scalars import decode_custom
 from argosy.core.errors import ArgosyError, Finding, Level
 from argosy.core.frozen import EMPTY, FrozenMap
-from argosy.core.names import DEFAULT_TRUST_DOMAIN, ObjectKey
+from argosy.core.names import ObjectKey
 
 NAMESPACE, NAME, ENTRY = "istio-system", "istio", "mesh"
 """Where the mesh configuration stands: ConfigMap NAMESPACE/NAME, entry ENTRY."""
@@ -108,7 +108,8 @@ class MeshConfig(Strict, frozen=True, kw_only=True):
     enable_auto_mtls: bool = True
     dns_refresh_rate_s: Seconds = field(default=Seconds(60.0), name="dnsRefreshRate")
     mesh_mtls: MeshTLS = field(default=MeshTLS(), name="meshMTLS")
-    trust_domain: str = DEFAULT_TRUST_DOMAIN
+    trust_domain: str = ""
+    """Empty: the one that the mesh was started with."""
     trust_domain_aliases: tuple[str, ...] = ()
     root_namespace: str = NAMESPACE
     enable_prometheus_merge: bool | None = None

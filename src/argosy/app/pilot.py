@@ -16,6 +16,9 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from argosy.api import Object
+from argosy.api.mesh_config import NAME as MESH_NAME
+from argosy.api.mesh_config import NAMESPACE as MESH_NAMESPACE
+from argosy.api.mesh_config import mesh_config_of
 from argosy.core.clock import Clock
 from argosy.core.errors import Finding, Level
 from argosy.core.names import ObjectKey
@@ -356,7 +359,17 @@ class Pilot:
         for client in self.clients.values():
             for type_url, (names, text) in client.status.rejected.items():
                 found.append(_refusal(self.world, client.status, type_url, names, text))
-        return found
+        return [*found, *self._trust_domain_findings()]
+
+    def _trust_domain_findings(self) -> list[Finding]:
+        place = ObjectKey(MESH_NAMESPACE, MESH_NAME)
+        found = self.mesh.engine.get(self.mesh.kinds["ConfigMap"], place)
+        wished = mesh_config_of({place: found}).trust_domain if found is not None else ""
+        if wished in ("", self._settings.trust_domain):
+            return []
+        message = f"the mesh runs with trust domain {self._settings.trust_domain}, not yet with {wished}"
+        hint = "`argosy down` and `argosy up`: every certificate carries it"
+        return [Finding("ARG0504", Level.WARNING, message, "ConfigMap", MESH_NAMESPACE, MESH_NAME, hint=hint)]
 
 
 def _moving(key: ServerKey, wanted: str, waits: tuple[str, ...]) -> Finding:

@@ -51,5 +51,5 @@ def _named(documents: Iterable[Document]) -> Iterator[str]:
         if (data.get("kind"), place.get("namespace"), place.get("name")) != ("ConfigMap", NAMESPACE, NAME):
             continue
         text = str(data.get("data", {}).get(ENTRY, ""))
-        if "trustDomain:" in text:
-            yield parse_mesh_config(text).trust_domain
+        if chosen := parse_mesh_config(text).trust_domain if text else "":
+            yield chosen

@@ -16,11 +16,9 @@ from argosy.citadel.authority import Authority
 from argosy.citadel.certificates import seconds
 from argosy.citadel.errors import Code, TransitionError
 from argosy.citadel.trust import Ledger, TrustState
-from argosy.core.errors import ArgosyError, Finding, Level
+from argosy.core.errors import ArgosyError
 
 NAMES_TOLD_MAX = 20
-WARN_FRACTION = 0.2
-"""An authority in the last fifth of its life is told of (Istio renews its own there)."""
 
 
 def anchor(certificate: x509.Certificate) -> str:
@@ -38,11 +36,18 @@ def anchors(certificates: Iterable[x509.Certificate]) -> frozenset[str]:
 
 def root_of(authority: Authority) -> x509.Certificate:
     """The root that the authority's chain ends at."""
+    found = find_root(authority)
+    assert found is not None, "an authority in force has a path to a root"
+    return found
+
+
+def find_root(authority: Authority) -> x509.Certificate | None:
+    """As `root_of`; None if its files lead to no root."""
     top = authority.chain[-1] if authority.chain else authority.certificate
     for root in authority.roots:
         if root == top or (root.subject == top.issuer and _signed(top, root)):
             return root
-    raise AssertionError("an authority is only made with a path to a root")
+    return None
 
 
 def check_change(old: Authority, new: Authority, state: TrustState, ledger: Ledger, *, now: float) -> None:
@@ -75,25 +80,6 @@ def told(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMES_TOLD_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
-def expiry_findings(certificates: Iterable[tuple[str, x509.Certificate]], *, now: float) -> list[Finding]:
-    """What of an authority (what it is -> certificate) has expired (an error) or soon will (a warning)."""
-    found = []
-    for what, certificate in certificates:
-        begin, end = seconds(certificate.not_valid_before_utc), seconds(certificate.not_valid_after_utc)
-        name = f"{what} ({certificate.subject.rfc4514_string()})"
-        if now >= end:
-            message = f"{name} expired {_span(now - end)} ago"
-            found.append(Finding(Code.EXPIRED, Level.ERROR, message, hint="`argosy ca renew` mends it"))
-        elif now < begin:
-            message = f"{name} is not valid yet, for another {_span(begin - now)}"
-            found.append(Finding(Code.EXPIRED, Level.ERROR, message, hint="is the clock right?"))
-        elif end - now < WARN_FRACTION * (end - begin):
-            message = f"{name} expires in {_span(end - now)}"
-            hint = "`argosy ca renew` gives it a new life, `argosy ca rotate` replaces it"
-            found.append(Finding(Code.EXPIRES, Level.WARNING, message, hint=hint))
-    return found
-
-
 def _unsafe(message: str, names: Sequence[str]) -> ArgosyError:
     text = f"{message}: {told(names)}" if names else message
     hint = "believe both roots first (root-cert.pem), or `argosy ca rotate --from DIR`; at once: `argosy ca drop-root`"
@@ -106,10 +92,3 @@ def _signed(child: x509.Certificate, parent: x509.Certificate) -> bool:
     except Exception:  # `cryptography` raises ValueError, TypeError and InvalidSignature without a common base
         return False
     return True
-
-
-def _span(seconds_: float) -> str:
-    for size, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
-        if seconds_ >= 2 * size:
-            return f"{seconds_ / size:.0f} {unit}"
-    return f"{seconds_:.0f} s"

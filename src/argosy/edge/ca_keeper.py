@@ -19,10 +19,11 @@ from argosy.citadel.authority import Authority
 from argosy.citadel.bundle import TrustBundle, encode_bundle
 from argosy.citadel.certificates import seconds
 from argosy.citadel.errors import CAFileError, Code, TransitionError
+from argosy.citadel.facts import dump_authority, expiry_findings, named_certificates
 from argosy.citadel.pem import encode_certificate
 from argosy.citadel.revocation import complete_crls
-from argosy.citadel.transition import anchor, check_change, expiry_findings, laggards_error, root_of
-from argosy.citadel.trust import Holder, Ledger, Phase, TrustState, fingerprint
+from argosy.citadel.transition import anchor, check_change, laggards_error, root_of
+from argosy.citadel.trust import Holder, Ledger, Phase, TrustState
 from argosy.core.clock import Clock
 from argosy.core.errors import ArgosyError, Finding, Level
 from argosy.edge.ca_files import CERTIFICATE_FILE, CHAIN_FILE, FOUR, ROOT_FILE, CAFolders, Rotation, load_ca
@@ -416,35 +417,6 @@ def renew_files(folders: CAFolders, authority: Authority, *, now: float) -> None
     roots = "".join(map(encode_certificate, (root, *others))).encode()
     # Roots first: with the old certificate beside the new root the files still fit, whenever this is cut.
     folders.replace({ROOT_FILE: roots, CHAIN_FILE: text, CERTIFICATE_FILE: text})
-
-
-def named_certificates(authority: Authority) -> list[tuple[str, x509.Certificate]]:
-    """Every certificate of an authority with what it is, each once."""
-    named = [("the signing certificate", authority.certificate)]
-    named += [("an intermediate", one) for one in authority.chain]
-    named += [("a root", one) for one in authority.roots]
-    seen: dict[str, tuple[str, x509.Certificate]] = {}
-    for what, certificate in named:
-        seen.setdefault(fingerprint(certificate), (what, certificate))
-    return list(seen.values())
-
-
-def dump_authority(authority: Authority) -> dict[str, Any]:
-    """Roots and signer as plain data."""
-
-    def row(certificate: x509.Certificate) -> dict[str, Any]:
-        return {
-            "fingerprint": fingerprint(certificate),
-            "subject": certificate.subject.rfc4514_string(),
-            "not_before": seconds(certificate.not_valid_before_utc),
-            "not_after": seconds(certificate.not_valid_after_utc),
-        }
-
-    return {
-        "trust_domain": authority.trust_domain,
-        "roots": [row(root) for root in authority.roots],
-        "signer": {**row(authority.certificate), "root": fingerprint(root_of(authority))},
-    }
 
 
 def _certificates(texts: tuple[str, ...]) -> tuple[x509.Certificate, ...]:

@@ -15,8 +15,8 @@ from cryptography import x509
 
 from argosy.citadel.authority import Authority
 from argosy.citadel.errors import CAFileError, Code
+from argosy.citadel.facts import dump_authority, expiry_findings, named_certificates
 from argosy.citadel.pem import decode_certificates, decode_private_key
-from argosy.citadel.transition import expiry_findings
 from argosy.core.errors import Finding, Level, Origin
 from argosy.core.names import DEFAULT_TRUST_DOMAIN
 from argosy.edge.ca_files import (
@@ -30,7 +30,7 @@ from argosy.edge.ca_files import (
     load_ca,
     own_folder,
 )
-from argosy.edge.ca_keeper import dump_authority, named_certificates, renew_files
+from argosy.edge.ca_keeper import renew_files
 from argosy.edge.tokens import read_file, read_key_file
 
 

@@ -1,7 +1,5 @@
 """Whether the authority may be changed now."""
 
-from dataclasses import replace
-
 import pytest
 
 from argosy.citadel.authority import Authority, create_root
@@ -10,13 +8,11 @@ from argosy.citadel.transition import (
     NAMES_TOLD_MAX,
     anchor,
     check_change,
-    expiry_findings,
     laggards_error,
     root_of,
     told,
 )
 from argosy.citadel.trust import Holder, Ledger
-from argosy.core.errors import Level
 
 from .forge import DAY, NOW, ec_key, signing_certificate
 
@@ -108,21 +104,3 @@ def test_a_root_of_the_same_name_is_not_mistaken_for_the_one_that_signed() -> No
     middle = signing_certificate("middle", parent=root, parent_key=ec_key("root"))
     authority = Authority("td", middle, ec_key("middle"), chain=(middle,), roots=(twin, root))
     assert root_of(authority) == root
-
-
-@pytest.mark.parametrize(
-    "at, level, words",
-    [
-        (NOW, None, ""),
-        (NOW + 25 * DAY, Level.WARNING, "expires in 5 days"),
-        (NOW + 30 * DAY - 90, Level.WARNING, "expires in 90 s"),
-        (NOW + 30 * DAY, Level.ERROR, "expired 0 s ago"),
-        (NOW + 30 * DAY + 8 * 3600, Level.ERROR, "expired 8 hours ago"),
-        (NOW - 2 * DAY, Level.ERROR, "not valid yet"),
-    ],
-)
-def test_expiry_is_a_warning_before_and_an_error_after(at: float, level: Level | None, words: str) -> None:
-    found = expiry_findings([("a root", signing_certificate("root"))], now=at)
-    assert [one.level for one in found] == ([level] if level else [])
-    assert all(words in one.message for one in found)
-    assert replace(OLD.trust()) == OLD.trust()

@@ -10,6 +10,7 @@ from argosy.api.kubernetes import ConfigMap
 from argosy.api.mesh_config import ENTRY, NAME, NAMESPACE, MeshConfig, parse_mesh_config
 from argosy.core.errors import ArgosyError
 from argosy.core.names import DEFAULT_TRUST_DOMAIN
+from argosy.core.spiffe import SpiffeID, SpiffeIDError
 from argosy.galley.validate.check import Check
 from argosy.galley.validate.destination_rule import validate_locality
 
@@ -56,11 +57,18 @@ def _validate(check: Check, config: MeshConfig) -> None:
     if config.root_namespace != NAMESPACE:
         message = f"the root namespace is {NAMESPACE}"
         check.error("ARG0121", f"{_AT}.rootNamespace", message, "remove the field")
-    if config.trust_domain != DEFAULT_TRUST_DOMAIN:
-        message = "the trust domain is chosen when the mesh is started"
-        check.error("ARG0121", f"{_AT}.trustDomain", message, "remove the field")
+    _trust_domain(check, f"{_AT}.trustDomain", config.trust_domain)
+    for number, alias in enumerate(config.trust_domain_aliases):
+        _trust_domain(check, f"{_AT}.trustDomainAliases[{number}]", alias or "?")
     if config.enable_prometheus_merge:
         message = "applications' own metrics are not merged into those of the mesh"
         check.warn("ARG0151", f"{_AT}.enablePrometheusMerge", message, "scrape them where they are")
     if config.access_log_encoding == "JSON" and config.access_log_format:
         check.json_object(f"{_AT}.accessLogFormat", config.access_log_format)
+
+
+def _trust_domain(check: Check, field: str, value: str) -> None:
+    try:
+        SpiffeID(value or DEFAULT_TRUST_DOMAIN)
+    except SpiffeIDError as error:
+        check.error("ARG0147", field, f"{value!r} is no trust domain: {error}", "write it like a host name")
