@@ -65,17 +65,25 @@ def leaf(signer: Pair = ROOT_A, uri: str = "spiffe://td-a/ns/default/sa/x", **ot
     return (made, signer) if signer is MIDDLE_A else (made,)
 
 
-def lists() -> tuple[str, ...]:
-    """The root's list, which revokes the intermediate; completed as Citadel does."""
-    revoked = x509.RevokedCertificateBuilder().serial_number(MIDDLE_A.certificate.serial_number)
-    made = (
+def list_of_root(*revoked: int, end: float = NOW + DAY) -> x509.CertificateRevocationList:
+    builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(ROOT_A.certificate.subject)
-        .last_update(datetime.fromtimestamp(NOW - 60, UTC))
-        .next_update(datetime.fromtimestamp(NOW + DAY, UTC))
-        .add_revoked_certificate(revoked.revocation_date(datetime.fromtimestamp(NOW, UTC)).build())
-        .sign(ROOT_A.key, hashes.SHA256())
+        .last_update(datetime.fromtimestamp(NOW - DAY, UTC))
+        .next_update(datetime.fromtimestamp(end, UTC))
     )
+    for serial in revoked:
+        entry = x509.RevokedCertificateBuilder().serial_number(serial)
+        builder = builder.add_revoked_certificate(entry.revocation_date(datetime.fromtimestamp(NOW, UTC)).build())
+    return builder.sign(ROOT_A.key, hashes.SHA256())
+
+
+def pem(made: x509.CertificateRevocationList) -> bytes:
+    return made.public_bytes(serialization.Encoding.PEM)
+
+
+def lists(*revoked: int) -> tuple[str, ...]:
+    """The root's list, completed as Citadel does."""
     middle = Authority(
         "td-a",
         MIDDLE_A.certificate,
@@ -83,8 +91,7 @@ def lists() -> tuple[str, ...]:
         chain=(MIDDLE_A.certificate,),
         roots=(ROOT_A.certificate,),
     )
-    file = PEMFile("ca-crl.pem", made.public_bytes(serialization.Encoding.PEM))
-    return complete_crls(file, middle, now=NOW)[0]
+    return complete_crls(PEMFile("ca-crl.pem", pem(list_of_root(*revoked))), middle, now=NOW)[0]
 
 
 def imported(trust_domain: str, root: Pair) -> Federated:
@@ -97,7 +104,10 @@ ROOTS_A = (encode_certificate(ROOT_A.certificate),)
 TRUST = {
     "one": TrustState("td-a", "s", ROOTS_A),
     "two": TrustState("td-a", "s", ROOTS_A, federated=(imported("td-b", ROOT_B),)),
-    "lists": TrustState("td-a", "s", ROOTS_A, crls=lists()),
+    "lists": TrustState("td-a", "s", ROOTS_A, crls=lists(MIDDLE_A.certificate.serial_number)),
+    "nothing revoked": TrustState("td-a", "s", ROOTS_A, crls=lists()),
+    "one missing": TrustState("td-a", "s", ROOTS_A, crls=(pem(list_of_root()).decode(),)),
+    "too old": TrustState("td-a", "s", ROOTS_A, crls=(pem(list_of_root(end=NOW - 60)).decode(),)),
 }
 
 
@@ -288,3 +298,11 @@ def test_s07_s09_s10_s11_s14_s16_what_a_stolen_key_could_sign(rig: Rig, what: st
 def test_t06_what_a_revoked_intermediate_signed_is_refused(rig: Rig) -> None:
     assert rig.accepts("lists", leaf(ROOT_A))
     assert not rig.accepts("lists", leaf(MIDDLE_A))
+    assert rig.accepts("nothing revoked", leaf(MIDDLE_A))
+
+
+def test_a_list_that_is_missing_or_too_old_refuses_everybody_below(rig: Rig) -> None:
+    """Measured; why Citadel completes lists, and takes none that has ended."""
+    assert rig.accepts("one missing", leaf(ROOT_A))
+    assert not rig.accepts("one missing", leaf(MIDDLE_A))
+    assert not rig.accepts("too old", leaf(ROOT_A))
