@@ -22,7 +22,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from argosy.agent.bootstrap import PROXY_DIR
+from argosy.citadel.authority import Authority, create_root
+from argosy.citadel.bundle import TrustBundle, encode_bundle
 from argosy.citadel.certificates import key_usage, utc
+from argosy.citadel.csr import CertificateRequest
+from argosy.citadel.pem import encode_private_key
+from argosy.citadel.policy import own_component
 from argosy.edge.tokens import TokenSubject, load_or_create_issuer
 
 from .calls import call
@@ -315,6 +320,34 @@ def test_a_token_of_one_pod_gets_nobody_elses_certificate(mesh: Mesh) -> None:
     assert metric(mesh, "citadel_server_id_extraction_err_count") == before + 8 * tries
     told = [one["message"] for one in status(mesh)["findings"]]
     assert any(f"default/sleep asked {8 * tries} times" in one for one in told), told
+
+
+def test_a_partner_is_believed_by_its_own_root_until_it_is_not(mesh: Mesh, tmp_path: Path) -> None:
+    """Federation: bundles as JWK sets; a workload of the partner is accepted, one that only says so is not."""
+    signer = ec.generate_private_key(ec.SECP256R1())
+    partner = create_root("partner.example", signer, now=time.time(), serial=1)
+    pretender = Authority("cluster.local", partner.certificate, signer, chain=(), roots=partner.roots)
+    bundle = encode_bundle(TrustBundle("partner.example", partner.roots, 1))
+    (tmp_path / "bundle.json").write_bytes(bundle)
+
+    def identity(authority: Authority) -> Identity:
+        """The agent's account: it may exist in any trust domain, and what signs for it needs no token."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        issued = authority.issue(
+            own_component("agent"), CertificateRequest(key.public_key()), ttl_s=600, now=time.time(), serial=2
+        )
+        return Identity("".join(issued.chain), encode_private_key(key).decode())
+
+    theirs, liar = identity(partner), identity(pretender)
+    assert "200 OK" not in connect(mesh, theirs, tmp_path)
+    mesh.cli("ca", "trust", "partner.example", str(tmp_path / "bundle.json"))
+    wait_for(lambda: status(mesh)["laggards"] == [], 20, "everybody believes the partner")
+    wait_for(lambda: "200 OK" in connect(mesh, theirs, tmp_path), 20, "servers accept the partner")
+    assert "200 OK" not in connect(mesh, liar, tmp_path)
+    assert set(call(mesh, "sleep", *[HELLO] * 6)) == {"200"}
+    mesh.cli("ca", "distrust", "partner.example")
+    wait_for(lambda: status(mesh)["laggards"] == [], 20, "nobody believes the partner")
+    assert "200 OK" not in connect(mesh, theirs, tmp_path)
 
 
 def test_dropping_the_root_refuses_all_that_it_signed(mesh: Mesh, tmp_path: Path) -> None:

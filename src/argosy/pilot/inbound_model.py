@@ -62,9 +62,9 @@ class InboundModel:
     def routes(self, read: Reader, key: ProxyClass) -> Resources:
         """The route configurations of a class's HTTP ports."""
         policies = policy.authorization_policies(read, self.mesh, key.namespace, key.labels)
-        trust_domain, checked = registry.settings(read, self.mesh).trust_domain, self._concerned(read, key)
+        domains, checked = registry.settings(read, self.mesh).own_domains, self._concerned(read, key)
         return tuple(
-            inbound.build_inbound_route(port, policies, trust_domain, checked=checked)
+            inbound.build_inbound_route(port, policies, domains, checked=checked)
             for port in read.get(self.ports, key) or ()
             if port.http
         )

@@ -258,6 +258,21 @@ async def test_an_answer_for_another_key_is_not_taken(rig: Rig, monkeypatch: pyt
     assert uri_names(other)
 
 
+async def test_a_clock_five_minutes_behind_joins_and_says_so(rig: Rig) -> None:
+    """F5: certificates begin long enough ago."""
+    token, behind = bearer()[1].removeprefix("Bearer "), HandClock()
+    behind.at = START - 301
+    material = await request_certificate(rig.channel, token, clock=behind, ttl_s=60)
+    assert material.skew_s == -301
+
+
+async def test_a_clock_too_far_ahead_is_told_instead_of_a_certificate_that_has_ended(rig: Rig) -> None:
+    token, ahead = bearer()[1].removeprefix("Bearer "), HandClock()
+    ahead.at = START + 301
+    with pytest.raises(SVIDError, match=r"differs by \+301 s"):
+        await request_certificate(rig.channel, token, clock=ahead, ttl_s=60)
+
+
 async def test_a_citadel_of_a_foreign_authority_is_not_sent_the_token(rig: Rig) -> None:
     async with token_channel(rig.target, SERVER_NAME, roots_of(FOREIGN)) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:

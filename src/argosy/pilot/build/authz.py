@@ -32,36 +32,38 @@ def http_filters() -> list[Any]:
     return [http_filter(name, message(_HTTP)()) for name in _FILTER_NAMES.values()]
 
 
-def route_settings(policies: Sequence[Object[AuthorizationPolicy]], trust_domain: str) -> dict[str, Any]:
+def route_settings(policies: Sequence[Object[AuthorizationPolicy]], domains: Sequence[str]) -> dict[str, Any]:
     """What the RBAC filters enforce on a virtual host, by the filter's name (none, one or two)."""
     return {
         _FILTER_NAMES[action]: pack(message(_ROUTE)(rbac=message(_HTTP)(rules=rules)))
-        for action, rules in _both(policies, trust_domain, http=True)
+        for action, rules in _both(policies, domains, http=True)
     }
 
 
-def tcp_authorization(policies: Sequence[Object[AuthorizationPolicy]], trust_domain: str, prefix: str) -> list[Any]:
+def tcp_authorization(
+    policies: Sequence[Object[AuthorizationPolicy]], domains: Sequence[str], prefix: str
+) -> list[Any]:
     """The RBAC filters (none, one or two) of a TCP chain."""
     return [
         network_filter("envoy.filters.network.rbac", message(_NETWORK)(rules=rules, stat_prefix=prefix))
-        for _action, rules in _both(policies, trust_domain, http=False)
+        for _action, rules in _both(policies, domains, http=False)
     ]
 
 
 def _both(
-    policies: Sequence[Object[AuthorizationPolicy]], trust_domain: str, *, http: bool
+    policies: Sequence[Object[AuthorizationPolicy]], domains: Sequence[str], *, http: bool
 ) -> Iterable[tuple[str, Any]]:
     for action in ("DENY", "ALLOW"):
         chosen = [policy for policy in policies if policy.spec.action == action]
         if chosen:
-            yield action, _rules(chosen, action, trust_domain, http=http)
+            yield action, _rules(chosen, action, domains, http=http)
 
 
-def _rules(policies: Sequence[Object[AuthorizationPolicy]], action: str, trust_domain: str, *, http: bool) -> Any:
+def _rules(policies: Sequence[Object[AuthorizationPolicy]], action: str, domains: Sequence[str], *, http: bool) -> Any:
     made: dict[str, Any] = {}
     for policy in policies:
         for number, rule in enumerate(policy.spec.rules):
-            translated = _Translator(trust_domain, http=http, deny=action == "DENY").policy(rule)
+            translated = _Translator(domains, http=http, deny=action == "DENY").policy(rule)
             if translated is not None:
                 made[f"ns[{policy.namespace}]-policy[{policy.name}]-rule[{number}]"] = translated
     return message(_RBAC)(action=action, policies=made)
@@ -72,10 +74,13 @@ class _Unmatchable(Exception):
 
 
 class _Translator:
-    """One rule to one RBAC policy; knows whether HTTP attributes can be checked here."""
+    """One rule to one RBAC policy; knows whether HTTP attributes can be checked here.
 
-    def __init__(self, trust_domain: str, *, http: bool, deny: bool) -> None:
-        self.trust_domain = trust_domain
+    `domains`: the mesh's trust domain and those that it had before. What a policy says of one of them holds for all.
+    """
+
+    def __init__(self, domains: Sequence[str], *, http: bool, deny: bool) -> None:
+        self.domains = domains
         self.http = http
         self.deny = deny
 
@@ -123,8 +128,8 @@ class _Translator:
     def _source(self, source: Source) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         for values, negated, one in (
-            (source.principals, False, _principal),
-            (source.not_principals, True, _principal),
+            (source.principals, False, self._principal),
+            (source.not_principals, True, self._principal),
             (source.namespaces, False, self._namespace),
             (source.not_namespaces, True, self._namespace),
             (source.ip_blocks, False, _ip),
@@ -135,8 +140,16 @@ class _Translator:
                 found.append({"not_id": made} if negated else made)
         return found
 
+    def _principal(self, value: str) -> dict[str, Any]:
+        domain, slash, path = value.partition("/")
+        if not slash or domain not in self.domains:
+            return _principal(value)
+        return _any_of([_principal(f"{one}/{path}") for one in self.domains])
+
     def _namespace(self, value: str) -> dict[str, Any]:
-        own = f"{_SCHEME}{self.trust_domain}/ns/"
+        return _any_of([self._namespace_in(f"{_SCHEME}{one}/ns/", value) for one in self.domains])
+
+    def _namespace_in(self, own: str, value: str) -> dict[str, Any]:
         if value == "*":
             return _authenticated({"prefix": own})
         if value.endswith("*"):
@@ -163,7 +176,7 @@ class _Translator:
 
     def _attribute(self, key: str) -> tuple[str, Callable[[str], dict[str, Any]], bool]:
         if key == "source.principal":
-            return "principal", _principal, False
+            return "principal", self._principal, False
         if key == "source.namespace":
             return "principal", self._namespace, False
         if key == "source.ip":
@@ -230,6 +243,10 @@ def _principal(value: str) -> dict[str, Any]:
     if value.startswith("*"):
         return _authenticated({"suffix": value[1:]})
     return _authenticated(_match(_SCHEME + value))
+
+
+def _any_of(ids: list[dict[str, Any]]) -> dict[str, Any]:
+    return ids[0] if len(ids) == 1 else {"or_ids": {"ids": ids}}
 
 
 def _authenticated(matcher: dict[str, Any]) -> dict[str, Any]:

@@ -286,11 +286,11 @@ def _tcp_filters(port: InboundPort, context: InboundContext, *, mtls: bool) -> l
         # The client's side decides, whose object says how long; a limit here would end what that lets live.
         idle_timeout_s=(pool.idle_timeout_s if pool is not None else None) or 0,
     )
-    return [*authz.tcp_authorization(context.policies, context.settings.trust_domain, "tcp."), proxy]
+    return [*authz.tcp_authorization(context.policies, context.settings.own_domains, "tcp."), proxy]
 
 
 def build_inbound_route(
-    port: InboundPort, policies: Sequence[Object[AuthorizationPolicy]], trust_domain: str, *, checked: bool
+    port: InboundPort, policies: Sequence[Object[AuthorizationPolicy]], domains: Sequence[str], *, checked: bool
 ) -> Resource:
     """The routes of one HTTP port: all to the application, by leave of the policies and (if `checked`) of Mixer."""
     name = inbound_cluster(port.number)
@@ -305,7 +305,7 @@ def build_inbound_route(
         "domains": ["*"],
         "routes": [{"match": {"prefix": "/"}, "route": action}],
         "typed_per_filter_config": {
-            **authz.route_settings(policies, trust_domain),
+            **authz.route_settings(policies, domains),
             **(check.route_settings(port.service) if checked else {}),
         },
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from argosy.api import Object, decode_object, parse_documents
 from argosy.api.security import AuthorizationPolicy
 from argosy.envoy import api
 from argosy.pilot.build.authz import http_filters, route_settings, tcp_authorization
+
+DOMAINS = ["td"]
 
 
 def policy(rules: str, action: str = "ALLOW") -> Object[AuthorizationPolicy]:
@@ -24,12 +27,12 @@ def http(*policies: Object[AuthorizationPolicy]) -> dict[str, Any]:
     """The rules by action."""
     return {
         name.rpartition(".")[2]: api.to_dict(packed)["rbac"]["rules"]
-        for name, packed in route_settings(policies, "td").items()
+        for name, packed in route_settings(policies, DOMAINS).items()
     }
 
 
 def tcp(*policies: Object[AuthorizationPolicy]) -> list[dict[str, Any]]:
-    return [api.to_dict(one)["typed_config"]["rules"] for one in tcp_authorization(policies, "td", "tcp.")]
+    return [api.to_dict(one)["typed_config"]["rules"] for one in tcp_authorization(policies, DOMAINS, "tcp.")]
 
 
 def only(rules: dict[str, Any]) -> dict[str, Any]:
@@ -73,6 +76,14 @@ def test_an_allow_without_rules_allows_nothing() -> None:
 def test_principals_are_matched_with_istios_wildcards(written: str, matcher: dict[str, str]) -> None:
     made = only(http(policy(f"[{{from: [{{source: {{principals: [{written}]}}}}]}}]"))["allow"])
     assert leaves(made, "principal_name") == [matcher]
+
+
+def test_what_names_one_of_the_meshs_trust_domains_means_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Task authz-td-migration: the policy's text stays when the trust domain changes."""
+    monkeypatch.setattr(sys.modules[__name__], "DOMAINS", ["new", "td"])
+    made = only(http(policy("[{from: [{source: {principals: [td/ns/a/sa/b, other/ns/a/sa/b]}}]}]"))["allow"])
+    names = [f"spiffe://{one}/ns/a/sa/b" for one in ("new", "td", "other")]
+    assert leaves(made, "principal_name") == [{"exact": name} for name in names]
 
 
 def test_namespaces_are_read_from_the_certificate() -> None:

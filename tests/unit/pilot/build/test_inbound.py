@@ -8,7 +8,7 @@ from argosy.pilot.build.inbound import InboundContext, InboundPort, Speaks, buil
 from argosy.pilot.mesh import MeshSettings
 
 PORT = InboundPort(8080, Speaks.HTTP, "web.default.svc.cluster.local", "PERMISSIVE")
-TD = "cluster.local"
+TD = ["cluster.local"]
 DENY, ALLOW, CHECK = "envoy.filters.http.rbac.deny", "envoy.filters.http.rbac.allow", "envoy.filters.http.ext_authz"
 
 
