@@ -17,7 +17,11 @@ from .test_rotation import STRICT
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 HELLO = "http://helloworld.default:5000/hello"
-NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "sleep-allow"}}
+NAMESPACE = {
+    "apiVersion": "v1",
+    "kind": "Namespace",
+    "metadata": {"name": "sleep-allow", "labels": {"istio-injection": "enabled"}},
+}
 POLICY = """
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
@@ -67,7 +71,7 @@ def test_a_policy_of_the_old_trust_domain_holds_again_with_an_alias(mesh: Mesh) 
 
 def test_another_trust_domain_waits_for_the_next_start_and_says_so(mesh: Mesh) -> None:
     mesh.apply(CONFIG.replace("new-td", "newer-td") % ", trustDomainAliases: [old-td]")
-    assert "not yet with newer-td" in mesh.cli("analyze", check=False).stderr
+    assert "not yet with newer-td" in mesh.cli("analyze", check=False).stdout
     assert answers(mesh)["sleep-allow"] == "200"
     mesh.apply(CONFIG % ", trustDomainAliases: [old-td]")
 
