@@ -247,7 +247,7 @@ class ControlPlane:
             handlers,
             address=self.settings.listen,
             credentials=ServerTLS(self.certificates).mutual(),
-            interceptors=[RequireIdentity(self.settings.trust_domain)],
+            interceptors=[RequireIdentity(self.settings.trust_domain, lambda: self.certificates.material.trust.crls)],
         )
         async with _running(server):
             await asyncio.Event().wait()

@@ -13,6 +13,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import grpc
@@ -20,6 +21,7 @@ import grpc.aio
 from cryptography import x509
 
 from argosy.citadel.errors import Code, SVIDError
+from argosy.citadel.revocation import is_revoked
 from argosy.citadel.rotation import Renewal, first_attempt, schedule
 from argosy.citadel.trust import TrustState
 from argosy.citadel.verify import check_leaf
@@ -242,23 +244,53 @@ def peer_identity(context: Any, trust_domain: str) -> SpiffeID:
     return spiffe_id
 
 
-class RequireIdentity(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
-    """Refuses every call whose client certificate is not an SVID of the trust domain, before its handler runs."""
+def check_revoked(context: Any, crls: tuple[str, ...]) -> None:
+    """Raise `SVIDError` if the caller's certificate stands in a list of its issuer.
 
-    def __init__(self, trust_domain: str) -> None:
+    gRPC itself looks at no lists, and its Python side is shown the leaf only: a revoked intermediate is not seen here,
+    but by the proxies. `crls`: PEM texts.
+    """
+    if not crls:
+        return
+    chain = [x509.load_pem_x509_certificate(text) for text in context.auth_context().get("x509_pem_cert", ())]
+    if is_revoked(chain, _lists(crls)):
+        raise SVIDError.of(Code.SVID_REVOKED, "a certificate of the client is revoked")
+
+
+@lru_cache(maxsize=4)
+def _lists(texts: tuple[str, ...]) -> tuple[x509.CertificateRevocationList, ...]:
+    return tuple(x509.load_pem_x509_crl(text.encode()) for text in texts)
+
+
+Check = Callable[[Any], None]
+"""Looks at a call's context; raises `SVIDError` to refuse it."""
+
+
+class RequireIdentity(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
+    """Refuses every call whose client certificate is not an SVID of the trust domain, before its handler runs.
+
+    `crls` gives the revocation lists in force (PEM): who stands in one is refused as well.
+    """
+
+    def __init__(self, trust_domain: str, crls: Callable[[], tuple[str, ...]] = tuple) -> None:
         self._trust_domain = trust_domain
+        self._crls = crls
+
+    def _look(self, context: Any) -> None:
+        peer_identity(context, self._trust_domain)
+        check_revoked(context, self._crls())
 
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
         handler = await continuation(details)
-        return None if handler is None else _guarded(handler, self._trust_domain)
+        return None if handler is None else _guarded(handler, self._look)
 
 
-def _guarded(handler: Any, trust_domain: str) -> Any:
+def _guarded(handler: Any, look: Check) -> Any:
     """`handler` with its behaviour behind the check, in each of gRPC's four shapes."""
     if handler.response_streaming:
 
         async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
-            await _check(context, trust_domain)
+            await _check(context, look)
             behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
             result = behaviour(request, context)
             if hasattr(result, "__aiter__"):
@@ -273,7 +305,7 @@ def _guarded(handler: Any, trust_domain: str) -> Any:
         return shape(stream, handler.request_deserializer, handler.response_serializer)
 
     async def single(request: Any, context: Any) -> Any:
-        await _check(context, trust_domain)
+        await _check(context, look)
         behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
         return await behaviour(request, context)
 
@@ -281,9 +313,9 @@ def _guarded(handler: Any, trust_domain: str) -> Any:
     return shape(single, handler.request_deserializer, handler.response_serializer)
 
 
-async def _check(context: Any, trust_domain: str) -> None:
+async def _check(context: Any, look: Check) -> None:
     try:
-        peer_identity(context, trust_domain)
+        look(context)
     except SVIDError as error:
         logger.warning("call from %s refused: %s", context.peer(), error)
         await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the client certificate is not accepted")

@@ -4,12 +4,14 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from argosy.citadel.errors import IssueError
 from argosy.core.errors import ArgosyError
@@ -29,6 +31,7 @@ from argosy.edge.tls import (
 from ..citadel.meshca import (
     AUTHORITY,
     FOREIGN,
+    ROOT_KEY,
     START,
     Fixed,
     HandClock,
@@ -69,12 +72,12 @@ def echo_handler() -> grpc.GenericRpcHandler:
 
 
 @asynccontextmanager
-async def mutual_server(source: CertificateSource) -> AsyncIterator[str]:
+async def mutual_server(source: CertificateSource, *crls: str) -> AsyncIterator[str]:
     server = await start_server(
         [echo_handler()],
         address="127.0.0.1:0",
         credentials=ServerTLS(source).mutual(),
-        interceptors=[RequireIdentity("td")],
+        interceptors=[RequireIdentity("td", lambda: crls)],
     )
     try:
         yield f"127.0.0.1:{server.port}"
@@ -180,6 +183,29 @@ async def test_a_certificate_of_ours_that_is_no_svid_of_ours_is_refused(
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 [m async for m in channel.stream_stream("/test.Echo/Each")(one(), timeout=10)]
             assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+def crl(*serials: int) -> str:
+    """The authority's list."""
+    moment = datetime.fromtimestamp(START, UTC)
+    builder = x509.CertificateRevocationListBuilder().issuer_name(AUTHORITY.certificate.subject)
+    builder = builder.last_update(moment).next_update(moment + timedelta(days=1))
+    for serial in serials:
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(moment).build()
+        builder = builder.add_revoked_certificate(entry)
+    return builder.sign(ROOT_KEY, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+async def test_a_revoked_client_is_refused_by_our_own_servers_too() -> None:
+    """T06: gRPC looks at no lists."""
+    client = await ready(component_source("galley"))
+    for serials, accepted in (((), True), ((5,), True), ((leaf(client).serial_number,), False)):
+        async with mutual_server(await ready(component_source()), crl(*serials)) as target:
+            channel = ClientTLS(client).channel(target, SERVER_NAME)
+            if accepted:
+                assert await call(channel)
+            else:
+                assert await status_of(channel) == grpc.StatusCode.UNAUTHENTICATED
 
 
 async def test_a_signing_certificate_does_not_authenticate() -> None:
