@@ -30,12 +30,13 @@ from argosy.app.mixer import Mixer
 from argosy.app.pilot import Pilot, pilot_server
 from argosy.app.platform_source import PlatformSource
 from argosy.citadel.authority import LEAF_TTL_S
+from argosy.citadel.errors import CAFileError, Code
 from argosy.citadel.identity import AuthenticatedIdentity
 from argosy.citadel.policy import component_host
 from argosy.citadel.tokens import CA_AUDIENCE, verify_token
 from argosy.citadel.trust import TrustState
 from argosy.console.files import static_folder
-from argosy.core.errors import ArgosyError
+from argosy.core.errors import ArgosyError, Origin
 from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE
 from argosy.edge.ca_files import ROOT_FILE, STATE_FOLDER, CAFolders, load_or_create_ca, own_folder
 from argosy.edge.ca_keeper import CAKeeper
@@ -149,9 +150,13 @@ class ControlPlane:
 
     def _publish_roots(self, keeper: CAKeeper) -> None:
         """Public, and apart from the keys: what everybody who asks Citadel verifies it by."""
-        identity = self.home / "identity"
-        identity.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_file(identity / ROOT_FILE, "".join(keeper.trust.roots).encode(), mode=0o644)
+        path = self.home / "identity" / ROOT_FILE
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_file(path, "".join(keeper.trust.roots).encode(), mode=0o644)
+        except OSError as error:
+            message = f"the mesh's roots cannot be written: {error.strerror}"
+            raise CAFileError.of(Code.CA_FILE_MISSING, message, origin=Origin(str(path))) from error
 
     def _on_authority(self, keeper: CAKeeper) -> None:
         self._publish_roots(keeper)

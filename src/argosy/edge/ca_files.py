@@ -267,8 +267,12 @@ class CAFolders:
         return True
 
     def _write(self, name: str, data: bytes, *, mode: int) -> None:
-        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_file(self.state / name, data, mode=mode)
+        try:
+            self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_file(self.state / name, data, mode=mode)
+        except OSError as error:
+            message = f"Citadel's note cannot be written: {error.strerror}"
+            raise CAFileError.of(Code.ROTATION_STATE, message, origin=Origin(str(self.state / name))) from error
 
 
 def check_import(own: str, trust_domain: str, data: bytes) -> TrustBundle:

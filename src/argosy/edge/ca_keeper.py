@@ -115,8 +115,7 @@ class CAKeeper:
         now = self._clock.now()
         self.ledger.forget_expired(now)
         if self.ledger.reports != self._noted:
-            self._noted = dict(self.ledger.reports)
-            self.folders.note_ledger(self.ledger)
+            self._note_ledger()
         signature = self.folders.signature()
         if signature == self._seen and self.alarm is None:
             return
@@ -133,6 +132,15 @@ class CAKeeper:
                 logger.warning("the authority's changed files are in force: signer %.12s", self.trust.signer)
             self.alarm = None
         self._seen = signature
+
+    def _note_ledger(self) -> None:
+        """Remember who holds what; tried again at the next look where that cannot be written."""
+        try:
+            self.folders.note_ledger(self.ledger)
+        except CAFileError as error:
+            logger.error("who holds what is not noted: %s", error)
+        else:
+            self._noted = dict(self.ledger.reports)
 
     def _own_change(self, authority: Authority) -> None:
         """After replacing the files ourselves: in force at once, without the check of a stranger's change."""

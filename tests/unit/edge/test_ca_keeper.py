@@ -15,6 +15,7 @@ from argosy.citadel.errors import CAFileError, Code, IssueError, TransitionError
 from argosy.citadel.pem import encode_certificate, encode_private_key
 from argosy.citadel.trust import Holder, Phase
 from argosy.core.errors import ArgosyError
+from argosy.edge import ca_files
 from argosy.edge.ca_files import FOUR, CAFolders, load_or_create_ca
 from argosy.edge.ca_keeper import CAKeeper
 
@@ -451,3 +452,26 @@ def test_what_is_no_authority_of_ours_leaves_everything_as_it_was(home: Path, tm
     assert kept.rotation.phase is Phase.SETTLED
     shutil.rmtree(home / "citadel")
     assert keeper(home).trust.signer == kept.trust.signer
+
+
+def test_a_full_disk_changes_nothing_and_is_mended_by_itself(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """F35."""
+
+    def full(path: Path, data: bytes, *, mode: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    kept = keeper(home)
+    obey(kept)
+    trust = kept.trust
+    monkeypatch.setattr(ca_files, "write_file", full)
+    kept.look()
+    assert kept.folders.ledger().holders() == ()
+    (home / "ca" / "root-cert.pem").write_text((home / "ca" / "root-cert.pem").read_text() * 2)
+    kept.look()
+    assert kept.trust == trust
+    assert kept.alarm is not None
+    assert "No space left" in str(kept.alarm)
+    monkeypatch.undo()
+    kept.look()
+    assert kept.alarm is None
+    assert len(kept.folders.ledger().holders()) == 1
