@@ -369,7 +369,7 @@ class Pilot:
             return []
         message = f"the mesh runs with trust domain {self._settings.trust_domain}, not yet with {wished}"
         hint = "`argosy down` and `argosy up`: every certificate carries it"
-        return [Finding("ARG0504", Level.WARNING, message, "ConfigMap", MESH_NAMESPACE, MESH_NAME, hint=hint)]
+        return [Finding("ARG0530", Level.WARNING, message, "ConfigMap", MESH_NAMESPACE, MESH_NAME, hint=hint)]
 
 
 def _moving(key: ServerKey, wanted: str, waits: tuple[str, ...]) -> Finding:

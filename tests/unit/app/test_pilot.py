@@ -516,4 +516,4 @@ async def test_a_federated_trust_domain_is_accepted_by_servers_until_it_is_not()
 @pytest.mark.parametrize("name, told", [("cluster.local", False), ("other", True)])
 def test_a_trust_domain_that_is_not_in_force_is_told(name: str, told: bool) -> None:
     found = pilot(MESH_CONFIG.replace("NAME", name)).findings()
-    assert [one.code for one in found] == (["ARG0504"] if told else [])
+    assert [one.code for one in found] == (["ARG0530"] if told else [])
