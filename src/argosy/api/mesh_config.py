@@ -6,7 +6,7 @@ The ConfigMap's entry `mesh` is YAML of this shape. Typed, frozen, strict; no me
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import field
@@ -14,6 +14,7 @@ from msgspec import field
 from argosy.api.destination_rule import TCPKeepalive
 from argosy.api.diagnose import problems_of
 from argosy.api.document import parse_documents
+from argosy.api.extension_provider import ExtensionProvider
 from argosy.api.locality import LocalityLB
 from argosy.api.meta import Object, Seconds, Strict
 from argosy.api.paths import format_path
@@ -25,6 +26,11 @@ from argosy.core.names import ObjectKey
 
 NAMESPACE, NAME, ENTRY = "istio-system", "istio", "mesh"
 """Where the mesh configuration stands: ConfigMap NAMESPACE/NAME, entry ENTRY."""
+OWN_ENTRY = "argosy"
+"""The entry of the same ConfigMap that has what Istio's MeshConfig has no field for."""
+
+
+_T = TypeVar("_T")
 
 
 class OutboundTrafficPolicy(Strict, frozen=True, kw_only=True):
@@ -114,26 +120,62 @@ class MeshConfig(Strict, frozen=True, kw_only=True):
     root_namespace: str = NAMESPACE
     enable_prometheus_merge: bool | None = None
     default_config: MeshDefaults = MeshDefaults()
+    extension_providers: tuple[ExtensionProvider, ...] = ()
+
+
+class AuthorizationSettings(Strict, frozen=True, kw_only=True):
+    """What holds for authorization in the whole mesh.
+
+    `default_action`: what becomes of requests to a workload that no ALLOW policy selects.
+    `close_forbidden_connections`: whether open connections end when a policy comes to forbid them.
+    """
+
+    default_action: Literal["ALLOW", "DENY"] = "ALLOW"
+    close_forbidden_connections: bool = False
+
+
+class OwnConfig(Strict, frozen=True, kw_only=True):
+    """Argosy's own settings of the mesh."""
+
+    authorization: AuthorizationSettings = AuthorizationSettings()
 
 
 def mesh_config_of(config_maps: Mapping[ObjectKey, Object[Any]]) -> MeshConfig:
     """The mesh configuration among ConfigMaps; the defaults where there is none that can be read."""
-    found = config_maps.get(ObjectKey(NAMESPACE, NAME))
-    text = found.spec.data.get(ENTRY, "") if found is not None else ""
-    try:
-        return parse_mesh_config(text) if text else MeshConfig()
-    except ArgosyError:  # galley refuses such a ConfigMap; one that came another way changes nothing
-        return MeshConfig()
+    return _readable(config_maps, ENTRY, MeshConfig)
+
+
+def own_config_of(config_maps: Mapping[ObjectKey, Object[Any]]) -> OwnConfig:
+    """Argosy's own settings among ConfigMaps; the defaults where there are none that can be read."""
+    return _readable(config_maps, OWN_ENTRY, OwnConfig)
 
 
 def parse_mesh_config(text: str) -> MeshConfig:
     """The configuration in the ConfigMap's entry. Errors: `ArgosyError` with every finding about its shape."""
+    return _parse(text, ENTRY, MeshConfig)
+
+
+def parse_own_config(text: str) -> OwnConfig:
+    """Argosy's own settings in the ConfigMap's entry. Errors: `ArgosyError` with every finding about their shape."""
+    return _parse(text, OWN_ENTRY, OwnConfig)
+
+
+def _readable(config_maps: Mapping[ObjectKey, Object[Any]], entry: str, type_: type[_T]) -> _T:
+    found = config_maps.get(ObjectKey(NAMESPACE, NAME))
+    text = found.spec.data.get(entry, "") if found is not None else ""
+    try:
+        return _parse(text, entry, type_) if text else type_()
+    except ArgosyError:  # galley refuses such a ConfigMap; one that came another way changes nothing
+        return type_()
+
+
+def _parse(text: str, entry: str, type_: type[_T]) -> _T:
     documents = parse_documents(text)
     data = documents[0].data if documents else {}
     try:
-        return msgspec.convert(data, MeshConfig, dec_hook=decode_custom)
+        return msgspec.convert(data, type_, dec_hook=decode_custom)
     except msgspec.ValidationError:
-        problems = list(problems_of(MeshConfig, data, ("data", ENTRY)))
+        problems = list(problems_of(type_, data, ("data", entry)))
     raise ArgosyError(
         [Finding(one.code, Level.ERROR, one.message, field=format_path(one.path), hint=one.hint) for one in problems]
     )

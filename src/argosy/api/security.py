@@ -5,11 +5,11 @@ Typed, frozen, strict shapes; no meaning. Source: Istio's API, security v1.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from msgspec import field
 
-from argosy.api.meta import Strict, WorkloadSelector
+from argosy.api.meta import Object, Strict, WorkloadSelector
 from argosy.core.frozen import FrozenMap
 
 
@@ -33,24 +33,20 @@ class PeerAuthentication(Strict, frozen=True, kw_only=True):
 class Source(Strict, frozen=True, kw_only=True):
     """Who calls; the fields are anded, the values of one field ored. `*` may lead or trail a value."""
 
-    not_yet = frozenset(
-        {
-            "notRemoteIpBlocks",
-            "notRequestPrincipals",
-            "notServiceAccounts",
-            "notTrustDomains",
-            "remoteIpBlocks",
-            "requestPrincipals",
-            "serviceAccounts",
-            "trustDomains",
-        }
-    )
     principals: tuple[str, ...] = ()
     not_principals: tuple[str, ...] = ()
+    request_principals: tuple[str, ...] = ()
+    not_request_principals: tuple[str, ...] = ()
     namespaces: tuple[str, ...] = ()
     not_namespaces: tuple[str, ...] = ()
+    service_accounts: tuple[str, ...] = ()
+    not_service_accounts: tuple[str, ...] = ()
+    trust_domains: tuple[str, ...] = ()
+    not_trust_domains: tuple[str, ...] = ()
     ip_blocks: tuple[str, ...] = ()
     not_ip_blocks: tuple[str, ...] = ()
+    remote_ip_blocks: tuple[str, ...] = ()
+    not_remote_ip_blocks: tuple[str, ...] = ()
 
 
 class Operation(Strict, frozen=True, kw_only=True):
@@ -94,11 +90,27 @@ class Rule(Strict, frozen=True, kw_only=True):
     when: tuple[Condition, ...] = ()
 
 
-class AuthorizationPolicy(Strict, frozen=True, kw_only=True):
-    """Allow or deny requests to the selected pods. ALLOW without rules allows nothing."""
+class Provider(Strict, frozen=True, kw_only=True):
+    """Who decides instead: the name of one of the mesh configuration's `extensionProviders`."""
 
-    not_yet = frozenset({"provider", "targetRef", "targetRefs"})
-    not_yet_values: ClassVar[dict[str, frozenset[str]]] = {"action": frozenset({"AUDIT", "CUSTOM"})}
+    name: str = ""
+
+
+DRY_RUN = "istio.io/dry-run"
+"""Annotation of an AuthorizationPolicy that is only tried: what it would do is counted and logged, not done."""
+
+
+class AuthorizationPolicy(Strict, frozen=True, kw_only=True):
+    """Allow, deny, note or pass on to an authorizer the requests to the selected pods. ALLOW without rules allows
+    nothing."""
+
+    not_yet = frozenset({"targetRef", "targetRefs"})
     selector: WorkloadSelector | None = None
-    action: Literal["ALLOW", "DENY"] = "ALLOW"
+    action: Literal["ALLOW", "DENY", "AUDIT", "CUSTOM"] = "ALLOW"
+    provider: Provider | None = None
     rules: tuple[Rule, ...] = ()
+
+
+def is_dry_run(policy: Object[AuthorizationPolicy]) -> bool:
+    """Whether a policy is only tried."""
+    return policy.annotations.get(DRY_RUN, "").lower() == "true"
