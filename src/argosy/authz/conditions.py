@@ -1,0 +1,284 @@
+"""Whether single conditions of a rule hold for a call: yes, no, or None where that cannot be known.
+
+Not known are: HTTP's attributes of a connection, the identity of a plaintext caller, and headers and hosts that can be
+read in two ways. What follows from that is the rule's affair (`evaluate`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from argosy.authz.call import Call, identity
+
+Answer = bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What conditions are read in: the mesh's trust domain and its aliases, the policy's own namespace."""
+
+    domains: tuple[str, ...]
+    namespace: str
+
+
+Attribute = Callable[[Call, str, Setting], Answer]
+
+
+def wildcard(pattern: str, text: str) -> bool:
+    """Istio's wildcards: `*` (not empty), leading, trailing, else exact."""
+    if pattern == "*":
+        return bool(text)
+    if pattern.startswith("*"):
+        return text.endswith(pattern[1:])
+    return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern
+
+
+def some(answers: Iterable[Answer]) -> Answer:
+    """Whether one of several holds: yes goes before unknown, unknown before no."""
+    found = list(answers)
+    return True if True in found else None if None in found else False
+
+
+def every(answers: Iterable[Answer]) -> Answer:
+    """Whether all of several hold: no goes before unknown, unknown before yes."""
+    found = list(answers)
+    return False if False in found else None if None in found else True
+
+
+def negate(answer: Answer) -> Answer:
+    """The contrary; what is not known stays so."""
+    return None if answer is None else not answer
+
+
+# -- the caller -----------------------------------------------------------------------------------------------------
+
+
+def principal(call: Call, pattern: str, setting: Setting) -> Answer:
+    """The caller's identity; the mesh's own trust domains stand for one another."""
+    if not call.peer.startswith("spiffe://"):
+        return None
+    domain, slash, rest = pattern.partition("/")
+    domains = setting.domains if domain in setting.domains and slash else (domain,)
+    name = call.peer.removeprefix("spiffe://")
+    if pattern.startswith("*"):
+        return wildcard(pattern, name)
+    return any(wildcard(f"{one}{slash}{rest}", name) for one in domains)
+
+
+def _of_identity(part: Callable[[tuple[str, str, str], str, Setting], bool]) -> Attribute:
+    def check(call: Call, pattern: str, setting: Setting) -> Answer:
+        if not call.peer.startswith("spiffe://"):
+            return None
+        found = identity(call.peer)
+        return found is not None and part(found, pattern, setting)
+
+    return check
+
+
+def _namespace(found: tuple[str, str, str], pattern: str, setting: Setting) -> bool:
+    return found[0] in setting.domains and wildcard(pattern, found[1])
+
+
+def _account(found: tuple[str, str, str], pattern: str, setting: Setting) -> bool:
+    before, slash, name = pattern.rpartition("/")
+    return found[0] in setting.domains and found[1:] == (before if slash else setting.namespace, name)
+
+
+def _domain(found: tuple[str, str, str], pattern: str, setting: Setting) -> bool:
+    return found[0] in (setting.domains if pattern in setting.domains else ()) or wildcard(pattern, found[0])
+
+
+def _address(of: Callable[[Call], str]) -> Attribute:
+    return lambda call, block, _setting: ip_address(of(call)) in ip_network(block, strict=False)
+
+
+# -- the token ------------------------------------------------------------------------------------------------------
+
+
+def _request_principal(call: Call, pattern: str, _setting: Setting) -> Answer:
+    if not call.http:
+        return None
+    issuers, subjects = (_texts(call.claims, (name,)) for name in ("iss", "sub"))
+    return any(wildcard(pattern, f"{iss}/{sub}") for iss in issuers for sub in subjects if iss and sub)
+
+
+def _value(claims: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        claims = claims.get(name) if hasattr(claims, "get") else None
+    return claims
+
+
+def _texts(claims: Any, path: Sequence[str]) -> list[str]:
+    found = _value(claims, path)
+    values = found if isinstance(found, list | tuple) else [found]
+    return [value for value in values if isinstance(value, str)]
+
+
+def _claim(path: Sequence[str]) -> Attribute:
+    def check(call: Call, pattern: str, _setting: Setting) -> Answer:
+        if not call.http:
+            return None
+        value = _value(call.claims, path)
+        if isinstance(value, bool):
+            return pattern == json.dumps(value)
+        if isinstance(value, int | float):
+            return _is_number(pattern) and float(pattern) == value
+        return any(wildcard(pattern, text) for text in _texts(call.claims, path))
+
+    return check
+
+
+def _is_number(text: str) -> bool:
+    digits = text.removeprefix("-").replace(".", "", 1)
+    return digits.isascii() and digits.isdecimal() and len(digits) <= 15
+
+
+# -- the request ----------------------------------------------------------------------------------------------------
+
+
+def _method(call: Call, pattern: str, _setting: Setting) -> Answer:
+    return wildcard(pattern, call.method) if call.http else None
+
+
+def comparable_path(path: str) -> str:
+    """What policies compare: without query, fragment, and the parameters of each segment."""
+    plain = path.partition("?")[0].partition("#")[0]
+    return "/".join(segment.partition(";")[0] for segment in plain.split("/"))
+
+
+def _path(call: Call, pattern: str, _setting: Setting) -> Answer:
+    if not call.http:
+        return None
+    path = comparable_path(call.path)
+    if "{*}" in pattern or "{**}" in pattern:
+        return _fits(pattern.split("/"), path)
+    return wildcard(pattern, path)
+
+
+def _fits(template: list[str], path: str) -> bool:
+    """Whether a path fits a template: `{*}` is one segment that is not empty, `{**}` anything."""
+    head, rest = template[0], template[1:]
+    if head == "{**}":
+        if not rest:
+            return True
+        ends = [at for at, char in enumerate(path) if char == "/"]
+        return any(_fits(rest, path[at + 1 :]) for at in ends)
+    segment, slash, after = path.partition("/")
+    if head == "{*}" and not segment:
+        return False
+    if head not in ("{*}", segment):
+        return False
+    return _fits(rest, after) if rest and slash else not rest and not slash
+
+
+def _host(call: Call, pattern: str, _setting: Setting) -> Answer:
+    if not call.http:
+        return None
+    pattern = pattern.lower()
+    host, colon, port = call.host.lower().partition(":")
+    # A final dot says that the name is whole; the proxy drops it.
+    host = host.removesuffix(".")
+    authority = f"{host}{colon}{port}"
+    if pattern == "*" or pattern.endswith("*"):
+        return wildcard(pattern, authority)
+    if wildcard(pattern, host) and (not colon or (0 < len(port) <= 5 and port.isdecimal() and port.isascii())):
+        return True
+    # A port that is none: which part is the host, another program may see otherwise.
+    text = pattern.removeprefix("*")
+    odd = authority.startswith(f"{text}:") if pattern == text else f"{text}:" in authority or authority.endswith(text)
+    return None if odd else False
+
+
+# -- the connection -------------------------------------------------------------------------------------------------
+
+
+def _port(call: Call, pattern: str, _setting: Setting) -> Answer:
+    return call.destination_port == int(pattern)
+
+
+def _sni(call: Call, pattern: str, _setting: Setting) -> Answer:
+    return wildcard(pattern, call.sni)
+
+
+def _found_by_filter(key: str) -> Attribute:
+    name, _, rest = key.removeprefix("experimental.").partition("[")
+
+    def check(call: Call, pattern: str, _setting: Setting) -> Answer:
+        value = call.metadata.get(name, {}).get(rest.removesuffix("]"))
+        if pattern.startswith("[") and pattern.endswith("]"):
+            return isinstance(value, list | tuple) and any(wildcard(pattern[1:-1], one) for one in value)
+        return isinstance(value, str) and wildcard(pattern, value)
+
+    return check
+
+
+# -- headers --------------------------------------------------------------------------------------------------------
+
+
+def header(call: Call, name: str, values: Sequence[str]) -> Answer:
+    """Whether a header has one of the values. Yes: every line is one. No: no line is, nor any part of a list."""
+    if not call.http:
+        return None
+    lines = call.lines(name)
+    if not lines or "*" in values:
+        return bool(lines)
+    leading = [value for value in values if value.startswith("*")]
+    others = [value for value in values if not value.startswith("*")]
+    for group in (leading, others):
+        if group and all(any(wildcard(value, line) for value in group) for line in lines):
+            return True
+    return None if any(_listed(value, line) for value in values for line in lines) else False
+
+
+def no_such_header(call: Call, name: str, values: Sequence[str]) -> Answer:
+    """Whether a header has none of the values; not known where it has bytes that not every program reads alike."""
+    answer = negate(header(call, name, values))
+    odd = "*" not in values and any(not line.isascii() for line in call.lines(name))
+    return None if answer and odd else answer
+
+
+def _listed(value: str, line: str) -> bool:
+    """Whether a line, or some part of it between commas, is the value."""
+    commas = [at for at, char in enumerate(line) if char == ","]
+    starts, ends = [0, *(at + 1 for at in commas)], [*commas, len(line)]
+    parts = (line[start:end] for start in starts for end in ends if start <= end)
+    return any(wildcard(value, text) for part in parts for text in (part, part.strip(" \t")))
+
+
+SOURCES: dict[str, Attribute] = {
+    "principals": principal,
+    "namespaces": _of_identity(_namespace),
+    "service_accounts": _of_identity(_account),
+    "trust_domains": _of_identity(_domain),
+    "request_principals": _request_principal,
+    "ip_blocks": _address(lambda call: call.source_ip),
+    "remote_ip_blocks": _address(lambda call: call.remote_ip),
+}
+OPERATIONS: dict[str, Attribute] = {"hosts": _host, "methods": _method, "paths": _path, "ports": _port}
+CONDITIONS: dict[str, Attribute] = {
+    "source.principal": principal,
+    "source.namespace": SOURCES["namespaces"],
+    "source.serviceAccount": SOURCES["service_accounts"],
+    "source.trustDomain": SOURCES["trust_domains"],
+    "source.ip": SOURCES["ip_blocks"],
+    "remote.ip": SOURCES["remote_ip_blocks"],
+    "destination.ip": _address(lambda call: call.destination_ip),
+    "destination.port": _port,
+    "connection.sni": _sni,
+    "request.auth.principal": _request_principal,
+    "request.auth.audiences": _claim(("aud",)),
+    "request.auth.presenter": _claim(("azp",)),
+}
+
+
+def attribute(key: str) -> Attribute:
+    """The attribute that a condition's key names; galley has refused unknown ones."""
+    if key.startswith("request.auth.claims["):
+        return _claim(key.removeprefix("request.auth.claims[").removesuffix("]").split("]["))
+    if key.startswith("experimental.envoy.filters."):
+        return _found_by_filter(key)
+    return CONDITIONS[key]
