@@ -26,6 +26,8 @@ IDENTITY_SECRET = "default"
 ROOT_SECRET = "ROOTCA"
 # Envoy takes exactly one secret from a file. Roots first: a new certificate must find its root in place.
 SDS_FILES = {ROOT_SECRET: "roots.json", IDENTITY_SECRET: "certificate.json"}
+REGEX_PROGRAM_MAX = 32_768
+"""The largest program that a regular expression may become; its length is limited where it is written."""
 _ADMIN_CLUSTER = "argosy-admin"
 _TYPES = "type.googleapis.com/envoy"
 _MONITORS = f"{_TYPES}.extensions.resource_monitors"
@@ -70,6 +72,7 @@ def build_bootstrap(plan: PodPlan, upstreams: Upstreams, privileges: Privileges)
         "stats_config": {"use_all_default_tags": False, "stats_matcher": _stats_matcher(plan)},
         "overload_manager": _overload_manager(_CONNECTIONS_MAX[plan.role]),
         "typed_dns_resolver_config": _resolver(upstreams.resolver),
+        "layered_runtime": {"layers": [{"name": "argosy", "static_layer": _runtime()}]},
     }
     if bind_config := privileges.bind_config():
         bootstrap["cluster_manager"] = {"upstream_bind_config": dict(bind_config)}
@@ -225,6 +228,11 @@ def _metrics_sink() -> dict[str, Any]:
             "histogram_emit_mode": "HISTOGRAM",
         },
     }
+
+
+def _runtime() -> dict[str, Any]:
+    # Envoy's own limit of 100 refuses regular expressions of a few dozen characters, and with them whole listeners.
+    return {"re2.max_program_size.error_level": REGEX_PROGRAM_MAX}
 
 
 def _stats_matcher(plan: PodPlan) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from argosy.mixer.request import CheckFacts
 from argosy.mixer.telemetry import (
     COUNTERS,
     HISTOGRAMS,
+    NOTES,
     CounterSample,
     Flush,
     HistogramSample,
@@ -135,7 +136,7 @@ def parse_flush(message: Any) -> Flush:
         if not name:
             if family.name == UPTIME and family.type == _GAUGE and family.metric:
                 flush.uptime_s = family.metric[0].gauge.value
-        elif name in COUNTERS and family.type == _COUNTER:
+        elif (name in COUNTERS or name == NOTES) and family.type == _COUNTER:
             for metric in family.metric:
                 flush.counters.append(CounterSample(name, _tags(metric), metric.counter.value))
         elif name in HISTOGRAMS and family.type == _HISTOGRAM:

@@ -73,6 +73,17 @@ def join(directory: Directory, node: Node, tags: Tags) -> Joined:
     return Joined(labels, flow, outcome)
 
 
+def join_note(directory: Directory, node: Node, tags: Tags) -> Labels:
+    """The labels of a note about authorization: what was said, and by whose proxy."""
+    pod = directory.pod(node.namespace, node.pod)
+    workload = pod.workload if pod is not None else WorkloadRef(namespace=node.namespace)
+    return (
+        *tags,
+        ("destination_workload", workload.name or NOBODY),
+        ("destination_workload_namespace", workload.namespace or NOBODY),
+    )
+
+
 def unknowns(joined: Joined) -> int:
     """How many labels say that nothing is known."""
     return sum(value == NOBODY for _, value in joined.labels)

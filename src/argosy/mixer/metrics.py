@@ -19,7 +19,8 @@ from argosy.flow.history import FlowHistory
 from argosy.flow.plaintext import PlaintextLedger
 from argosy.flow.record import FlowCounters, FlowWindow
 from argosy.mixer import telemetry as t
-from argosy.mixer.join import Joined, Labels, join, unknowns
+from argosy.mixer.join import Joined, Labels, join, join_note, unknowns
+from argosy.mixer.notes import expand
 from argosy.mixer.telemetry import Flush, Node, Tags
 
 SERIES_MAX = 50_000
@@ -135,10 +136,14 @@ class MetricsAggregator:
             process.memory.restart()
 
     def _add_counters(self, process: _Process, node: Node, flush: Flush, now: float, recent: bool) -> None:
-        for name, tags, value in flush.counters:
+        for name, tags, value in expand(flush.counters):
             added = process.memory.advance((name, tags), value)
             family = self._counters.get(name)
             if not added or family is None:
+                continue
+            if name in (t.DRY_RUN, t.AUDIT):
+                labels = self._admit(family, join_note(self._directory, node, tags))
+                family[labels] = family.get(labels, 0.0) + added
                 continue
             joined = self._join(process, node, tags)
             labels = self._admit(family, joined.labels)

@@ -16,6 +16,10 @@ TCP_SENT = "istio_tcp_sent_bytes_total"
 TCP_RECEIVED = "istio_tcp_received_bytes_total"
 TCP_OPENED = "istio_tcp_connections_opened_total"
 TCP_CLOSED = "istio_tcp_connections_closed_total"
+NOTES = "istio_authorization_notes_total"
+"""As proxies report it; see `mixer.notes`."""
+DRY_RUN = "istio_authorization_dry_run_total"
+AUDIT = "istio_authorization_audit_total"
 
 COUNTERS: dict[str, str] = {
     REQUESTS: "Requests that a proxy handled.",
@@ -23,6 +27,8 @@ COUNTERS: dict[str, str] = {
     TCP_RECEIVED: "Bytes received from the client on TCP connections.",
     TCP_OPENED: "TCP connections opened.",
     TCP_CLOSED: "TCP connections closed.",
+    DRY_RUN: "What AuthorizationPolicies that are only tried would have done, with requests and connections.",
+    AUDIT: "Requests and connections that AUDIT policies matched.",
 }
 HISTOGRAMS: dict[str, str] = {
     DURATION: "Duration of requests in milliseconds.",

@@ -19,9 +19,10 @@ from argosy.core.hosts import host_matches, most_specific, resolve_host
 from argosy.core.labels import selects
 from argosy.core.names import ObjectKey
 from argosy.incr import Derived, Reader
-from argosy.pilot import registry
+from argosy.pilot import policy, registry
 from argosy.pilot.aspects import Aspect
 from argosy.pilot.build import gateways, routes, secrets
+from argosy.pilot.build.authz import Authorization, authorization, route_settings
 from argosy.pilot.build.gateways import ServerRef, SniTarget
 from argosy.pilot.build.route_rules import OwnedRule, in_order, owned_rules
 from argosy.pilot.build.tls import CA_SUFFIX
@@ -135,8 +136,13 @@ class GatewayModel:
             tcp_targets={ref: found for ref in refs if (found := self._tcp(read, proxies, ref))},
             sni_targets=[one for ref in refs for one in self._sni(read, proxies, ref)],
             settings=settings,
+            authorization=self._authorization(read, proxies),
         )
         return () if made is None else (made,)
+
+    def _authorization(self, read: Reader, key: ProxyClass) -> Authorization:
+        policies = policy.authorization_policies(read, self.mesh, key.namespace, key.labels)
+        return authorization(policies, registry.settings(read, self.mesh))
 
     def _tcp(self, read: Reader, key: ProxyClass, ref: ServerRef) -> dict[str, int]:
         if ref.routes_http:
@@ -201,7 +207,7 @@ class GatewayModel:
     def route(self, read: Reader, key: RouteKey) -> Resources:
         """One route configuration, and its catch-all: so it always has a virtual host to begin with."""
         proxies, name = key
-        head = routes.build_open_route_configuration(name)
+        head = routes.build_open_route_configuration(name, route_settings(self._authorization(read, proxies)))
         if "*" in (read.get(self.table, (proxies, name)) or {}):
             return (head,)
         own = [ref for ref in read.get(self.servers, proxies) or () if ref.routes_http and ref.route_name == name]

@@ -14,6 +14,7 @@ from argosy.core.protocols import Protocol, parse_protocol
 from argosy.incr import Derived, Reader
 from argosy.pilot import policy, registry
 from argosy.pilot.build import builtin_clusters, inbound
+from argosy.pilot.build.authz import Authorization, authorization
 from argosy.pilot.build.inbound import InboundPort, Speaks
 from argosy.pilot.classes import ProxyClass
 from argosy.pilot.mesh import Destination
@@ -43,7 +44,7 @@ class InboundModel:
         settings = registry.settings(read, self.mesh)
         ports = read.get(self.ports, key) or ()
         context = inbound.InboundContext(
-            policies=policy.authorization_policies(read, self.mesh, key.namespace, key.labels),
+            authorization=self._authorization(read, key),
             mode=self._mode(read, key, 0),
             settings=settings,
         )
@@ -61,13 +62,16 @@ class InboundModel:
 
     def routes(self, read: Reader, key: ProxyClass) -> Resources:
         """The route configurations of a class's HTTP ports."""
-        policies = policy.authorization_policies(read, self.mesh, key.namespace, key.labels)
-        domains, checked = registry.settings(read, self.mesh).own_domains, self._concerned(read, key)
+        allowed, checked = self._authorization(read, key), self._concerned(read, key)
         return tuple(
-            inbound.build_inbound_route(port, policies, domains, checked=checked)
+            inbound.build_inbound_route(port, allowed, checked=checked)
             for port in read.get(self.ports, key) or ()
             if port.http
         )
+
+    def _authorization(self, read: Reader, key: ProxyClass) -> Authorization:
+        policies = policy.authorization_policies(read, self.mesh, key.namespace, key.labels)
+        return authorization(policies, registry.settings(read, self.mesh))
 
     def _ports(self, read: Reader, key: ProxyClass) -> tuple[InboundPort, ...]:
         """Every port that a Service sends to these pods (its word wins), that a container declares, or whose mutual

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from argosy.api.endpoints import service_of
-from argosy.api.mesh_config import NAME, NAMESPACE, MeshConfig, mesh_config_of
+from argosy.api.mesh_config import NAME, NAMESPACE, MeshConfig, OwnConfig, mesh_config_of, own_config_of
 from argosy.api.meta import Object
 from argosy.api.workload import GROUP_ANNOTATION, HEALTH
 from argosy.core.frozen import EMPTY, FrozenMap
@@ -84,6 +84,8 @@ class MeshSettings:
     """Other trust domains that proxies have the roots of."""
     config: MeshConfig = field(default_factory=MeshConfig)
     """Istio's mesh configuration, as the ConfigMap says it."""
+    own: OwnConfig = field(default_factory=OwnConfig)
+    """What the same ConfigMap says beyond Istio's."""
 
     @property
     def own_domains(self) -> tuple[str, ...]:
@@ -167,8 +169,9 @@ class Mesh:
         found = read.get(self.kinds["ConfigMap"], key_of_map)
         if found is None:
             return given
+        maps = {key_of_map: found}
         open_tenancy = found.annotations.get(TENANCY_ANNOTATION) == "open"
-        return replace(given, config=mesh_config_of({key_of_map: found}), open_tenancy=open_tenancy)
+        return replace(given, config=mesh_config_of(maps), own=own_config_of(maps), open_tenancy=open_tenancy)
 
     def _aspect(self, read: Reader, aspect: Aspect) -> MeshSettings:
         """The settings as far as one aspect of the mesh configuration goes."""

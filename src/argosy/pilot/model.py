@@ -18,7 +18,8 @@ from argosy.core.names import ROOT_NAMESPACE, ObjectKey, outbound_cluster
 from argosy.incr import Derived, Reader
 from argosy.pilot import policy, registry
 from argosy.pilot.aspects import Aspect
-from argosy.pilot.build import builtin_clusters, clusters, endpoints, secrets
+from argosy.pilot.build import builtin_clusters, clusters, endpoints, ext_authz, secrets
+from argosy.pilot.build.authz import authorizers
 from argosy.pilot.build.localities import Balance
 from argosy.pilot.classes import ROUTER, ProxyClass, class_of_pod, stable_labels
 from argosy.pilot.endpoint import Endpoint, HostPort
@@ -315,6 +316,12 @@ class Model:
             *credentials,
         )
 
+    def _asked_hosts(self, read: Reader) -> tuple[str, ...]:
+        """The hosts of the mesh's external authorizers: whatever a client may call, its proxy must reach these."""
+        providers = authorizers(registry.settings(read, self.mesh).config.extension_providers)
+        hosts = (ext_authz.host_of(one.ext_authz) for one in providers if one.ext_authz is not None)
+        return tuple(host for host in dict.fromkeys(hosts) if read.get(self.host, host) is not None)
+
     def _labels(self, read: Reader, key: ProxyClass) -> Any:
         """The client's labels if any route of the mesh reads them, else none, so that all workloads share routes."""
         return key.labels if read.keys(self.mesh.virtual_services_by_trait, SOURCE_LABELS) else EMPTY
@@ -323,7 +330,8 @@ class Model:
         kind, scope = key
         if kind == "outbound":
             members: list[Member] = [("builtin", "")]
-            for host in self.outbound.called_hosts(read, scope):
+            asked = self._asked_hosts(read)
+            for host in dict.fromkeys((*self.outbound.called_hosts(read, scope), *asked)):
                 members += [("clusters", (scope, host)), ("assignments", (scope, host))]
             return tuple(members)
         if kind == "shared":

@@ -18,7 +18,9 @@ from argosy.core.names import BLACKHOLE_CLUSTER, ObjectKey
 from argosy.core.protocols import Protocol, parse_protocol
 from argosy.envoy import values as v
 from argosy.envoy.api import message
-from argosy.pilot.build import filters, telemetry, tls
+from argosy.pilot.build import authz, filters, telemetry, tls
+from argosy.pilot.build.authz import Authorization
+from argosy.pilot.build.authz_notes import note_loggers
 from argosy.pilot.build.listeners import tls_inspector
 from argosy.pilot.build.resource import origin_fields, resource
 from argosy.pilot.build.tls import MESH_ALPNS
@@ -29,6 +31,7 @@ _LISTENER = "envoy.config.listener.v3.Listener"
 _BUFFER_BYTES = 32 * 1024
 _HANDSHAKE_S = 15
 """How long a client may take for its TLS handshake."""
+NOBODY_REFUSED = Authorization()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,7 @@ def build_gateway_listener(
     tcp_targets: Mapping[ServerRef, Mapping[str, int]],
     sni_targets: Sequence[SniTarget],
     settings: MeshSettings,
+    authorization: Authorization = NOBODY_REFUSED,
 ) -> Resource | None:
     """The listener of one address and port, or None if no server of it leads anywhere yet.
 
@@ -152,14 +156,14 @@ def build_gateway_listener(
     # In the order of the Gateways: what Envoy could not tell from an earlier server is left out, because it would
     # refuse the whole listener, and with it everybody else's servers.
     for ref in servers:
-        chain = _chain(ref, tcp_targets.get(ref, {}), taken, settings)
+        chain = _chain(ref, tcp_targets.get(ref, {}), taken, settings, authorization)
         if chain is not None:
             chains.append({**chain, "metadata": _whose(ref), "filters": _limited(ref, chain["filters"])})
     for target in sni_targets:
         if names := taken.names(target.names, target.subnets):
             match = {**_server_names(names), **_subnets(target.subnets), "transport_protocol": "tls"}
             name = "~".join((f"{target.ref.route_name}.{names[0]}", *target.subnets))
-            filters_ = _limited(target.ref, [_tcp(target.ref, target.clusters, settings)])
+            filters_ = _limited(target.ref, _tcp(target.ref, target.clusters, settings, authorization))
             chains.append({"name": name, "filter_chain_match": match, "filters": filters_})
     if not chains:
         return None
@@ -185,13 +189,17 @@ def _limited(ref: ServerRef, inner: list[Any]) -> list[Any]:
     return [filters.connection_limit(f"gateway_{ref.route_name}"), *inner]
 
 
-def _chain(ref: ServerRef, clusters: Mapping[str, int], taken: _Taken, settings: MeshSettings) -> dict[str, Any] | None:
+def _chain(
+    ref: ServerRef, clusters: Mapping[str, int], taken: _Taken, settings: MeshSettings, authorization: Authorization
+) -> dict[str, Any] | None:
     """The chain of one server, or None where it has none of its own (TLS passed on by a VirtualService's names)."""
     if ref.plain_http:
         return {"name": ref.route_name, "filters": [_manager(ref, settings)]} if taken.plain() else None
     if ref.terminates and ref.server.tls is not None:
-        inner = _manager(ref, settings) if ref.routes_http else _tcp(ref, clusters, settings) if clusters else None
-        names = taken.names(ref.host_names()) if inner is not None else ()
+        inner = [_manager(ref, settings)] if ref.routes_http else []
+        if clusters and not ref.routes_http:
+            inner = _tcp(ref, clusters, settings, authorization)
+        names = taken.names(ref.host_names()) if inner else ()
         if not names:
             return None
         return {
@@ -199,16 +207,16 @@ def _chain(ref: ServerRef, clusters: Mapping[str, int], taken: _Taken, settings:
             "filter_chain_match": {**_server_names(names), "transport_protocol": "tls"},
             "transport_socket": tls.terminate(ref.server.tls, trust_domains=settings.accepted_domains),
             "transport_socket_connect_timeout": v.duration(_HANDSHAKE_S),
-            "filters": [inner],
+            "filters": inner,
         }
     if ref.auto_passthrough:
         names = taken.names(ref.host_names())
         if not names:
             return None
         match = {**_server_names(names), "transport_protocol": "tls", "application_protocols": list(MESH_ALPNS)}
-        return {"name": ref.route_name, "filter_chain_match": match, "filters": _by_sni(ref, settings)}
+        return {"name": ref.route_name, "filter_chain_match": match, "filters": _by_sni(ref, settings, authorization)}
     if clusters and not ref.passes_tls and taken.plain():
-        return {"name": f"tcp.{ref.bind[1]}", "filters": [_tcp(ref, clusters, settings)]}
+        return {"name": f"tcp.{ref.bind[1]}", "filters": _tcp(ref, clusters, settings, authorization)}
     return None
 
 
@@ -243,25 +251,31 @@ class _Taken:
 def _manager(ref: ServerRef, settings: MeshSettings) -> Any:
     return filters.http_connection_manager(
         stat_prefix=f"gateway_{ref.route_name}",
-        access_log=telemetry.access_loggers(telemetry.source_tags("http"), settings),
+        access_log=[*telemetry.access_loggers(telemetry.source_tags("http"), settings), *note_loggers(http=True)],
         route_name=ref.route_name,
-        http_filters=filters.route_filters(),
+        http_filters=[*authz.http_filters(settings.config.extension_providers), *filters.route_filters()],
         settings=settings,
         edge=True,
     )
 
 
-def _tcp(ref: ServerRef, clusters: Mapping[str, int], settings: MeshSettings) -> Any:
+def _tcp(
+    ref: ServerRef, clusters: Mapping[str, int], settings: MeshSettings, authorization: Authorization
+) -> list[Any]:
+    """What passes connections on, by leave of the policies."""
     loggers = telemetry.access_loggers(telemetry.source_tags("tcp"), settings)
-    return filters.tcp_proxy(stat_prefix=f"gateway_{ref.route_name}", clusters=clusters, access_log=loggers)
+    if authz.notes_of_tcp(authorization):
+        loggers += note_loggers(http=False)
+    proxy = filters.tcp_proxy(stat_prefix=f"gateway_{ref.route_name}", clusters=clusters, access_log=loggers)
+    return [*authz.tcp_authorization(authorization, "tcp."), proxy]
 
 
-def _by_sni(ref: ServerRef, settings: MeshSettings) -> list[Any]:
+def _by_sni(ref: ServerRef, settings: MeshSettings, authorization: Authorization) -> list[Any]:
     """Mesh TLS passed on to the cluster that its server name is; whose server names are clusters' names."""
     made = message("envoy.extensions.filters.network.sni_cluster.v3.SniCluster")()
     return [
         filters.network_filter("envoy.filters.network.sni_cluster", made),
-        _tcp(ref, {BLACKHOLE_CLUSTER: 1}, settings),
+        *_tcp(ref, {BLACKHOLE_CLUSTER: 1}, settings, authorization),
     ]
 
 

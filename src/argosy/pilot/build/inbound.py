@@ -16,8 +16,6 @@ from typing import Any
 
 from argosy.api.destination_rule import ConnectionPool
 from argosy.api.gateway import ServerTLS
-from argosy.api.meta import Object
-from argosy.api.security import AuthorizationPolicy
 from argosy.core.names import (
     BLACKHOLE_CLUSTER,
     INBOUND_PASSTHROUGH_CLUSTER,
@@ -27,6 +25,8 @@ from argosy.core.names import (
 from argosy.envoy import values as v
 from argosy.envoy.api import message
 from argosy.pilot.build import authz, check, filters, telemetry, tls
+from argosy.pilot.build.authz import Authorization
+from argosy.pilot.build.authz_notes import note_loggers
 from argosy.pilot.build.listeners import HTTP_ALPNS, http_inspector, tls_inspector
 from argosy.pilot.build.resource import resource
 from argosy.pilot.mesh import MeshSettings
@@ -74,7 +74,7 @@ class InboundPort:
 class InboundContext:
     """What all chains of one workload share."""
 
-    policies: tuple[Object[AuthorizationPolicy], ...]
+    authorization: Authorization
     mode: str
     settings: MeshSettings
 
@@ -265,10 +265,10 @@ def _filters(port: InboundPort, context: InboundContext, *, mtls: bool, server_n
     tags = telemetry.destination_tags("http", service=port.service, mtls=mtls)
     manager = filters.http_connection_manager(
         stat_prefix=f"inbound_{port.number}",
-        access_log=telemetry.access_loggers(tags, context.settings),
+        access_log=[*telemetry.access_loggers(tags, context.settings), *note_loggers(http=True)],
         settings=context.settings,
         route_name=inbound_cluster(port.number),
-        http_filters=[*authz.http_filters(), check.check_filter()],
+        http_filters=[*authz.http_filters(context.settings.config.extension_providers), check.check_filter()],
         mtls=mtls,
         named=server_name,
     )
@@ -279,19 +279,18 @@ def _tcp_filters(port: InboundPort, context: InboundContext, *, mtls: bool) -> l
     cluster = inbound_cluster(port.number) if port.number else INBOUND_PASSTHROUGH_CLUSTER
     tags = telemetry.destination_tags("tcp", service=port.service, mtls=mtls)
     pool = port.pool.tcp if port.pool is not None else None
+    noted = note_loggers(http=False) if authz.notes_of_tcp(context.authorization) else ()
     proxy = filters.tcp_proxy(
         stat_prefix=cluster,
         clusters={cluster: 1},
-        access_log=telemetry.access_loggers(tags, context.settings),
+        access_log=[*telemetry.access_loggers(tags, context.settings), *noted],
         # The client's side decides, whose object says how long; a limit here would end what that lets live.
         idle_timeout_s=(pool.idle_timeout_s if pool is not None else None) or 0,
     )
-    return [*authz.tcp_authorization(context.policies, context.settings.own_domains, "tcp."), proxy]
+    return [*authz.tcp_authorization(context.authorization, "tcp."), proxy]
 
 
-def build_inbound_route(
-    port: InboundPort, policies: Sequence[Object[AuthorizationPolicy]], domains: Sequence[str], *, checked: bool
-) -> Resource:
+def build_inbound_route(port: InboundPort, authorization: Authorization, *, checked: bool) -> Resource:
     """The routes of one HTTP port: all to the application, by leave of the policies and (if `checked`) of Mixer."""
     name = inbound_cluster(port.number)
     action = {
@@ -305,7 +304,7 @@ def build_inbound_route(
         "domains": ["*"],
         "routes": [{"match": {"prefix": "/"}, "route": action}],
         "typed_per_filter_config": {
-            **authz.route_settings(policies, domains),
+            **authz.route_settings(authorization),
             **(check.route_settings(port.service) if checked else {}),
         },
     }

@@ -7,14 +7,14 @@ Source: istio.io VirtualService.http; envoy.config.route.v3.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from argosy.api.destination_rule import LoadBalancer, TCPPool, Tunnel
 from argosy.api.meta import Object
 from argosy.api.routing import Destination, HTTPMatch, HTTPRetry, VirtualService
-from argosy.core.frozen import FrozenMap
+from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.labels import selects
 from argosy.core.names import BLACKHOLE_CLUSTER
 from argosy.envoy import values as v
@@ -176,9 +176,13 @@ def virtual_host_resource(part: VirtualHostPart) -> Resource:
     return resource_of_bytes(VIRTUAL_HOST, part.name, part.body, clusters=part.clusters)
 
 
-def build_open_route_configuration(name: str) -> Resource:
-    """A route configuration whose virtual hosts come one by one, as resources `<name>/<host>`."""
-    return resource_of_bytes(ROUTE, name, encode(_head(name, vhds={"config_source": ADS})))
+def build_open_route_configuration(name: str, filter_settings: Mapping[str, Any] = EMPTY) -> Resource:
+    """A route configuration whose virtual hosts come one by one, as resources `<name>/<host>`.
+
+    `filter_settings`: what its filters do for all of them, by the filter's name.
+    """
+    made = _head(name, vhds={"config_source": ADS}, typed_per_filter_config=dict(filter_settings))
+    return resource_of_bytes(ROUTE, name, encode(made))
 
 
 def _head(name: str, **fields: Any) -> Any:

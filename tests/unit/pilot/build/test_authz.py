@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from argosy.api import Object, decode_object, parse_documents
 from argosy.api.security import AuthorizationPolicy
+from argosy.core.frozen import FrozenMap
 from argosy.envoy import api
-from argosy.pilot.build.authz import http_filters, route_settings, tcp_authorization
-
-DOMAINS = ["td"]
+from argosy.pilot.build.authz import Authorization, http_filters, route_settings, tcp_authorization
 
 
 def policy(rules: str, action: str = "ALLOW") -> Object[AuthorizationPolicy]:
@@ -27,12 +26,14 @@ def http(*policies: Object[AuthorizationPolicy]) -> dict[str, Any]:
     """The rules by action."""
     return {
         name.rpartition(".")[2]: api.to_dict(packed)["rbac"]["rules"]
-        for name, packed in route_settings(policies, DOMAINS).items()
+        for name, packed in route_settings(Authorization(policies, ("td",))).items()
     }
 
 
 def tcp(*policies: Object[AuthorizationPolicy]) -> list[dict[str, Any]]:
-    return [api.to_dict(one)["typed_config"]["rules"] for one in tcp_authorization(policies, DOMAINS, "tcp.")]
+    return [
+        api.to_dict(one)["typed_config"]["rules"] for one in tcp_authorization(Authorization(policies, ("td",)), "tcp.")
+    ]
 
 
 def only(rules: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +52,8 @@ def leaves(value: Any, key: str) -> list[Any]:
 
 def test_without_policies_everything_passes() -> None:
     assert (http(), tcp()) == ({}, [])
-    assert [one.name for one in http_filters()] == ["envoy.filters.http.rbac.deny", "envoy.filters.http.rbac.allow"]
+    names = [one.name.removeprefix("envoy.filters.http.") for one in http_filters(())]
+    assert names == ["rbac.audit", "rbac.dry_run_deny", "rbac.dry_run_allow", "rbac.deny", "rbac.allow"]
 
 
 def test_denials_are_asked_before_permissions() -> None:
@@ -78,18 +80,18 @@ def test_principals_are_matched_with_istios_wildcards(written: str, matcher: dic
     assert leaves(made, "principal_name") == [matcher]
 
 
-def test_what_names_one_of_the_meshs_trust_domains_means_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Task authz-td-migration: the policy's text stays when the trust domain changes."""
-    monkeypatch.setattr(sys.modules[__name__], "DOMAINS", ["new", "td"])
-    made = only(http(policy("[{from: [{source: {principals: [td/ns/a/sa/b, other/ns/a/sa/b]}}]}]"))["allow"])
-    names = [f"spiffe://{one}/ns/a/sa/b" for one in ("new", "td", "other")]
-    assert leaves(made, "principal_name") == [{"exact": name} for name in names]
-
-
 def test_namespaces_are_read_from_the_certificate() -> None:
     made = only(http(policy("[{from: [{source: {namespaces: [a], notNamespaces: [b]}}]}]"))["allow"])
-    assert leaves(made, "principal_name") == [{"prefix": "spiffe://td/ns/a/"}, {"prefix": "spiffe://td/ns/b/"}]
+    # Who is not in a namespace must still be somebody.
+    names = [{"prefix": "spiffe://td/ns/a/"}, {"prefix": "spiffe://"}, {"prefix": "spiffe://td/ns/b/"}]
+    assert leaves(made, "principal_name") == names
     assert len(leaves(made, "not_id")) == 1
+
+
+def test_a_denial_of_an_identity_holds_for_callers_without_one() -> None:
+    """ISTIO-SECURITY-2021-004."""
+    made = only(http(policy("[{from: [{source: {namespaces: [a]}}]}]", "DENY"))["deny"])
+    assert leaves(made, "not_id") == [{"authenticated": {"principal_name": {"prefix": "spiffe://"}}}]
 
 
 def test_all_of_a_source_must_hold_and_any_of_a_list() -> None:
@@ -102,26 +104,57 @@ def test_all_of_a_source_must_hold_and_any_of_a_list() -> None:
     assert len(made["principals"]) == 2
     both = made["principals"][0]["and_ids"]["ids"]
     assert len(both[0]["or_ids"]["ids"]) == 2
-    assert both[1]["or_ids"]["ids"] == [{"direct_remote_ip": {"address_prefix": "10.0.0.0", "prefix_len": 8}}]
+    assert both[1] == {"direct_remote_ip": {"address_prefix": "10.0.0.0", "prefix_len": 8}}
 
 
 def test_a_host_means_it_with_any_port() -> None:
-    made = only(http(policy("[{to: [{operation: {hosts: [a.example]}}]}]"))["allow"])
+    made = only(http(policy("[{to: [{operation: {hosts: [a.example]}}]}]", "DENY"))["deny"])
     assert [one["string_match"] for one in leaves(made, "header")] == [
         {"exact": "a.example", "ignore_case": True},
         {"prefix": "a.example:", "ignore_case": True},
     ]
+    # What allows takes only what is surely a port.
+    made = only(http(policy("[{to: [{operation: {hosts: [a.example]}}]}]"))["allow"])
+    (one,) = leaves(made, "header")
+    assert one["string_match"]["safe_regex"]["regex"] == r"(?i)a\.example(?::[0-9]{1,5})?"
 
 
 def test_a_condition_on_a_header_and_its_negation() -> None:
     made = only(http(policy('[{when: [{key: "request.headers[x-a]", values: [one], notValues: ["two*"]}]}]'))["allow"])
-    assert [one["string_match"] for one in leaves(made, "header")] == [{"exact": "one"}, {"prefix": "two"}]
-    assert len(leaves(made, "not_rule")) == 1
+    matches = [one["string_match"] for one in leaves(made, "header")]
+    assert matches[0] == {"exact": "one"}
+    # Every line must be the value, none may hold the other, and none may hold what cannot be compared.
+    assert len(matches) == 4
+    assert len(leaves(made, "not_rule")) == 2
+
+
+def test_what_is_tried_or_audited_is_noted_and_not_enforced() -> None:
+    tried = replace(policy("[{}]", "DENY"), annotations=FrozenMap({"istio.io/dry-run": "true"}))
+    settings = {
+        name.rpartition(".")[2]: api.to_dict(packed)["rbac"]
+        for name, packed in route_settings(Authorization((tried, policy("[{}]", "AUDIT")))).items()
+    }
+    assert sorted(settings) == ["audit", "dry_run_deny"]
+    assert [sorted(one) for one in settings.values()] == [["shadow_rules", "shadow_rules_stat_prefix"]] * 2
+    assert settings["audit"]["shadow_rules"]["action"] == "DENY"
+    assert tcp(policy("[]", "DENY")) == [{"action": "DENY"}]
+
+
+def test_the_default_posture_refuses_where_no_policy_allows() -> None:
+    (made,) = route_settings(Authorization((), default_action="DENY")).values()
+    assert api.to_dict(made)["rbac"]["rules"] == {}
+    assert len(tcp_authorization(Authorization((), default_action="DENY"), "tcp.")) == 1
 
 
 def test_on_tcp_an_allow_that_needs_http_never_matches() -> None:
     (rules,) = tcp(policy("[{to: [{operation: {methods: [GET]}}]}, {to: [{operation: {ports: ['80']}}]}]"))
     assert list(rules["policies"]) == ["ns[shop]-policy[p]-rule[1]"]
+
+
+def test_on_tcp_the_alternatives_of_a_rule_that_need_no_http_are_left() -> None:
+    """The differential test found the whole rule gone."""
+    (rules,) = tcp(policy("[{to: [{operation: {methods: [GET]}}, {operation: {ports: ['80']}}]}]"))
+    assert only(rules)["permissions"] == [{"destination_port": 80}]
 
 
 def test_on_tcp_a_denial_holds_without_its_http_conditions() -> None:

@@ -4,11 +4,11 @@ from typing import Any
 
 from argosy.api import decode_object, parse_documents
 from argosy.envoy import api
+from argosy.pilot.build.authz import Authorization
 from argosy.pilot.build.inbound import InboundContext, InboundPort, Speaks, build_inbound_listener, build_inbound_route
 from argosy.pilot.mesh import MeshSettings
 
 PORT = InboundPort(8080, Speaks.HTTP, "web.default.svc.cluster.local", "PERMISSIVE")
-TD = ["cluster.local"]
 DENY, ALLOW, CHECK = "envoy.filters.http.rbac.deny", "envoy.filters.http.rbac.allow", "envoy.filters.http.ext_authz"
 
 
@@ -23,13 +23,15 @@ spec: {{action: {action}, rules: [{{from: [{{source: {{principals: [cluster.loca
 
 
 def chains(*policies: Any) -> dict[str, Any]:
-    context = InboundContext(policies=policies, mode="PERMISSIVE", settings=MeshSettings(access_log=False))
+    context = InboundContext(
+        authorization=Authorization(policies), mode="PERMISSIVE", settings=MeshSettings(access_log=False)
+    )
     made = api.decode("envoy.config.listener.v3.Listener", build_inbound_listener([PORT], context).body or b"")
     return {chain["name"]: chain for chain in api.to_dict(made)["filter_chains"]}
 
 
 def settings(*policies: Any, checked: bool = False) -> dict[str, Any]:
-    made = build_inbound_route(PORT, policies, TD, checked=checked)
+    made = build_inbound_route(PORT, Authorization(policies), checked=checked)
     assert [ref.name for ref in made.requires] == ["inbound|8080||"]
     (host,) = api.to_dict(api.decode("envoy.config.route.v3.RouteConfiguration", made.body or b""))["virtual_hosts"]
     found: dict[str, Any] = host.get("typed_per_filter_config", {})
@@ -51,8 +53,10 @@ def test_a_policy_changes_the_routes_of_an_http_port_and_not_its_chains() -> Non
 def test_deny_is_asked_before_allow_and_mixer_last() -> None:
     (manager,) = chains()["8080-mtls"]["filters"]
     filters = manager["typed_config"]["http_filters"]
-    assert [one["name"] for one in filters] == [DENY, ALLOW, CHECK, "envoy.filters.http.router"]
-    assert [one.get("disabled", False) for one in filters] == [False, False, True, False]
+    noting = [f"envoy.filters.http.rbac.{name}" for name in ("audit", "dry_run_deny", "dry_run_allow")]
+    assert [one["name"] for one in filters] == [*noting, DENY, ALLOW, CHECK, "envoy.filters.http.router"]
+    # All sleep until a route wakes them.
+    assert [one.get("disabled", False) for one in filters] == [True] * 6 + [False]
 
 
 def test_only_a_checked_route_wakes_the_question_to_mixer_and_names_the_service() -> None:

@@ -1,0 +1,50 @@
+"""Single matchers: what they take and what they leave, where Envoy's own semantics are easy to get wrong."""
+
+from __future__ import annotations
+
+import re2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from argosy.authz.conditions import wildcard
+from argosy.pilot.build import authz_match as m
+
+
+@given(st.text(st.characters(min_codepoint=1, max_codepoint=0x2FF), max_size=8))
+def test_an_escaped_text_matches_itself_and_nothing_else(text: str) -> None:
+    pattern = m.escape(text)
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    assert re2.fullmatch(pattern.encode(), text.encode(), options)
+    assert not re2.fullmatch(pattern.encode(), (text + "x").encode(), options)
+
+
+def test_a_dot_is_a_dot() -> None:
+    """ISTIO-SECURITY-2026-003: `a.b` let `axb` in."""
+    assert m.service_account("a.b", ("td",), "shop") == [m.authenticated({"exact": "spiffe://td/ns/shop/sa/a.b"})]
+    assert not re2.fullmatch(m.path_regex("/a.b/{*}"), "/axb/c")
+
+
+_WORDS = st.text("ab.", min_size=1, max_size=4)
+_VALUES = st.lists(st.one_of(_WORDS, _WORDS.map(lambda word: word + "*")), min_size=1, max_size=4)
+
+
+@given(_VALUES, st.text("ab.c", max_size=5))
+def test_the_texts_that_are_none_of_some_values_are_written_out(values: list[str], text: str) -> None:
+    taken = any(wildcard(value, text) for value in values)
+    assert bool(re2.fullmatch(m.other_than(values), text)) is not taken
+
+
+@given(st.lists(_WORDS.map(lambda word: "*" + word), min_size=1, max_size=4), st.text("ab.c", max_size=5))
+def test_so_are_those_with_none_of_some_endings(values: list[str], text: str) -> None:
+    taken = any(wildcard(value, text) for value in values)
+    assert bool(re2.fullmatch(m.other_than(values), text)) is not taken
+
+
+def test_a_request_principal_is_tried_at_every_cut() -> None:
+    made = m.request_principal("https://a/b")
+    pairs = [
+        tuple(part["metadata"]["value"]["or_match"]["value_matchers"][0]["string_match"]["exact"] for part in ids)
+        for ids in (one["and_ids"]["ids"] for one in made["or_ids"]["ids"])
+    ]
+    assert pairs == [("https:", "/a/b"), ("https:/", "a/b"), ("https://a", "b")]
