@@ -23,6 +23,7 @@ from argosy.core.errors import Finding, Level
 from argosy.core.hosts import host_matches, hosts_overlap, is_wildcard, resolve_host, service_host
 from argosy.core.labels import selects
 from argosy.core.names import MESH_GATEWAY, ROOT_NAMESPACE, ObjectKey
+from argosy.galley.analyze_authorization import analyze_authorization, analyze_providers, surroundings
 from argosy.galley.analyze_tenancy import analyze_tenancy
 
 # The gateways that come with the mesh need not stand in anybody's files.
@@ -69,6 +70,7 @@ def analyze_objects(
     """Findings about the set (about the objects in `only`, if given), in the order of kinds and keys."""
     everything = sorted(objects, key=lambda o: (o.kind, o.key))
     world = _index(everything)
+    around = surroundings(everything)
     findings: list[Finding] = []
     for obj in everything:
         if only is not None and (obj.kind, obj.key) not in only:
@@ -83,6 +85,10 @@ def analyze_objects(
             findings.extend(_analyze_gateway(obj, world))
         elif obj.kind in ("PeerAuthentication", "AuthorizationPolicy"):
             findings.extend(_analyze_selector(obj, obj.spec.selector, world))
+            if obj.kind == "AuthorizationPolicy":
+                findings.extend(analyze_authorization(obj, around))
+        elif obj.kind == "ConfigMap":
+            findings.extend(analyze_providers(obj, world.ports))
     foreign = analyze_tenancy(everything)
     findings.extend(f for f in foreign if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
     doubles = _analyze_double_hosts([o for o in everything if o.kind == "VirtualService"])

@@ -101,3 +101,12 @@ def test_names() -> None:
 def test_a_probe_asks_in_one_way(probe: str, code: str) -> None:
     head = "apiVersion: networking.istio.io/v1\nkind: WorkloadGroup\nmetadata: {name: a}\n"
     assert _codes(f"{head}spec: {{template: {{}}, probe: {probe}}}") == [code]
+
+
+def test_an_allow_policy_without_rules_is_told_as_what_it_is() -> None:
+    text = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: a}\nspec: {}"
+    (found,) = validate_object(decode_object(parse_documents(text)[0]))
+    assert (found.code, str(found.level)) == ("ARG0185", "info")
+    assert found.message.startswith(
+        "Allows nothing by itself: what no other ALLOW policy allows to all pods of namespace a"
+    )

@@ -14,6 +14,7 @@ from typing import Any
 from argosy.api.meta import Object
 from argosy.core.errors import Finding
 from argosy.galley.validate import (
+    authorization,
     destination_rule,
     envoy_filter,
     gateway,
@@ -42,7 +43,7 @@ _VALIDATORS: Mapping[str, Callable[[Check, Any], None]] = MappingProxyType(
         "ConfigMap": mesh_config.validate_config_map,
         "Gateway": gateway.validate_gateway,
         "PeerAuthentication": security.validate_peer_authentication,
-        "AuthorizationPolicy": security.validate_authorization_policy,
+        "AuthorizationPolicy": authorization.validate_authorization_policy,
         "handler": mixer.validate_handler,
         "instance": mixer.validate_instance,
         "rule": mixer.validate_rule,

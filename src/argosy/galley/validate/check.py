@@ -42,6 +42,10 @@ class Check:
         """Add a finding that does not refuse the object."""
         self._add(Level.WARNING, code, field, message, hint)
 
+    def info(self, code: str, field: str, message: str, hint: str = "") -> None:
+        """Add a finding that is only worth knowing."""
+        self._add(Level.INFO, code, field, message, hint)
+
     def _add(self, level: Level, code: str, field: str, message: str, hint: str) -> None:
         o = self.obj
         self.findings.append(Finding(code, level, message, o.kind, o.namespace, o.name, field, o.origin, hint))

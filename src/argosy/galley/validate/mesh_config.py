@@ -5,32 +5,50 @@ Given the typed ConfigMap, adds findings to a `Check`; other ConfigMaps are plai
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from argosy.api import name_servers
 from argosy.api.kubernetes import ConfigMap
-from argosy.api.mesh_config import ENTRY, NAME, NAMESPACE, MeshConfig, parse_mesh_config
+from argosy.api.mesh_config import (
+    ENTRY,
+    NAME,
+    NAMESPACE,
+    OWN_ENTRY,
+    MeshConfig,
+    parse_mesh_config,
+    parse_own_config,
+)
 from argosy.core.errors import ArgosyError
 from argosy.core.names import DEFAULT_TRUST_DOMAIN
 from argosy.core.spiffe import SpiffeID, SpiffeIDError
 from argosy.galley.validate.check import Check
 from argosy.galley.validate.destination_rule import validate_locality
+from argosy.galley.validate.extension_provider import validate_providers
 
 _AT = f"data.{ENTRY}"
+_T = TypeVar("_T")
 
 
 def validate_config_map(check: Check, config_map: ConfigMap) -> None:
     """All rules about one ConfigMap."""
     if (check.obj.namespace, check.obj.name) == (name_servers.NAMESPACE, name_servers.NAME):
         _validate_name_servers(check, config_map)
-    if (check.obj.namespace, check.obj.name) != (NAMESPACE, NAME) or ENTRY not in config_map.data:
+    if (check.obj.namespace, check.obj.name) != (NAMESPACE, NAME):
         return
+    if ENTRY in config_map.data and (config := _read(check, parse_mesh_config, config_map.data[ENTRY])) is not None:
+        _validate(check, config)
+    if OWN_ENTRY in config_map.data:
+        _read(check, parse_own_config, config_map.data[OWN_ENTRY])
+
+
+def _read(check: Check, parse: Callable[[str], _T], text: str) -> _T | None:
     try:
-        config = parse_mesh_config(config_map.data[ENTRY])
+        return parse(text)
     except ArgosyError as error:
         for finding in error.findings:
-            field = finding.field or _AT
-            check.error(finding.code, field, finding.message, finding.hint)
-        return
-    _validate(check, config)
+            check.error(finding.code, finding.field or _AT, finding.message, finding.hint)
+        return None
 
 
 def _validate_name_servers(check: Check, config_map: ConfigMap) -> None:
@@ -54,6 +72,7 @@ def _validate(check: Check, config: MeshConfig) -> None:
     if (kept := config.default_config.proxy_stats_matcher) is not None:
         for index, text in enumerate(kept.inclusion_regexps):
             check.regex(f"{_AT}.defaultConfig.proxyStatsMatcher.inclusionRegexps[{index}]", text)
+    validate_providers(check, f"{_AT}.extensionProviders", config.extension_providers)
     if config.root_namespace != NAMESPACE:
         message = f"the root namespace is {NAMESPACE}"
         check.error("ARG0121", f"{_AT}.rootNamespace", message, "remove the field")

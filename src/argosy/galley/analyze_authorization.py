@@ -1,0 +1,212 @@
+"""What an AuthorizationPolicy comes to among the other objects: ports that are not HTTP, callers without an identity,
+authorizers that are not there.
+
+Given a policy and what the set holds, gives findings, each with a sentence about what the policy really does. Pure.
+Source: istio.io AuthorizationPolicy; ISTIO-SECURITY-2021-004.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from argosy.api.extension_provider import ExtAuthzGrpc, ExtensionProvider
+from argosy.api.kubernetes import ConfigMap, Deployment, Pod, Service
+from argosy.api.mesh_config import ENTRY, mesh_config_of
+from argosy.api.meta import Object
+from argosy.api.security import AuthorizationPolicy, Operation, PeerAuthentication, Rule, Source
+from argosy.core.errors import Finding, Level
+from argosy.core.labels import selects
+from argosy.core.names import ROOT_NAMESPACE, ObjectKey
+from argosy.core.protocols import Protocol, protocol_of_port
+
+_HTTP_SOURCES = ("request_principals", "not_request_principals")
+_HTTP_OPERATIONS = ("hosts", "not_hosts", "methods", "not_methods", "paths", "not_paths")
+_IDENTITIES = (
+    "principals",
+    "not_principals",
+    "namespaces",
+    "not_namespaces",
+    "service_accounts",
+    "not_service_accounts",
+    "trust_domains",
+    "not_trust_domains",
+)
+_IDENTITY_KEYS = ("source.principal", "source.namespace", "source.serviceAccount", "source.trustDomain")
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What policies meet: Services, pods' labels by namespace, PeerAuthentications, authorizers."""
+
+    services: list[Object[Service]] = field(default_factory=list)
+    workloads: dict[str, set[tuple[tuple[str, str], ...]]] = field(default_factory=dict)
+    peers: list[Object[PeerAuthentication]] = field(default_factory=list)
+    providers: dict[str, ExtensionProvider] = field(default_factory=dict)
+
+
+def surroundings(objects: Iterable[Object[Any]]) -> Surroundings:
+    """Collect what policies meet."""
+    found = Surroundings()
+    maps: dict[ObjectKey, Object[Any]] = {}
+    for obj in objects:
+        if isinstance(obj.spec, Service):
+            found.services.append(obj)
+        elif isinstance(obj.spec, Deployment | Pod):
+            labels = obj.spec.template.metadata.labels if isinstance(obj.spec, Deployment) else obj.labels
+            found.workloads.setdefault(obj.namespace, set()).add(tuple(sorted(labels.items())))
+        elif isinstance(obj.spec, PeerAuthentication):
+            found.peers.append(obj)
+        elif isinstance(obj.spec, ConfigMap):
+            maps[obj.key] = obj
+    found.providers = {one.name: one for one in mesh_config_of(maps).extension_providers}
+    return found
+
+
+def analyze_authorization(policy: Object[AuthorizationPolicy], around: Surroundings) -> Iterator[Finding]:
+    """All findings about one policy in its surroundings."""
+    yield from _provider(policy, around)
+    tcp = sorted({number for labels, space in _targets(policy, around) for number in _tcp_ports(labels, space, around)})
+    for index, rule in enumerate(policy.spec.rules):
+        at = f"spec.rules[{index}]"
+        if tcp and (ports := _reached(rule, tcp)) and needs_http(rule):
+            yield _warning(policy, "ARG0230", at, _on_tcp(policy, ports), "add `ports`, or a policy for TCP alone")
+    if _plaintext(policy, around) and (rules := [n for n, r in enumerate(policy.spec.rules) if needs_identity(r)]):
+        refused = policy.spec.action in ("ALLOW", "DENY")
+        what = "are refused" if refused else "count as matching"
+        message = f"callers without a mesh identity (plaintext) are accepted here, and by this policy they {what}"
+        hint = "a PeerAuthentication with mtls.mode STRICT accepts none"
+        yield _warning(policy, "ARG0231", f"spec.rules[{rules[0]}]", message, hint)
+
+
+def _provider(policy: Object[AuthorizationPolicy], around: Surroundings) -> Iterator[Finding]:
+    if policy.spec.action != "CUSTOM" or policy.spec.provider is None:
+        return
+    name = policy.spec.provider.name
+    provider = around.providers.get(name)
+    if provider is None or provider.ext_authz is None:
+        known = ", ".join(sorted(around.providers)) or "none"
+        message = f"no provider {name} is declared: what the policy's rules match is refused"
+        hint = f"extensionProviders of the mesh configuration has: {known}"
+        yield _warning(policy, "ARG0232", "spec.provider.name", message, hint)
+        return
+    if isinstance(provider.ext_authz, ExtAuthzGrpc):
+        return
+    ports = sorted(
+        {number for labels, space in _targets(policy, around) for number in _tcp_ports(labels, space, around)}
+    )
+    if ports:
+        message = f"{name} is asked by HTTP, which port {_numbers(ports)} does not speak: connections there are refused"
+        yield _warning(policy, "ARG0230", "spec.provider.name", message, "an authorizer asked by gRPC takes both")
+
+
+def analyze_providers(
+    config_map: Object[ConfigMap], ports: Callable[[str], Collection[int] | None]
+) -> Iterator[Finding]:
+    """Findings about the authorizers of the mesh configuration. `ports`: those of a host, None if there is no such."""
+    for index, provider in enumerate(mesh_config_of({config_map.key: config_map}).extension_providers):
+        if (authorizer := provider.ext_authz) is None:
+            continue
+        known = ports(authorizer.service.rpartition("/")[2].lower())
+        at = f"data.{ENTRY}"
+        what = f"extensionProviders[{index}] {provider.name}"
+        effect = "what it is asked about is " + ("let pass" if authorizer.fail_open else "refused")
+        if known is None:
+            message = f"{what}: no service has the host {authorizer.service}: {effect}"
+            yield _warning(config_map, "ARG0201", at, message, "name a Service or ServiceEntry in full")
+        elif authorizer.port not in known:
+            message = f"{what}: {authorizer.service} has no port {authorizer.port}: {effect}"
+            yield _warning(config_map, "ARG0208", at, message, f"it has {_numbers(sorted(known))}")
+
+
+def _on_tcp(policy: Object[AuthorizationPolicy], ports: list[int]) -> str:
+    where = f"port {_numbers(ports)} is not HTTP, where the rule's HTTP conditions cannot be checked:"
+    if policy.spec.action == "ALLOW":
+        return f"{where} it allows no connection there"
+    does = {"DENY": "it refuses", "CUSTOM": "it asks about", "AUDIT": "it notes"}[policy.spec.action]
+    return f"{where} {does} every connection that the rest of the rule matches"
+
+
+def _numbers(ports: list[int]) -> str:
+    return ", ".join(str(port) for port in ports)
+
+
+def needs_http(rule: Rule) -> bool:
+    """Whether a rule has a condition that only requests can fulfil."""
+    return (
+        any(getattr(one.source, name) for one in rule.from_ for name in _HTTP_SOURCES)
+        or any(getattr(one.operation, name) for one in rule.to for name in _HTTP_OPERATIONS)
+        or any(one.key.startswith("request.") for one in rule.when)
+    )
+
+
+def needs_identity(rule: Rule) -> bool:
+    """Whether a rule asks who calls, by certificate."""
+    return any(_names_caller(one.source) for one in rule.from_) or any(one.key in _IDENTITY_KEYS for one in rule.when)
+
+
+def _names_caller(source: Source) -> bool:
+    # "Whoever has no identity" is about them, and needs no warning.
+    if source == Source(not_principals=("*",)) or source == Source(not_namespaces=("*",)):
+        return False
+    return any(getattr(source, name) for name in _IDENTITIES)
+
+
+def _reached(rule: Rule, ports: list[int]) -> list[int]:
+    """Those ports that a rule may be about."""
+    if not rule.to:
+        return ports
+    return [port for port in ports if any(_is_about(one.operation, port) for one in rule.to)]
+
+
+def _is_about(operation: Operation, port: int) -> bool:
+    return (not operation.ports or str(port) in operation.ports) and str(port) not in operation.not_ports
+
+
+def _targets(policy: Object[AuthorizationPolicy], around: Surroundings) -> Iterator[tuple[Mapping[str, str], str]]:
+    """Labels and namespace of the workloads that a policy selects."""
+    selector = policy.spec.selector.match_labels if policy.spec.selector is not None else {}
+    spaces = around.workloads if policy.namespace == ROOT_NAMESPACE else [policy.namespace]
+    for namespace in spaces:
+        for labels in around.workloads.get(namespace, ()):
+            if selects(selector, dict(labels)):
+                yield dict(labels), namespace
+
+
+def _tcp_ports(labels: Mapping[str, str], namespace: str, around: Surroundings) -> Iterator[int]:
+    """The ports of a workload that Services declare as something else than HTTP."""
+    for service in around.services:
+        if service.namespace != namespace or not service.spec.selector or not selects(service.spec.selector, labels):
+            continue
+        for port in service.spec.ports:
+            protocol = protocol_of_port(port.name, port.app_protocol, port.protocol, port.port)
+            if not protocol.is_http and protocol not in (Protocol.AUTO, Protocol.UDP):
+                target = port.target_port
+                yield target if isinstance(target, int) and target else port.port
+
+
+def _plaintext(policy: Object[AuthorizationPolicy], around: Surroundings) -> bool:
+    """Whether some workload that the policy selects accepts callers without mutual TLS."""
+    return any(_mode(labels, space, around) != "STRICT" for labels, space in _targets(policy, around))
+
+
+def _mode(labels: Mapping[str, str], namespace: str, around: Surroundings) -> str:
+    """The mutual TLS mode of a workload as a whole; ports may differ."""
+    best = (0, "PERMISSIVE")
+    for peer in around.peers:
+        selector = peer.spec.selector.match_labels if peer.spec.selector is not None else {}
+        mode = str(peer.spec.mtls.mode) if peer.spec.mtls is not None else "UNSET"
+        if mode == "UNSET":
+            continue
+        if peer.namespace == namespace and selector and selects(selector, labels):
+            best = max(best, (3, mode))
+        elif peer.namespace == namespace and not selector:
+            best = max(best, (2, mode))
+        elif peer.namespace == ROOT_NAMESPACE and not selector:
+            best = max(best, (1, mode))
+    return best[1]
+
+
+def _warning(obj: Object[Any], code: str, at: str, message: str, hint: str) -> Finding:
+    return Finding(code, Level.WARNING, message, obj.kind, obj.namespace, obj.name, at, obj.origin, hint)
