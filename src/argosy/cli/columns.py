@@ -90,6 +90,14 @@ def _peer_authentication(document: Document) -> Sequence[str]:
     return str(spec.get("mtls", {}).get("mode", "UNSET")), _selector(spec)
 
 
+def _meaning(document: Document) -> Sequence[str]:
+    from argosy.api import decode_object
+    from argosy.api.document import Document as Written
+    from argosy.authz.sentence import sentence
+
+    return (sentence(decode_object(Written(dict(document)))),)
+
+
 def _authorization_policy(document: Document) -> Sequence[str]:
     spec = spec_of(document)
     return str(spec.get("action", "ALLOW")), _selector(spec), str(len(spec.get("rules", ())))
@@ -202,7 +210,7 @@ BY_KIND: Mapping[str, Columns] = MappingProxyType(
         "WorkloadEntry": Columns(("ADDRESS", "GROUP", "HEALTHY"), _workload_entry),
         "WorkloadGroup": Columns(("PROBE",), _workload_group),
         "PeerAuthentication": Columns(("MODE", "SELECTOR"), _peer_authentication),
-        "AuthorizationPolicy": Columns(("ACTION", "SELECTOR", "RULES"), _authorization_policy),
+        "AuthorizationPolicy": Columns(("ACTION", "SELECTOR", "RULES"), _authorization_policy, ("MEANS",), _meaning),
         "Service": Columns(
             ("TYPE", "CLUSTER-IP", "PORTS"),
             _service,

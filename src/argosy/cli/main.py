@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from argosy.cli import ca, changes, get, mesh, mtls, observe, proxies, workloads
+from argosy.cli import authz, ca, changes, get, mesh, mtls, observe, proxies, workloads
 from argosy.cli.shell import Group
 
 
@@ -29,6 +29,7 @@ def build_app() -> typer.Typer:
     get.register(app)
     workloads.register(app)
     proxies.register(app)
+    authz.register(app)
     observe.register(app)
     mtls.register(app)
     ca.register(app)
