@@ -23,6 +23,7 @@ from argosy.api.kubernetes import Deployment, Job, Pod, PodTemplate, TemplateMet
 from argosy.api.mesh_config import mesh_config_of
 from argosy.api.meta import Object
 from argosy.api.name_servers import name_servers_of
+from argosy.app.connection_guard import ConnectionGuard
 from argosy.core.errors import Finding
 from argosy.core.names import ObjectKey
 from argosy.edge.dns_server import DNSServer, Names
@@ -49,6 +50,7 @@ KINDS = (
     "ServiceEntry",
     "ProxyConfig",
     "ConfigMap",
+    "AuthorizationPolicy",
 )
 _RUNNING: Mapping[str, str] = {"Deployment": "", "Job": "job/", BARE_POD: "pod/"}
 """Kinds that pods come from, and what tells objects of one name apart."""
@@ -98,6 +100,14 @@ class Pods:
         self._report_due = asyncio.Event()
         self._reported: list[dict[str, Any]] = []
         self._report_done = asyncio.Event()
+        self._guard = ConnectionGuard(self._objects, self._plans, self._proxies)
+
+    def _plans(self) -> Iterable[PodPlan]:
+        return [runner.plan for runner in self._runners.values()]
+
+    def _proxies(self) -> Iterable[tuple[PodPlan, int]]:
+        runners = self._runners.values()
+        return [(runner.plan, runner.running.envoy.pid) for runner in runners if runner.running.envoy is not None]
 
     # --- inputs ----------------------------------------------------------------------------------------------------
 
@@ -119,6 +129,7 @@ class Pods:
                 objects[change.key] = change.object
             if change.kind in _RUNNING:
                 self._update_wish(change)
+            self._guard.on_change(change.kind)
         self._synced = self._synced or synced
         self._dirty.set()
 
@@ -138,6 +149,7 @@ class Pods:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._ports.rules.serve())
             group.create_task(self._report_loop())
+            group.create_task(self._guard.run())
             while True:
                 await self._dirty.wait()
                 self._dirty.clear()
