@@ -97,6 +97,38 @@ def test_a_fault_concerns_jason_alone(subsets: Mesh, file: str, shown: str, leas
     assert least_s <= took_s < most_s
 
 
+def viewer(name: str, caller: str = "") -> str:
+    """A policy of Istio's task on HTTP traffic: GET to one service, from one account."""
+    source = f"from: [{{source: {{principals: [cluster.local/ns/default/sa/bookinfo-{caller}]}}}}], " if caller else ""
+    return f"""
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: {name}-viewer}}
+spec:
+  selector: {{matchLabels: {{app: {name}}}}}
+  rules: [{{{source}to: [{{operation: {{methods: [GET]}}}}]}}]
+"""
+
+
+def test_each_viewer_brings_back_a_part_of_the_page(subsets: Mesh) -> None:
+    """Istio's task on HTTP traffic."""
+    nothing = """
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: allow-nothing}
+spec: {}
+"""
+    url = subsets.gateway() + PAGE
+    with applied(subsets, nothing):
+        assert set(fetch(url, 5)) == {"status 403"}
+        with applied(subsets, viewer("productpage")):
+            assert set(fetch(url, 5)) == {f"{NO_REVIEWS}+{NO_DETAILS}"}
+            with applied(subsets, viewer("details", "productpage"), viewer("reviews", "productpage")):
+                assert set(fetch(url, 30)) == {NO_STARS, NO_RATINGS}
+                with applied(subsets, viewer("ratings", "reviews")):
+                    assert set(fetch(url, 60)) == ANYBODY
+
+
 @pytest.mark.parametrize("file", ["destination-rule-all-mtls.yaml", "destination-rule-reviews.yaml"])
 def test_other_destination_rules_keep_the_page_whole(subsets: Mesh, file: str) -> None:
     subsets.apply(NETWORKING / file)
