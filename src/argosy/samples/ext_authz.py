@@ -84,7 +84,9 @@ def build_app() -> Starlette:
 
     async def check(request: Request) -> Response:
         headers = dict(request.headers)
-        verdict = decide(headers, f"{request.method} {request.url.path}, headers: {sorted(headers)}")
+        given = (await request.body()).decode(errors="replace")
+        told = f"{request.method} {request.url.path}, headers: {sorted(headers)}, body: [{given}]"
+        verdict = decide(headers, told)
         body, code = ("", 200) if verdict.allowed else (DENIED_BODY, FORBIDDEN)
         return PlainTextResponse(body, status_code=code, headers=dict(verdict.headers))
 
