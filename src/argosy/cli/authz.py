@@ -87,7 +87,7 @@ def why(
     if not chosen:
         what = f"no refusal of request {request_id}" if request_id else "no refusal"
         hint = "nothing was refused here, or the mesh configuration has another accessLogFormat"
-        raise ArgosyError.of("ARG0713", f"{what} in the log of {row['namespace']}/{row['name']}", hint=hint)
+        raise ArgosyError.of("ARG0714", f"{what} in the log of {row['namespace']}/{row['name']}", hint=hint)
     reasons = _explained(chosen, row)
     if output is Output.JSON:
         print_json([_data(one, reason) for one, reason in reasons])
