@@ -17,15 +17,13 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from argosy.agent.bootstrap import (
     ADMIN_SOCKET,
     BOOTSTRAP_FILE,
-    IDENTITY_SECRET,
-    SDS_FILES,
     SYSTEM_ROOTS_FILE,
     Upstreams,
     build_bootstrap,
@@ -33,13 +31,13 @@ from argosy.agent.bootstrap import (
 from argosy.agent.lifecycle import Action, Input, PodLife, State, step
 from argosy.agent.pod import PROXY_CONTAINER, Container, PodPlan, Probe
 from argosy.agent.sandbox import READY, Sandboxes
-from argosy.agent.secrets import build_sds_files, in_use
 from argosy.core.clock import Clock
 from argosy.core.names import HEALTH_PORT, ObjectKey
 from argosy.edge import processes
 from argosy.edge.netlink import NodeNetwork
 from argosy.edge.netns import network_of, processes_by_network
-from argosy.edge.probes import envoy_admin, envoy_admin_page, probe_container
+from argosy.edge.pod_secrets import Files, PodSecrets, TrustPort
+from argosy.edge.probes import envoy_admin, probe_container
 from argosy.edge.processes import ProcessId
 from argosy.edge.system_roots import system_roots
 from argosy.edge.tls import CertificateSource, Issuer, Material
@@ -47,8 +45,6 @@ from argosy.edge.tls import CertificateSource, Issuer, Material
 _log = logging.getLogger("argosy.pod")
 SANDBOX_TIMEOUT_S = 10.0
 ENVOY_POLL_S = 0.03
-SECRETS_PAGE = "/config_dump?resource=dynamic_active_secrets"
-SECRETS_POLL_S, SECRETS_POLL_S_MAX = 0.05, 2.0
 REASON_CHARS_MAX = 300
 # Does the Envoy still take connections? Asked of the kernel alone, so that a busy machine makes no pod unready.
 _PROXY = Container(name=PROXY_CONTAINER, image="", argv=(), probe=Probe(HEALTH_PORT, failures_max=2))
@@ -74,22 +70,6 @@ class Processes(msgspec.Struct):
     def exit_code(self) -> int:
         """What a finished pod ended with: the first code that is not 0, in the order of its containers."""
         return next((code for one in self.plan.containers if (code := self.exit_codes.get(one.name, 0))), 0)
-
-
-class TrustPort(Protocol):
-    """Who is told of every certificate of the node; `edge.citadel_follower.CitadelFollower` is one."""
-
-    def add(self, name: str, source: CertificateSource) -> None:
-        """There is a holder of that name, with that source."""
-        ...
-
-    def note(self, name: str, material: Material) -> None:
-        """The holder uses that material now."""
-        ...
-
-    def remove(self, name: str) -> None:
-        """The holder is gone."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +113,10 @@ class PodRunner:
     @property
     def _proxy_directory(self) -> Path:
         return Path(self.tools.sandboxes.paths.proxy_dir(self.plan.ip))
+
+    @property
+    def _secrets(self) -> PodSecrets:
+        return PodSecrets(self._proxy_directory, self.tools.sandboxes.privileges.envoy_uid)
 
     @property
     def log_directory(self) -> Path:
@@ -309,8 +293,8 @@ class PodRunner:
         source = CertificateSource(self.tools.issuer_of(self.plan), self.tools.clock)
         adopted = self.running.envoy is not None and processes.alive(self.running.envoy)
         # An adopted Envoy has a certificate: it goes on serving while a new one is asked for, or Citadel is away.
-        if not (adopted and (self._proxy_directory / SDS_FILES[IDENTITY_SECRET]).exists()):
-            self._write_secrets(await source.renew())
+        if not (adopted and self._secrets.has_certificate):
+            self._secrets.write_material(await source.renew())
         self._background("renew", self._keep_certificate(source))
 
     async def _keep_certificate(self, source: CertificateSource) -> None:
@@ -320,49 +304,22 @@ class PodRunner:
             async with asyncio.TaskGroup() as group:
                 group.create_task(source.run())
                 async for material in source.watch():
-                    files = self._write_secrets(material)
+                    files = self._secrets.write_material(material)
                     self._background("secrets", self._note_in_use(name, material, files))
         finally:
             self.tools.trust.remove(name)
 
-    def _write_secrets(self, material: Material) -> dict[str, dict[str, Any]]:
-        files = build_sds_files(chain_pem=material.chain.decode(), key_pem=material.key.decode(), trust=material.trust)
-        for name, content in files.items():
-            self._write_private(self._proxy_directory / name, json.dumps(content))
-        return files
-
-    async def _note_in_use(self, name: str, material: Material, files: dict[str, dict[str, Any]]) -> None:
-        """Wait until Envoy itself says that it has what was written, and tell."""
-        pause_s = SECRETS_POLL_S
-        while not await self._has_secrets(files):
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, SECRETS_POLL_S_MAX)
+    async def _note_in_use(self, name: str, material: Material, files: Files) -> None:
+        await self._secrets.await_use(files)
         self.tools.trust.note(name, material)
-
-    async def _has_secrets(self, files: dict[str, dict[str, Any]]) -> bool:
-        try:
-            status, text = await envoy_admin_page(self._proxy_directory / ADMIN_SOCKET, SECRETS_PAGE)
-        except OSError:
-            return False
-        return status == 200 and in_use(json.loads(text), files)
-
-    def _write_private(self, path: Path, text: str) -> None:
-        """Replace a file of Envoy's by rename: Envoy, which watches the directory, never sees half of one."""
-        uid = self.tools.sandboxes.privileges.envoy_uid
-        temporary = path.with_name(f".{path.name}.new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            os.fchown(descriptor, uid, uid)
-            file.write(text)
-        temporary.rename(path)
 
     def _ensure_envoy(self) -> None:
         envoy, boxes = self.running.envoy, self.tools.sandboxes
         if envoy is None or not processes.alive(envoy):
             assert self.running.holder is not None
             bootstrap = build_bootstrap(self.plan, self.tools.upstreams, boxes.privileges)
-            self._write_private(self._proxy_directory / BOOTSTRAP_FILE, json.dumps(bootstrap))
-            self._write_private(self._proxy_directory / SYSTEM_ROOTS_FILE, system_roots())
+            self._secrets.write(BOOTSTRAP_FILE, json.dumps(bootstrap))
+            self._secrets.write(SYSTEM_ROOTS_FILE, system_roots())
             argv = boxes.envoy_argv(self.plan, self.running.holder.pid)
             environment = {**self.tools.base_env, **dict(self.plan.proxy_environment)}
             envoy = self._spawn_logged(PROXY_CONTAINER, argv, environment)
