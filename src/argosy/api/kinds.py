@@ -77,6 +77,14 @@ _ALL = (
         ("pa",),
     ),
     Kind(
+        "RequestAuthentication",
+        "security.istio.io",
+        _SECURITY,
+        "requestauthentications",
+        security.RequestAuthentication,
+        ("ra",),
+    ),
+    Kind(
         "AuthorizationPolicy",
         "security.istio.io",
         _SECURITY,
@@ -103,7 +111,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
 """Every kind by its name."""
 
 _NOT_YET_KINDS = (
-    "RequestAuthentication Telemetry WasmPlugin "
+    "Telemetry WasmPlugin "
     "TrafficExtension adapter attributemanifest template quota listentry listchecker denier memquota redisquota "
     "metric logentry prometheus stdio fluentd checknothing kubernetes QuotaSpec QuotaSpecBinding HTTPAPISpec "
     "HTTPAPISpecBinding MeshPolicy Policy ServiceRole ServiceRoleBinding RbacConfig ClusterRbacConfig IstioOperator "

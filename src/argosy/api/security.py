@@ -1,4 +1,4 @@
-"""`security.istio.io`: PeerAuthentication and AuthorizationPolicy.
+"""`security.istio.io`: PeerAuthentication, RequestAuthentication and AuthorizationPolicy.
 
 Typed, frozen, strict shapes; no meaning. Source: Istio's API, security v1.
 """
@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import field
 
-from argosy.api.meta import Object, Strict, WorkloadSelector
+from argosy.api.meta import Object, Seconds, Strict, WorkloadSelector
 from argosy.core.frozen import FrozenMap
 
 
@@ -28,6 +28,52 @@ class PeerAuthentication(Strict, frozen=True, kw_only=True):
     selector: WorkloadSelector | None = None
     mtls: MutualTLS | None = None
     port_level_mtls: FrozenMap[int, MutualTLS] = NO_PORT_MTLS
+
+
+class JWTHeader(Strict, frozen=True, kw_only=True):
+    """A header that may carry a token, after a prefix."""
+
+    name: str
+    prefix: str = ""
+
+
+class ClaimToHeader(Strict, frozen=True, kw_only=True):
+    """A header that tells the application a claim of the verified token; `a.b` is a claim within a claim."""
+
+    header: str
+    claim: str
+
+
+class JWTRule(Strict, frozen=True, kw_only=True):
+    """One issuer: its keys (inline, at an address, or found by OpenID discovery), and where its tokens stand."""
+
+    issuer: str
+    audiences: tuple[str, ...] = ()
+    jwks: str = ""
+    jwks_uri: str = ""
+    jwks_uri_snake: str = field(default="", name="jwks_uri")
+    """The same under its older name."""
+    from_headers: tuple[JWTHeader, ...] = ()
+    from_params: tuple[str, ...] = ()
+    from_cookies: tuple[str, ...] = ()
+    forward_original_token: bool = False
+    output_payload_to_header: str = ""
+    output_claim_to_headers: tuple[ClaimToHeader, ...] = ()
+    space_delimited_claims: tuple[str, ...] = ()
+    timeout_s: Seconds | None = field(default=None, name="timeout")
+
+    @property
+    def keys_uri(self) -> str:
+        """Where the keys are, under either name; empty where they are inline or to be discovered."""
+        return self.jwks_uri or self.jwks_uri_snake
+
+
+class RequestAuthentication(Strict, frozen=True, kw_only=True):
+    """Which tokens the selected pods take; a token that is none of these is refused, no token is let through."""
+
+    not_yet = frozenset({"targetRef", "targetRefs"})
+    selector: WorkloadSelector | None = None
+    jwt_rules: tuple[JWTRule, ...] = ()
 
 
 class Source(Strict, frozen=True, kw_only=True):
