@@ -18,7 +18,9 @@ from argosy.api.kubernetes import Deployment, Job, Pod, Service
 from argosy.api.meta import Object, WorkloadSelector
 from argosy.api.ports import PortSelector
 from argosy.api.routing import Destination, VirtualService
+from argosy.api.security import RequestAuthentication
 from argosy.api.service_entry import ServiceEntry
+from argosy.core.claims import ROUTE_HEADER
 from argosy.core.errors import Finding, Level
 from argosy.core.hosts import host_matches, hosts_overlap, is_wildcard, resolve_host, service_host
 from argosy.core.labels import selects
@@ -46,6 +48,7 @@ class _World:
     entries: dict[str, Object[ServiceEntry]] = field(default_factory=dict)
     virtual_services: dict[ObjectKey, VirtualService] = field(default_factory=dict)
     workloads: dict[str, set[tuple[tuple[str, str], ...]]] = field(default_factory=dict)
+    authentications: list[Object[RequestAuthentication]] = field(default_factory=list)
 
     def ports(self, host: str) -> frozenset[int] | None:
         """Ports of a known host, or None."""
@@ -62,6 +65,17 @@ class _World:
         """True if some workload (of one namespace) carries the labels."""
         spaces = self.workloads.values() if namespace is None else [self.workloads.get(namespace, set())]
         return any(selects(selector, dict(labels)) for space in spaces for labels in space)
+
+    def knows_claims(self, gateway: Gateway) -> bool:
+        """True if some workload of a Gateway verifies tokens."""
+        return any(
+            one.namespace in (ROOT_NAMESPACE, namespace)
+            and (one.spec.selector is None or selects(one.spec.selector.match_labels, dict(labels)))
+            for namespace, space in self.workloads.items()
+            for labels in space
+            if selects(gateway.selector, dict(labels))
+            for one in self.authentications
+        )
 
 
 def analyze_objects(
@@ -83,7 +97,7 @@ def analyze_objects(
             findings.extend(_analyze_service_entry(obj, world))
         elif obj.kind == "Gateway":
             findings.extend(_analyze_gateway(obj, world))
-        elif obj.kind in ("PeerAuthentication", "AuthorizationPolicy"):
+        elif obj.kind in ("PeerAuthentication", "RequestAuthentication", "AuthorizationPolicy"):
             findings.extend(_analyze_selector(obj, obj.spec.selector, world))
             if obj.kind == "AuthorizationPolicy":
                 findings.extend(analyze_authorization(obj, around))
@@ -123,6 +137,8 @@ def _index(objects: list[Object[Any]]) -> _World:
             world.gateways[obj.key] = spec
         elif isinstance(spec, VirtualService):
             world.virtual_services[obj.key] = spec
+        elif isinstance(spec, RequestAuthentication):
+            world.authentications.append(obj)
         elif isinstance(spec, (Deployment, Job, Pod)):
             pod_labels = obj.labels if isinstance(spec, Pod) else spec.template.metadata.labels
             world.workloads.setdefault(obj.namespace, set()).add(tuple(pod_labels.items()))
@@ -133,6 +149,7 @@ def _analyze_virtual_service(obj: Object[VirtualService], world: _World) -> Iter
     for at, destination in _destinations(obj.spec):
         yield from _analyze_destination(obj, at, destination, world)
     yield from _analyze_delegates(obj, world)
+    yield from _analyze_claims(obj, world)
     for index, name in enumerate(obj.spec.gateways):
         if name == MESH_GATEWAY:
             continue
@@ -158,6 +175,25 @@ def _analyze_delegates(obj: Object[VirtualService], world: _World) -> Iterator[F
         elif world.virtual_services[key].hosts:
             message = f"VirtualService {key} has hosts, so it is no delegate: the rule does nothing"
             yield _warning(obj, "ARG0210", at, message, "remove its hosts")
+
+
+def _analyze_claims(obj: Object[VirtualService], world: _World) -> Iterator[Finding]:
+    """Routes by claims, where nobody verifies tokens before routes are chosen."""
+    for i, rule in enumerate(obj.spec.http):
+        for n, match in enumerate(rule.match):
+            if not any(name.startswith(ROUTE_HEADER) for name in (*match.headers, *match.without_headers)):
+                continue
+            at, bound = f"spec.http[{i}].match[{n}]", match.gateways or obj.spec.gateways
+            if obj.spec.hosts and (not bound or MESH_GATEWAY in bound):
+                message = (
+                    "sidecars do not know the claims of requests that they send: no request within the mesh has any"
+                )
+                yield _warning(obj, "ARG0240", at, message, "bind the rule to a gateway only")
+            for name in bound:
+                gateway = world.gateways.get(gateway_key(name, obj.namespace)) if name != MESH_GATEWAY else None
+                if gateway is not None and not world.knows_claims(gateway):
+                    message = f"no RequestAuthentication concerns Gateway {name}: no request has claims there"
+                    yield _warning(obj, "ARG0240", at, message, "add one that selects the gateway's pods")
 
 
 def _destinations(spec: VirtualService) -> Iterator[tuple[str, Destination]]:

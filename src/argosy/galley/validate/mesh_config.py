@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from argosy.api import name_servers
+from argosy.api.jwks_settings import JWKSSettingsError, parse_jwks_settings
 from argosy.api.kubernetes import ConfigMap
 from argosy.api.mesh_config import (
     ENTRY,
@@ -22,7 +23,7 @@ from argosy.api.mesh_config import (
 from argosy.core.errors import ArgosyError
 from argosy.core.names import DEFAULT_TRUST_DOMAIN
 from argosy.core.spiffe import SpiffeID, SpiffeIDError
-from argosy.galley.validate.check import Check
+from argosy.galley.validate.check import Check, member
 from argosy.galley.validate.destination_rule import validate_locality
 from argosy.galley.validate.extension_provider import validate_providers
 
@@ -35,6 +36,9 @@ def validate_config_map(check: Check, config_map: ConfigMap) -> None:
     if (check.obj.namespace, check.obj.name) == (name_servers.NAMESPACE, name_servers.NAME):
         _validate_name_servers(check, config_map)
     if (check.obj.namespace, check.obj.name) != (NAMESPACE, NAME):
+        return
+    _validate_annotations(check)
+    if ENTRY not in config_map.data:
         return
     if ENTRY in config_map.data and (config := _read(check, parse_mesh_config, config_map.data[ENTRY])) is not None:
         _validate(check, config)
@@ -57,6 +61,15 @@ def _validate_name_servers(check: Check, config_map: ConfigMap) -> None:
     except ValueError as error:
         entry, message = error.args
         check.error("ARG0190", f"data.{entry}", message, """write for instance '["192.0.2.53"]'""")
+
+
+def _validate_annotations(check: Check) -> None:
+    """The settings of Argosy's own that stand beside Istio's."""
+    try:
+        parse_jwks_settings(check.obj.annotations)
+    except JWKSSettingsError as error:
+        hint = "durations are 30s, 20m, 24h; networks 10.0.0.0/8, separated by commas, or private"
+        check.error("ARG0183", member("metadata.annotations", error.name), str(error), hint)
 
 
 def _validate(check: Check, config: MeshConfig) -> None:

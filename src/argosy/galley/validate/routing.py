@@ -28,6 +28,7 @@ from argosy.api.routing import (
     TLSRoute,
     VirtualService,
 )
+from argosy.core.claims import route_claim
 from argosy.core.grpc_status import GrpcStatus, UnknownStatusError, grpc_code
 from argosy.core.hosts import host_matches, hosts_overlap
 from argosy.core.names import HOST_HEADERS, MESH_GATEWAY
@@ -241,7 +242,7 @@ def _validate_http_match(check: Check, at: str, match: HTTPMatch) -> None:
     _validate_string_match(check, f"{at}.authority", match.authority)
     for field, headers in (("headers", match.headers), ("withoutHeaders", match.without_headers)):
         for name in headers:
-            check.header_name(member(f"{at}.{field}", name), name, pseudo=True)
+            _validate_matched_name(check, member(f"{at}.{field}", name), name)
         _validate_matches(check, f"{at}.{field}", headers)
     _validate_matches(check, f"{at}.queryParams", match.query_params)
     check.port(f"{at}.port", match.port)
@@ -250,6 +251,15 @@ def _validate_http_match(check: Check, at: str, match: HTTPMatch) -> None:
     if match.source_namespace and not is_label(match.source_namespace):
         check.error("ARG0101", f"{at}.sourceNamespace", f"{match.source_namespace!r} is not the name of a namespace")
     check.printable(f"{at}.statPrefix", match.stat_prefix)
+
+
+def _validate_matched_name(check: Check, at: str, name: str) -> None:
+    """A header, or what stands for a claim of the request's token."""
+    if not name.startswith("@"):
+        check.header_name(at, name, pseudo=True)
+    elif route_claim(name) is None:
+        hint = "write @request.auth.claims.outer.inner, or @request.auth.claims[outer][inner] for names with dots"
+        check.error("ARG0182", at, f"{name!r} names no claim of a token", hint)
 
 
 def _validate_matches(check: Check, at: str, matches: Mapping[str, StringMatch]) -> None:

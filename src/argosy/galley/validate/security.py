@@ -12,7 +12,7 @@ from argosy.galley.validate.check import Check
 
 def validate_peer_authentication(check: Check, policy: PeerAuthentication) -> None:
     """All rules about one PeerAuthentication."""
-    _validate_selector(check, policy.selector)
+    validate_selector(check, policy.selector)
     for port in policy.port_level_mtls:
         check.port(f"spec.portLevelMtls.{port}", port)
     if policy.port_level_mtls and not (policy.selector and policy.selector.match_labels):
@@ -20,7 +20,8 @@ def validate_peer_authentication(check: Check, policy: PeerAuthentication) -> No
         check.error("ARG0121", "spec.portLevelMtls", message, "add spec.selector.matchLabels")
 
 
-def _validate_selector(check: Check, selector: WorkloadSelector | None) -> None:
+def validate_selector(check: Check, selector: WorkloadSelector | None) -> None:
+    """The labels of a policy's selector."""
     if selector is None:
         return
     check.labels("spec.selector.matchLabels", selector.match_labels)
