@@ -1,4 +1,4 @@
-"""Drop each field of the networking API in turn and see that its case notices: what survives shows nothing.
+"""Drop each field of the networking and security API in turn and see that its case notices: survivors show nothing.
 
 python scripts/mutate_fields.py [KIND]...
 """

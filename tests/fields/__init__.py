@@ -1,1 +1,1 @@
-"""Every field of the networking API: what shows that it works, or why it is refused."""
+"""Every field of the networking and security API: what shows that it works, or why it is refused."""

@@ -27,6 +27,7 @@ SERVER = "default/server-v1-0"
 TYPES = {
     "Cluster": types.CLUSTER,
     "Endpoints": types.ENDPOINT,
+    "Extension": types.EXTENSION,
     "Listener": types.LISTENER,
     "RouteConfiguration": types.ROUTE,
     "VirtualHost": types.VIRTUAL_HOST,

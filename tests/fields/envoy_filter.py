@@ -115,7 +115,7 @@ CASES: list[Case] = [
           "envoy.filters.network.http_connection_manager, subFilter: {name: envoy.filters.http.cors}}}}}, "
           "patch: {operation: REMOVE}", "!envoy.filters.http.cors", "Listener/0.0.0.0_80"),
     patch("configPatches[].patch.filterClass", "applyTo: HTTP_FILTER, match: {context: SIDECAR_INBOUND}, "
-          f"patch: {{operation: ADD, filterClass: AUTHN, value: {LUA}}}", '"http_filters":[{"name":"lua"',
+          f"patch: {{operation: ADD, filterClass: AUTHN, value: {LUA}}}", '"name":"envoy.filters.http.jwt_authn"},{"name":"lua"',
           "Listener/virtualInbound", proxy=SERVER),
     cluster("context", "context: GATEWAY", CLUSTER),
     cluster("proxy.proxyVersion", "proxy: {proxyVersion: '^0[.].*'}", CLUSTER),

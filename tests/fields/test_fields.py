@@ -16,6 +16,7 @@ MODULES = (
     "workloads",
     "envoy_filter",
     "proxy_config",
+    "request_authentication",
 )
 ALL: list[Case] = [case for name in MODULES for case in import_module(f"tests.fields.{name}").CASES]
 SHOWN = [case for case in ALL if case.resource]

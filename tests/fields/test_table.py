@@ -1,4 +1,4 @@
-"""No field of the networking API is unspoken of: each is shown to work, or refused with a reason."""
+"""No field of the networking and security API is unspoken of: each is shown to work, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.fields.table import NETWORKING, Table, build_page
+from tests.fields.table import KINDS, NETWORKING, Table, build_page
 
 ROOT = Path(__file__).parents[2]
 FIELDS = ROOT.parent / "shared" / "reference" / "fields.json"
@@ -22,8 +22,8 @@ def test_the_list_of_fields_is_istios() -> None:
     if not FIELDS.is_file():
         pytest.skip("the list of Istio's fields, ../shared/reference/fields.json, is not here")
     theirs = json.loads(FIELDS.read_text())
-    wanted = {kind: sorted(one["path"] for one in theirs[kind]["fields"]) for kind in NETWORKING}
-    assert wanted == {kind: sorted(Table().fields[kind]) for kind in NETWORKING}
+    wanted = {kind: sorted(one["path"] for one in theirs[kind]["fields"]) for kind in KINDS}
+    assert wanted == {kind: sorted(Table().fields[kind]) for kind in KINDS}
 
 
 def test_at_least_95_of_100_fields_work() -> None:

@@ -137,6 +137,7 @@ class GatewayModel:
             sni_targets=[one for ref in refs for one in self._sni(read, proxies, ref)],
             settings=settings,
             authorization=self._authorization(read, proxies),
+            audited=self.model.authn.facts(read, proxies).audited,
         )
         return () if made is None else (made,)
 
@@ -207,7 +208,9 @@ class GatewayModel:
     def route(self, read: Reader, key: RouteKey) -> Resources:
         """One route configuration, and its catch-all: so it always has a virtual host to begin with."""
         proxies, name = key
-        head = routes.build_open_route_configuration(name, route_settings(self._authorization(read, proxies)))
+        headers = self.model.authn.facts(read, proxies).headers
+        allowed = route_settings(self._authorization(read, proxies), headers)
+        head = routes.build_open_route_configuration(name, allowed)
         if "*" in (read.get(self.table, (proxies, name)) or {}):
             return (head,)
         own = [ref for ref in read.get(self.servers, proxies) or () if ref.routes_http and ref.route_name == name]

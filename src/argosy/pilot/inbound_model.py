@@ -45,6 +45,7 @@ class InboundModel:
         ports = read.get(self.ports, key) or ()
         context = inbound.InboundContext(
             authorization=self._authorization(read, key),
+            audited=self.model.authn.facts(read, key).audited,
             mode=self._mode(read, key, 0),
             settings=settings,
         )
@@ -63,8 +64,9 @@ class InboundModel:
     def routes(self, read: Reader, key: ProxyClass) -> Resources:
         """The route configurations of a class's HTTP ports."""
         allowed, checked = self._authorization(read, key), self._concerned(read, key)
+        headers = self.model.authn.facts(read, key).headers
         return tuple(
-            inbound.build_inbound_route(port, allowed, checked=checked)
+            inbound.build_inbound_route(port, allowed, checked=checked, claim_headers=headers)
             for port in read.get(self.ports, key) or ()
             if port.http
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from argosy.api.endpoints import service_of
+from argosy.api.jwks import KeySet
 from argosy.api.mesh_config import NAME, NAMESPACE, MeshConfig, OwnConfig, mesh_config_of, own_config_of
 from argosy.api.meta import Object
 from argosy.api.workload import GROUP_ANNOTATION, HEALTH
@@ -18,6 +19,7 @@ from argosy.core.hosts import resolve_host, service_host, service_of_host
 from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE, TENANCY_ANNOTATION, ObjectKey
 from argosy.incr import Derived, Engine, Index, Input, Reader
 from argosy.pilot.aspects import Aspect, narrowed
+from argosy.pilot.key_sources import KeySource
 from argosy.pilot.scopes import MovingMode, ServerKey
 from argosy.pilot.selecting import Place, selected_by
 
@@ -37,6 +39,7 @@ KINDS = (
     "EnvoyFilter",
     "Gateway",
     "PeerAuthentication",
+    "RequestAuthentication",
     "AuthorizationPolicy",
     "Secret",
     "ConfigMap",
@@ -159,7 +162,9 @@ class Mesh:
         self.sidecars = self._selecting("sidecars", "Sidecar")
         self.services_by_trait = self._index("services_by_trait", "Service", _traits_of_service)
         self.entries_by_trait = self._index("entries_by_trait", "ServiceEntry", _traits_of_entry)
+        self.key_sets: Input[KeySource, KeySet] = engine.input("key_sets")
         self.peer_authentications = self._selecting("peer_authentications", "PeerAuthentication")
+        self.request_authentications = self._selecting("request_authentications", "RequestAuthentication")
         self.authorization_policies = self._selecting("authorization_policies", "AuthorizationPolicy")
 
     def _effective(self, read: Reader, key: str) -> MeshSettings:

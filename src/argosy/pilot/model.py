@@ -18,6 +18,7 @@ from argosy.core.names import ROOT_NAMESPACE, ObjectKey, outbound_cluster
 from argosy.incr import Derived, Reader
 from argosy.pilot import policy, registry
 from argosy.pilot.aspects import Aspect
+from argosy.pilot.authn_model import AuthnModel
 from argosy.pilot.build import builtin_clusters, clusters, endpoints, ext_authz, secrets
 from argosy.pilot.build.authz import authorizers
 from argosy.pilot.build.localities import Balance
@@ -63,6 +64,7 @@ class Model:
         self.outbound = OutboundModel(self)
         self.gateway_model = GatewayModel(self)
         self.inbound = InboundModel(self)
+        self.authn = AuthnModel(mesh)
         self.patches = PatchModel(self)
         # Members of groups: what proxies hold.
         giving: dict[str, Callable[[Reader, Any], Resources]] = {
@@ -77,6 +79,7 @@ class Model:
             "virtual_hosts": self.outbound.virtual_hosts,
             "inbound": self.inbound.listeners,
             "inbound_routes": self.inbound.routes,
+            "request_authn": self.authn.filter_config,
             "client_secret": self._client_secret,
             "patched": self.patches.patched,
             "patch_added": self.patches.added,
@@ -343,9 +346,9 @@ class Model:
         if kind == "credentials":
             return tuple(("client_secret", (scope.namespace, name)) for name in self._credentials(read, scope))
         if kind == "gateway":
-            return tuple(self.gateway_model.members(read, scope))
+            return (*self.gateway_model.members(read, scope), ("request_authn", self.authn.key(read, scope)))
         if kind == "inbound":
-            return (("inbound", scope), ("inbound_routes", scope))
+            return (("inbound", scope), ("inbound_routes", scope), ("request_authn", self.authn.key(read, scope)))
         return ((kind, scope),)
 
 

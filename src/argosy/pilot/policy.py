@@ -5,24 +5,25 @@ Pure lookups with tracked reads; precedence is Istio's. Nothing is built here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from argosy.api.destination_rule import DestinationRule, TrafficPolicy
 from argosy.api.locality import LocalityLB
 from argosy.api.mesh_config import MeshConfig
 from argosy.api.meta import Object
-from argosy.api.security import AuthorizationPolicy
+from argosy.api.security import AuthorizationPolicy, RequestAuthentication
 from argosy.core.frozen import FrozenMap
 from argosy.core.hosts import resolve_host, service_of_host, specificity
 from argosy.core.labels import selects
-from argosy.core.names import ROOT_NAMESPACE
-from argosy.incr import Reader
+from argosy.core.names import ROOT_NAMESPACE, ObjectKey
+from argosy.incr import Index, Reader
 from argosy.pilot import registry
 from argosy.pilot.aspects import Aspect
 from argosy.pilot.build.localities import Balance
 from argosy.pilot.mesh import VISIBLE_BY_DEFAULT, Mesh
 from argosy.pilot.scopes import Place, RuleScope, exported
+from argosy.pilot.selecting import Place as Where
 from argosy.pilot.selecting import about_all, selecting, selector_of
 
 PERMISSIVE = "PERMISSIVE"
@@ -185,10 +186,21 @@ def authorization_policies(
     read: Reader, mesh: Mesh, namespace: str, labels: Mapping[str, str]
 ) -> tuple[Object[AuthorizationPolicy], ...]:
     """The policies that concern a workload: those of the root namespace and of its own that select it; sorted."""
-    found: list[Object[AuthorizationPolicy]] = []
+    return tuple(_selecting(read, mesh.authorization_policies, namespace, labels))
+
+
+def request_authentications(
+    read: Reader, mesh: Mesh, namespace: str, labels: Mapping[str, str]
+) -> tuple[Object[RequestAuthentication], ...]:
+    """The RequestAuthentications that concern a workload, chosen as authorization policies are; sorted."""
+    return tuple(_selecting(read, mesh.request_authentications, namespace, labels))
+
+
+def _selecting(
+    read: Reader, index: Index[Where, ObjectKey, Object[Any]], namespace: str, labels: Mapping[str, str]
+) -> Iterator[Object[Any]]:
     for scope in dict.fromkeys((ROOT_NAMESPACE, namespace)):
-        found += selecting(read, mesh.authorization_policies, scope, labels)
-    return tuple(found)
+        yield from selecting(read, index, scope, labels)
 
 
 def resolved(host: str, namespace: str) -> str:
@@ -205,6 +217,7 @@ __all__ = [
     "host_patterns",
     "mtls_mode",
     "mtls_ports",
+    "request_authentications",
     "resolved",
     "rule_scope",
     "subset_labels",

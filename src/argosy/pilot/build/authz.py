@@ -19,6 +19,7 @@ from argosy.api.extension_provider import ExtAuthz, ExtAuthzGrpc, ExtensionProvi
 from argosy.api.meta import Object
 from argosy.api.security import AuthorizationPolicy, is_dry_run
 from argosy.core.names import DEFAULT_TRUST_DOMAIN
+from argosy.envoy import values as v
 from argosy.envoy.api import message, pack
 from argosy.pilot.build import ext_authz
 from argosy.pilot.build.authz_rules import Where, build_rules
@@ -31,6 +32,7 @@ _NETWORK = "envoy.extensions.filters.network.rbac.v3.RBAC"
 HTTP_NOTES, TCP_NOTES = "envoy.filters.http.rbac", "envoy.filters.network.rbac"
 """Where Envoy's RBAC filters write what they found, in the metadata of requests and of connections."""
 _FILTER = "envoy.filters.http.rbac"
+_CONTROL = r"(?s).*[\x00-\x1f\x7f].*"
 DENY, ALLOW = f"{_FILTER}.deny", f"{_FILTER}.allow"
 NOTES = {"AUDIT": "audit_", "DENY": "dry_run_deny_", "ALLOW": "dry_run_allow_"}
 """By action, the prefix of what is noted of rules that are not enforced. Each has a filter of its own: where one
@@ -88,8 +90,11 @@ def http_filters(providers: Iterable[ExtensionProvider]) -> list[Any]:
     return [*made, _sleeping(DENY), _sleeping(ALLOW)]
 
 
-def route_settings(found: Authorization) -> dict[str, Any]:
-    """What the filters do on a virtual host (or a whole route configuration), by the filter's name."""
+def route_settings(found: Authorization, claim_headers: Sequence[str] = ()) -> dict[str, Any]:
+    """What the filters do on a virtual host (or a whole route configuration), by the filter's name.
+
+    `claim_headers`: headers that the JWT filter sets, which must not carry control characters.
+    """
     where = Where(found.domains, http=True)
     made = {}
     for action, noted in _noted(found):
@@ -97,10 +102,25 @@ def route_settings(found: Authorization) -> dict[str, Any]:
     for provider, policies in _custom(found):
         made[_custom_filter(provider)] = _on_route(**_shadow(policies, "CUSTOM", _custom_notes(provider), where))
         made |= ext_authz.waking_settings(_asking_filter(provider))
-    for name, action, enforced in ((DENY, "DENY", _denied(found, http=True)), (ALLOW, "ALLOW", found.allows())):
-        if enforced is not None:
-            made[name] = _on_route(rules=build_rules(enforced, action, where))
+    denied = _denied(found, http=True)
+    if denied is not None or claim_headers:
+        rules = build_rules(denied or [], "DENY", where)
+        for name, unsafe in _unsafe(claim_headers).items():
+            rules.policies[name].CopyFrom(message("envoy.config.rbac.v3.Policy")(**unsafe))
+        made[DENY] = _on_route(rules=rules)
+    allowed = found.allows()
+    if allowed is not None:
+        made[ALLOW] = _on_route(rules=build_rules(allowed, "ALLOW", where))
     return made
+
+
+def _unsafe(claim_headers: Sequence[str]) -> dict[str, Any]:
+    """Requests whose claims would break the headers that they are written to: Envoy copies a claim with a line end as
+    it is, and over HTTP/1 the rest of it would be a header of its own. The issuer signs what users call themselves."""
+    if not claim_headers:
+        return {}
+    found = [{"header": {"name": name, "string_match": {"safe_regex": v.regex(_CONTROL)}}} for name in claim_headers]
+    return {"argosy-claim-with-control-characters": {"permissions": found, "principals": [{"any": True}]}}
 
 
 def _sleeping(name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from argosy.api.destination_rule import Tunnel
 from argosy.envoy import values as v
-from argosy.envoy.api import message, pack
+from argosy.envoy.api import TYPE_PREFIX, message, pack
 from argosy.pilot.build.cluster_policy import http1_options
 from argosy.pilot.build.tls import MESH_ALPN
 from argosy.pilot.mesh import MeshSettings
@@ -168,6 +168,13 @@ def http_filter(name: str, config: Any, *, disabled: bool = False) -> Any:
     """One HTTP filter; a disabled one works only on routes that have settings for it."""
     made = message("envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter")
     return made(name=name, typed_config=pack(config), disabled=disabled)
+
+
+def discovered_filter(name: str, type_name: str) -> Any:
+    """An HTTP filter whose configuration is a resource of its own, of the filter's name: changes need no new chain."""
+    source = {"config_source": ADS, "type_urls": [TYPE_PREFIX + type_name]}
+    made = message("envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter")
+    return made(name=name, config_discovery=source)
 
 
 def network_filter(name: str, config: Any) -> Any:

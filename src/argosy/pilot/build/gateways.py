@@ -18,7 +18,7 @@ from argosy.core.names import BLACKHOLE_CLUSTER, ObjectKey
 from argosy.core.protocols import Protocol, parse_protocol
 from argosy.envoy import values as v
 from argosy.envoy.api import message
-from argosy.pilot.build import authz, filters, telemetry, tls
+from argosy.pilot.build import authn, authz, filters, telemetry, tls
 from argosy.pilot.build.authz import Authorization
 from argosy.pilot.build.authz_notes import note_loggers
 from argosy.pilot.build.listeners import tls_inspector
@@ -145,6 +145,7 @@ def build_gateway_listener(
     sni_targets: Sequence[SniTarget],
     settings: MeshSettings,
     authorization: Authorization = NOBODY_REFUSED,
+    audited: bool = False,
 ) -> Resource | None:
     """The listener of one address and port, or None if no server of it leads anywhere yet.
 
@@ -156,7 +157,7 @@ def build_gateway_listener(
     # In the order of the Gateways: what Envoy could not tell from an earlier server is left out, because it would
     # refuse the whole listener, and with it everybody else's servers.
     for ref in servers:
-        chain = _chain(ref, tcp_targets.get(ref, {}), taken, settings, authorization)
+        chain = _chain(ref, tcp_targets.get(ref, {}), taken, settings, authorization, audited=audited)
         if chain is not None:
             chains.append({**chain, "metadata": _whose(ref), "filters": _limited(ref, chain["filters"])})
     for target in sni_targets:
@@ -190,13 +191,21 @@ def _limited(ref: ServerRef, inner: list[Any]) -> list[Any]:
 
 
 def _chain(
-    ref: ServerRef, clusters: Mapping[str, int], taken: _Taken, settings: MeshSettings, authorization: Authorization
+    ref: ServerRef,
+    clusters: Mapping[str, int],
+    taken: _Taken,
+    settings: MeshSettings,
+    authorization: Authorization,
+    *,
+    audited: bool,
 ) -> dict[str, Any] | None:
     """The chain of one server, or None where it has none of its own (TLS passed on by a VirtualService's names)."""
     if ref.plain_http:
-        return {"name": ref.route_name, "filters": [_manager(ref, settings)]} if taken.plain() else None
+        return (
+            {"name": ref.route_name, "filters": [_manager(ref, settings, audited=audited)]} if taken.plain() else None
+        )
     if ref.terminates and ref.server.tls is not None:
-        inner = [_manager(ref, settings)] if ref.routes_http else []
+        inner = [_manager(ref, settings, audited=audited)] if ref.routes_http else []
         if clusters and not ref.routes_http:
             inner = _tcp(ref, clusters, settings, authorization)
         names = taken.names(ref.host_names()) if inner else ()
@@ -248,12 +257,14 @@ class _Taken:
         return free
 
 
-def _manager(ref: ServerRef, settings: MeshSettings) -> Any:
+def _manager(ref: ServerRef, settings: MeshSettings, *, audited: bool) -> Any:
+    loggers = [*telemetry.access_loggers(telemetry.source_tags("http"), settings), *note_loggers(http=True)]
+    authorizers = authz.http_filters(settings.config.extension_providers)
     return filters.http_connection_manager(
         stat_prefix=f"gateway_{ref.route_name}",
-        access_log=[*telemetry.access_loggers(telemetry.source_tags("http"), settings), *note_loggers(http=True)],
+        access_log=[*loggers, telemetry.audit_log()] if audited else loggers,
         route_name=ref.route_name,
-        http_filters=[*authz.http_filters(settings.config.extension_providers), *filters.route_filters()],
+        http_filters=[authn.authn_filter(), *authorizers, *filters.route_filters()],
         settings=settings,
         edge=True,
     )

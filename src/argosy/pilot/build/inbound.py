@@ -24,7 +24,7 @@ from argosy.core.names import (
 )
 from argosy.envoy import values as v
 from argosy.envoy.api import message
-from argosy.pilot.build import authz, check, filters, telemetry, tls
+from argosy.pilot.build import authn, authz, check, filters, telemetry, tls
 from argosy.pilot.build.authz import Authorization
 from argosy.pilot.build.authz_notes import note_loggers
 from argosy.pilot.build.listeners import HTTP_ALPNS, http_inspector, tls_inspector
@@ -77,6 +77,8 @@ class InboundContext:
     authorization: Authorization
     mode: str
     settings: MeshSettings
+    audited: bool = False
+    """Requests that a stricter RequestAuthentication would refuse are logged."""
 
 
 def build_inbound_listener(ports: Sequence[InboundPort], context: InboundContext) -> Resource:
@@ -265,10 +267,18 @@ def _filters(port: InboundPort, context: InboundContext, *, mtls: bool, server_n
     tags = telemetry.destination_tags("http", service=port.service, mtls=mtls)
     manager = filters.http_connection_manager(
         stat_prefix=f"inbound_{port.number}",
-        access_log=[*telemetry.access_loggers(tags, context.settings), *note_loggers(http=True)],
+        access_log=[
+            *telemetry.access_loggers(tags, context.settings),
+            *note_loggers(http=True),
+            *([telemetry.audit_log()] if context.audited else []),
+        ],
         settings=context.settings,
         route_name=inbound_cluster(port.number),
-        http_filters=[*authz.http_filters(context.settings.config.extension_providers), check.check_filter()],
+        http_filters=[
+            authn.authn_filter(),
+            *authz.http_filters(context.settings.config.extension_providers),
+            check.check_filter(),
+        ],
         mtls=mtls,
         named=server_name,
     )
@@ -290,8 +300,13 @@ def _tcp_filters(port: InboundPort, context: InboundContext, *, mtls: bool) -> l
     return [*authz.tcp_authorization(context.authorization, "tcp."), proxy]
 
 
-def build_inbound_route(port: InboundPort, authorization: Authorization, *, checked: bool) -> Resource:
-    """The routes of one HTTP port: all to the application, by leave of the policies and (if `checked`) of Mixer."""
+def build_inbound_route(
+    port: InboundPort, authorization: Authorization, *, checked: bool, claim_headers: Sequence[str] = ()
+) -> Resource:
+    """The routes of one HTTP port: all to the application, by leave of the policies and (if `checked`) of Mixer.
+
+    `claim_headers`: headers that the JWT filter sets.
+    """
     name = inbound_cluster(port.number)
     action = {
         "cluster": name,
@@ -304,7 +319,7 @@ def build_inbound_route(port: InboundPort, authorization: Authorization, *, chec
         "domains": ["*"],
         "routes": [{"match": {"prefix": "/"}, "route": action}],
         "typed_per_filter_config": {
-            **authz.route_settings(authorization),
+            **authz.route_settings(authorization, claim_headers),
             **(check.route_settings(port.service) if checked else {}),
         },
     }

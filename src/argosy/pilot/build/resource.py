@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from argosy.core.errors import Origin
-from argosy.envoy.api import TYPE_PREFIX, encode
+from argosy.envoy.api import TYPE_PREFIX, encode, message, pack
 from argosy.xds.messages import Resource, ResourceRef, content_version
 
 CLUSTER = TYPE_PREFIX + "envoy.config.cluster.v3.Cluster"
@@ -15,17 +15,21 @@ LISTENER = TYPE_PREFIX + "envoy.config.listener.v3.Listener"
 ROUTE = TYPE_PREFIX + "envoy.config.route.v3.RouteConfiguration"
 VIRTUAL_HOST = TYPE_PREFIX + "envoy.config.route.v3.VirtualHost"
 SECRET = TYPE_PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
+EXTENSION = TYPE_PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
 
-ORDER = (CLUSTER, ENDPOINT, SECRET, LISTENER, ROUTE, VIRTUAL_HOST)
+ORDER = (CLUSTER, ENDPOINT, SECRET, EXTENSION, LISTENER, ROUTE, VIRTUAL_HOST)
 """Make before break: what the next type refers to comes first."""
 
 
-def resource(
-    name: str, message: Any, *, clusters: Iterable[str] = (), companion: ResourceRef | None = None
-) -> Resource:
-    """The resource `name` with that message; `clusters` are those that its routes name."""
-    type_url = TYPE_PREFIX + message.DESCRIPTOR.full_name
-    return resource_of_bytes(type_url, name, encode(message), clusters=clusters, companion=companion)
+def resource(name: str, body: Any, *, clusters: Iterable[str] = (), companion: ResourceRef | None = None) -> Resource:
+    """The resource `name` with the message `body`; `clusters` are those that its routes name."""
+    type_url = TYPE_PREFIX + body.DESCRIPTOR.full_name
+    return resource_of_bytes(type_url, name, encode(body), clusters=clusters, companion=companion)
+
+
+def extension(name: str, config: Any) -> Resource:
+    """The configuration of the filter `name`, as a resource of its own."""
+    return resource(name, message("envoy.config.core.v3.TypedExtensionConfig")(name=name, typed_config=pack(config)))
 
 
 def resource_of_bytes(

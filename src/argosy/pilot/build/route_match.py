@@ -10,7 +10,9 @@ from typing import Any
 
 from argosy.api.meta import StringMatch
 from argosy.api.routing import HTTPMatch
+from argosy.core.claims import ROUTE_HEADER, route_claim
 from argosy.envoy import values as v
+from argosy.pilot.build import claims
 
 # Repeating these is harmless by their definition (RFC 9110, safe methods).
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
@@ -20,15 +22,34 @@ IDEMPOTENCY_KEY = "idempotency-key"
 def build_match(match: HTTPMatch) -> dict[str, Any]:
     """A `RouteMatch` of one block."""
     made = _path_match(match.uri, ignore_case=match.ignore_uri_case)
-    headers = [_header_match(name, one) for name, one in match.headers.items()]
-    headers += [_without(name, one) for name, one in match.without_headers.items()]
+    headers = [_header_match(name, one) for name, one in match.headers.items() if not is_claim(name)]
+    headers += [_without(name, one) for name, one in match.without_headers.items() if not is_claim(name)]
     for pseudo, one in ((":method", match.method), (":authority", match.authority), (":scheme", match.scheme)):
         if one is not None:
             headers.append(_header_match(pseudo, one))
     if headers:
         made["headers"] = headers
+    if claims_ := _claims(match):
+        made["dynamic_metadata"] = claims_
     if match.query_params:
         made["query_parameters"] = [_present_or(name, one) for name, one in match.query_params.items()]
+    return made
+
+
+def is_claim(name: str) -> bool:
+    """True for a header that stands for a claim of the request's token."""
+    return name.startswith(ROUTE_HEADER)
+
+
+def _claims(match: HTTPMatch) -> list[dict[str, Any]]:
+    """Conditions on the claims of a verified token. Source: istio.io, routing based on JWT claims."""
+    made = []
+    for named, invert in ((match.headers, False), (match.without_headers, True)):
+        for name, one in named.items():
+            if is_claim(name):
+                value = claims.present() if one == StringMatch() else claims.text(string_match(one))
+                # Galley refuses names that cannot be read; one that came another way is no claim of any token.
+                made.append(claims.claim(route_claim(name) or (name,), value, invert=invert))
     return made
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from argosy.envoy import values as v
 from argosy.envoy.api import message, pack
+from argosy.pilot.build import claims
 from argosy.pilot.mesh import MeshSettings
 
 _STATS = "envoy.extensions.access_loggers.stats.v3.Config"
@@ -72,6 +73,12 @@ _REFUSED_HTTP = (
     '[%START_TIME%] egress refused: %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% to host "%REQ(:AUTHORITY)%" '
     "(%DOWNSTREAM_LOCAL_ADDRESS%): no service has it. To allow it, apply a ServiceEntry with hosts: "
     '["%REQ(:AUTHORITY)%"], ports: [{number: %DOWNSTREAM_LOCAL_PORT%, name: http, protocol: HTTP}], resolution: DNS\n'
+)
+_AUDIT = (
+    "[%START_TIME%] token audit: %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %REQ(:METHOD)% "
+    "%REQ(:AUTHORITY)%%PATH(NQ)% would be refused: "
+    f"%DYNAMIC_METADATA({claims.NAMESPACE}:{claims.FAILED}:message)% "
+    "(-: there is no token)\n"
 )
 
 
@@ -148,6 +155,18 @@ def _text_log_if(condition: str, text: str) -> Any:
     made.filter.extension_filter.name = "envoy.access_loggers.extension_filters.cel"
     made.filter.extension_filter.typed_config.CopyFrom(pack(message(_CONDITION)(expression=condition)))
     return made
+
+
+def audit_log() -> Any:
+    """The log line of requests without a valid token, where a RequestAuthentication only audits."""
+    matcher = {"filter": claims.NAMESPACE, "path": [{"key": claims.PAYLOAD}], "value": {"null_match": {}}}
+    made = _text_log(_AUDIT, "/dev/stdout")
+    logger = message("envoy.config.accesslog.v3.AccessLog")()
+    logger.CopyFrom(made)
+    logger.filter.metadata_filter.CopyFrom(
+        message("envoy.config.accesslog.v3.MetadataFilter")(matcher=matcher, match_if_key_not_found=v.wrap(True))
+    )
+    return logger
 
 
 @cache

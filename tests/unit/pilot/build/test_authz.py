@@ -161,3 +161,13 @@ def test_on_tcp_a_denial_holds_without_its_http_conditions() -> None:
     (rules,) = tcp(policy("[{to: [{operation: {methods: [GET], ports: ['80']}}]}]", "DENY"))
     assert leaves(only(rules), "destination_port") == [80]
     assert leaves(only(rules), "header") == []
+
+
+def test_claims_with_control_characters_are_refused_where_they_become_headers() -> None:
+    """Envoy copies a claim with a line end as it is: over HTTP/1 the rest of it was a header of its own."""
+    assert route_settings(Authorization()) == {}
+    (name,) = found = route_settings(Authorization(), ("x-a", "x-b"))
+    rules = api.to_dict(found[name])["rbac"]["rules"]
+    assert (name, rules["action"]) == ("envoy.filters.http.rbac.deny", "DENY")
+    (unsafe,) = rules["policies"].values()
+    assert {one["header"]["name"] for one in unsafe["permissions"]} == {"x-a", "x-b"}

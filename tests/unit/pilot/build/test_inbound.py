@@ -9,6 +9,7 @@ from argosy.pilot.build.inbound import InboundContext, InboundPort, Speaks, buil
 from argosy.pilot.mesh import MeshSettings
 
 PORT = InboundPort(8080, Speaks.HTTP, "web.default.svc.cluster.local", "PERMISSIVE")
+JWT = "envoy.filters.http.jwt_authn"
 DENY, ALLOW, CHECK = "envoy.filters.http.rbac.deny", "envoy.filters.http.rbac.allow", "envoy.filters.http.ext_authz"
 
 
@@ -54,9 +55,9 @@ def test_deny_is_asked_before_allow_and_mixer_last() -> None:
     (manager,) = chains()["8080-mtls"]["filters"]
     filters = manager["typed_config"]["http_filters"]
     noting = [f"envoy.filters.http.rbac.{name}" for name in ("audit", "dry_run_deny", "dry_run_allow")]
-    assert [one["name"] for one in filters] == [*noting, DENY, ALLOW, CHECK, "envoy.filters.http.router"]
-    # All sleep until a route wakes them.
-    assert [one.get("disabled", False) for one in filters] == [True] * 6 + [False]
+    assert [one["name"] for one in filters] == [JWT, *noting, DENY, ALLOW, CHECK, "envoy.filters.http.router"]
+    # All that judge requests sleep until a route wakes them.
+    assert [one.get("disabled", False) for one in filters] == [False] + [True] * 6 + [False]
 
 
 def test_only_a_checked_route_wakes_the_question_to_mixer_and_names_the_service() -> None:
