@@ -26,6 +26,7 @@ import uvicorn
 
 from argosy.app import mixer as mixer_app
 from argosy.app.galley import GalleyService, galley_handlers
+from argosy.app.key_loader import KeyLoader
 from argosy.app.mixer import Mixer
 from argosy.app.pilot import Pilot, pilot_server
 from argosy.app.platform_source import PlatformSource
@@ -285,8 +286,9 @@ class ControlPlane:
         mesh = MeshSettings(
             trust_domain=settings.trust_domain, socket_mark=settings.socket_mark, access_log=settings.access_log
         )
-        pilot = self.parts.pilot = Pilot(mesh, mixer_app.concerns, self.clock)
-        self.parts.tasks.append(pilot.run())
+        keys = KeyLoader(self.home, self.clock)
+        pilot = self.parts.pilot = Pilot(mesh, mixer_app.concerns, self.clock, keys)
+        self.parts.tasks += [pilot.run(), keys.run()]
         self.parts.xds = pilot_server(pilot, trust_domain=settings.trust_domain, clock=self.clock)
         return self.parts.xds.handlers()
 
@@ -343,6 +345,7 @@ class ControlPlane:
                 ("pilot_commits_total", "counter", "Commits of the engine.", float(self.parts.pilot.commits)),
                 ("pilot_failing_keys", "gauge", "Keys that cannot be built now.", float(len(engine.findings))),
             ]
+            own += self.parts.pilot.keys.metrics() if self.parts.pilot.keys is not None else []
         if self.parts.keeper is not None and self.parts.citadel is not None:
             own += [*self.parts.citadel.metrics(), *self.parts.keeper.metrics()]
         if self.parts.mixer is not None:

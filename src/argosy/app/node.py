@@ -28,6 +28,7 @@ BACKOFF_S_FIRST = 0.2
 BACKOFF_S_MAX = 10.0
 HEALTHY_AFTER_S = 10.0
 _log = logging.getLogger("argosy.node")
+_RESOLVING = "search svc.cluster.local cluster.local\noptions ndots:5 timeout:1 attempts:2\n"
 _FLAGS = netns.MS_NOSUID | netns.MS_NODEV
 
 
@@ -46,7 +47,7 @@ def prepare_files(spec: NodeSpec) -> None:
         _restore(held[path], path)
     (base / "keep.json").write_bytes(msgspec.json.encode(spec.keep))
     _restore(held[spec.home], spec.home)
-    _own_etc(base / "etc")
+    _own_etc(base / "etc", spec.node_address)
     for descriptor in held.values():
         os.close(descriptor)
 
@@ -67,8 +68,9 @@ def _restore(descriptor: int, path: str) -> None:
         _bind(descriptor, path)
 
 
-def _own_etc(stage: Path) -> None:
-    """An /etc of links to the host's, so that pods can have their own resolv.conf, hosts and argosy/ in it.
+def _own_etc(stage: Path, resolver: str) -> None:
+    """An /etc of links to the host's, so that pods can have their own resolv.conf, hosts and argosy/ in it. The node's
+    own programs ask the mesh's resolver: the control plane fetches keys from the mesh's services.
 
     The host's resolv.conf may be absent, or a link into /run: neither could be covered by a bind mount.
     """
@@ -85,7 +87,7 @@ def _own_etc(stage: Path) -> None:
     for entry in held.iterdir():
         if entry.name not in own:
             (etc / entry.name).symlink_to(entry)
-    (etc / "resolv.conf").write_text("")
+    (etc / "resolv.conf").write_text(f"nameserver {resolver}\n{_RESOLVING}")
     (etc / "hosts").write_text("127.0.0.1\tlocalhost\n")
 
 

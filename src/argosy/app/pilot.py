@@ -19,6 +19,8 @@ from argosy.api import Object
 from argosy.api.mesh_config import NAME as MESH_NAME
 from argosy.api.mesh_config import NAMESPACE as MESH_NAMESPACE
 from argosy.api.mesh_config import mesh_config_of
+from argosy.app.key_loader import KeyLoader
+from argosy.app.pilot_findings import left_out, moving, refusal
 from argosy.core.clock import Clock
 from argosy.core.errors import Finding, Level
 from argosy.core.names import ObjectKey
@@ -34,7 +36,7 @@ from argosy.pilot.mesh import KINDS, SETTINGS_KEY, ConcernPort, Mesh, MeshSettin
 from argosy.pilot.model import Model
 from argosy.pilot.mtls_rollout import Audience, Goal, Moves, Rollout
 from argosy.pilot.policy import DISABLE, PERMISSIVE
-from argosy.pilot.quarantine import Quarantine, Refused
+from argosy.pilot.quarantine import Quarantine
 from argosy.pilot.scopes import MovingMode, ServerKey
 from argosy.pilot.world import Outcome, World
 from argosy.xds.messages import Resource, ResourceRef, Snapshot
@@ -77,7 +79,9 @@ class ProxyStatus:
 class Pilot:
     """Engine, world and clients of one process."""
 
-    def __init__(self, settings: MeshSettings, concerns: ConcernPort, clock: Clock) -> None:
+    def __init__(
+        self, settings: MeshSettings, concerns: ConcernPort, clock: Clock, keys: KeyLoader | None = None
+    ) -> None:
         self.mesh = Mesh(Engine(), concerns)
         self.model = Model(self.mesh)
         self.world = World(self.model)
@@ -102,6 +106,9 @@ class Pilot:
         self.rollout = Rollout()
         self._accepted = 0
         self._committed = 0
+        self.keys = keys
+        if keys is not None:
+            keys.changed = self._on_keys
         self.world.commit([Change(self.mesh.settings, SETTINGS_KEY, settings)])
 
     # -- configuration in ---------------------------------------------------------------------------------------
@@ -112,6 +119,8 @@ class Pilot:
             if kind not in KINDS:
                 continue
             self._queue[kind, key] = value
+            if self.keys is not None:
+                self.keys.on_change(kind, key, value)
             if value is None:
                 self.objects.pop((kind, key), None)
                 if kind == "Pod":
@@ -133,6 +142,10 @@ class Pilot:
         self._settings = replace(self._settings, federated=trust_domains)
         self._push(self.world.commit([Change(self.mesh.settings, SETTINGS_KEY, self._settings)]))
         self.note_progress()
+
+    def _on_keys(self) -> None:
+        self._accepted += 1
+        self._wake.set()
 
     async def run(self) -> None:
         """Commit whatever is queued, until cancelled."""
@@ -157,6 +170,9 @@ class Pilot:
             self._wake.clear()
             await asyncio.sleep(QUIET_S)
         self._wake.clear()
+        if self.keys is not None:
+            # With its keys a new policy refuses nobody who has a good token. An issuer that is slow holds up nothing.
+            await self.keys.wait_tried(max(deadline - self._clock.monotonic(), 0))
 
     def commit_now(self) -> None:
         """Commit the queue as one step and push. Nothing awaits in here."""
@@ -165,14 +181,16 @@ class Pilot:
         self._judged.clear()
         self._committed = self._accepted
         self._move(self.rollout.advance(self._clock.monotonic()))
-        if not queued and not verdicts:
-            return
-        touched = any(kind == "PeerAuthentication" for kind, _key in queued)
-        before = self._modes() if touched else {}
-        changes = [Change(self.mesh.kinds[kind], key, value) for (kind, key), value in queued.items()]
+        changes: list[Change] = [Change(self.mesh.kinds[kind], key, value) for (kind, key), value in queued.items()]
         for key in verdicts:
             refused = self.quarantine.held.get(key)
             changes.append(Change(self.mesh.left_out, key, refused.filter if refused is not None else None))
+        if self.keys is not None:
+            changes += [Change(self.mesh.key_sets, key, value) for key, value in self.keys.take_changes().items()]
+        if not changes:
+            return
+        touched = any(kind == "PeerAuthentication" for kind, _key in queued)
+        before = self._modes() if touched else {}
         outcome = self.world.commit(changes)
         self.commits += 1
         self.last = outcome
@@ -306,9 +324,12 @@ class Pilot:
 
         What changes later is not waited for: where something always changes, nobody would ever be told.
         """
-        goal, asked = self._accepted, None
+        asked = None
         try:
             async with asyncio.timeout(deadline_s):
+                if self.keys is not None:
+                    await self.keys.wait_tried(deadline_s)
+                goal = self._accepted
                 while self._committed < goal or self.rollout.active:
                     await self._progress.wait()
                 asked = [(one, one.status.proxy_class, one.status.offered) for one in self.clients.values()]
@@ -354,11 +375,14 @@ class Pilot:
             Finding("ARG0501", Level.ERROR, f"cannot be built: {failure.exception!r}", name=f"{name} {key}")
             for (name, key), failure in self.mesh.engine.findings.items()
         ]
-        found += [_moving(*one) for one in self.rollout.waiting()]
-        found += [_left_out(one) for one in self.quarantine.held.values()]
+        found += [moving(*one) for one in self.rollout.waiting()]
+        found += [left_out(one) for one in self.quarantine.held.values()]
         for client in self.clients.values():
             for type_url, (names, text) in client.status.rejected.items():
-                found.append(_refusal(self.world, client.status, type_url, names, text))
+                found.append(
+                    refusal(self.world.current(client.status.proxy_class), client.status.pod, type_url, names, text)
+                )
+        found += self.keys.findings(self.mesh) if self.keys is not None else []
         return [*found, *self._trust_domain_findings()]
 
     def _trust_domain_findings(self) -> list[Finding]:
@@ -372,42 +396,8 @@ class Pilot:
         return [Finding("ARG0530", Level.WARNING, message, "ConfigMap", MESH_NAMESPACE, MESH_NAME, hint=hint)]
 
 
-def _moving(key: ServerKey, wanted: str, waits: tuple[str, ...]) -> Finding:
-    """A change of mutual TLS that is not through yet."""
-    port = f"port {key.port}" if key.port else "other ports"
-    labels = ",".join(f"{name}={value}" for name, value in sorted(key.labels.items()))
-    message = f"{port} of {labels} becomes {wanted} when its callers have followed; waiting for {', '.join(waits)}"
-    return Finding("ARG0503", Level.INFO, message, "Namespace", "", key.namespace)
-
-
 def _patchers(resource: Resource) -> list[ObjectKey]:
     return [ObjectKey(by.namespace, by.name) for by in owners_of(resource) if by.kind == "EnvoyFilter"]
-
-
-def one_line(text: str) -> str:
-    """Envoy's text, which has a line for each resource, in one line."""
-    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
-
-
-def _left_out(one: Refused) -> Finding:
-    """An EnvoyFilter that no proxy is given."""
-    message = f"left out of all proxies, because {one.pod} refused {one.ref.name}: {one_line(one.text)}"
-    hint = "what it patched works as if it were not there; correct and apply it again"
-    where = one.filter
-    return Finding("ARG0504", Level.ERROR, message, where.kind, where.namespace, where.name, "", where.origin, hint)
-
-
-def _refusal(world: World, status: ProxyStatus, type_url: str, names: tuple[str, ...], text: str) -> Finding:
-    """What a proxy refused, as a finding about the object that it was made from, as far as that is known."""
-    subject = ", ".join(names)
-    snapshot = world.current(status.proxy_class)
-    resources = [one for name in names if (one := snapshot.of(type_url).get(name)) is not None]
-    owner = next((owner for one in resources for owner in owners_of(one)), None)
-    message = f"refused by {status.pod}: {one_line(text)}"
-    if owner is None:
-        return Finding("ARG0502", Level.ERROR, message, name=subject)
-    message = f"{subject} {message}"
-    return Finding("ARG0502", Level.ERROR, message, owner.kind, owner.namespace, owner.name, "", owner.origin)
 
 
 class _Client:
