@@ -9,7 +9,10 @@ import asyncio
 import contextlib
 import json
 import os
+import select
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -257,6 +260,29 @@ def running(home: Path, *files: str | Path, prefix: Sequence[str] = (), **option
         yield mesh
     finally:
         mesh.stop()
+
+
+def kill(pid: int) -> float:
+    """Kill -9, and wait until the process is dead; gives the time of the blow."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        at = time.time()
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        assert select.select([descriptor], [], [], 20)[0]
+    finally:
+        os.close(descriptor)
+    return at
+
+
+def in_sync(mesh: Mesh, count: int) -> bool:
+    """True if the control plane answers, and so many proxies are connected and run the newest configuration."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        if probe.connect_ex(str(mesh.home / "run" / "control.sock")):
+            return False
+    with contextlib.suppress(httpx.HTTPError, KeyError):
+        proxies = mesh.proxies()
+        return len(proxies) == count and all(one["state"] == "SYNCED" for one in proxies)
+    return False
 
 
 def wait_for(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:

@@ -6,8 +6,6 @@ import contextlib
 import json
 import os
 import re
-import select
-import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +18,7 @@ import httpx
 import pytest
 
 from .calls import capture, streams
-from .harness import EXAMPLES, Mesh, running, wait_for
+from .harness import EXAMPLES, Mesh, in_sync, kill, running, wait_for
 from .loads import Load, admin, both_ways
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -89,33 +87,10 @@ def kept_stats(mesh: Mesh) -> dict[str, dict[str, int]]:
     return found
 
 
-def in_sync(mesh: Mesh, count: int = len(WORKLOADS)) -> bool:
-    """True if the control plane answers, and so many proxies are connected and run the newest configuration."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        if probe.connect_ex(str(mesh.home / "run" / "control.sock")):
-            return False
-    with contextlib.suppress(httpx.HTTPError, KeyError):
-        proxies = mesh.proxies()
-        return len(proxies) == count and all(one["state"] == "SYNCED" for one in proxies)
-    return False
-
-
 def pod_processes(mesh: Mesh) -> dict[int, str]:
     """Envoys, applications and holders of pods: what must outlive the agent."""
     programs = ("argosy.samples.", "/run/argosy/envoy", "sleep infinity")
     return {pid: command for pid, command in mesh._processes() if any(one in command for one in programs)}
-
-
-def kill(pid: int) -> float:
-    """Kill -9, and wait until the process is dead; gives the time of the blow."""
-    descriptor = os.pidfd_open(pid)
-    try:
-        at = time.time()
-        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        assert select.select([descriptor], [], [], 20)[0]
-    finally:
-        os.close(descriptor)
-    return at
 
 
 def test_killing_the_control_plane_loses_nothing_and_changes_no_proxy(mesh: Mesh, loads: list[Load]) -> None:
@@ -124,7 +99,7 @@ def test_killing_the_control_plane_loses_nothing_and_changes_no_proxy(mesh: Mesh
     assert before["sleep"]["cluster_manager.active_clusters"] > 0
     assert before["sleep"]["listener_manager.listener_added"] > 0
     kill(old)
-    wait_for(lambda: in_sync(mesh), 30, "all proxies are in sync with the new control plane")
+    wait_for(lambda: in_sync(mesh, len(WORKLOADS)), 30, "all proxies are in sync with the new control plane")
     assert mesh.host_pid("argosy.app.control_plane") != old
     assert kept_stats(mesh) == before
     for load in loads:
@@ -132,7 +107,7 @@ def test_killing_the_control_plane_loses_nothing_and_changes_no_proxy(mesh: Mesh
     # The new one also takes changes and says when all run them.
     assert mesh.apply(*pin("v1"))["laggards"] == []
     assert mesh.delete(*pin("v1"))["laggards"] == []
-    assert in_sync(mesh)
+    assert in_sync(mesh, len(WORKLOADS))
 
 
 def test_a_control_plane_killed_again_and_again_loses_nothing(mesh: Mesh, loads: list[Load]) -> None:
@@ -140,7 +115,7 @@ def test_a_control_plane_killed_again_and_again_loses_nothing(mesh: Mesh, loads:
     for number in range(2):
         mesh.apply(*pin(f"v{number % 2 + 1}"), wait_s=0)
         kill(mesh.host_pid("argosy.app.control_plane"))
-        wait_for(lambda: in_sync(mesh), 30, "all proxies are in sync with the new control plane")
+        wait_for(lambda: in_sync(mesh, len(WORKLOADS)), 30, "all proxies are in sync with the new control plane")
     mesh.delete(*pin("v1"))
     for load in loads:
         load.assert_lossless()
@@ -156,7 +131,9 @@ def test_killing_the_agent_loses_nothing_and_its_pods_are_adopted(
     pods = sorted(one["metadata"]["name"] for one in mesh.objects("Pod"))
     for pid in old:
         kill(pid)
-    wait_for(lambda: in_sync(mesh) and agent_lists(mesh) == pods, 30, "the next agent has all pods, ready")
+    wait_for(
+        lambda: in_sync(mesh, len(WORKLOADS)) and agent_lists(mesh) == pods, 30, "the next agent has all pods, ready"
+    )
     mesh.wait_pods()
     for load in loads:
         load.assert_lossless()
@@ -189,7 +166,7 @@ def test_a_killed_sidecar_fails_closed_and_is_back_in_two_seconds(mesh: Mesh, tm
         old = mesh.envoy_pid(workload)
         killed = kill(old)
         wait_for(lambda: new_envoy(mesh, workload, old), 30, "another Envoy")
-        wait_for(lambda: in_sync(mesh), 30, "all proxies are in sync")
+        wait_for(lambda: in_sync(mesh, len(WORKLOADS)), 30, "all proxies are in sync")
         mesh.wait_pods()
         settled = time.time()
         wait_for(lambda: time.time() > settled + 0.5, 5, "half a second of calm")
