@@ -26,6 +26,7 @@ TESTED_ELSEWHERE = {
     "api/workload.py": "tests/fields/workloads.py",
     "app/connection_guard.py": "tests/e2e/test_authorization.py",
     "app/node.py": "tests/e2e",
+    "app/pilot_findings.py": "tests/unit/app/test_pilot.py",
     "app/pods.py": "tests/e2e",
     "app/relay.py": "tests/e2e",
     # Through the front door of their package.
