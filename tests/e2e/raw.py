@@ -42,6 +42,12 @@ spec:
     metadata: {{labels: {{app: sleep}}}}
     spec: {{containers: [{{name: sh, image: argosy/curl, command: [/bin/sleep, infinity]}}]}}
 ---
+# A connection from before would be judged by the configuration of before.
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: echo}}
+spec: {{host: echo, trafficPolicy: {{connectionPool: {{http: {{maxRequestsPerConnection: 1}}}}}}}}
+---
 apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: {{name: front}}

@@ -10,11 +10,13 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
+from string import ascii_letters, digits
 from typing import Any
 
 from argosy.authz.call import Call, identity
 
 Answer = bool | None
+_HOST_CHARS = frozenset(f"{ascii_letters}{digits}._:[]-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,9 @@ def _path(call: Call, pattern: str, _setting: Setting) -> Answer:
     if not call.http:
         return None
     path = comparable_path(call.path)
+    if pattern != "*" and "/;" in call.path.partition("?")[0].partition("#")[0]:
+        # Some programs drop a segment of parameters alone, and its slash, and others keep it.
+        return None
     if "{*}" in pattern or "{**}" in pattern:
         return _fits(pattern.split("/"), path)
     return wildcard(pattern, path)
@@ -183,6 +188,9 @@ def _host(call: Call, pattern: str, _setting: Setting) -> Answer:
     # A final dot says that the name is whole; the proxy drops it.
     host = host.removesuffix(".")
     authority = f"{host}{colon}{port}"
+    if pattern != "*" and not _HOST_CHARS.issuperset(authority):
+        # `a,b`, `user@a`: another program may take any part of it for the host.
+        return None
     if pattern == "*" or pattern.endswith("*"):
         return wildcard(pattern, authority)
     if wildcard(pattern, host) and (not colon or (0 < len(port) <= 5 and port.isdecimal() and port.isascii())):

@@ -203,13 +203,19 @@ def method(value: str) -> Matcher:
     return {"header": {"name": ":method", "string_match": string(value)}}
 
 
-def path(value: str) -> Matcher:
-    """The request's path without query and parameters; `{*}` is one segment, `{**}` any number of characters."""
+def path(value: str, *, broad: bool) -> Matcher:
+    """The request's path without query and parameters; `{*}` is one segment, `{**}` any number of characters.
+
+    A segment of parameters alone (`/a/;x/b`) is dropped by some programs with its slash, and kept by others: what such
+    a path means is not known.
+    """
     if value == "*":
         return {"url_path": {"path": {"prefix": "/"}}}
+    matcher = string(value)
     if "{*}" in value or "{**}" in value:
-        return {"url_path": {"path": {"safe_regex": v.regex(path_regex(value))}}}
-    return {"url_path": {"path": string(value)}}
+        matcher = {"safe_regex": v.regex(path_regex(value))}
+    plain, odd = {"url_path": {"path": matcher}}, _line(":path", string_match=_regex("[^?#]*/;(?s:.*)"))
+    return any_of([plain, odd]) if broad else all_of([plain, {"not_rule": odd}])
 
 
 def path_regex(template: str) -> str:
@@ -219,17 +225,22 @@ def path_regex(template: str) -> str:
 
 
 def host(value: str, *, broad: bool) -> Matcher:
-    """The host that is asked for, with any port and in any case."""
+    """The host that is asked for, with any port and in any case.
+
+    What a host means with characters that no host has (`a,b`, `user@a`) is not known.
+    """
     if value == "*":
         return {"header": {"name": ":authority", "present_match": True}}
+    odd = _authority(_regex("(?s).*[^A-Za-z0-9._:\\[\\]-].*"))
     if value.endswith("*"):
-        return _authority({"prefix": value[:-1]})
+        plain = _authority({"prefix": value[:-1]})
+        return any_of([plain, odd]) if broad else all_of([plain, {"not_rule": odd}])
     text, leading = value.removeprefix("*"), value.startswith("*")
     if broad:
         plain = _authority({"suffix" if leading else "exact": text})
-        return any_of([plain, _authority({"contains" if leading else "prefix": f"{text}:"})])
+        return any_of([plain, _authority({"contains" if leading else "prefix": f"{text}:"}), odd])
     # Nothing but digits may follow, and no colon precede: `evil:x.good.com:80` is not below good.com.
-    pattern = f"(?i){'[^:]*' if leading else ''}{escape(text)}(?::{_PORT})?"
+    pattern = f"(?i){'[A-Za-z0-9._-]*' if leading else ''}{escape(text)}(?::{_PORT})?"
     return _authority({"safe_regex": v.regex(pattern)})
 
 

@@ -100,7 +100,7 @@ class _Translator:
         for values, other, one in (
             (operation.hosts, operation.not_hosts, m.host),
             (operation.methods, operation.not_methods, _plain(m.method)),
-            (operation.paths, operation.not_paths, _plain(m.path)),
+            (operation.paths, operation.not_paths, m.path),
         ):
             if self._can_tell(values, other):
                 found += self._both(values, other, one)

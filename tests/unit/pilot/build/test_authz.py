@@ -112,6 +112,7 @@ def test_a_host_means_it_with_any_port() -> None:
     assert [one["string_match"] for one in leaves(made, "header")] == [
         {"exact": "a.example", "ignore_case": True},
         {"prefix": "a.example:", "ignore_case": True},
+        {"safe_regex": {"regex": r"(?s).*[^A-Za-z0-9._:\[\]-].*"}},
     ]
     # What allows takes only what is surely a port.
     made = only(http(policy("[{to: [{operation: {hosts: [a.example]}}]}]"))["allow"])
