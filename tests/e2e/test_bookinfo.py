@@ -72,6 +72,8 @@ def test_what_a_rule_of_the_task_shows(subsets: Mesh, file: str) -> None:
     strangers, jason = SEEN[file]
     pages = PAGES.get(file, 40)
     with applied(subsets, NETWORKING / "virtual-service-all-v1.yaml"):
+        # An earlier file may have left fewer subsets behind.
+        subsets.apply(NETWORKING / "destination-rule-all.yaml")
         subsets.apply(NETWORKING / file)
         assert set(fetch(subsets.gateway() + PAGE, pages)) == strangers
         with signed_in(subsets, "jason") as reader:

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from .calls import call
-from .harness import EXAMPLES, Mesh, _local_addresses, is_ready, running, wait_for
+from .harness import EXAMPLES, Mesh, is_ready, local_addresses, running, wait_for
 from .loads import Flags, Load, admin, both_ways, started
 from .sizes import SIZES
 
@@ -233,7 +233,7 @@ def kill_pod(mesh: Mesh, address: str) -> float:
     """Kill -9 the application and the Envoy of the pod with that address; gives the moment."""
     programs = ("/run/argosy/envoy", "argosy.samples.helloworld")
     pids = [pid for pid, command in mesh._processes() if any(one in command for one in programs)]
-    victims = [pid for pid in pids if f"{address} " in _local_addresses(pid)]
+    victims = [pid for pid in pids if f"{address} " in local_addresses(pid)]
     assert len(victims) >= 2
     at = time.monotonic()
     for pid in victims:
