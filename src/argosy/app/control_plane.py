@@ -48,6 +48,7 @@ from argosy.edge.clock import SystemClock
 from argosy.edge.config_client import watch_config
 from argosy.edge.console_http import ConsolePorts, console_app
 from argosy.edge.control_api import ControlPorts, control_app
+from argosy.edge.denials import CountDenials
 from argosy.edge.directory_source import watch_source
 from argosy.edge.grpc_server import GRPCServer, start_server
 from argosy.edge.memory import return_freed_memory
@@ -116,6 +117,7 @@ class ControlPlane:
         self.clock = SystemClock()
         self.parts = Parts()
         self.certificates: CertificateSource
+        self.denials = CountDenials()
         self._problem = "starting"
         self._unread: set[str] = set()
 
@@ -253,7 +255,10 @@ class ControlPlane:
             handlers,
             address=self.settings.listen,
             credentials=ServerTLS(self.certificates).mutual(),
-            interceptors=[RequireIdentity(self.settings.trust_domain, lambda: self.certificates.material.trust.crls)],
+            interceptors=[
+                self.denials,
+                RequireIdentity(self.settings.trust_domain, lambda: self.certificates.material.trust.crls),
+            ],
         )
         async with _running(server):
             await asyncio.Event().wait()
@@ -333,7 +338,11 @@ class ControlPlane:
 
     def metrics(self) -> bytes:
         """The text of `/metrics` of this program."""
-        own = [("argosy_ready", "gauge", "1 if this program can do its work.", float(not self.ready()))]
+        denied = float(self.denials.counts.total())
+        own = [
+            ("argosy_ready", "gauge", "1 if this program can do its work.", float(not self.ready())),
+            ("argosy_denied_calls_total", "counter", "Calls refused because of who called.", denied),
+        ]
         if self.parts.pilot is not None and self.parts.xds is not None:
             stats = self.parts.xds.stats
             engine = self.parts.pilot.mesh.engine

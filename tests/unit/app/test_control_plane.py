@@ -115,7 +115,7 @@ async def test_a_program_without_its_certificate_says_so(tmp_path: Path) -> None
     async with running(settings(tmp_path, "pilot")) as client:
         answer = await until(client, "no certificate yet")
         assert answer.status_code == 503
-        assert samples((await client.get("/metrics")).text) == {"argosy_ready": 0}
+        assert samples((await client.get("/metrics")).text) == {"argosy_denied_calls_total": 0, "argosy_ready": 0}
 
 
 async def test_a_pilot_that_has_not_heard_galley_is_not_ready_until_it_has(tmp_path: Path) -> None:
