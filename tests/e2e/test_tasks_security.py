@@ -1,7 +1,7 @@
 """Istio's tasks of mutual TLS between foo, bar and legacy, done as their pages do them.
 
-Each page is a class of tests; all share the pages' own layout: httpbin and sleep in `foo` and `bar` with sidecars, and in
-`legacy` without. Sources: istio.io/docs/tasks/security, pages authn-policy, mtls-migration, workload-min-tls-version.
+The layout is the pages' own: httpbin and sleep in `foo` and `bar` with sidecars, and in `legacy` without. Sources:
+istio.io/docs/tasks/security, pages authn-policy, mtls-migration, workload-min-tls-version.
 """
 
 from __future__ import annotations

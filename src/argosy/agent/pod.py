@@ -33,14 +33,23 @@ class Port(msgspec.Struct, frozen=True):
 
 
 class Probe(msgspec.Struct, frozen=True):
-    """How to see that a container can serve. `path` empty: a TCP connection is enough."""
+    """How to see that a container can serve, by the first of these that is given.
 
-    port: int
+    `command` ends with 0; the `grpc` service ("": the server) says SERVING; `path` is answered, over TLS if `tls`;
+    `port` takes a TCP connection.
+    """
+
+    port: int = 0
     path: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    tls: bool = False
+    grpc: str | None = None
+    command: tuple[str, ...] = ()
     period_s: float = 1.0
+    timeout_s: float = 1.0
     initial_delay_s: float = 0.0
     failures_max: int = 3
+    successes_min: int = 1
 
 
 class Container(msgspec.Struct, frozen=True):

@@ -82,12 +82,20 @@ class ContainerPort(Tolerant, frozen=True, kw_only=True):
     protocol: Literal["TCP", "UDP", "SCTP"] = "TCP"
 
 
+class HTTPHeader(Tolerant, frozen=True, kw_only=True):
+    """A header of a probe."""
+
+    name: str
+    value: str
+
+
 class HTTPGet(Tolerant, frozen=True, kw_only=True):
     """A probe by HTTP; `port` is a number or a container port's name."""
 
     port: int | str
     path: str = "/"
     scheme: Literal["HTTP", "HTTPS"] = "HTTP"
+    http_headers: tuple[HTTPHeader, ...] = ()
 
 
 class TCPSocket(Tolerant, frozen=True, kw_only=True):
@@ -96,11 +104,26 @@ class TCPSocket(Tolerant, frozen=True, kw_only=True):
     port: int | str
 
 
+class GRPCAction(Tolerant, frozen=True, kw_only=True):
+    """A probe by gRPC's health protocol; `service` empty: the server as a whole."""
+
+    port: int
+    service: str = ""
+
+
+class ExecAction(Tolerant, frozen=True, kw_only=True):
+    """A probe by a command in the container: ready when it ends with 0."""
+
+    command: tuple[str, ...] = ()
+
+
 class Probe(Tolerant, frozen=True, kw_only=True):
     """A readiness probe."""
 
     http_get: HTTPGet | None = None
     tcp_socket: TCPSocket | None = None
+    grpc: GRPCAction | None = None
+    exec: ExecAction | None = None
     period_seconds: int = 10
     initial_delay_seconds: int = 0
     timeout_seconds: int = 1

@@ -16,6 +16,7 @@ import shutil
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,9 @@ from argosy.core.names import HEALTH_PORT, ObjectKey
 from argosy.edge import processes
 from argosy.edge.netlink import NodeNetwork
 from argosy.edge.netns import network_of, processes_by_network
+from argosy.edge.pod_probes import PodProbes
 from argosy.edge.pod_secrets import Files, PodSecrets, TrustPort
-from argosy.edge.probes import envoy_admin, probe_container
+from argosy.edge.probes import envoy_admin
 from argosy.edge.processes import ProcessId
 from argosy.edge.system_roots import system_roots
 from argosy.edge.tls import CertificateSource, Issuer, Material
@@ -346,8 +348,7 @@ class PodRunner:
             process = self.running.apps.get(container.name)
             if process is None or not processes.alive(process):
                 argv = self.tools.sandboxes.app_argv(self.running.holder.pid, container.argv)
-                env = {**self.tools.base_env, "HOSTNAME": self.plan.name, **dict(container.env)}
-                process = self._spawn_logged(container.name, argv, env)
+                process = self._spawn_logged(container.name, argv, self._environment(container))
                 self.running.apps[container.name] = process
             self._background(f"exit:{container.name}", self._watch_app(container.name, process))
         self._save()
@@ -373,9 +374,10 @@ class PodRunner:
         """Say PROBE_OK when every container serves; afterwards watch those with a readiness probe, and the proxy."""
         assert self.running.holder is not None
         pid = self.running.holder.pid
+        probes = PodProbes(pid, self.plan.ip, partial(self.tools.sandboxes.app_argv, pid), self._environment)
         async with asyncio.TaskGroup() as group:
             for container in self.plan.containers:
-                group.create_task(_until_serving(pid, self.plan.ip, container))
+                group.create_task(probes.until_serving(container))
         self.reason = ""
         self.put(Input.PROBE_OK)
         watched = [container for container in self.plan.containers if container.probe]
@@ -383,25 +385,29 @@ class PodRunner:
         failing: set[str] = set()
         async with asyncio.TaskGroup() as group:
             for container in watched:
-                group.create_task(self._watch_probe(pid, container, failing))
+                group.create_task(self._watch_probe(probes, container, failing))
 
-    async def _watch_probe(self, pid: int, container: Container, failing: set[str]) -> None:
+    async def _watch_probe(self, probes: PodProbes, container: Container, failing: set[str]) -> None:
         """Watch one container; `failing` are those of the pod whose probe has failed: it is ready with none of them."""
         assert container.probe is not None
-        failures = 0
+        failures = successes = 0
         while True:
             await asyncio.sleep(container.probe.period_s)
-            if await probe_container(pid, self.plan.ip, container):
-                failures = 0
-                failing.discard(container.name)
+            if await probes.serves(container):
+                failures, successes = 0, successes + 1
+                if container.name not in failing or successes >= container.probe.successes_min:
+                    failing.discard(container.name)
                 if not failing:
                     self.put(Input.PROBE_OK)
                 continue
-            failures += 1
+            failures, successes = failures + 1, 0
             if failures == container.probe.failures_max:
                 failing.add(container.name)
                 self.reason = f"readiness probe of {container.name} failed"
                 self.put(Input.PROBE_FAILED)
+
+    def _environment(self, container: Container) -> dict[str, str]:
+        return {**self.tools.base_env, "HOSTNAME": self.plan.name, **dict(container.env)}
 
     def _spawn_logged(self, name: str, argv: tuple[str, ...], env: Mapping[str, str]) -> ProcessId:
         log = os.open(self.log_directory / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -484,13 +490,3 @@ async def _read_until_ready(descriptor: int) -> None:
         if not chunk:
             text = said.decode(errors="replace").strip()[-REASON_CHARS_MAX:]
             raise OSError(f"the pod's namespaces could not be made: {text or 'no message'}")
-
-
-async def _until_serving(pid: int, ip: str, container: Container) -> None:
-    """Probe until it works; often at first, because most programs start in well under a second."""
-    pause_s = 0.05
-    if container.probe:
-        await asyncio.sleep(container.probe.initial_delay_s)
-    while not await probe_container(pid, ip, container):
-        await asyncio.sleep(pause_s)
-        pause_s = min(pause_s * 1.3, 1.0)

@@ -168,20 +168,27 @@ def _expand(value: str, env: Mapping[str, str]) -> str:
 
 def _probe(container: kubernetes.Container) -> Probe | Finding | None:
     probe = container.readiness_probe
-    if probe is None or (probe.http_get is None and probe.tcp_socket is None):
+    if probe is None:
         return None
-    target = probe.http_get or probe.tcp_socket
-    assert target is not None
-    port = target.port if isinstance(target.port, int) else _named_port(container, target.port)
+    target = probe.http_get or probe.tcp_socket or probe.grpc
+    named = target.port if target is not None else 0
+    port = named if isinstance(named, int) else _named_port(container, named)
     if port is None:
-        message = f"the readiness probe of {container.name!r} names port {target.port!r}, which the container has not"
+        message = f"the readiness probe of {container.name!r} names port {named!r}, which the container has not"
         return Finding(UNKNOWN_PORT, Level.ERROR, message, field="spec.template.spec.containers")
+    page = probe.http_get
     return Probe(
         port=port,
-        path=probe.http_get.path if probe.http_get else "",
+        path=page.path if page else "",
+        headers=tuple((one.name, one.value) for one in page.http_headers) if page else (),
+        tls=page is not None and page.scheme == "HTTPS",
+        grpc=probe.grpc.service if probe.grpc else None,
+        command=probe.exec.command if probe.exec else (),
         period_s=float(max(probe.period_seconds, 1)),
+        timeout_s=float(max(probe.timeout_seconds, 1)),
         initial_delay_s=float(probe.initial_delay_seconds),
         failures_max=max(probe.failure_threshold, 1),
+        successes_min=max(probe.success_threshold, 1),
     )
 
 

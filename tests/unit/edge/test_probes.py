@@ -49,8 +49,13 @@ async def listening(answer: Answering, address: str = IP) -> AsyncIterator[int]:
         await answer.finish()
 
 
+async def no_command(container: Container, command: Sequence[str]) -> int:
+    raise AssertionError("no probe here has a command")
+
+
 async def probe(*, ports: Sequence[Port] = (), probe: Probe | None = None) -> bool:
-    return await probe_container(os.getpid(), IP, Container("app", "image", ("true",), ports=tuple(ports), probe=probe))
+    container = Container("app", "image", ("true",), ports=tuple(ports), probe=probe)
+    return await probe_container(os.getpid(), IP, container, no_command)
 
 
 def unused_port() -> int:
@@ -132,7 +137,7 @@ async def test_a_pod_that_is_gone_is_not_ready() -> None:
     process = await asyncio.create_subprocess_exec("true")
     await process.wait()
     gone = Container("app", "image", ("true",), ports=(Port(unused_port()),))
-    assert not await probe_container(process.pid, IP, gone)
+    assert not await probe_container(process.pid, IP, gone, no_command)
 
 
 # -- Envoy's admin page ----------------------------------------------------------------------------------------------

@@ -75,6 +75,34 @@ spec:
     assert "nope" in finding.message
 
 
+def test_every_kind_of_probe_is_planned():
+    text = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: cart, namespace: shop}
+spec:
+  template:
+    spec:
+      containers:
+      - {name: app, image: httpbin, ports: [{containerPort: 8080, name: web}], readinessProbe: PROBE}
+"""
+
+    def planned(probe):
+        return plan(wish(text.replace("PROBE", probe))).containers[0].probe
+
+    assert planned("{grpc: {port: 9}}") == Probe(9, grpc="", period_s=10.0)
+    assert planned("{grpc: {port: 9, service: a.B}, timeoutSeconds: 4}") == Probe(
+        9, grpc="a.B", period_s=10.0, timeout_s=4.0
+    )
+    assert planned("{exec: {command: [test, -f, /tmp/up]}, successThreshold: 2}") == Probe(
+        command=("test", "-f", "/tmp/up"), period_s=10.0, successes_min=2
+    )
+    assert planned("{tcpSocket: {port: web}}") == Probe(8080, period_s=10.0)
+    secure = "{httpGet: {port: web, path: /up, scheme: HTTPS, httpHeaders: [{name: Host, value: shop}]}}"
+    assert planned(secure) == Probe(8080, "/up", (("Host", "shop"),), tls=True, period_s=10.0)
+    assert planned("null") is None
+
+
 def test_all_problems_of_a_template_are_found_at_once_and_name_it():
     bad = deployment(image="corp/unknown", annotations='{traffic.sidecar.istio.io/excludeInboundPorts: "x"}')
     findings = PLANNER.plan(bad, name="x", ip="i", namespace_labels=None)

@@ -10,7 +10,7 @@ from base64 import b64decode
 from string import ascii_letters, digits
 
 from argosy.api.endpoints import SERVICE_LABEL, EndpointPort, Endpoints, EndpointSlice
-from argosy.api.kubernetes import Container, Deployment, EnvVar, Job, Pod, PodSpec, Secret, Service, ServicePort
+from argosy.api.kubernetes import Container, Deployment, EnvVar, Job, Pod, PodSpec, Probe, Secret, Service, ServicePort
 from argosy.core.labels import selects
 from argosy.core.protocols import choose_protocol
 from argosy.galley.validate.check import Check, is_label, member
@@ -181,17 +181,31 @@ def _validate_container(check: Check, at: str, container: Container) -> None:
         check.port(f"{at}.ports[{index}].containerPort", port.container_port)
     for index, variable in enumerate(container.env):
         _validate_env(check, f"{at}.env[{index}]", variable)
-    probe = container.readiness_probe
-    if probe is None:
-        return
-    field = f"{at}.readinessProbe"
-    given = {"httpGet": probe.http_get is not None, "tcpSocket": probe.tcp_socket is not None}
-    check.one_of(field, given, required=False)
+    if container.readiness_probe is not None:
+        _validate_probe(check, f"{at}.readinessProbe", container.readiness_probe)
+
+
+def _validate_probe(check: Check, field: str, probe: Probe) -> None:
+    ways = {"httpGet": probe.http_get, "tcpSocket": probe.tcp_socket, "grpc": probe.grpc, "exec": probe.exec}
+    check.one_of(field, {name: way is not None for name, way in ways.items()})
     if probe.http_get is not None:
         _validate_port_reference(check, f"{field}.httpGet.port", probe.http_get.port)
+        for index, header in enumerate(probe.http_get.http_headers):
+            check.header_name(f"{field}.httpGet.httpHeaders[{index}].name", header.name)
+            check.printable(f"{field}.httpGet.httpHeaders[{index}].value", header.value)
     if probe.tcp_socket is not None:
         _validate_port_reference(check, f"{field}.tcpSocket.port", probe.tcp_socket.port)
-    for name, value in (("periodSeconds", probe.period_seconds), ("failureThreshold", probe.failure_threshold)):
+    if probe.grpc is not None:
+        check.port(f"{field}.grpc.port", probe.grpc.port)
+    if probe.exec is not None:
+        check.not_empty(f"{field}.exec.command", probe.exec.command, "a command")
+    bounds = {
+        "periodSeconds": probe.period_seconds,
+        "timeoutSeconds": probe.timeout_seconds,
+        "failureThreshold": probe.failure_threshold,
+        "successThreshold": probe.success_threshold,
+    }
+    for name, value in bounds.items():
         check.at_least(f"{field}.{name}", value, 1, 2**31 - 1)
 
 
