@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -25,6 +26,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 RATE = 200.0
 BACK_S = 2.0
+TEN_BACK_S = 30.0
+"""F25's bounds, from the blow to the last failed request."""
 WORKLOADS = ("helloworld-v1", "helloworld-v2", "sleep", "istio-ingressgateway")
 KEPT = re.compile(
     r"cluster_manager\.(active_clusters|warming_clusters|cluster_(added|modified|removed))"
@@ -181,6 +184,43 @@ def test_a_killed_sidecar_fails_closed_and_is_back_in_two_seconds(mesh: Mesh, tm
     for name, stream in seen.items():
         assert b"HTTP/1.1" not in stream, name
         assert b"Hello version" not in stream, name
+
+
+def test_ten_sidecars_killed_at_once_fail_closed_and_are_back_in_thirty_seconds(mesh: Mesh, tmp_path: Path) -> None:
+    """F25: all start together, none waits for its turn longer than that, and nothing went in plaintext meanwhile."""
+    mesh.cli("scale", "deploy/helloworld-v2", str(10 - len(WORKLOADS) + 1))
+    mesh.wait_pods()
+    wait_for(lambda: in_sync(mesh, 10), 30, "ten proxies are in sync")
+    (pod,) = mesh.pods("helloworld-v1")
+    with (
+        capture(mesh, pod["status"]["podIP"], tmp_path / "link.pcap"),
+        both_ways(mesh, rate=50.0, host="helloworld", port=5000, path="/hello") as loads,
+    ):
+        wait_for(lambda: streams(tmp_path / "link.pcap"), 10, "traffic on the link")
+        old = envoys(mesh)
+        assert len(old) == 10
+        killed = time.time()
+        for pid in old:
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: len(envoys(mesh) - old) == 10 and in_sync(mesh, 10), 60, "ten others, in sync")
+        took = time.time() - killed
+        mesh.wait_pods()
+        ledgers = [load.stop() for load in loads]
+    mesh.cli("scale", "deploy/helloworld-v2", "1")
+    wait_for(lambda: len(mesh.pods("helloworld-v2")) == 1 and in_sync(mesh, len(WORKLOADS)), 30, "one pod again")
+    print("ten proxies were back after", took)
+    assert took <= TEN_BACK_S
+    failing = [until for one in ledgers if one["failing"] for until in [one["failing"][1]]]
+    assert failing, "the load must have noticed"
+    assert max(failing) - killed <= TEN_BACK_S, ledgers
+    for name, stream in streams(tmp_path / "link.pcap").items():
+        assert b"HTTP/1.1" not in stream, name
+        assert b"Hello version" not in stream, name
+
+
+def envoys(mesh: Mesh) -> set[int]:
+    """The pids of all Envoys of the mesh."""
+    return {pid for pid, command in mesh._processes() if command.startswith("/run/argosy/envoy")}
 
 
 def new_envoy(mesh: Mesh, workload: str, old: int) -> bool:
