@@ -48,7 +48,7 @@ class PathNormalization(Strict, frozen=True, kw_only=True):
 class GatewayTopology(Strict, frozen=True, kw_only=True):
     """What stands before the gateways."""
 
-    num_trusted_proxies: int = 0
+    num_trusted_proxies: int | None = None
 
 
 class StatsMatcher(Strict, frozen=True, kw_only=True):
@@ -71,7 +71,7 @@ class DefaultConfig(Strict, frozen=True, kw_only=True):
     @property
     def trusted_proxies(self) -> int:
         """How many proxies before a gateway may be believed about the client's address."""
-        return self.gateway_topology.num_trusted_proxies
+        return self.gateway_topology.num_trusted_proxies or 0
 
 
 class ProxyHeaders(Strict, frozen=True, kw_only=True):
@@ -153,6 +153,12 @@ def own_config_of(config_maps: Mapping[ObjectKey, Object[Any]]) -> OwnConfig:
 def parse_mesh_config(text: str) -> MeshConfig:
     """The configuration in the ConfigMap's entry. Errors: `ArgosyError` with every finding about its shape."""
     return _parse(text, ENTRY, MeshConfig)
+
+
+def parse_proxy_config(text: str) -> DefaultConfig:
+    """What the annotation `proxy.istio.io/config` says. Errors: `ArgosyError`, msgspec's `ValidationError`."""
+    documents = parse_documents(text) if text.strip() else []
+    return msgspec.convert(documents[0].data if documents else {}, DefaultConfig, dec_hook=decode_custom)
 
 
 def parse_own_config(text: str) -> OwnConfig:

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 import msgspec
 import re2
 
-from argosy.api.document import parse_documents
-from argosy.api.mesh_config import DefaultConfig, StatsMatcher
+from argosy.api.mesh_config import DefaultConfig, StatsMatcher, parse_proxy_config
 from argosy.api.meta import Object
 from argosy.api.proxy_config import ProxyConfig
-from argosy.api.scalars import decode_custom
 from argosy.core.errors import ArgosyError, Finding, Level
 from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE
@@ -114,13 +112,8 @@ def _concerns(config: Object[ProxyConfig], namespace: str, labels: Mapping[str, 
 
 
 def _annotated(annotations: Mapping[str, str]) -> DefaultConfig | Finding:
-    text = annotations.get(ANNOTATION, "")
-    if not text.strip():
-        return DefaultConfig()
     try:
-        documents = parse_documents(text)
-        data = documents[0].data if documents else {}
-        return msgspec.convert(data, DefaultConfig, dec_hook=decode_custom)
+        return parse_proxy_config(annotations.get(ANNOTATION, ""))
     except (msgspec.ValidationError, ArgosyError) as error:
         field = f"metadata.annotations[{ANNOTATION}]"
         return Finding(BAD_ANNOTATION, Level.ERROR, f"cannot be read: {error}", field=field)

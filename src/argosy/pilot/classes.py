@@ -10,7 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from argosy.api.mesh_config import parse_proxy_config
 from argosy.api.meta import Object
+from argosy.core.errors import ArgosyError
 from argosy.core.frozen import FrozenMap
 from argosy.core.locality import locality_of_labels
 
@@ -19,6 +23,9 @@ _VOLATILE_LABELS = frozenset({"pod-template-hash", "controller-revision-hash", "
 
 SIDECAR = "sidecar"
 ROUTER = "router"
+UNSAID = -1
+"""No number of a gateway's own: the mesh's holds."""
+_OWN_CONFIG = "proxy.istio.io/config"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -33,6 +40,8 @@ class ProxyClass:
     ports: tuple[tuple[int, str], ...] = ()
     locality: str = ""
     """`region/zone/subzone` of the pods, as far as known."""
+    trusted_proxies: int = UNSAID
+    """A gateway's own `gatewayTopology.numTrustedProxies`."""
 
     def serves(self, namespace: str, labels: Mapping[str, str]) -> bool:
         """True for the sidecars of the workloads with just these labels."""
@@ -75,4 +84,16 @@ def class_of_pod(pod: Object[Any]) -> ProxyClass:
             )
         ),
         locality=locality_of_labels(pod.labels),
+        trusted_proxies=_trusted_proxies(pod),
     )
+
+
+def _trusted_proxies(pod: Object[Any]) -> int:
+    text = pod.annotations.get(_OWN_CONFIG, "")
+    if not text or role_of_pod(pod) != ROUTER:
+        return UNSAID
+    try:
+        said = parse_proxy_config(text).gateway_topology.num_trusted_proxies
+    except (ArgosyError, msgspec.ValidationError):  # such a pod is not started; one that came another way has none
+        return UNSAID
+    return UNSAID if said is None else said

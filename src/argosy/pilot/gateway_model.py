@@ -129,7 +129,7 @@ class GatewayModel:
     def listener(self, read: Reader, key: tuple[ProxyClass, str, int]) -> Resources:
         """The listener of one address and port."""
         proxies, address, port = key
-        settings = registry.settings(read, self.mesh)
+        settings = registry.settings(read, self.mesh).of_gateway(proxies.trusted_proxies)
         refs = [ref for ref in read.get(self.servers, proxies) or () if ref.bind == (address, port)]
         made = gateways.build_gateway_listener(
             servers=refs,

@@ -9,9 +9,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
+
 from argosy.api.endpoints import service_of
 from argosy.api.jwks import KeySet
-from argosy.api.mesh_config import NAME, NAMESPACE, MeshConfig, OwnConfig, mesh_config_of, own_config_of
+from argosy.api.mesh_config import (
+    NAME,
+    NAMESPACE,
+    GatewayTopology,
+    MeshConfig,
+    OwnConfig,
+    mesh_config_of,
+    own_config_of,
+)
 from argosy.api.meta import Object
 from argosy.api.workload import GROUP_ANNOTATION, HEALTH
 from argosy.core.frozen import EMPTY, FrozenMap
@@ -100,6 +110,14 @@ class MeshSettings:
     def accepted_domains(self) -> tuple[str, ...]:
         """The trust domains whose workloads a server of the mesh accepts."""
         return (*self.own_domains, *sorted(set(self.federated) - set(self.own_domains)))
+
+    def of_gateway(self, trusted_proxies: int) -> MeshSettings:
+        """As a gateway has them that says itself how many proxies stand before it; negative: it says nothing."""
+        if trusted_proxies < 0:
+            return self
+        defaults = self.config.default_config
+        own = msgspec.structs.replace(defaults, gateway_topology=GatewayTopology(num_trusted_proxies=trusted_proxies))
+        return replace(self, config=msgspec.structs.replace(self.config, default_config=own))
 
     @property
     def log(self) -> bool:

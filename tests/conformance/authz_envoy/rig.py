@@ -213,6 +213,7 @@ def _manager(claims: dict[str, Any] | None, cases: Sequence[Case]) -> Any:
         access_log=[],
         settings=MeshSettings(),
         route_config=config,
+        mtls=True,
         http_filters=[filters.http_filter("set_metadata", data), *authz.http_filters(PROVIDERS)],
     )
     manager = message(_HCM).FromString(made.typed_config.value)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from argosy.api import decode_object, parse_documents
-from argosy.pilot.classes import ROUTER, SIDECAR, ProxyClass, class_of_pod
+from argosy.api.mesh_config import parse_mesh_config
+from argosy.pilot.classes import ROUTER, SIDECAR, UNSAID, ProxyClass, class_of_pod
+from argosy.pilot.mesh import MeshSettings
 
 
 def class_of(
@@ -43,3 +45,32 @@ def test_named_ports_are_known() -> None:
     found = class_of()
     assert found.ports == ((8080, "main"),)
     assert [found.port_number(target) for target in (80, "main", "none")] == [80, 8080, None]
+
+
+def test_a_gateway_may_say_how_many_proxies_stand_before_it() -> None:
+    def said(config: str, templates: str = "gateway") -> int:
+        text = f"""
+apiVersion: v1
+kind: Pod
+metadata:
+  name: gate
+  namespace: shop
+  annotations: {{inject.istio.io/templates: {templates}, proxy.istio.io/config: "{config}"}}
+spec: {{containers: [{{name: istio-proxy, image: auto}}]}}
+"""
+        return class_of_pod(decode_object(parse_documents(text)[0])).trusted_proxies
+
+    assert said("gatewayTopology: {numTrustedProxies: 2}") == 2
+    assert said("gatewayTopology: {numTrustedProxies: 0}") == 0
+    assert said("concurrency: 1") == said("gatewayTopology: 3") == said("") == UNSAID
+    assert said("gatewayTopology: {numTrustedProxies: 2}", templates="sidecar") == UNSAID
+
+
+def test_a_gateways_own_number_goes_before_the_meshs() -> None:
+    mesh = MeshSettings(
+        config=parse_mesh_config("defaultConfig: {concurrency: 3, gatewayTopology: {numTrustedProxies: 1}}")
+    )
+    assert mesh.of_gateway(UNSAID) is mesh
+    own = mesh.of_gateway(0).config.default_config
+    assert (own.trusted_proxies, own.concurrency) == (0, 3)
+    assert mesh.of_gateway(2).config.default_config.trusted_proxies == 2

@@ -19,6 +19,10 @@ _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnecti
 _TCP = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 _FILTER_STATE = "envoy.extensions.filters.network.set_filter_state.v3.Config"
 _FILTER = "envoy.config.listener.v3.Filter"
+_HEADERS = "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
+_EARLY_HEADERS = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
+_BY_HEADER = "envoy.extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig"
+_BY_XFF = "envoy.extensions.http.original_ip_detection.xff.v3.XffConfig"
 _ROUTER = "envoy.extensions.filters.http.router.v3.Router"
 _CORS = "envoy.extensions.filters.http.cors.v3.Cors"
 _FAULT = "envoy.extensions.filters.http.fault.v3.HTTPFault"
@@ -49,6 +53,11 @@ _OWN_CLIENT: dict[str, Any] = {
 }
 
 
+CLIENT_ADDRESS = "x-argosy-client-address"
+"""The client's address as the gateway determined it, once, at the edge; servers believe it of mesh proxies only."""
+_NOBODY = {"cidrs": [v.cidr("255.255.255.255/32")]}
+
+
 def http_connection_manager(
     *,
     stat_prefix: str,
@@ -69,7 +78,7 @@ def http_connection_manager(
     """
     fields: dict[str, Any] = {
         "stat_prefix": stat_prefix,
-        "http_filters": [*http_filters, _http("envoy.filters.http.router", _ROUTER)],
+        "http_filters": [*(_told_client() if edge else ()), *http_filters, _http("envoy.filters.http.router", _ROUTER)],
         "access_log": list(access_log),
         **_normalization(settings.config.path_normalization.normalization, edge=edge),
         "strip_trailing_host_dot": True,
@@ -91,6 +100,8 @@ def http_connection_manager(
     }
     if own:
         fields.update(_OWN_CLIENT)
+    if not edge:
+        fields.update(_client(own=own, mtls=mtls))
     if edge:
         fields |= _edge_profile()
         if hops := settings.config.default_config.trusted_proxies:
@@ -105,6 +116,35 @@ def http_connection_manager(
     else:
         fields["rds"] = {"route_config_name": route_name, "config_source": ADS}
     return network_filter("envoy.filters.network.http_connection_manager", message(_HCM)(**fields))
+
+
+def _told_client() -> list[Any]:
+    """A gateway tells servers whose request it is, whatever the client says. Before policies, which may log it."""
+    header = {"key": CLIENT_ADDRESS, "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}
+    change = {"append": {"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
+    made = message(_HEADERS)(mutations={"request_mutations": [change]})
+    return [http_filter("envoy.filters.http.header_mutation", made)]
+
+
+def _client(*, own: bool, mtls: bool) -> dict[str, Any]:
+    """Whose request it is, at a sidecar.
+
+    A peer of the mesh is a gateway, which tells it, or a sidecar, which takes from its application whatever looks like
+    it. Of anybody else, and of `x-forwarded-for`, which any caller can write, nothing is believed: it is who connects.
+    """
+    if mtls:
+        made = message(_BY_HEADER)(header_name=CLIENT_ADDRESS, allow_extension_to_set_address_as_trusted=True)
+        detection = {"name": "envoy.http.original_ip_detection.custom_header", "typed_config": pack(made)}
+        return {"original_ip_detection_extensions": [detection]}
+    dropped = message(_EARLY_HEADERS)(mutations=[{"remove": CLIENT_ADDRESS}])
+    early = {"name": "envoy.http.early_header_mutation.header_mutation", "typed_config": pack(dropped)}
+    found: dict[str, Any] = {"early_header_mutation_extensions": [early]}
+    if not own:
+        # Without an extension it would be the last of `x-forwarded-for`.
+        made = message(_BY_XFF)(xff_trusted_cidrs=_NOBODY)
+        detection = {"name": "envoy.http.original_ip_detection.xff", "typed_config": pack(made)}
+        found["original_ip_detection_extensions"] = [detection]
+    return found
 
 
 def _edge_profile() -> dict[str, Any]:

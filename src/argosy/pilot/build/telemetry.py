@@ -105,7 +105,8 @@ def source_tags(protocol: str) -> dict[str, str]:
 def destination_tags(protocol: str, *, service: str, mtls: bool) -> dict[str, str]:
     """Tags of a server's side, for one service and one kind of connection."""
     peer = {"peer": "%DOWNSTREAM_PEER_DNS_SAN%", "peer_id": "%DOWNSTREAM_PEER_URI_SAN%"}
-    unknown = {"peer_ip": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}
+    # Who connected, not whom the caller says it calls for: nobody is to be blamed for another's request.
+    unknown = {"peer_ip": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"}
     return {
         "reporter": "destination",
         **(peer if mtls else unknown),

@@ -6,7 +6,7 @@ from typing import Any
 
 from argosy.api.mesh_config import parse_mesh_config
 from argosy.envoy import api
-from argosy.pilot.build.filters import http_connection_manager, route_filters, tcp_proxy
+from argosy.pilot.build.filters import CLIENT_ADDRESS, http_connection_manager, route_filters, tcp_proxy
 from argosy.pilot.mesh import MeshSettings
 
 
@@ -74,6 +74,21 @@ def test_an_applications_own_sidecar_heeds_its_headers_and_adds_none() -> None:
     assert shown["preserve_external_request_id"] is True
     for other in (manager(), manager(edge=True), manager(mtls=True)):
         assert "cidr_ranges" not in other.get("internal_address_config", {})
+
+
+def test_a_gateway_tells_whose_request_it_is_and_only_proxies_are_believed() -> None:
+    """Any caller can write `x-forwarded-for`; it used to decide whom a policy, and the metrics, took it for."""
+    edge, mesh, plain, own = (manager(**given) for given in ({"edge": True}, {"mtls": True}, {}, {"own": True}))
+    (change,) = edge["http_filters"][0]["typed_config"]["mutations"]["request_mutations"]
+    assert change["append"]["header"]["key"] == CLIENT_ADDRESS
+    assert change["append"]["append_action"] == "OVERWRITE_IF_EXISTS_OR_ADD"
+    (by_header,) = mesh["original_ip_detection_extensions"]
+    assert by_header["typed_config"]["header_name"] == CLIENT_ADDRESS
+    (by_nobody,) = plain["original_ip_detection_extensions"]
+    assert by_nobody["typed_config"]["xff_trusted_cidrs"]["cidrs"][0]["address_prefix"] == "255.255.255.255"
+    for dropping in (plain, own):
+        (early,) = dropping["early_header_mutation_extensions"]
+        assert early["typed_config"]["mutations"] == [{"remove": CLIENT_ADDRESS}]
 
 
 def test_filters_come_before_the_router_in_their_order() -> None:
