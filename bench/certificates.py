@@ -11,6 +11,7 @@ from argosy.citadel.authority import LEAF_TTL_S, Authority, create_root
 from argosy.citadel.csr import CertificateRequest
 from argosy.citadel.identity import AuthenticatedIdentity
 from argosy.citadel.pem import encode_private_key
+from argosy.citadel.trust import TrustState
 from argosy.core.names import DEFAULT_TRUST_DOMAIN
 from argosy.edge.tls import Material
 
@@ -30,7 +31,7 @@ def make_material(authority: Authority, identity: AuthenticatedIdentity) -> Mate
         spiffe_id=issued.spiffe_id,
         key=encode_private_key(key),
         chain="".join(issued.chain).encode(),
-        roots="".join(issued.roots).encode(),
+        trust=TrustState(DEFAULT_TRUST_DOMAIN, "", tuple(issued.roots)),
         issued_at=now,
         not_after=issued.not_after,
     )

@@ -18,9 +18,10 @@ from typing import Any
 
 import httpx
 
-from argosy.agent.bootstrap import ADMIN_SOCKET, BOOTSTRAP_FILE, PROXY_DIR, Upstreams, build_bootstrap, build_sds_files
+from argosy.agent.bootstrap import ADMIN_SOCKET, BOOTSTRAP_FILE, PROXY_DIR, Upstreams, build_bootstrap
 from argosy.agent.pod import PodPlan, Role
 from argosy.agent.privileges import Privileges
+from argosy.agent.secrets import build_sds_files
 from argosy.api import Object
 from argosy.app.pilot import Pilot, pilot_server
 from argosy.citadel.authority import Authority
@@ -99,7 +100,7 @@ def _write_files(folder: Path, pod: Object[Any], authority: Authority) -> None:
         owner=workload,
         labels=tuple(pod.labels.items()),
     )
-    bootstrap = build_bootstrap(plan, Upstreams(_NOWHERE, _NOWHERE), Privileges(rootless=False))
+    bootstrap = build_bootstrap(plan, Upstreams(_NOWHERE, _NOWHERE, _NOWHERE), Privileges(rootless=False))
     (xds,) = (one for one in bootstrap["static_resources"]["clusters"] if one["name"] == XDS_CLUSTER)
     xds["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"] = {
         "pipe": {"path": f"{PROXY_DIR}/pilot.sock"}
@@ -107,7 +108,7 @@ def _write_files(folder: Path, pod: Object[Any], authority: Authority) -> None:
     del xds["upstream_connection_options"]  # keepalive is for TCP
     (folder / BOOTSTRAP_FILE).write_text(json.dumps(bootstrap))
     made = make_material(authority, vouch(pod.namespace, account, pod=pod.name, workload=workload))
-    files = build_sds_files(chain_pem=made.chain.decode(), key_pem=made.key.decode(), roots_pem=made.roots.decode())
+    files = build_sds_files(chain_pem=made.chain.decode(), key_pem=made.key.decode(), trust=made.trust)
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content))
 
