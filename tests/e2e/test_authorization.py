@@ -157,6 +157,12 @@ def test_an_external_authorizer_decides_about_what_the_rules_match(mesh: Mesh, p
             "allowed",
             ["allowed"],
         )
+        if provider == "by-grpc":
+            # Every line of a repeated header is shown, in order.
+            twice = body(mesh, "sleep", f"{allow} -H 'x-many: first' -H 'x-many: second' {BASE}/headers").lower()
+            received = twice[twice.index("x-ext-authz-check-received") :]
+            assert "x-many" in received
+            assert "first,second" in received.replace(" ", "")
         # Nobody is asked about what the rules do not match.
         assert call(mesh, "sleep", GET) == ["200"]
         if provider == "by-http":

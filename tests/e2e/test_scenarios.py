@@ -138,16 +138,13 @@ def poison(code: str) -> dict[str, Any]:
 def test_a_poisoned_listener_harms_no_other_and_its_cure_is_live_at_once(
     mesh: Mesh, poisoned: None, loads: list[Load]
 ) -> None:
-    """F18. The listener itself goes on with what it had; the object that was refused is named."""
+    """F18. The listener itself goes on without the object that was refused, which is named."""
     before = refusals(mesh)
     mesh.apply(poison("this is no Lua ("), wait_s=0)
-    rejected = wait_for(lambda: [one for one in mesh.proxies() if one["rejected"]], 20, "a refusal")
-    assert [one["pod"] for one in rejected] == [pod_of(mesh, "sleep")], rejected
-    assert "0.0.0.0_8000" in json.dumps(rejected)
-    assert call(mesh, "sleep", "http://httpbin:8000/status/200") == ["200"]
-    found = mesh.cli("analyze", check=False).stdout
-    assert "ARG0502" in found, found
+    found = wait_for(lambda: findings(mesh, "ARG0504"), 20, "the filter is named and left out")
     assert "EnvoyFilter default/poison" in found, found
+    assert f"{pod_of(mesh, 'sleep')} refused 0.0.0.0_8000" in found, found
+    assert call(mesh, "sleep", "http://httpbin:8000/status/200") == ["200"]
     cured = time.monotonic()
     mesh.apply(poison('function envoy_on_response(it) it:headers():add("cured", "yes") end'))
     script = "curl -s -o /dev/null -D - -m 10 http://httpbin:8000/status/200"
@@ -156,6 +153,12 @@ def test_a_poisoned_listener_harms_no_other_and_its_cure_is_live_at_once(
     assert not any(one["rejected"] for one in mesh.proxies())
     assert refusals(mesh) == before + 1
     lossless(loads)
+
+
+def findings(mesh: Mesh, code: str) -> str:
+    """The line of `argosy analyze` with a code, or nothing."""
+    lines = mesh.cli("analyze", check=False).stdout.splitlines()
+    return next((line for line in lines if code in line), "")
 
 
 def refusals(mesh: Mesh) -> float:

@@ -132,7 +132,7 @@ class Checker:
         message: object = self._messages["CheckRequest"].FromString(request)
         http = message.attributes.request.http  # type: ignore[attr-defined]
         headers = {entry.key: entry.value for entry in http.headers}
-        verdict = decide(headers, f"{http.method} {http.host}{http.path}, headers: {sorted(headers)}")
+        verdict = decide(headers, f"{http.method} {http.host}{http.path}, headers: {dict(sorted(headers.items()))}")
         options = [{"header": {"key": key, "value": value}} for key, value in verdict.headers.items()]
         build = self._messages["CheckResponse"]
         if verdict.allowed:

@@ -42,7 +42,7 @@ def test_grpc_checks_answer_with_status_and_headers(value: str, code: int, answe
     assert {field.name for field, _ in response.ListFields()} >= {answer}
     headers = {option.header.key: option.header.value for option in getattr(response, answer).headers}
     assert headers["x-ext-authz-check-result"] == ("allowed" if code == 0 else "denied")
-    assert headers["x-ext-authz-check-received"] == "GET h/p, headers: ['x-ext-authz']"
+    assert headers["x-ext-authz-check-received"] == f"GET h/p, headers: {{'x-ext-authz': '{value}'}}"
     if code:
         assert (response.denied_response.status.code, response.denied_response.body) == (403, DENIED_BODY)
 
