@@ -60,17 +60,22 @@ class Document:
         return _text(metadata.get(key)) if isinstance(metadata, dict) else ""
 
     def locate(self, path: FieldPath | str) -> Origin:
-        """Where the field at `path` stands, or the nearest field around it that is written."""
+        """Where the field at `path` stands, or the nearest field around it that is written.
+
+        A path may lead on into YAML that stands in a literal block (`mesh: |`), where only lines are known.
+        """
         steps = parse_path(path) if isinstance(path, str) else path
-        node, mark = self.node, None
+        node, place, above, embedded = self.node, self.origin, 0, False
         for step in steps:
+            if isinstance(node, yaml.ScalarNode) and node.style == "|":
+                above, embedded = above + node.start_mark.line + 1, True
+                node = _embedded(node)
             key, child = _child(node, step)
             if child is None or key is None:
                 break
             node, mark = child, key.start_mark
-        if mark is None:
-            return self.origin
-        return Origin(self.origin.file, mark.line + 1, mark.column + 1)
+            place = Origin(self.origin.file, above + mark.line + 1, 0 if embedded else mark.column + 1)
+        return place
 
     def finding(
         self, code: str, message: str, *, field: str = "", hint: str = "", level: Level = Level.ERROR
@@ -270,6 +275,14 @@ def _child(node: yaml.Node | None, step: str | int) -> tuple[yaml.Node | None, y
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and 0 <= step < len(node.value):
         return node.value[step], node.value[step]
     return None, None
+
+
+def _embedded(node: yaml.ScalarNode) -> yaml.Node | None:
+    """The YAML in a block of text, if it is any."""
+    try:
+        return next(_compose(node.value, ""), None)
+    except ArgosyError:
+        return None
 
 
 def _text(value: Any) -> str:

@@ -72,6 +72,15 @@ def test_a_field_is_located_and_a_missing_one_at_what_holds_it() -> None:
     assert document.locate("nothing") == document.origin
 
 
+def test_a_field_of_yaml_within_a_block_is_located_on_its_line() -> None:
+    text = "data:\n  mesh: |\n    # why\n\n    defaultConfig:\n      tracing: {}\n  bad: |\n    a: [\n  flow: 'a: 1'\n"
+    document = parse_documents(text, "f.yaml")[0]
+    assert document.locate("data.mesh.defaultConfig.tracing") == Origin("f.yaml", 6)
+    assert document.locate("data.mesh.nothing").line == 2
+    assert document.locate("data.bad.a").line == 7
+    assert document.locate("data.flow.a").line == 9
+
+
 def test_bytes_round_trip_with_origin_and_are_equal_for_equal_data() -> None:
     one = Document({"b": 1, "a": {"d": 2, "c": 3}}, Origin("f.yaml", 4))
     other = Document({"a": {"c": 3, "d": 2}, "b": 1}, Origin("f.yaml", 4))

@@ -38,20 +38,19 @@ def validate_config_map(check: Check, config_map: ConfigMap) -> None:
     if (check.obj.namespace, check.obj.name) != (NAMESPACE, NAME):
         return
     _validate_annotations(check)
-    if ENTRY not in config_map.data:
-        return
-    if ENTRY in config_map.data and (config := _read(check, parse_mesh_config, config_map.data[ENTRY])) is not None:
+    if ENTRY in config_map.data and (config := _read(check, ENTRY, parse_mesh_config, config_map)) is not None:
         _validate(check, config)
     if OWN_ENTRY in config_map.data:
-        _read(check, parse_own_config, config_map.data[OWN_ENTRY])
+        _read(check, OWN_ENTRY, parse_own_config, config_map)
 
 
-def _read(check: Check, parse: Callable[[str], _T], text: str) -> _T | None:
+def _read(check: Check, entry: str, parse: Callable[[str], _T], config_map: ConfigMap) -> _T | None:
     try:
-        return parse(text)
+        return parse(config_map.data[entry])
     except ArgosyError as error:
         for finding in error.findings:
-            check.error(finding.code, finding.field or _AT, finding.message, finding.hint)
+            within = "" if finding.field else f", in line {finding.origin.line} of the entry"
+            check.error(finding.code, finding.field or f"data.{entry}", finding.message + within, finding.hint)
         return None
 
 
