@@ -29,6 +29,21 @@ NAMESPACE, NAME, ENTRY = "istio-system", "istio", "mesh"
 OWN_ENTRY = "argosy"
 """The entry of the same ConfigMap that has what Istio's MeshConfig has no field for."""
 
+# What Istio has and Argosy does not: fields of ProxyConfig, and of MeshConfig.
+_PROXY_NOT_YET = """
+availabilityZone binaryPath caCertificatesPem configPath controlPlaneAuthPolicy customConfigFile
+discoveryAddress drainDuration envoyAccessLogService envoyMetricsService extraStatTags fileFlushInterval
+fileFlushMinSizeKb holdApplicationUntilProxyStarts image interceptionMode meshId privateKeyProvider
+proxyAdminPort proxyBootstrapTemplatePath proxyHeaders readinessProbe runtimeValues sds serviceCluster
+statNameLength statsCompression statsdUdpAddress statusPort terminationDrainDuration tracing tracingServiceName
+zipkinAddress
+"""
+_MESH_NOT_YET = """
+ca caCertificates certificates configSources defaultProviders disableEnvoyListenerLog discoverySelectors
+enableEnvoyAccessLogService enableTracing inboundClusterStatName inboundTrafficPolicy ingressClass
+ingressControllerMode ingressSelector ingressService outboundClusterStatName proxyHttpPort
+proxyInboundListenPort proxyListenPort serviceScopeConfigs serviceSettings tlsDefaults verifyCertificateAtClient
+"""
 
 _T = TypeVar("_T")
 
@@ -62,6 +77,7 @@ class StatsMatcher(Strict, frozen=True, kw_only=True):
 class DefaultConfig(Strict, frozen=True, kw_only=True):
     """Defaults of all proxies; the same shape as ProxyConfig and the annotation `proxy.istio.io/config`."""
 
+    not_yet = frozenset(_PROXY_NOT_YET.split())
     concurrency: int | None = None
     environment_variables: FrozenMap[str, str] = EMPTY
     proxy_metadata: FrozenMap[str, str] = EMPTY
@@ -97,6 +113,7 @@ class MeshTLS(Strict, frozen=True, kw_only=True):
 class MeshConfig(Strict, frozen=True, kw_only=True):
     """The fields of Istio's MeshConfig that Argosy obeys; others are refused by name."""
 
+    not_yet = frozenset(_MESH_NOT_YET.split())
     outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy()
     default_http_retry_policy: HTTPRetry | None = None
     default_service_export_to: tuple[str, ...] = ()
