@@ -14,7 +14,7 @@ from typing import Any
 
 from argosy.api.destination_rule import DestinationRule
 from argosy.api.gateway import Gateway
-from argosy.api.kubernetes import Deployment, Job, Pod, Service
+from argosy.api.kubernetes import Deployment, Job, Pod, Secret, Service
 from argosy.api.meta import Object, WorkloadSelector
 from argosy.api.ports import PortSelector
 from argosy.api.routing import Destination, VirtualService
@@ -26,6 +26,7 @@ from argosy.core.hosts import host_matches, hosts_overlap, is_wildcard, resolve_
 from argosy.core.labels import selects
 from argosy.core.names import MESH_GATEWAY, ROOT_NAMESPACE, ObjectKey
 from argosy.galley.analyze_authorization import analyze_authorization, analyze_providers, surroundings
+from argosy.galley.analyze_secrets import analyze_gateway_secrets
 from argosy.galley.analyze_tenancy import analyze_tenancy
 
 # The gateways that come with the mesh need not stand in anybody's files.
@@ -49,6 +50,7 @@ class _World:
     virtual_services: dict[ObjectKey, VirtualService] = field(default_factory=dict)
     workloads: dict[str, set[tuple[tuple[str, str], ...]]] = field(default_factory=dict)
     authentications: list[Object[RequestAuthentication]] = field(default_factory=list)
+    secrets: dict[ObjectKey, Secret] = field(default_factory=dict)
 
     def ports(self, host: str) -> frozenset[int] | None:
         """Ports of a known host, or None."""
@@ -63,8 +65,13 @@ class _World:
 
     def selected(self, selector: Mapping[str, str], namespace: str | None) -> bool:
         """True if some workload (of one namespace) carries the labels."""
-        spaces = self.workloads.values() if namespace is None else [self.workloads.get(namespace, set())]
-        return any(selects(selector, dict(labels)) for space in spaces for labels in space)
+        return any(namespace in (None, space) for space in self.spaces_of(selector))
+
+    def spaces_of(self, selector: Mapping[str, str]) -> Iterator[str]:
+        """The namespaces in which some workload carries the labels."""
+        for namespace, space in self.workloads.items():
+            if any(selects(selector, dict(labels)) for labels in space):
+                yield namespace
 
     def knows_claims(self, gateway: Gateway) -> bool:
         """True if some workload of a Gateway verifies tokens."""
@@ -137,6 +144,8 @@ def _index(objects: list[Object[Any]]) -> _World:
             world.gateways[obj.key] = spec
         elif isinstance(spec, VirtualService):
             world.virtual_services[obj.key] = spec
+        elif isinstance(spec, Secret):
+            world.secrets[obj.key] = spec
         elif isinstance(spec, RequestAuthentication):
             world.authentications.append(obj)
         elif isinstance(spec, (Deployment, Job, Pod)):
@@ -268,6 +277,7 @@ def _analyze_gateway(obj: Object[Gateway], world: _World) -> Iterator[Finding]:
         wanted = ", ".join(f"{k}={v}" for k, v in obj.spec.selector.items())
         hint = "the gateway that comes with the mesh has istio=ingressgateway"
         yield _warning(obj, "ARG0204", "spec.selector", f"no workload carries {wanted}", hint)
+    yield from analyze_gateway_secrets(obj, world.spaces_of(obj.spec.selector), world.secrets)
 
 
 def _analyze_selector(obj: Object[Any], selector: WorkloadSelector | None, world: _World) -> Iterator[Finding]:
@@ -323,8 +333,12 @@ def _gateway_serves(gateway: Gateway, namespace: str, obj: Object[VirtualService
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    close = get_close_matches(word, list(known), n=1, cutoff=0.75)
-    return f"did you mean {close[0]}?" if close else ""
+    # Of hosts with one suffix only what differs is compared: `.default.svc.cluster.local` makes all of them alike.
+    first, dot, rest = word.partition(".")
+    suffix = dot + rest
+    alike = {one.removesuffix(suffix): one for one in known if one.endswith(suffix)}
+    close = get_close_matches(first if alike else word, list(alike or known), n=1, cutoff=0.6 if alike else 0.75)
+    return f"did you mean {alike.get(close[0], close[0])}?" if close else ""
 
 
 def _warning(obj: Object[Any], code: str, at: str, message: str, hint: str = "") -> Finding:
