@@ -69,7 +69,7 @@ def test_the_guard_names_the_one_caller_in_plaintext_and_changes_nothing(mesh: M
     done = strict(mesh, "--apply")
     assert done.returncode == 1
     assert f"default/{LEGACY} (without a sidecar) calls default/helloworld-v" in done.stderr
-    assert "in plaintext: 1 requests; first" in done.stderr
+    assert "in plaintext: 1 request; first" in done.stderr
     assert not any(f"default/{name} " in done.stderr for name in CALLERS if name != LEGACY)
     assert "ARG0520" in done.stderr
     assert (mesh.cli("history", "-o", "json").stdout, modes(mesh)) == (before, {"PERMISSIVE"})
@@ -110,7 +110,7 @@ def test_a_caller_that_comes_back_while_it_watches_undoes_it(mesh: Mesh) -> None
         _out, said = guard.communicate(timeout=60)
     assert guard.returncode == 1
     assert f"default/{LEGACY} (without a sidecar) calls default/helloworld-v" in said
-    assert "connections refused" in said
+    assert "refused; first" in said
     assert "ARG0521" in said
     assert modes(mesh) == {"PERMISSIVE"}
     assert call(mesh, LEGACY, HELLO) == ["200"]

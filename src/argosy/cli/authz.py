@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from argosy.api.security import AuthorizationPolicy
     from argosy.authz.refusals import Reason, Refusal
 
-PANEL = "Proxies"
+PANEL = "Security"
 _KIND = "AuthorizationPolicy"
 
 

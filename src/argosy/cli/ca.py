@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
         rich_markup_mode=None,
         no_args_is_help=True,
         help="The certificate authority and its root.",
+        epilog=examples("argosy ca status", "argosy ca rotate"),
     )
     add = group.command
     add("status", epilog=examples("argosy ca status", "argosy ca status -o json"))(status)
@@ -66,10 +67,10 @@ def rotate(
     wait: LimitOption = WAIT_S,
     from_: FromOption = "",
 ) -> None:
-    """Replace the root while the mesh runs: in three steps, each waiting for everybody.
+    """Replace the root while the mesh runs, in three steps.
 
-    Both roots are believed; the new one signs and every certificate turns; the old one is removed. A step is refused,
-    with names, while anybody lags behind. Run it again to go on where it stopped.
+    Both roots are believed; the new one signs and every certificate turns; the old one is removed. Each step waits for
+    everybody, and is refused, with names, while anybody lags behind. Run it again to go on where it stopped.
     """
     files = _files(from_) if from_ else None
     while True:
@@ -141,10 +142,12 @@ def trust(
     bundle: Annotated[str, typer.Argument(metavar="FILE|URL", help="Its bundle: a file, - or an https address.")],
 ) -> None:
     """Believe workloads of another trust domain, by its own bundle and no other."""
+    from argosy.core.words import counted
+
     text = _read_bundle(bundle)
     found = control().post("ca/bundles", {"trust_domain": trust_domain, "bundle": text})
     (row,) = (one for one in found["federated"] if one["trust_domain"] == trust_domain)
-    say(f"trust domain {trust_domain} is believed by {row['roots']} roots of its own")
+    say(f"trust domain {trust_domain} is believed by {counted(row['roots'], 'root')} of its own")
 
 
 def distrust(trust_domain: Annotated[str, typer.Argument(help="The other trust domain.")]) -> None:
@@ -213,6 +216,7 @@ def _renew_offline(files: dict[str, str] | None, ca_dir: str) -> None:
 
 def _print(found: dict[str, Any]) -> None:
     from argosy.cli.output import print_table
+    from argosy.core.words import counted
 
     signer, leaves = found["signer"], found["leaves"]
     typer.echo(f"trust domain {found['trust_domain']}, rotation {found['phase']}, folder {found['folder']}")
@@ -224,7 +228,7 @@ def _print(found: dict[str, Any]) -> None:
     shown = [(*row[:4], str(counts.get(row[1], 0)) if row[0] == "signer" else "-", row[4] or "-") for row in rows]
     print_table(("WHAT", "FINGERPRINT", "SUBJECT", "UNTIL", "LEAVES", "STATE"), shown, empty="nothing")
     for one in found["federated"]:
-        typer.echo(f"trusts {one['trust_domain']} by {one['roots']} roots of its own")
+        typer.echo(f"trusts {one['trust_domain']} by {counted(one['roots'], 'root')} of its own")
     if found["crls"]:
         typer.echo(f"revocation lists: {found['crls']}, of use until {_date(found['crls_end'])}")
     if found["laggards"]:

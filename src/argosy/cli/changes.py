@@ -188,6 +188,7 @@ def validate(
     from argosy.api import parse_documents
     from argosy.cli.sources import read_files
     from argosy.core.errors import ArgosyError
+    from argosy.core.words import counted
     from argosy.edge.control_api import analyze_documents
 
     findings: list[Finding] = []
@@ -198,7 +199,7 @@ def validate(
         except ArgosyError as error:
             findings += error.findings
     findings += analyze_documents(documents, namespace)
-    _judge(findings, fail_on, output, fine=f"{len(documents)} objects, no findings")
+    _judge(findings, fail_on, output, fine=f"{counted(len(documents), 'object')}, no findings")
 
 
 def analyze(

@@ -9,10 +9,9 @@ from typing import Annotated
 
 import typer
 
-from argosy.cli.shell import examples, home
+from argosy.cli.shell import PROGRAMS_PANEL, examples, home
 
 PANEL = "Mesh"
-PROGRAMS_PANEL = "Programs"
 CONSOLE_PORT = 20001
 _PROGRAMS = {
     "galley": "Serve the configuration: changes, revisions, readers.",

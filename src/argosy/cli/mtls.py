@@ -59,6 +59,7 @@ def status(
     From the traffic itself, as the receiving sidecars counted it.
     """
     from argosy.cli.output import print_json, print_table
+    from argosy.core.words import counted
     from argosy.graph.mtls import Scope, modes_of, recent, sentence
 
     scope = Scope(namespace)
@@ -77,7 +78,8 @@ def status(
     for caller in callers:
         say(sentence(caller))
     seen = min(window, plaintext["observed_s"])
-    say(f"{len(callers)} callers in plaintext in the last {seen:.0f} s" if callers else f"no plaintext in {seen:.0f} s")
+    much = f"{counted(len(callers), 'caller')} in plaintext in the last" if callers else "no plaintext in"
+    say(f"{much} {seen:.0f} s")
 
 
 def strict(

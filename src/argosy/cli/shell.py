@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULT_NAMESPACE = "default"
 DEFAULT_WAIT_S = 30
+PROGRAMS_PANEL = "Programs"
 
 
 class Output(StrEnum):
@@ -84,6 +85,11 @@ class Group(TyperGroup):
                 raise
             tell_error(error)
             raise typer.Exit(1) from None
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """In the order of their declaration, groups after single commands, and what people do not call last."""
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: getattr(self.commands[name], "rich_help_panel", "") == PROGRAMS_PANEL)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The commands under the headings of their families, in the order of their declaration."""

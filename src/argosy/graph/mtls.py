@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from argosy.core.names import ROOT_NAMESPACE
+from argosy.core.words import counted
 from argosy.flow.plaintext import PlaintextRow
 
 API_VERSION = "security.istio.io/v1"
@@ -85,9 +86,9 @@ def reasons_against(plaintext: Data, scope: Scope, window_s: float, found: Seque
 
 def sentence(caller: Data) -> str:
     """Who calls in plaintext, how much, and when."""
-    much = [f"{caller[key]:.0f} {key}" for key in ("requests", "connections") if caller[key]]
+    much = [counted(caller[f"{noun}s"], noun) for noun in ("request", "connection") if caller[f"{noun}s"]]
     if caller["refused"]:
-        much.append(f"{caller['refused']:.0f} connections refused")
+        much.append(f"{counted(caller['refused'], 'connection')} refused")
     kind = {True: "around its sidecar", False: "without a sidecar", None: "which is no workload of the mesh"}
     when = f"first {_ago(caller['first_seen_s'])} ago, last {_ago(caller['last_seen_s'])} ago"
     target = f"{caller['namespace']}/{caller['workload']}"

@@ -95,7 +95,7 @@ def test_bundles_are_exported_trusted_and_distrusted(mesh, tmp_path: Path):
     file = tmp_path / "bundle.json"
     file.write_text(text)
     assert mesh.run("ca", "trust", "partner.example", str(file)).exit_code == 0
-    assert "trusts partner.example by 1 roots of its own" in mesh.run("ca", "status").stdout
+    assert "trusts partner.example by 1 root of its own" in mesh.run("ca", "status").stdout
     assert mesh.run("ca", "distrust", "partner.example").exit_code == 0
     assert mesh.run("ca", "distrust", "partner.example").exit_code == 1
     refused = mesh.run("ca", "trust", "partner.example", "http://partner.example/bundle")

@@ -43,6 +43,16 @@ def test_the_list_of_commands_is_by_family():
     assert "..." not in text.split("Mesh:")[1], "every summary is a whole sentence"
 
 
+def test_the_programs_that_people_do_not_call_are_listed_last():
+    result = CliRunner().invoke(build_app(), ["--help"])
+    assert result.stdout.index("Security:") < result.stdout.index("Programs:")
+
+
+def test_a_command_of_a_group_is_summarised_in_a_whole_sentence():
+    result = CliRunner().invoke(build_app(), ["ca", "--help"])
+    assert "..." not in result.stdout.partition("Commands:")[2]
+
+
 def test_the_version_is_the_package_s():
     assert CliRunner().invoke(build_app(), ["--version"]).stdout == f"argosy {version('argosy')}\n"
 

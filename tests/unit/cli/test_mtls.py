@@ -66,7 +66,7 @@ def test_a_refusal_while_it_watches_brings_the_old_state_back(mesh, pod):
     result = mesh.run("mtls", "strict", "-n", "default", "--apply", "--watch", "5")
     assert (result.exit_code, mode(mesh)) == (1, "")
     assert "ARG0521" in result.stderr
-    assert "1 connections refused" in result.stderr
+    assert "1 connection refused" in result.stderr
 
 
 def test_a_proxy_that_does_not_follow_brings_the_old_state_back(mesh, pod, monkeypatch: pytest.MonkeyPatch):

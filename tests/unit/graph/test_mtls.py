@@ -49,7 +49,7 @@ SHOP, MESH = Scope("shop"), Scope()
 )
 def test_a_caller_in_one_sentence(source: WorkloadRef, kind: str) -> None:
     assert sentence(caller(source=source)) == (
-        f"{kind} calls shop/cart in plaintext: 3 requests, 1 connections; first 17 min ago, last 5 s ago"
+        f"{kind} calls shop/cart in plaintext: 3 requests, 1 connection; first 17 min ago, last 5 s ago"
     )
 
 
