@@ -232,7 +232,10 @@ def _analyze_destination(obj: Object[Any], at: str, destination: Destination, wo
     # Without service and rule, one finding is enough.
     if destination.subset and destination.subset not in names and (rules or ports is not None):
         hint = _did_you_mean(destination.subset, names) or f"add it to a DestinationRule for {host}"
-        message = f"no DestinationRule defines subset {destination.subset!r} of {host}"
+        message = (
+            f"no DestinationRule defines subset {destination.subset!r} of {host}: proxies that run keep their routes, "
+            "new ones answer 503"
+        )
         yield _warning(obj, "ARG0202", f"{at}.subset", message, hint)
 
 
