@@ -189,21 +189,22 @@ def _read_bundle(source: str) -> str:
     try:
         return typer.get_text_stream("stdin").read() if source == "-" else Path(source).read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise BundleError.of(Code.BUNDLE_SOURCE, f"the bundle cannot be read: {error}") from None
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        hint = "name a file that `argosy ca export` wrote there, or an https address; - reads standard input"
+        raise BundleError.of(Code.BUNDLE_SOURCE, f"{source} cannot be read: {why}", hint=hint) from None
 
 
 def _status() -> dict[str, Any]:
-    """From the running mesh, else from the files."""
+    """From the running mesh, else from the files; where there is neither, the mesh is what is missing."""
     from argosy.core.errors import ArgosyError
+    from argosy.edge.ca_offline import folders_of, status_of_files
     from argosy.edge.control_client import NO_ANSWER, NOT_RUNNING
 
     try:
         return control().get("ca")
     except ArgosyError as error:
-        if error.findings[0].code not in (NOT_RUNNING, NO_ANSWER):
+        if error.findings[0].code not in (NOT_RUNNING, NO_ANSWER) or not folders_of(home()).active.exists():
             raise
-    from argosy.edge.ca_offline import status_of_files
-
     return status_of_files(home())
 
 

@@ -100,7 +100,16 @@ def test_bundles_are_exported_trusted_and_distrusted(mesh, tmp_path: Path):
     assert mesh.run("ca", "distrust", "partner.example").exit_code == 1
     refused = mesh.run("ca", "trust", "partner.example", "http://partner.example/bundle")
     assert (refused.exit_code, "CIT0062" in refused.stderr) == (1, True)
-    assert mesh.run("ca", "trust", "partner.example", str(tmp_path / "nothing")).exit_code == 1
+    missing = mesh.run("ca", "trust", "partner.example", str(tmp_path / "nothing"))
+    assert missing.exit_code == 1
+    assert "/nothing cannot be read: No such file or directory" in missing.stderr
+
+
+def test_without_mesh_and_files_it_is_the_mesh_that_is_missing(no_mesh, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("ARGOSY_HOME", str(tmp_path))
+    done = CliRunner().invoke(build_app(), ["ca", "status"])
+    assert (done.exit_code, "ARG0701" in done.stderr, "argosy up" in done.stderr) == (1, True, True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_expired_authority_is_a_red_check(no_mesh, tmp_path: Path, monkeypatch):
