@@ -26,6 +26,8 @@ from argosy.core.names import ObjectKey
 
 NAMESPACE, NAME, ENTRY = "istio-system", "istio", "mesh"
 """Where the mesh configuration stands: ConfigMap NAMESPACE/NAME, entry ENTRY."""
+PROXY_ANNOTATION = "proxy.istio.io/config"
+"""The annotation of pods that has settings of their own proxy."""
 OWN_ENTRY = "argosy"
 """The entry of the same ConfigMap that has what Istio's MeshConfig has no field for."""
 
@@ -173,9 +175,8 @@ def parse_mesh_config(text: str) -> MeshConfig:
 
 
 def parse_proxy_config(text: str) -> DefaultConfig:
-    """What the annotation `proxy.istio.io/config` says. Errors: `ArgosyError`, msgspec's `ValidationError`."""
-    documents = parse_documents(text) if text.strip() else []
-    return msgspec.convert(documents[0].data if documents else {}, DefaultConfig, dec_hook=decode_custom)
+    """What the annotation `PROXY_ANNOTATION` says. Errors: `ArgosyError` with every finding about its shape."""
+    return _parse(text, "", DefaultConfig) if text.strip() else DefaultConfig()
 
 
 def parse_own_config(text: str) -> OwnConfig:
@@ -198,7 +199,7 @@ def _parse(text: str, entry: str, type_: type[_T]) -> _T:
     try:
         return msgspec.convert(data, type_, dec_hook=decode_custom)
     except msgspec.ValidationError:
-        problems = list(problems_of(type_, data, ("data", entry)))
+        problems = list(problems_of(type_, data, ("data", entry) if entry else ()))
     raise ArgosyError(
         [Finding(one.code, Level.ERROR, one.message, field=format_path(one.path), hint=one.hint) for one in problems]
     )

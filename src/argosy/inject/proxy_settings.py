@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import msgspec
 import re2
 
-from argosy.api.mesh_config import DefaultConfig, StatsMatcher, parse_proxy_config
+from argosy.api.mesh_config import PROXY_ANNOTATION, DefaultConfig, StatsMatcher, parse_proxy_config
 from argosy.api.meta import Object
 from argosy.api.proxy_config import ProxyConfig
 from argosy.core.errors import ArgosyError, Finding, Level
 from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE
 
-ANNOTATION = "proxy.istio.io/config"
 STATS_ANNOTATION = "sidecar.istio.io/statsInclusion"
 """What names of annotations begin with that add statistics: `...Prefixes`, `...Suffixes`, `...Regexps`."""
 BAD_ANNOTATION = "ARG0601"
@@ -113,7 +111,7 @@ def _concerns(config: Object[ProxyConfig], namespace: str, labels: Mapping[str, 
 
 def _annotated(annotations: Mapping[str, str]) -> DefaultConfig | Finding:
     try:
-        return parse_proxy_config(annotations.get(ANNOTATION, ""))
-    except (msgspec.ValidationError, ArgosyError) as error:
-        field = f"metadata.annotations[{ANNOTATION}]"
+        return parse_proxy_config(annotations.get(PROXY_ANNOTATION, ""))
+    except ArgosyError as error:
+        field = f"metadata.annotations[{PROXY_ANNOTATION}]"
         return Finding(BAD_ANNOTATION, Level.ERROR, f"cannot be read: {error}", field=field)

@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from argosy.api.mesh_config import parse_proxy_config
+from argosy.api.mesh_config import PROXY_ANNOTATION, parse_proxy_config
 from argosy.api.meta import Object
 from argosy.core.errors import ArgosyError
 from argosy.core.frozen import FrozenMap
@@ -25,7 +23,6 @@ SIDECAR = "sidecar"
 ROUTER = "router"
 UNSAID = -1
 """No number of a gateway's own: the mesh's holds."""
-_OWN_CONFIG = "proxy.istio.io/config"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -89,11 +86,11 @@ def class_of_pod(pod: Object[Any]) -> ProxyClass:
 
 
 def _trusted_proxies(pod: Object[Any]) -> int:
-    text = pod.annotations.get(_OWN_CONFIG, "")
+    text = pod.annotations.get(PROXY_ANNOTATION, "")
     if not text or role_of_pod(pod) != ROUTER:
         return UNSAID
     try:
         said = parse_proxy_config(text).gateway_topology.num_trusted_proxies
-    except (ArgosyError, msgspec.ValidationError):  # such a pod is not started; one that came another way has none
+    except ArgosyError:  # such a pod is not started; one that came another way has none
         return UNSAID
     return UNSAID if said is None else said

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from argosy.api import decode_object, parse_documents
+from argosy.api.mesh_config import PROXY_ANNOTATION as ANNOTATION
 from argosy.api.mesh_config import DefaultConfig, StatsMatcher
 from argosy.core.errors import Finding
-from argosy.inject.proxy_settings import ANNOTATION, STATS_ANNOTATION, ProxySettings, proxy_settings
+from argosy.inject.proxy_settings import STATS_ANNOTATION, ProxySettings, proxy_settings
 
 HEAD = "apiVersion: networking.istio.io/v1beta1\nkind: ProxyConfig\n"
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode
+from collections.abc import Mapping
 from string import ascii_letters, digits
 
 from argosy.api.endpoints import SERVICE_LABEL, EndpointPort, Endpoints, EndpointSlice
 from argosy.api.kubernetes import Container, Deployment, EnvVar, Job, Pod, PodSpec, Probe, Secret, Service, ServicePort
+from argosy.api.mesh_config import PROXY_ANNOTATION, parse_proxy_config
+from argosy.core.errors import ArgosyError
 from argosy.core.labels import selects
 from argosy.core.protocols import choose_protocol
 from argosy.galley.validate.check import Check, is_label, member
@@ -135,6 +138,7 @@ def validate_deployment(check: Check, deployment: Deployment) -> None:
     if template.spec.restart_policy != "Always":
         message = f"restartPolicy {template.spec.restart_policy} is for pods that end"
         check.error("ARG0121", "spec.template.spec.restartPolicy", message, "make it a Job, or leave the field out")
+    _validate_proxy_config(check, "spec.template.metadata", template.metadata.annotations)
     validate_pod_spec(check, "spec.template.spec", template.spec)
 
 
@@ -147,12 +151,25 @@ def validate_job(check: Check, job: Job) -> None:
     if job.template.spec.restart_policy == "Always":
         message = "a Job's pods end: restartPolicy must be Never or OnFailure"
         check.error("ARG0121", "spec.template.spec.restartPolicy", message, "write restartPolicy: Never")
+    _validate_proxy_config(check, "spec.template.metadata", job.template.metadata.annotations)
     validate_pod_spec(check, "spec.template.spec", job.template.spec)
 
 
 def validate_pod(check: Check, pod: Pod) -> None:
     """All rules about one Pod that somebody wishes for."""
+    _validate_proxy_config(check, "metadata", check.obj.annotations)
     validate_pod_spec(check, "spec", pod.spec)
+
+
+def _validate_proxy_config(check: Check, metadata: str, annotations: Mapping[str, str]) -> None:
+    """The annotation with settings of the pod's own proxy."""
+    at = member(f"{metadata}.annotations", PROXY_ANNOTATION)
+    try:
+        parse_proxy_config(annotations.get(PROXY_ANNOTATION, ""))
+    except ArgosyError as error:
+        for finding in error.findings:
+            field = f"{at}.{finding.field}" if finding.field else at
+            check.error(finding.code, field, finding.message, finding.hint)
 
 
 def validate_pod_spec(check: Check, at: str, spec: PodSpec) -> None:
