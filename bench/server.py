@@ -17,6 +17,7 @@ from argosy.edge.clock import SystemClock
 from argosy.edge.grpc_server import start_server
 from argosy.edge.memory import return_freed_memory
 from argosy.edge.tls import CertificateSource, Material, ServerTLS
+from argosy.pilot.build.resource import EXTENSION
 from argosy.pilot.classes import ProxyClass
 from argosy.pilot.mesh import MeshSettings
 from argosy.testing import meshes
@@ -84,8 +85,12 @@ class _Server:
     async def connect(self) -> Result:
         """All proxies at once, from the first connection to the last acknowledgement."""
         step = Step(self.encoded, self.xds.stats)
-        snapshots = {one: self.pilot.world.current(one).resources.values() for one in set(self.classes)}
-        sizes = {one: sum(map(len, resources)) for one, resources in snapshots.items()}
+        snapshots = {one: self.pilot.world.current(one).resources for one in set(self.classes)}
+        # Nobody serves HTTP here, so nobody asks for the filters of those who do.
+        sizes = {
+            one: sum(len(found) for url, found in resources.items() if url != EXTENSION)
+            for one, resources in snapshots.items()
+        }
         due = sum(sizes[one] for one in self.classes)
         async with asyncio.timeout(SETTLE_S):
             # A proxy counts as settled between two types that it asks for, so what was sent must be complete too.

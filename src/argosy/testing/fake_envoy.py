@@ -1,7 +1,7 @@
 """A fake Envoy: the client's half of ADS, driven in the order in which Envoy asks, without any I/O.
 
 Given the server's responses as bytes; gives requests as bytes, and what it holds. Clusters come first; the endpoints
-of EDS clusters are asked for by name; once they are all there listeners follow, then the routes that they name, then
+of EDS clusters are asked for by name; once they are all there listeners follow, then filters and routes they name, then
 virtual hosts. Like Envoy it takes in only virtual hosts of route configurations that it has. Everything is accepted.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from argosy.envoy import api
-from argosy.pilot.build.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST
+from argosy.pilot.build.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, VIRTUAL_HOST
 from argosy.xds import DeltaClient, Resource, Update, wire
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -32,6 +32,7 @@ class Reading:
     """Keep what was received, not only its name and version."""
     _resources: dict[bytes, Resource] = field(default_factory=dict)
     _names: dict[Resource, tuple[str, ...]] = field(default_factory=dict)
+    _extensions: dict[Resource, tuple[str, ...]] = field(default_factory=dict)
 
     def decode(self, data: bytes, type_url: str) -> Resource:
         """The resource in `data`; of equal ones always the same object."""
@@ -40,11 +41,16 @@ class Reading:
             full = wire.decode_resource(data, type_url)
             known = self._resources[data] = full if self.keep_bodies else replace(full, body=None)
             self._names[known] = tuple(_refers_to(full))
+            self._extensions[known] = tuple(_discovers(full))
         return known
 
     def refers_to(self, resource: Resource) -> tuple[str, ...]:
         """Names of the endpoints of a cluster, or of the routes of a listener."""
         return self._names[resource]
+
+    def discovers(self, resource: Resource) -> tuple[str, ...]:
+        """Names of the filters that a listener discovers."""
+        return self._extensions[resource]
 
 
 class FakeEnvoy:
@@ -52,7 +58,7 @@ class FakeEnvoy:
 
     def __init__(self, node: bytes, reading: Reading) -> None:
         self.held: dict[str, dict[str, Resource]] = {
-            url: {} for url in (CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST)
+            url: {} for url in (CLUSTER, ENDPOINT, LISTENER, EXTENSION, ROUTE, VIRTUAL_HOST)
         }
         self.responses = 0
         self.resources = 0
@@ -93,10 +99,11 @@ class FakeEnvoy:
         held = self.held[update.type_url]
         known = (one for one in update.resources if update.type_url != VIRTUAL_HOST or self._has_route(one.name))
         if update.type_url in (CLUSTER, LISTENER):
-            before = self._referred(held.values())
+            before, found = self._referred(held.values()), self._discovered(held.values())
             held.update((one.name, one) for one in known)
             for name in update.removed:
                 held.pop(name, None)
+            self._follow(EXTENSION, found, self._discovered(held.values()))
             self._follow(ENDPOINT if update.type_url == CLUSTER else ROUTE, before, self._referred(held.values()))
         else:
             held.update((one.name, one) for one in known)
@@ -109,6 +116,9 @@ class FakeEnvoy:
 
     def _referred(self, resources: Iterable[Resource]) -> set[str]:
         return {name for one in resources for name in self._reading.refers_to(one)}
+
+    def _discovered(self, resources: Iterable[Resource]) -> set[str]:
+        return {name for one in resources for name in self._reading.discovers(one)}
 
     def _follow(self, type_url: str, before: set[str], after: set[str]) -> None:
         """Ask for what is newly referred to, and no more for what nothing refers to."""
@@ -144,18 +154,21 @@ def _refers_to(resource: Resource) -> list[str]:
         return (
             [cluster.eds_cluster_config.service_name or cluster.name] if cluster.HasField("eds_cluster_config") else []
         )
-    if resource.type_url == LISTENER:
-        listener = api.decode("envoy.config.listener.v3.Listener", resource.body or b"")
-        return [name for chain in listener.filter_chains for one in chain.filters for name in _routes_of(one)]
-    return []
+    return [one.rds.route_config_name for one in _managers(resource) if one.HasField("rds")]
 
 
-def _routes_of(network_filter: Any) -> list[str]:
-    packed = network_filter.typed_config
-    if not packed.type_url.endswith(_HCM):
+def _discovers(resource: Resource) -> list[str]:
+    filters = [one for manager in _managers(resource) for one in manager.http_filters]
+    return [one.name for one in filters if one.HasField("config_discovery")]
+
+
+def _managers(resource: Resource) -> list[Any]:
+    """The HTTP connection managers of a listener."""
+    if resource.type_url != LISTENER:
         return []
-    manager = api.decode(_HCM, packed.value)
-    return [manager.rds.route_config_name] if manager.HasField("rds") else []
+    listener = api.decode("envoy.config.listener.v3.Listener", resource.body or b"")
+    packed = [one.typed_config for chain in listener.filter_chains for one in chain.filters]
+    return [api.decode(_HCM, one.value) for one in packed if one.type_url.endswith(_HCM)]
 
 
 __all__ = ["FakeEnvoy", "Reading", "node_bytes"]
