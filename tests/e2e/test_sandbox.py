@@ -105,16 +105,23 @@ class Mesh:
 
     def processes(self) -> list[int]:
         """All processes of the node, as the host sees them."""
-        inside = os.stat(f"/proc/{self._init()}/ns/pid").st_ino
-        return [pid for pid in _pids() if _inode(pid, "pid") == inside]
+        found: list[int] = []
+        queue = [self._init()]
+        while queue:
+            found.append(queue.pop())
+            queue += _children(found[-1])
+        return found
 
     def _init(self) -> int:
-        text = Path(f"/proc/{self.node.process.pid}/task/{self.node.process.pid}/children").read_text()
-        return int(text.split()[0])
+        return _children(self.node.process.pid)[0]
 
 
-def _pids() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+def _children(pid: int) -> list[int]:
+    try:
+        tasks = [(one / "children").read_text() for one in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return []
+    return [int(child) for text in tasks for child in text.split()]
 
 
 def _inode(pid: int, kind: str) -> int:

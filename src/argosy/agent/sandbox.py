@@ -1,10 +1,14 @@
 """What is executed to make a pod and to start processes in it: shell text and argument vectors. Nothing is run here.
 
-A pod is a network, mount and host-name namespace held by one sleeping process. Its files: an own resolv.conf and hosts,
-an own /tmp and /run, the root file system read-only, and Argosy's state hidden. Envoy runs in the pod's network but in
-a mount namespace of its own, the only one where the pod's key can be seen: the application never sees it.
+A pod is a network, mount, process, IPC and host-name namespace held by one sleeping process, its process 1. Its files: an
+own resolv.conf and hosts, an own /tmp, /run, /proc, /dev/shm and terminals, the root file system and what concerns the
+whole machine read-only, and Argosy's state hidden. Envoy runs in the pod's network but in mount and process namespaces of
+its own: the only one where the pod's key can be seen, and no application can see or signal its proxy, or the other way.
 
-Given paths inside the node; needs sh, mount, ip, iptables-restore, unshare, nsenter, setpriv (util-linux, iproute2).
+The process namespace is chosen by whoever starts a command made here: a new one for holders and Envoys, the holder's for
+applications. So what is started is the application itself, and none that only waits for it.
+
+Given paths inside the node; needs sh, env, mount, ip, iptables-restore, unshare, nsenter, setpriv (util-linux, iproute2).
 """
 
 from __future__ import annotations
@@ -20,6 +24,21 @@ from argosy.agent.privileges import Privileges
 
 READY = "ready"
 _HIDE = "mount -t tmpfs -o mode=0755,nosuid,nodev,size=4k tmpfs"
+_PROC = "mount -t proc -o nosuid,nodev,noexec proc /proc"
+_MACHINE = ("sys", "irq", "bus", "fs", "scsi", "acpi", "driver", "sysrq-trigger")
+"""Entries of /proc that concern the whole machine, not a process, and that uid 0 may write without any capability."""
+_SLEEP = "exec env --ignore-signal=CHLD sleep infinity >/dev/null 2>&1"
+"""As process 1 of a pod: with SIGCHLD ignored the kernel itself collects every orphan that ends."""
+_OTHERS_READ_ONLY = (
+    "while read -r _ _ _ _ at options _; do",
+    "  case $at/ in // | /proc/* | /sys/* | /dev/* | /tmp/* | /run/*) continue ;; esac",
+    "  case $options in ro | ro,*) continue ;; esac",
+    '  at=$(printf %b "$at")',
+    "  # One that is covered by another cannot be changed, nor reached.",
+    '  mount -o remount,bind,ro "$at" || ! mountpoint -q "$at"',
+    "done </proc/self/mountinfo",
+)
+"""Other file systems than the root's (say, /home) read-only as well; some of the names have escapes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +77,12 @@ class Sandboxes:
 
         `link` is the name that the node's end of the pod's link gets.
         """
-        isolate = ("unshare", "--net", "--mount", "--uts", "--propagation", "private")
+        isolate = ("unshare", "--net", "--mount", "--uts", "--ipc", "--propagation", "private")
         return (*isolate, "sh", "-e", "-c", self._setup(plan, link))
 
     def app_argv(self, holder_pid: int, argv: Sequence[str]) -> tuple[str, ...]:
         """An application's command, run inside the pod without any capability."""
-        return (*_enter(holder_pid, "net", "mnt", "uts"), *self.privileges.app_prefix(), *argv)
+        return (*_enter(holder_pid, "net", "mnt", "uts", "ipc"), *self.privileges.app_prefix(), *argv)
 
     def envoy_argv(self, plan: PodPlan, holder_pid: int) -> tuple[str, ...]:
         """Envoy's command: the pod's network, its own view of the files, its own uid (or the right to mark)."""
@@ -73,8 +92,10 @@ class Sandboxes:
                 f"mount --bind {quote(self.paths.proxy_dir(plan.ip))} {PROXY_DIR}",
                 f"mount --bind {quote(directory)}/resolv.conf /etc/resolv.conf",
                 f"mount --bind {quote(directory)}/hosts /etc/hosts",
-                f"{_HIDE} {quote(self.paths.home)}",
-                'exec "$@"',
+                # The pods' folders hold the keys of all proxies of this node.
+                *(f"{_HIDE} {quote(path)}" for path in (self.paths.home, self.paths.pods, *self._held())),
+                _PROC,
+                'exec env --ignore-signal=CHLD "$@"',
             ]
         )
         envoy = [self.paths.envoy, "-c", f"{PROXY_DIR}/{BOOTSTRAP_FILE}", "--disable-hot-restart"]
@@ -90,14 +111,14 @@ class Sandboxes:
         ]
         # People who look at an access log have just made a request.
         envoy += ["--file-flush-interval-msec", "500"]
-        isolate = ("unshare", "--mount", "--propagation", "private", "sh", "-e", "-c", setup, "envoy")
+        isolate = ("unshare", "--mount", "--ipc", "--propagation", "private", "sh", "-e", "-c", setup, "envoy")
         return (*_enter(holder_pid, "net", "uts"), *isolate, *self.privileges.envoy_prefix(), *envoy)
 
     def exec_argv(self, holder_pid: int, envoy_pid: int | None, argv: Sequence[str]) -> tuple[str, ...]:
         """A command that a person runs in the pod; with `envoy_pid` in Envoy's view of it, as Envoy's uid."""
         if envoy_pid is None:
             return self.app_argv(holder_pid, argv)
-        return (*_enter(envoy_pid, "net", "mnt", "uts"), *self.privileges.envoy_prefix(), *argv)
+        return (*_enter(envoy_pid, "net", "mnt", "uts", "ipc"), *self.privileges.envoy_prefix(), *argv)
 
     def resolv_conf(self, namespace: str) -> str:
         """The pod's resolv.conf, as Kubernetes writes it."""
@@ -119,7 +140,7 @@ class Sandboxes:
                 f"iptables-restore <<'RULES'\n{rules}RULES" if rules else "",
                 *self._files(plan),
                 f"echo {READY}",
-                "exec sleep infinity >/dev/null 2>&1",
+                _SLEEP,
             ]
         )
 
@@ -127,8 +148,8 @@ class Sandboxes:
         node = self.node_address
         batch = [
             "link set lo up",
-            # Process 1 of the node's process namespace is in the node's network.
-            f"link add eth0 type veth peer name {link} netns 1",
+            # This /proc is the node's still, whose process 1 is in the node's network.
+            f"link add eth0 type veth peer name {link} netns /proc/1/ns/net",
             f"addr add {plan.ip}/32 dev eth0",
             "link set eth0 up",
             f"route add {node} dev eth0 scope link src {plan.ip}",
@@ -146,7 +167,7 @@ class Sandboxes:
         lines = []
         if not self.privileges.rootless:
             # Applications run as uid 0 without capabilities: what root owns on this machine must not be theirs.
-            lines.append("mount -o remount,bind,ro /")
+            lines += ["mount -o remount,bind,ro /", *_OTHERS_READ_ONLY]
         lines += [
             f"mount --bind {directory}/resolv.conf /etc/resolv.conf",
             f"mount --bind {directory}/hosts /etc/hosts",
@@ -154,23 +175,41 @@ class Sandboxes:
         ]
         if self.paths.keep:
             lines += ["mount -t tmpfs -o mode=0755 tmpfs /mnt"]
-            lines += [f"mkdir /mnt/{n}; mount --rbind {quote(held)} /mnt/{n}" for n, held in self._held()]
+            lines += [f"mkdir /mnt/{n}; mount --rbind {quote(held)} /mnt/{n}" for n, held in enumerate(self._held())]
         lines += [
             "mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs /tmp",
             "mount -t tmpfs -o mode=0755,nosuid,nodev tmpfs /run",
         ]
         for n, (path, _) in enumerate(self.paths.keep):
             lines += [f"mkdir -p {quote(path)}; mount --move /mnt/{n} {quote(path)}"]
+            if not self.privileges.rootless:
+                lines += [f"mount -o remount,bind,ro {quote(path)}"]
         if self.paths.keep:
             lines += ["umount /mnt"]
         # Last: what is kept may hold the state, or be it.
         home = quote(self.paths.home)
-        return [*lines, f"mkdir -p {home}; {_HIDE} {home}"]
+        return [*lines, f"mkdir -p {home}; {_HIDE} {home}", *self._kernel()]
 
-    def _held(self) -> list[tuple[int, str]]:
-        return [(n, held) for n, (_, held) in enumerate(self.paths.keep)]
+    def _kernel(self) -> list[str]:
+        """The kernel's own file systems, as the pod may see them; /proc last, because it is the pod's from then on."""
+        # To an ordinary user the kernel lets nobody write what concerns the machine, but for what follows namespaces.
+        entries = ("sys",) if self.privileges.rootless else _MACHINE
+        sysfs = "mount -t sysfs -o ro,nosuid,nodev,noexec sysfs /sys"
+        return [
+            # It is refused to an ordinary user where the machine's own is covered in parts.
+            f"{sysfs} 2>/dev/null || mount -t tmpfs -o ro,size=4k tmpfs /sys",
+            "mount -t devpts -o newinstance,nosuid,noexec,ptmxmode=0666,mode=0620 devpts /dev/pts",
+            "mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs /dev/shm",
+            _PROC,
+            f"for one in {' '.join(entries)}; do",
+            "  if [ -e /proc/$one ]; then mount -o bind,ro /proc/$one /proc/$one; fi",
+            "done",
+        ]
+
+    def _held(self) -> list[str]:
+        return [held for _, held in self.paths.keep]
 
 
 def _enter(pid: int, *kinds: str) -> tuple[str, ...]:
-    options = {"net": "--net", "mnt": "--mount", "uts": "--uts"}
+    options = {"net": "--net", "mnt": "--mount", "uts": "--uts", "ipc": "--ipc"}
     return ("nsenter", *(f"{options[kind]}=/proc/{pid}/ns/{kind}" for kind in kinds))

@@ -30,10 +30,18 @@ HEALTHY_AFTER_S = 10.0
 _log = logging.getLogger("argosy.node")
 _RESOLVING = "search svc.cluster.local cluster.local\noptions ndots:5 timeout:1 attempts:2\n"
 _FLAGS = netns.MS_NOSUID | netns.MS_NODEV
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_DEVICE_LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+    "ptmx": "pts/ptmx",
+}
 
 
 def prepare_files(spec: NodeSpec) -> None:
-    """Give the node its own /proc, /run and /etc. The host's stay as they are; Envoy appears in /run/argosy."""
+    """Give the node its own /proc, /run, /etc and /dev. The host's stay as they are; Envoy appears in /run/argosy."""
     held = {path: os.open(path, os.O_PATH) for path in (spec.envoy, spec.home, *spec.keep)}
     netns.mount("proc", "/proc", "proc", _FLAGS | netns.MS_NOEXEC)
     netns.mount("tmpfs", "/run", "tmpfs", _FLAGS, "mode=0755")
@@ -48,6 +56,7 @@ def prepare_files(spec: NodeSpec) -> None:
     (base / "keep.json").write_bytes(msgspec.json.encode(spec.keep))
     _restore(held[spec.home], spec.home)
     _own_etc(base / "etc", spec.node_address)
+    _own_devices()
     for descriptor in held.values():
         os.close(descriptor)
 
@@ -89,6 +98,26 @@ def _own_etc(stage: Path, resolver: str) -> None:
             (etc / entry.name).symlink_to(entry)
     (etc / "resolv.conf").write_text(f"nameserver {resolver}\n{_RESOLVING}")
     (etc / "hosts").write_text("127.0.0.1\tlocalhost\n")
+
+
+def _own_devices() -> None:
+    """A /dev of what any program may use: no disks, no memory, no terminals of the machine's users.
+
+    Applications run as uid 0 where the node does, and to the owner of a device file no capability is needed.
+    """
+    dev = Path("/dev")
+    held = {name: os.open(dev / name, os.O_PATH) for name in _DEVICES if (dev / name).exists()}
+    netns.mount("tmpfs", "/dev", "tmpfs", _FLAGS | netns.MS_NOEXEC, "mode=0755,size=64k")
+    for name, descriptor in held.items():
+        (dev / name).touch()
+        _bind(descriptor, str(dev / name))
+        os.close(descriptor)
+    for name in ("pts", "shm"):
+        (dev / name).mkdir()
+    netns.mount("tmpfs", "/dev/shm", "tmpfs", _FLAGS, "mode=1777")
+    for name, target in _DEVICE_LINKS.items():
+        (dev / name).symlink_to(target)
+    netns.mount("", "/dev", flags=netns.MS_REMOUNT | netns.MS_BIND | netns.MS_RDONLY | _FLAGS | netns.MS_NOEXEC)
 
 
 class Children:

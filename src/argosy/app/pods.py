@@ -27,6 +27,7 @@ from argosy.app.connection_guard import ConnectionGuard
 from argosy.core.errors import Finding
 from argosy.core.names import ObjectKey
 from argosy.edge.dns_server import DNSServer, Names
+from argosy.edge.exec_api import PodCommand
 from argosy.edge.kube_proxy import ServiceRules
 from argosy.edge.pod_runner import NodeTools, PodRunner, Processes
 from argosy.galley.admit import BARE_POD
@@ -331,10 +332,8 @@ class Pods:
         runner = self._find(namespace, pod)
         return {file.stem: str(file) for file in sorted(runner.log_directory.glob("*.log"))}
 
-    def exec_command(
-        self, namespace: str, pod: str, container: str, argv: Sequence[str]
-    ) -> tuple[Sequence[str], Mapping[str, str]]:
-        """Command line and environment that run `argv` in the pod, as its container sees it."""
+    def exec_command(self, namespace: str, pod: str, container: str, argv: Sequence[str]) -> PodCommand:
+        """What runs `argv` in the pod, as its container sees it."""
         runner = self._find(namespace, pod)
         holder, envoy = runner.running.holder, runner.running.envoy
         if holder is None:
@@ -343,12 +342,12 @@ class Pods:
         if container == PROXY_CONTAINER:
             if envoy is None:
                 raise KeyError(f"pod {namespace}/{pod} has no running {PROXY_CONTAINER}")
-            return boxes.exec_argv(holder.pid, envoy.pid, argv), env
+            return PodCommand(boxes.exec_argv(holder.pid, envoy.pid, argv), env, envoy.pid)
         chosen = [c for c in runner.plan.containers if container in ("", c.name)]
         if not chosen and (container or not envoy):
             raise KeyError(f"pod {namespace}/{pod} has no container {container!r}")
         env |= dict(chosen[0].env) if chosen else {}
-        return boxes.exec_argv(holder.pid, None, argv), env
+        return PodCommand(boxes.exec_argv(holder.pid, None, argv), env, holder.pid)
 
     def stop_pod(self, namespace: str, pod: str) -> None:
         """End a pod in order; its Deployment makes another."""

@@ -16,12 +16,14 @@ import signal
 import socket
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
 from argosy.edge import processes
+from argosy.edge.netns import children_inside
 from argosy.edge.probes import envoy_admin_page
 from argosy.edge.unix_socket import private_listener, receive_descriptors
 
@@ -42,6 +44,15 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     term: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class PodCommand:
+    """A command to be run in a pod: `inside` is a process whose process namespace it is to be in."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    inside: int
+
+
 class PodAccess(Protocol):
     """What the agent offers. All raise KeyError with a sentence for a pod or container that is not there."""
 
@@ -53,10 +64,8 @@ class PodAccess(Protocol):
         """Paths of log files by container."""
         ...
 
-    def exec_command(
-        self, namespace: str, pod: str, container: str, argv: Sequence[str]
-    ) -> tuple[Sequence[str], Mapping[str, str]]:
-        """Command line and environment that run `argv` in the pod."""
+    def exec_command(self, namespace: str, pod: str, container: str, argv: Sequence[str]) -> PodCommand:
+        """What runs `argv` in the pod."""
         ...
 
     def stop_pod(self, namespace: str, pod: str) -> None:
@@ -125,11 +134,11 @@ class AgentAPI:
     async def _exec(self, request: Request, connection: socket.socket, descriptors: list[int]) -> dict[str, Any]:
         if len(descriptors) != 3 or not request.argv:
             raise ValueError("exec needs a command and three descriptors")
-        argv, env = self._access.exec_command(request.namespace, request.pod, request.container, request.argv)
-        if request.term:
-            env = {**env, "TERM": request.term}
+        command = self._access.exec_command(request.namespace, request.pod, request.container, request.argv)
+        env = {**command.env, "TERM": request.term} if request.term else command.env
         stdin, stdout, stderr = descriptors
-        process = processes.spawn(argv, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
+        with children_inside(command.inside):
+            process = processes.spawn(command.argv, env=env, stdin=stdin, stdout=stdout, stderr=stderr)
         ended = asyncio.ensure_future(processes.wait_exit(process))
         listening = asyncio.ensure_future(_pass_signals(connection, process))
         await asyncio.wait({ended, listening}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,7 +1,8 @@
 """Linux namespaces and mounts, by the system calls that Python 3.11 lacks; and sockets made inside a pod's network.
 
 Given paths and open namespace files. Raises OSError as the kernel says it. A socket belongs for ever to the network in
-which it was made, so a probe enters the pod's network only for that one call.
+which it was made, so a probe enters the pod's network only for that one call; a process to the process namespace that
+its parent had chosen for its children, so the agent chooses it only for the start of that process.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ MS_NOEXEC = 8
 MS_BIND = 4096
 MS_MOVE = 8192
 MS_REC = 16384
+MS_REMOUNT = 32
 _CLONE_NEWNET = 0x40000000
+_CLONE_NEWPID = 0x20000000
 
 
 def _libc() -> ctypes.CDLL:
@@ -40,26 +43,57 @@ def mount(source: str, target: str, fstype: str = "", flags: int = 0, options: s
     _check(_libc().mount(source.encode(), target.encode(), kind, ctypes.c_ulong(flags), data), f"mount on {target}")
 
 
-def setns_network(fd: int) -> None:
-    """setns(2): moves the calling thread into the network namespace behind `fd`."""
-    _check(_libc().setns(fd, _CLONE_NEWNET), "setns")
+@contextmanager
+def inside_network(pid: int) -> Iterator[None]:
+    """Run a short, synchronous piece of code in the network of process `pid`. Nothing in it may await."""
+    with open("/proc/self/ns/net", "rb") as home, open(f"/proc/{pid}/ns/net", "rb") as there:
+        _setns(there.fileno(), _CLONE_NEWNET)
+        with _back_to(home.fileno(), _CLONE_NEWNET):
+            yield
 
 
 @contextmanager
-def inside_network(pid: int) -> Iterator[None]:
-    """Run a short, synchronous piece of code in the network of process `pid`. Nothing in it may await.
+def children_inside(pid: int) -> Iterator[None]:
+    """Let processes that this thread starts in the block be of the process namespace of `pid`. It may not await.
 
-    If the way back fails the process is in the wrong network and ends at once: to go on would be worse.
+    They are children of the caller as any others, and have a number in its own namespace as well. The namespace must be
+    the caller's own or one below it.
     """
-    with open("/proc/self/ns/net", "rb") as home, open(f"/proc/{pid}/ns/net", "rb") as there:
-        setns_network(there.fileno())
-        try:
+    with open("/proc/self/ns/pid", "rb") as home, open(f"/proc/{pid}/ns/pid", "rb") as there:
+        if os.path.sameopenfile(home.fileno(), there.fileno()):
             yield
-        finally:
-            try:
-                setns_network(home.fileno())
-            except OSError:
-                os._exit(70)
+            return
+        _setns(there.fileno(), _CLONE_NEWPID)
+        with _back_to(home.fileno(), _CLONE_NEWPID):
+            yield
+
+
+@contextmanager
+def child_apart() -> Iterator[None]:
+    """Let the one process that this thread starts in the block be process 1 of a new process namespace.
+
+    When it ends the kernel ends all others in there; but it is gone only when their parents have collected them.
+    """
+    with open("/proc/self/ns/pid", "rb") as home:
+        _check(_libc().unshare(_CLONE_NEWPID), "unshare")
+        with _back_to(home.fileno(), _CLONE_NEWPID):
+            yield
+
+
+@contextmanager
+def _back_to(home: int, kind: int) -> Iterator[None]:
+    """Return to a namespace at the end. If that fails the process is in the wrong one, and ends: to go on is worse."""
+    try:
+        yield
+    finally:
+        try:
+            _setns(home, kind)
+        except OSError:
+            os._exit(70)
+
+
+def _setns(descriptor: int, kind: int) -> None:
+    _check(_libc().setns(descriptor, kind), "setns")
 
 
 def socket_in_network(pid: int, kind: int = socket.SOCK_STREAM) -> socket.socket:

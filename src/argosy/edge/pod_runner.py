@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -36,7 +37,7 @@ from argosy.core.clock import Clock
 from argosy.core.names import HEALTH_PORT, ObjectKey
 from argosy.edge import processes
 from argosy.edge.netlink import NodeNetwork
-from argosy.edge.netns import network_of, processes_by_network
+from argosy.edge.netns import child_apart, children_inside, network_of, processes_by_network
 from argosy.edge.pod_probes import PodProbes
 from argosy.edge.pod_secrets import Files, PodSecrets, TrustPort
 from argosy.edge.probes import envoy_admin
@@ -277,7 +278,8 @@ class PodRunner:
     async def _start_holder(self, argv: tuple[str, ...]) -> ProcessId:
         said, say = os.pipe()
         try:
-            holder = processes.spawn(argv, env=self.tools.base_env, stdin=None, stdout=say, stderr=say)
+            with child_apart():
+                holder = processes.spawn(argv, env=self.tools.base_env, stdin=None, stdout=say, stderr=say)
         finally:
             os.close(say)
         os.set_blocking(said, False)
@@ -324,7 +326,7 @@ class PodRunner:
             self._secrets.write(SYSTEM_ROOTS_FILE, system_roots())
             argv = boxes.envoy_argv(self.plan, self.running.holder.pid)
             environment = {**self.tools.base_env, **dict(self.plan.proxy_environment)}
-            envoy = self._spawn_logged(PROXY_CONTAINER, argv, environment)
+            envoy = self._spawn_logged(PROXY_CONTAINER, argv, environment, child_apart())
             self.running.envoy = envoy
             self._save()
         self._watch_exit(PROXY_CONTAINER, envoy, Input.ENVOY_EXITED)
@@ -347,8 +349,10 @@ class PodRunner:
                 continue
             process = self.running.apps.get(container.name)
             if process is None or not processes.alive(process):
-                argv = self.tools.sandboxes.app_argv(self.running.holder.pid, container.argv)
-                process = self._spawn_logged(container.name, argv, self._environment(container))
+                holder = self.running.holder.pid
+                argv = self.tools.sandboxes.app_argv(holder, container.argv)
+                env = self._environment(container)
+                process = self._spawn_logged(container.name, argv, env, children_inside(holder))
                 self.running.apps[container.name] = process
             self._background(f"exit:{container.name}", self._watch_app(container.name, process))
         self._save()
@@ -409,10 +413,14 @@ class PodRunner:
     def _environment(self, container: Container) -> dict[str, str]:
         return {**self.tools.base_env, "HOSTNAME": self.plan.name, **dict(container.env)}
 
-    def _spawn_logged(self, name: str, argv: tuple[str, ...], env: Mapping[str, str]) -> ProcessId:
+    def _spawn_logged(
+        self, name: str, argv: tuple[str, ...], env: Mapping[str, str], place: AbstractContextManager[None]
+    ) -> ProcessId:
+        """Start a program in the process namespace that `place` chooses; what it says goes to its log."""
         log = os.open(self.log_directory / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            return processes.spawn(argv, env=env, stdin=None, stdout=log, stderr=log)
+            with place:
+                return processes.spawn(argv, env=env, stdin=None, stdout=log, stderr=log)
         finally:
             os.close(log)
 
@@ -442,16 +450,21 @@ class PodRunner:
 
     async def _clear(self) -> None:
         """Remove whatever is left of the pod: processes, link, files. Works from any half-made state."""
-        ours = [p for p in (self.running.holder, self.running.envoy, *self.running.apps.values()) if p]
         holder = self.running.holder
         # The number of a holder that has ended may be another process's by now, and its network another pod's.
         network = network_of(holder.pid) if holder is not None and processes.alive(holder) else None
+        # The holder's end is the end of all in its process namespace, and it is gone only when the applications have
+        # been collected: so it is killed first and awaited last.
+        ours = [p for p in (*self.running.apps.values(), self.running.envoy, holder) if p]
+        if holder is not None:
+            processes.send_signal(holder, signal.SIGKILL)
         if network is not None and network != network_of(os.getpid()):
             for pid in processes_by_network().get(network, []):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         for process in ours:
             processes.send_signal(process, signal.SIGKILL, group=True)
+        for process in ours:
             await processes.wait_exit(process)
         await self.tools.network.remove_link(link_name(self.plan.ip))
         shutil.rmtree(self._directory, ignore_errors=True)

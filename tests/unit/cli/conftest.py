@@ -28,7 +28,7 @@ from argosy.edge.ca_files import STATE_FOLDER, CAFolders, load_or_create_ca
 from argosy.edge.ca_keeper import CAKeeper
 from argosy.edge.clock import SystemClock
 from argosy.edge.control_api import ControlPorts, control_app
-from argosy.edge.exec_api import AgentAPI
+from argosy.edge.exec_api import AgentAPI, PodCommand
 from argosy.edge.unix_socket import private_listener
 from argosy.envoy import api
 from argosy.galley.memory import MemoryStore
@@ -100,12 +100,10 @@ class Access:
     def log_files(self, namespace: str, pod: str) -> Mapping[str, str]:
         return self.logs
 
-    def exec_command(
-        self, namespace: str, pod: str, container: str, argv: Sequence[str]
-    ) -> tuple[Sequence[str], Mapping[str, str]]:
+    def exec_command(self, namespace: str, pod: str, container: str, argv: Sequence[str]) -> PodCommand:
         if container == "nothing":
             raise KeyError(f"pod {namespace}/{pod} has no container 'nothing'")
-        return argv, {"PATH": os.environ["PATH"], "POD": pod}
+        return PodCommand(argv, {"PATH": os.environ["PATH"], "POD": pod}, os.getpid())
 
     def stop_pod(self, namespace: str, pod: str) -> None:
         raise KeyError("not in these tests")

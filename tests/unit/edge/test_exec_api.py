@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from argosy.edge import processes
-from argosy.edge.exec_api import AgentAPI, AgentClient, Request
+from argosy.edge.exec_api import AgentAPI, AgentClient, PodCommand, Request
 
 
 async def appears(path: Path) -> None:
@@ -34,7 +34,7 @@ class Access:
 
     def exec_command(self, namespace, pod, container, argv):
         self.log_files(namespace, pod)
-        return argv, {"PATH": os.defpath, "GREETING": "hello"}
+        return PodCommand(argv, {"PATH": os.defpath, "GREETING": "hello"}, os.getpid())
 
     def stop_pod(self, namespace, pod):
         self.stopped.append(pod)
