@@ -20,7 +20,7 @@ _PROC = Path("/proc")
 
 @dataclass
 class Traces:
-    """How the machine was before: sets of names by kind, and the node's process namespace once there is one."""
+    """How the machine was before: sets of names by kind, and the process namespaces of node and pods once they are there."""
 
     kinds: dict[str, frozenset[str]]
     namespaces: set[str] = field(default_factory=set)
@@ -35,7 +35,6 @@ class Traces:
                 namespace = os.readlink(f"/proc/{one}/ns/pid")
                 if namespace != own:
                     self.namespaces.add(namespace)
-                    continue
             with contextlib.suppress(OSError):
                 queue += map(int, Path(f"/proc/{one}/task/{one}/children").read_text().split())
 

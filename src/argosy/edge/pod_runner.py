@@ -288,6 +288,7 @@ class PodRunner:
                 await _read_until_ready(said)
         except BaseException:
             processes.send_signal(holder, signal.SIGKILL, group=True)
+            await processes.wait_exit(holder)
             raise
         finally:
             os.close(said)

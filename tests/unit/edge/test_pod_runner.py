@@ -19,7 +19,7 @@ from argosy.agent.sandbox import NodePaths
 from argosy.core.names import ObjectKey
 from argosy.edge import processes
 from argosy.edge.clock import SystemClock
-from argosy.edge.netns import network_of
+from argosy.edge.netns import network_of, processes_by_network
 from argosy.edge.pod_runner import NodeTools, PodRunner, Processes, link_name, read_state_files
 from argosy.edge.processes import ProcessId
 
@@ -160,15 +160,16 @@ async def test_an_orderly_end_leaves_nothing_but_the_logs(tmp_path: Path) -> Non
 
 @needs_root
 async def test_what_an_application_left_running_ends_with_the_pod(tmp_path: Path) -> None:
-    """A process that has left its session is found by the pod's network."""
-    app = container("setsid sleep 60 & echo $!; exec sleep 60")
+    """A process that has left its session is still in the pod's process namespace."""
+    app = container("setsid sleep 60 & echo up; exec sleep 60")
     async with running(tmp_path, Processes(plan(app))) as pod:
         await pod.until(State.READY)
-        pid = int(await pod.line())
-        start = processes.start_time(pid)
-        assert start is not None
-    await asyncio.wait_for(processes.wait_exit(ProcessId(pid, start)), 20)
-    assert processes.start_time(pid) is None
+        assert await pod.line() == "up"
+        holder = pod.runner.running.holder
+        assert holder is not None
+        found = processes_by_network()[network_of(holder.pid) or 0]
+        assert len(found) == 3
+    assert [pid for pid in found if processes.start_time(pid)] == []
 
 
 @needs_root
