@@ -25,13 +25,18 @@ from argosy.agent.privileges import Privileges
 READY = "ready"
 _HIDE = "mount -t tmpfs -o mode=0755,nosuid,nodev,size=4k tmpfs"
 _PROC = "mount -t proc -o nosuid,nodev,noexec proc /proc"
+_VIEWS = """\
+pod-pts /dev/pts devpts newinstance,nosuid,noexec,ptmxmode=0666,mode=0620
+pod-shm /dev/shm tmpfs mode=1777,nosuid,nodev
+pod-proc /proc proc nosuid,nodev,noexec"""
+"""In the form of fstab(5). The names of the sources tell them from the node's, which are mounted there already."""
 _MACHINE = ("sys", "irq", "bus", "fs", "scsi", "acpi", "driver", "sysrq-trigger")
 """Entries of /proc that concern the whole machine, not a process, and that uid 0 may write without any capability."""
 _SLEEP = "exec env --ignore-signal=CHLD sleep infinity >/dev/null 2>&1"
 """As process 1 of a pod: with SIGCHLD ignored the kernel itself collects every orphan that ends."""
 _OTHERS_READ_ONLY = (
     "while read -r _ _ _ _ at options _; do",
-    "  case $at/ in // | /proc/* | /sys/* | /dev/* | /tmp/* | /run/*) continue ;; esac",
+    "  case $at/ in // | /etc/ | /proc/* | /sys/* | /dev/* | /tmp/* | /run/*) continue ;; esac",
     "  case $options in ro | ro,*) continue ;; esac",
     '  at=$(printf %b "$at")',
     "  # One that is covered by another cannot be changed, nor reached.",
@@ -191,19 +196,18 @@ class Sandboxes:
         return [*lines, f"mkdir -p {home}; {_HIDE} {home}", *self._kernel()]
 
     def _kernel(self) -> list[str]:
-        """The kernel's own file systems, as the pod may see them; /proc last, because it is the pod's from then on."""
-        # To an ordinary user the kernel lets nobody write what concerns the machine, but for what follows namespaces.
+        """The pod's own view of the kernel: all mounted by one program, which takes a tenth of the time of many."""
+        # Where uid 0 is an ordinary user's, the kernel itself lets nobody write what concerns the machine, but for
+        # what belongs to a namespace.
         entries = ("sys",) if self.privileges.rootless else _MACHINE
-        sysfs = "mount -t sysfs -o ro,nosuid,nodev,noexec sysfs /sys"
         return [
-            # It is refused to an ordinary user where the machine's own is covered in parts.
-            f"{sysfs} 2>/dev/null || mount -t tmpfs -o ro,size=4k tmpfs /sys",
-            "mount -t devpts -o newinstance,nosuid,noexec,ptmxmode=0666,mode=0620 devpts /dev/pts",
-            "mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs /dev/shm",
-            _PROC,
+            f"echo '{_VIEWS}' >/run/views",
             f"for one in {' '.join(entries)}; do",
-            "  if [ -e /proc/$one ]; then mount -o bind,ro /proc/$one /proc/$one; fi",
+            '  if [ -e /proc/$one ]; then echo "/proc/$one /proc/$one none bind,ro" >>/run/views; fi',
             "done",
+            # It reads regular files only.
+            "mount --all --fstab /run/views",
+            "rm /run/views",
         ]
 
     def _held(self) -> list[str]:

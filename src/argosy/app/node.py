@@ -57,6 +57,7 @@ def prepare_files(spec: NodeSpec) -> None:
     _restore(held[spec.home], spec.home)
     _own_etc(base / "etc", spec.node_address)
     _own_devices()
+    _protect_sys()
     for descriptor in held.values():
         os.close(descriptor)
 
@@ -91,6 +92,8 @@ def _own_etc(stage: Path, resolver: str) -> None:
     held = etc / "argosy" / "host"
     held.mkdir()
     netns.mount(str(stage), str(held), flags=netns.MS_MOVE)
+    with contextlib.suppress(OSError):  # a kernel before 5.12; each pod of a root's node sees to it as well
+        netns.make_read_only(str(held))
     stage.rmdir()
     own = ("resolv.conf", "hosts", "argosy")
     for entry in held.iterdir():
@@ -118,6 +121,14 @@ def _own_devices() -> None:
     for name, target in _DEVICE_LINKS.items():
         (dev / name).symlink_to(target)
     netns.mount("", "/dev", flags=netns.MS_REMOUNT | netns.MS_BIND | netns.MS_RDONLY | _FLAGS | netns.MS_NOEXEC)
+
+
+def _protect_sys() -> None:
+    """Make /sys read-only, with the control groups in it: uid 0 may write much of both without any capability."""
+    try:
+        netns.make_read_only("/sys")
+    except OSError:  # a kernel before 5.12
+        netns.mount("tmpfs", "/sys", "tmpfs", netns.MS_RDONLY)
 
 
 class Children:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,10 @@ MS_REC = 16384
 MS_REMOUNT = 32
 _CLONE_NEWNET = 0x40000000
 _CLONE_NEWPID = 0x20000000
+_SYS_MOUNT_SETATTR = 442
+_MOUNT_ATTR_RDONLY = 1
+_AT_FDCWD = -100
+_AT_RECURSIVE = 0x8000
 
 
 def _libc() -> ctypes.CDLL:
@@ -41,6 +46,13 @@ def mount(source: str, target: str, fstype: str = "", flags: int = 0, options: s
     data = options.encode() if options else None
     kind = fstype.encode() if fstype else None
     _check(_libc().mount(source.encode(), target.encode(), kind, ctypes.c_ulong(flags), data), f"mount on {target}")
+
+
+def make_read_only(path: str) -> None:
+    """mount_setattr(2): makes what is mounted at `path`, and all below it, read-only. Raises OSError before Linux 5.12."""
+    changes = struct.pack("4Q", _MOUNT_ATTR_RDONLY, 0, 0, 0)
+    arguments = (_AT_FDCWD, path.encode(), _AT_RECURSIVE, changes, ctypes.c_size_t(len(changes)))
+    _check(_libc().syscall(_SYS_MOUNT_SETATTR, *arguments), f"mount_setattr on {path}")
 
 
 @contextmanager
