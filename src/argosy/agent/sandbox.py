@@ -1,14 +1,14 @@
 """What is executed to make a pod and to start processes in it: shell text and argument vectors. Nothing is run here.
 
-A pod is a network, mount, process, IPC and host-name namespace held by one sleeping process, its process 1. Its files: an
-own resolv.conf and hosts, an own /tmp, /run, /proc, /dev/shm and terminals, the root file system and what concerns the
-whole machine read-only, and Argosy's state hidden. Envoy runs in the pod's network but in mount and process namespaces of
-its own: the only one where the pod's key can be seen, and no application can see or signal its proxy, or the other way.
+A pod is a network, mount, process, IPC and host-name namespace held by one sleeping process, its process 1. Its files:
+an own resolv.conf and hosts, an own /tmp, /run, /proc, /dev/shm and terminals, the root file system and what concerns
+the whole machine read-only, and Argosy's state hidden. Envoy runs in the pod's network but in mount and process
+namespaces of its own: only there the pod's key can be seen, and no application sees or signals its proxy.
 
-The process namespace is chosen by whoever starts a command made here: a new one for holders and Envoys, the holder's for
-applications. So what is started is the application itself, and none that only waits for it.
+The process namespace is chosen by whoever starts a command made here: a new one for holders and Envoys, the holder's
+for applications. So what is started is the application itself, and none that only waits for it.
 
-Given paths inside the node; needs sh, env, mount, ip, iptables-restore, unshare, nsenter, setpriv (util-linux, iproute2).
+Given paths inside the node; needs sh, env, mount, ip, iptables-restore, unshare, nsenter, setpriv.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _PROC = Path("/proc")
 
 @dataclass
 class Traces:
-    """How the machine was before: sets of names by kind, and the process namespaces of node and pods once they are there."""
+    """How the machine was before: sets of names by kind, and the process namespaces of the mesh."""
 
     kinds: dict[str, frozenset[str]]
     namespaces: set[str] = field(default_factory=set)

@@ -49,7 +49,7 @@ def mount(source: str, target: str, fstype: str = "", flags: int = 0, options: s
 
 
 def make_read_only(path: str) -> None:
-    """mount_setattr(2): makes what is mounted at `path`, and all below it, read-only. Raises OSError before Linux 5.12."""
+    """mount_setattr(2): makes what is mounted at `path`, and all below, read-only. Raises OSError before Linux 5.12."""
     changes = struct.pack("4Q", _MOUNT_ATTR_RDONLY, 0, 0, 0)
     arguments = (_AT_FDCWD, path.encode(), _AT_RECURSIVE, changes, ctypes.c_size_t(len(changes)))
     _check(_libc().syscall(_SYS_MOUNT_SETATTR, *arguments), f"mount_setattr on {path}")

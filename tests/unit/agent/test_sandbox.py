@@ -54,6 +54,26 @@ def test_files_are_covered_after_what_lies_below_them_was_taken():
     assert places == sorted(places)
 
 
+def test_the_network_is_linked_before_the_pods_own_proc_covers_the_nodes():
+    text = script(boxes().holder_argv(SIDECAR, link="l"))
+    assert text.index("netns /proc/1/ns/net") < text.index("pod-proc /proc proc")
+    assert text.index("mount --all") < text.index("echo ready") < text.index("--ignore-signal=CHLD sleep")
+
+
+def test_root_is_kept_from_writing_what_concerns_the_machine():
+    assert "sysrq-trigger" in script(boxes().holder_argv(PLAIN, link="l"))
+    rootless = script(boxes(rootless=True).holder_argv(PLAIN, link="l"))
+    assert "for one in sys; do" in rootless
+    assert "remount,bind,ro /\n" not in rootless
+
+
+def test_a_proxy_sees_no_other_pods_folder():
+    text = script(boxes().envoy_argv(SIDECAR, 42))
+    own = text.index("mount --bind /run/argosy/pods/10.88.0.7/proxy")
+    assert own < text.index("tmpfs /run/argosy/pods\n") < text.index("mount -t proc")
+    assert "tmpfs /run/argosy/keep/0\n" in text
+
+
 def test_applications_run_without_capabilities_and_envoy_as_its_own_user():
     app = " ".join(boxes().app_argv(42, ["prog", "x"]))
     assert app.endswith("setpriv --bounding-set -all --inh-caps -all --no-new-privs prog x")

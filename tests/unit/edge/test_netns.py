@@ -1,13 +1,25 @@
 """Namespaces by system calls: sockets in another network, and the way back."""
 
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from argosy.edge.netns import MS_BIND, inside_network, mount, network_of, processes_by_network, socket_in_network
+from argosy.edge import processes
+from argosy.edge.netns import (
+    MS_BIND,
+    child_apart,
+    children_inside,
+    inside_network,
+    make_read_only,
+    mount,
+    network_of,
+    processes_by_network,
+    socket_in_network,
+)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="enters a network namespace")
 
@@ -77,6 +89,44 @@ def test_the_network_of_no_process_cannot_be_entered() -> None:
         process.wait()
     with pytest.raises(OSError):
         socket_in_network(process.pid)
+
+
+def start(script: str) -> processes.ProcessId:
+    return processes.spawn(("sh", "-c", script), env={"PATH": processes.tool_path()}, stdin=None, stdout=1, stderr=2)
+
+
+def process_namespace(pid: int) -> str:
+    return os.readlink(f"/proc/{pid}/ns/pid")
+
+
+@needs_root
+async def test_processes_of_a_namespace_end_with_its_first_and_are_the_callers_children() -> None:
+    own = process_namespace(os.getpid())
+    with child_apart():
+        first = start("exec sleep 60")
+    with children_inside(first.pid):
+        well, ill = start("[ $$ -lt 10 ] && exit 7"), start("exec sleep 60")
+    assert own not in (inside := {process_namespace(one.pid) for one in (first, ill)})
+    assert len(inside) == 1
+    assert await processes.wait_exit(well) == 7
+    processes.send_signal(first, signal.SIGKILL)
+    assert await processes.wait_exit(ill) == 128 + signal.SIGKILL
+    assert await processes.wait_exit(first) == 128 + signal.SIGKILL
+    here = start("exec sleep 60")
+    assert process_namespace(here.pid) == own
+    processes.send_signal(here, signal.SIGKILL)
+    await processes.wait_exit(here)
+
+
+async def test_the_own_namespace_can_be_chosen_by_anyone() -> None:
+    with children_inside(os.getpid()):
+        child = start("exit 3")
+    assert await processes.wait_exit(child) == 3
+
+
+def test_what_is_not_there_cannot_be_made_read_only() -> None:
+    with pytest.raises(OSError, match="mount_setattr on /nowhere"):
+        make_read_only("/nowhere")
 
 
 def test_a_mount_that_fails_says_where_and_why() -> None:
