@@ -1,6 +1,6 @@
 """The probes of one running pod: of which containers it is asked, and how a probe's command is run.
 
-Given a process in the pod's network, the pod's address, and what makes a command line and an environment of a
+Given the process that holds the pod, the pod's address, and what makes a command line and an environment of a
 container; gives answers. A command of a probe runs as the container's own program does, and never outlives its probe.
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from argosy.agent.pod import Container
 from argosy.edge import processes
+from argosy.edge.netns import children_inside
 from argosy.edge.probes import probe_container
 
 
@@ -47,7 +48,8 @@ class PodProbes:
         nothing = os.open(os.devnull, os.O_WRONLY)
         try:
             argv, env = self.argv(command), self.environment(container)
-            process = processes.spawn(argv, env=env, stdin=None, stdout=nothing, stderr=nothing)
+            with children_inside(self.pid):
+                process = processes.spawn(argv, env=env, stdin=None, stdout=nothing, stderr=nothing)
         finally:
             os.close(nothing)
         try:

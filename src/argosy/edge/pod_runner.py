@@ -32,12 +32,13 @@ from argosy.agent.bootstrap import (
 )
 from argosy.agent.lifecycle import Action, Input, PodLife, State, step
 from argosy.agent.pod import PROXY_CONTAINER, Container, PodPlan, Probe
-from argosy.agent.sandbox import READY, Sandboxes
+from argosy.agent.sandbox import Sandboxes
 from argosy.core.clock import Clock
 from argosy.core.names import HEALTH_PORT, ObjectKey
 from argosy.edge import processes
 from argosy.edge.netlink import NodeNetwork
 from argosy.edge.netns import child_apart, children_inside, network_of, processes_by_network
+from argosy.edge.pod_holder import REASON_CHARS_MAX, start_holder
 from argosy.edge.pod_probes import PodProbes
 from argosy.edge.pod_secrets import Files, PodSecrets, TrustPort
 from argosy.edge.probes import envoy_admin
@@ -46,9 +47,7 @@ from argosy.edge.system_roots import system_roots
 from argosy.edge.tls import CertificateSource, Issuer, Material
 
 _log = logging.getLogger("argosy.pod")
-SANDBOX_TIMEOUT_S = 10.0
 ENVOY_POLL_S = 0.03
-REASON_CHARS_MAX = 300
 # Does the Envoy still take connections? Asked of the kernel alone, so that a busy machine makes no pod unready.
 _PROXY = Container(name=PROXY_CONTAINER, image="", argv=(), probe=Probe(HEALTH_PORT, failures_max=2))
 
@@ -269,29 +268,10 @@ class PodRunner:
         (self._directory / "resolv.conf").write_text(boxes.resolv_conf(plan.namespace))
         (self._directory / "hosts").write_text(boxes.hosts(plan))
         link = link_name(plan.ip)
-        holder = await self._start_holder(boxes.holder_argv(plan, link=link))
+        holder = await start_holder(boxes.holder_argv(plan, link=link), self.tools.base_env)
         await self.tools.network.connect_pod(link, plan.ip)
         self.running.holder = holder
         self._save()
-        return holder
-
-    async def _start_holder(self, argv: tuple[str, ...]) -> ProcessId:
-        said, say = os.pipe()
-        try:
-            with child_apart():
-                holder = processes.spawn(argv, env=self.tools.base_env, stdin=None, stdout=say, stderr=say)
-        finally:
-            os.close(say)
-        os.set_blocking(said, False)
-        try:
-            async with asyncio.timeout(SANDBOX_TIMEOUT_S):
-                await _read_until_ready(said)
-        except BaseException:
-            processes.send_signal(holder, signal.SIGKILL, group=True)
-            await processes.wait_exit(holder)
-            raise
-        finally:
-            os.close(said)
         return holder
 
     async def _ensure_certificate(self) -> None:
@@ -492,15 +472,3 @@ def read_state_files(pods: str) -> list[Processes]:
         except (OSError, msgspec.MsgspecError) as error:
             _log.warning("%s is not readable: %s", file, error)
     return found
-
-
-async def _read_until_ready(descriptor: int) -> None:
-    """Read what the holder says until it is ready. Raises OSError with its words if it ends before."""
-    said = b""
-    while not said.endswith(f"{READY}\n".encode()):
-        await processes.readable(descriptor)
-        chunk = os.read(descriptor, 4096)
-        said += chunk
-        if not chunk:
-            text = said.decode(errors="replace").strip()[-REASON_CHARS_MAX:]
-            raise OSError(f"the pod's namespaces could not be made: {text or 'no message'}")
