@@ -88,6 +88,17 @@ def test_an_address_is_no_way_around_strict(mesh: Mesh) -> None:
     assert mesh.exec("sleep", "curl", "-s", "-m", "5", f"http://{address}:8080/get", check=False).returncode != 0
 
 
+def test_an_application_sees_and_kills_its_own_pod_only(mesh: Mesh) -> None:
+    """Here all have one uid, Envoys and the mesh's own programs too."""
+    script = f"ps -eo args=; kill -9 -1; echo survived; ls -A {mesh.home}"
+    others = [(pid, command) for pid, command in mesh._processes() if "sleep infinity" not in command]
+    lines = mesh.exec("sleep", "sh", "-c", script, check=False).stdout.splitlines()
+    assert lines[:2] == ["sleep infinity", "/bin/sleep infinity"]
+    assert lines[-1] == "survived"
+    mesh.wait_pods()
+    assert [one for one in others if one not in mesh._processes()] == []
+
+
 def test_it_leaves_nothing_behind(mesh: Mesh) -> None:
     """Runs last: stops the mesh."""
     pids = [pid for pid, _command in mesh._processes()]
