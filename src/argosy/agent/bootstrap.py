@@ -22,6 +22,8 @@ BOOTSTRAP_FILE = "bootstrap.json"
 SYSTEM_ROOTS_FILE = "system-roots.pem"
 """The authorities that the machine trusts, for TLS to outside servers."""
 ADMIN_SOCKET = "admin.sock"
+KEPT_SOCKET = "kept.sock"
+"""Where the agent serves the configuration that the proxy last ran, while Pilot is away."""
 IDENTITY_SECRET = "default"
 ROOT_SECRET = "ROOTCA"
 # Envoy takes exactly one secret from a file. Roots first: a new certificate must find its root in place.
@@ -48,9 +50,12 @@ class Upstreams:
     flush_s: float = 1.0
 
 
-def build_bootstrap(plan: PodPlan, upstreams: Upstreams, privileges: Privileges) -> dict[str, Any]:
+def build_bootstrap(
+    plan: PodPlan, upstreams: Upstreams, privileges: Privileges, *, kept: bool = False
+) -> dict[str, Any]:
     """Envoy's whole start-up configuration.
 
+    kept:   the proxy starts while Pilot is away, with what it last ran: it also asks the agent (`KEPT_SOCKET`).
     Shape:  JSON-able dictionary of envoy.config.bootstrap.v3.Bootstrap.
     Note:   both xDS subscriptions wait without a limit: an Envoy that never heard its control plane serves nothing,
             which is right, because nothing yet says what may be served.
@@ -61,7 +66,7 @@ def build_bootstrap(plan: PodPlan, upstreams: Upstreams, privileges: Privileges)
         "dynamic_resources": _dynamic_resources(),
         "static_resources": {
             "clusters": [
-                _control_plane_cluster(XDS_CLUSTER, "pilot", upstreams.pilot),
+                _xds_cluster(upstreams.pilot, kept=kept),
                 _control_plane_cluster(MIXER_CLUSTER, "mixer", upstreams.mixer),
                 _admin_cluster(),
             ],
@@ -138,6 +143,28 @@ def _control_plane_cluster(name: str, component: str, address: tuple[str, int]) 
         "typed_extension_protocol_options": _http2(),
         "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 300}},
     }
+
+
+def _xds_cluster(pilot: tuple[str, int], *, kept: bool) -> dict[str, Any]:
+    """Pilot; and if `kept` the agent's socket, in turns with it.
+
+    Of the two only one serves at a time, and a failed attempt leads to the other. No health checks or priorities: the
+    agent knows whether Pilot is back, and ends its stream then.
+    """
+    cluster = _control_plane_cluster(XDS_CLUSTER, "pilot", pilot)
+    if kept:
+        mark = {"kept": True}
+        pipe = {
+            "endpoint": {"address": {"pipe": {"path": f"{PROXY_DIR}/{KEPT_SOCKET}"}}},
+            "metadata": {"filter_metadata": {"envoy.transport_socket_match": mark}},
+        }
+        cluster["load_assignment"]["endpoints"][0]["lb_endpoints"].append(pipe)
+        raw = {
+            "name": "envoy.transport_sockets.raw_buffer",
+            "typed_config": {"@type": f"{_TYPES}.extensions.transport_sockets.raw_buffer.v3.RawBuffer"},
+        }
+        cluster["transport_socket_matches"] = [{"name": "kept", "match": mark, "transport_socket": raw}]
+    return cluster
 
 
 def _client_tls(server_name: str) -> dict[str, Any]:

@@ -47,10 +47,13 @@ from argosy.edge.config_client import watch_config
 from argosy.edge.dns_server import DNSServer, Names
 from argosy.edge.exec_api import AgentAPI
 from argosy.edge.health_probes import ask_workload
+from argosy.edge.kept_store import KEPT_FILE
 from argosy.edge.kube_proxy import ServiceRules
 from argosy.edge.netlink import NodeNetwork
 from argosy.edge.netns import network_of, processes_by_network
-from argosy.edge.pod_runner import NodeTools, Processes, read_state_files
+from argosy.edge.pod_runner import NodeTools
+from argosy.edge.pod_state import Processes, read_state_files
+from argosy.edge.standby import Standby, StandbyPort
 from argosy.edge.tls import CertificateSource, ClientTLS, Issuer
 from argosy.edge.tokens import TokenSubject, load_or_create_issuer
 from argosy.local.desired import AddressPool, safe_name
@@ -105,6 +108,7 @@ class AgentPorts:
     issuer_of: Callable[[PodPlan], Issuer]
     settled: Callable[[], Awaitable[None]]
     follower: CitadelFollower
+    standby: StandbyPort
 
 
 async def serve_agent(settings: AgentSettings, ports: AgentPorts, clock: Clock) -> None:
@@ -156,6 +160,7 @@ def make_pods(settings: AgentSettings, ports: AgentPorts, clock: Clock, names: D
         network=NodeNetwork(settings.node_address),
         issuer_of=ports.issuer_of,
         trust=ports.follower,
+        standby=ports.standby,
         clock=clock,
         upstreams=Upstreams(
             settings.pilot, settings.mixer, (settings.node_address, settings.proxy_dns_port), settings.flush_s
@@ -248,7 +253,9 @@ def connect(settings: AgentSettings, clock: Clock) -> tuple[AgentPorts, Certific
     )
     report_pods, report_health = partial(report, REPORT_PODS, "pods"), partial(report, REPORT_HEALTH, "workloads")
     home = Path(settings.home)
-    return AgentPorts(changes, report_pods, report_health, issuer_of, lambda: _proxies_settled(home), follower), source
+    settled = partial(_proxies_settled, home)
+    standby = Standby(home / KEPT_FILE, settings.pilot, source, clock)
+    return AgentPorts(changes, report_pods, report_health, issuer_of, settled, follower, standby), source
 
 
 async def _proxies_settled(home: Path) -> None:

@@ -26,6 +26,7 @@ import uvicorn
 
 from argosy.app import mixer as mixer_app
 from argosy.app.galley import GalleyService, galley_handlers
+from argosy.app.kept import Keeper
 from argosy.app.key_loader import KeyLoader
 from argosy.app.mixer import Mixer
 from argosy.app.pilot import Pilot, pilot_server
@@ -51,6 +52,7 @@ from argosy.edge.control_api import ControlPorts, control_app
 from argosy.edge.denials import CountDenials
 from argosy.edge.directory_source import watch_source
 from argosy.edge.grpc_server import GRPCServer, start_server
+from argosy.edge.kept_store import KEPT_FILE
 from argosy.edge.memory import return_freed_memory
 from argosy.edge.store_sqlite import DATABASE_FILE, SQLiteStore
 from argosy.edge.tls import CertificateSource, ClientTLS, Issuer, RequireIdentity, ServerTLS
@@ -294,6 +296,7 @@ class ControlPlane:
         keys = KeyLoader(self.home, self.clock)
         pilot = self.parts.pilot = Pilot(mesh, mixer_app.concerns, self.clock, keys)
         self.parts.tasks += [pilot.run(), keys.run()]
+        self.parts.tasks.append(Keeper(pilot, self.home / KEPT_FILE, self.clock).run())
         self.parts.xds = pilot_server(pilot, trust_domain=settings.trust_domain, clock=self.clock)
         return self.parts.xds.handlers()
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError
 
 from argosy.api import Object
 from argosy.api.mesh_config import NAME as MESH_NAME
@@ -26,10 +25,9 @@ from argosy.core.errors import Finding, Level
 from argosy.core.names import ObjectKey
 from argosy.core.spiffe import SpiffeID
 from argosy.edge.xds_server import Push, Refusal, XdsServer
-from argosy.envoy import api
 from argosy.incr import Change, Engine
 from argosy.pilot.build.origins import owners_of
-from argosy.pilot.build.resource import CLUSTER, LISTENER, ORDER, ROUTE, VIRTUAL_HOST
+from argosy.pilot.build.resource import LISTENER
 from argosy.pilot.classes import ROUTER, ProxyClass
 from argosy.pilot.effects import Facts
 from argosy.pilot.mesh import KINDS, SETTINGS_KEY, ConcernPort, Mesh, MeshSettings
@@ -39,8 +37,10 @@ from argosy.pilot.policy import DISABLE, PERMISSIVE
 from argosy.pilot.quarantine import Quarantine
 from argosy.pilot.scopes import MovingMode, ServerKey
 from argosy.pilot.world import Outcome, World
+from argosy.pilot.xds_rules import ENVOY_RULES, pod_of_node
+from argosy.xds.keeping import Layer
 from argosy.xds.messages import Resource, ResourceRef, Snapshot
-from argosy.xds.server import Acked, Event, Held, Nacked, Rules, Settled
+from argosy.xds.server import Acked, Event, Held, Nacked, Settled, Subscribed
 
 logger = logging.getLogger(__name__)
 
@@ -48,17 +48,6 @@ QUIET_S = 0.02
 """How long no change may come before a commit; a transaction's parts arrive together."""
 QUIET_MAX_S = 0.5
 """How long changes may wait for quiet."""
-
-HELD_AFTER_S = 3.0
-"""How long a resource may wait for another before somebody should know."""
-
-ENVOY_RULES = Rules(
-    order=ORDER,
-    full_sets=frozenset({CLUSTER, LISTENER}),
-    parts={ROUTE: VIRTUAL_HOST},
-    patient=frozenset({VIRTUAL_HOST}),
-    hold_timeout_s=HELD_AFTER_S,
-)
 
 
 @dataclass(slots=True)
@@ -96,6 +85,8 @@ class Pilot:
         """All that was read, by kind and key."""
         self.gone: set[ObjectKey] = set()
         """Pods that are there and whose proxies were connected and are not."""
+        self.ran: dict[ObjectKey, tuple[Layer, ...]] = {}
+        """What proxies have acknowledged as a whole and `app.kept` has not yet taken to be kept."""
         self._queue: dict[tuple[str, ObjectKey], Object[Any] | None] = {}
         self._verdicts: set[ObjectKey] = set()
         """EnvoyFilters of which it has changed whether they are left out."""
@@ -276,7 +267,7 @@ class Pilot:
         """Accept a proxy: its certificate must be that of the pod that its node id names."""
         if not self.synced:
             raise Refusal(grpc.StatusCode.UNAVAILABLE, "configuration is still being read")
-        pod = _pod_of(node)
+        pod = pod_of_node(node)
         if pod is None:
             raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, "node.id must be <role>~<ip>~<pod>.<namespace>~<domain>")
         self.commit_now()
@@ -412,6 +403,7 @@ class _Client:
         self.status = ProxyStatus(pod, proxy_class, offered=self.snapshot.number)
         pilot.clients[id(self)] = self
         pilot.gone.discard(pod)
+        self._asked_for_listeners = False
         self.note_age()
 
     @property
@@ -439,6 +431,7 @@ class _Client:
         status = self.status
         if isinstance(event, Settled):
             status.settled = max(status.settled, event.number)
+            self._note_ran(event.number)
             self.note_age()
             status.rejected.clear()
             status.held.clear()
@@ -449,10 +442,21 @@ class _Client:
             self._pilot.on_answer(status, event)
         elif isinstance(event, Acked):
             self._pilot.on_answer(status, event)
+        elif isinstance(event, Subscribed):
+            self._asked_for_listeners |= event.type_url == LISTENER
         elif isinstance(event, Held):
             waiting = tuple(f"{ref.name}" for ref in event.waiting_for)
             status.held[event.ref.name] = waiting
             logger.warning("%s: %s waits for %s", status.pod, event.ref.name, ", ".join(waiting))
+
+    def _note_ran(self, number: int) -> None:
+        """Note what the proxy runs, if that is still the newest. References only: nobody looks inside here.
+
+        A proxy that starts has acknowledged all that it asked for also before it has asked for listeners.
+        """
+        world, status = self._pilot.world, self.status
+        if self._asked_for_listeners and world.current(status.proxy_class).number == number:
+            self._pilot.ran[status.pod] = world.layers(status.proxy_class)
 
     def note_age(self) -> None:
         """Note since when the proxy has been behind. What is offered meanwhile makes it no younger."""
@@ -471,18 +475,6 @@ class _Client:
         self._pilot.world.leave(self.status.proxy_class)
         self._pilot.world.forget_pod(self.status.pod)
         self._pilot.note_progress()
-
-
-def _pod_of(node: bytes) -> ObjectKey | None:
-    """The pod that a node's id names: `<role>~<ip>~<pod>.<namespace>~<domain>`."""
-    try:
-        parts = str(api.decode("envoy.config.core.v3.Node", node).id).split("~")
-    except DecodeError:
-        return None
-    if len(parts) != 4:
-        return None
-    name, _dot, namespace = parts[2].rpartition(".")
-    return ObjectKey(namespace, name) if name and namespace else None
 
 
 def pilot_server(pilot: Pilot, *, trust_domain: str, clock: Clock) -> XdsServer:

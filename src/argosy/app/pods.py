@@ -29,7 +29,8 @@ from argosy.core.names import ObjectKey
 from argosy.edge.dns_server import DNSServer, Names
 from argosy.edge.exec_api import PodCommand
 from argosy.edge.kube_proxy import ServiceRules
-from argosy.edge.pod_runner import NodeTools, PodRunner, Processes
+from argosy.edge.pod_runner import NodeTools, PodRunner
+from argosy.edge.pod_state import Processes
 from argosy.galley.admit import BARE_POD
 from argosy.local.desired import AddressPool, PresentPod, Wish, next_moves, pod_name, template_hash
 from argosy.local.names_table import build_names
@@ -422,6 +423,7 @@ def _fact(runner: PodRunner) -> PodFact:
 def _row(runner: PodRunner, now: float) -> dict[str, Any]:
     plan, life = runner.plan, runner.life
     containers = [c.name for c in plan.containers] + ([PROXY_CONTAINER] if plan.has_envoy else [])
+    kept_at = runner.running.kept_at
     return {
         "namespace": plan.namespace,
         "name": plan.name,
@@ -434,4 +436,5 @@ def _row(runner: PodRunner, now: float) -> dict[str, Any]:
         "containers": containers,
         "for_s": round(now - life.since, 1),
         "reason": runner.reason,
+        "kept_s": None if kept_at is None else round(runner.tools.clock.now() - kept_at),
     }

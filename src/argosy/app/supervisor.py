@@ -34,6 +34,7 @@ from argosy.core.errors import ArgosyError, errors_in
 from argosy.core.names import DEFAULT_TRUST_DOMAIN
 from argosy.edge.async_control import control_client
 from argosy.edge.ca_files import ROOT_FILE, STATE_FOLDER, CAFolders, load_ca, own_folder
+from argosy.edge.kept_store import KEPT_FILE, forget_kept
 from argosy.edge.platform_check import check_platform
 from argosy.edge.processes import NodeProcess, spawn_node
 from argosy.edge.relay import PortSpec, hand_over_port
@@ -158,6 +159,7 @@ class Supervisor:
         # Before anybody needs it: programs that start together must not each make a key.
         load_or_create_issuer(self.home / "identity")
         forget_pods(self.home)
+        forget_kept(self.home / KEPT_FILE)
         self._check_authority()
         console = _listen(self.options.console_port)
         self.mesh.console = f"http://127.0.0.1:{console.getsockname()[1]}/"

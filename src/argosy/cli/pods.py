@@ -8,7 +8,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Any
 
-from argosy.cli.shell import home
+from argosy.cli.shell import control, home
 from argosy.core.errors import ArgosyError, Finding, Level
 from argosy.edge.control_client import not_running
 from argosy.edge.exec_api import AgentClient, Request
@@ -45,6 +45,25 @@ def list_pods() -> list[Row]:
     """All pods of this machine, as the agent knows them; those that cannot be made have `state` Blocked."""
     rows: list[Row] = ask(Request("list"))["pods"]
     return rows
+
+
+def pilot_proxies() -> tuple[list[Row], ArgosyError | None]:
+    """The proxies that are connected to Pilot; none, and why, while it is away."""
+    try:
+        rows: list[Row] = control().glance("proxies")["proxies"]
+    except ArgosyError as error:
+        return [], error
+    return rows, None
+
+
+def kept_text(row: Row) -> str:
+    """What is said of a proxy that runs kept configuration: since when it has been its last good one; else empty."""
+    if row.get("kept_s") is None:
+        return ""
+    for unit, seconds in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if row["kept_s"] >= seconds:
+            return f"KEPT {row['kept_s'] // seconds} {unit}"
+    return f"KEPT {row['kept_s']} s"
 
 
 def find_pod(word: str, namespace: str) -> Row:

@@ -9,6 +9,7 @@ import typer
 
 from argosy.cli.shell import DEFAULT_NAMESPACE, NamespaceOption, Output, OutputOption, control, examples, say
 from argosy.cli.workloads import PROXY_CONTAINER, PodArgument
+from argosy.core.errors import ArgosyError
 
 PANEL = "Proxies"
 
@@ -58,10 +59,15 @@ def proxy_status(output: OutputOption = Output.TABLE) -> None:
     """Show the connected proxies and their state.
 
     SYNCED, PENDING, HELD (something waits for another resource), STALE (no answer for 10 s) or REJECTED, and why.
+    While Pilot is away, the proxies that run kept configuration: KEPT, and how long ago they had it from Pilot.
     """
     from argosy.cli.output import print_json, print_table
+    from argosy.cli.pods import pilot_proxies
 
-    rows = control().get("proxies")["proxies"]
+    rows, away = pilot_proxies()
+    if away is not None:
+        _kept_status(away, output)
+        return
     if output is Output.JSON:
         print_json(rows)
         return
@@ -84,6 +90,28 @@ def proxy_status(output: OutputOption = Output.TABLE) -> None:
     for row in rows:
         for one in row["rejected"]:
             say(f"{row['namespace']}/{row['pod']} refuses {one['type']} {', '.join(one['names'])}: {one['error']}")
+
+
+def _kept_status(away: ArgosyError, output: Output) -> None:
+    """What the agent knows while Pilot is away. Errors: `away` if the agent is too."""
+    from argosy.cli.output import print_json, print_table
+    from argosy.cli.pods import kept_text, list_pods
+
+    try:
+        pods = list_pods()
+    except ArgosyError:
+        raise away from None
+    rows = [
+        {"namespace": row["namespace"], "pod": row["name"], "state": "KEPT", "kept_s": row["kept_s"]}
+        for row in pods
+        if row.get("kept_s") is not None
+    ]
+    if output is Output.JSON:
+        print_json(rows)
+        return
+    say("Pilot does not answer; proxies that run go on, and those that were started since run what they ran last")
+    cells = [(row["namespace"], row["pod"], kept_text(row)) for row in rows]
+    print_table(("NAMESPACE", "POD", "STATE"), cells, empty="no proxy runs kept configuration")
 
 
 def proxy_config(

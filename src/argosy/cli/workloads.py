@@ -53,15 +53,20 @@ def ps(
 ) -> None:
     """Show the pods of this machine.
 
-    And whether their proxies run the newest configuration.
+    And whether their proxies run the newest configuration. KEPT: the proxy started while Pilot was away, with what it
+    ran last, and how long ago it had that.
     """
     from argosy.cli.output import print_json, print_table
-    from argosy.cli.pods import list_pods
+    from argosy.cli.pods import kept_text, list_pods, pilot_proxies
 
     rows = [row for row in list_pods() if namespace in ("", row["namespace"])]
-    states = {(one["namespace"], one["pod"]): one["state"] for one in control().get("proxies")["proxies"]}
+    proxies, away = pilot_proxies()
+    states = {(one["namespace"], one["pod"]): one["state"] for one in proxies}
     for row in rows:
-        row["sync"] = states.get((row["namespace"], row["name"]), "not connected") if row.get("sidecar") else ""
+        state = states.get((row["namespace"], row["name"])) or kept_text(row) or "not connected"
+        row["sync"] = state if row.get("sidecar") else ""
+    if away is not None:
+        say("Pilot does not answer; this is what the agent knows")
     if output is Output.JSON:
         print_json(rows)
         return

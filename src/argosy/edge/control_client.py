@@ -21,6 +21,7 @@ from argosy.core.errors import ArgosyError, Finding, Level, Origin
 NOT_RUNNING = "ARG0701"
 NO_ANSWER = "ARG0705"
 CALL_TIMEOUT_S = 30.0
+GLANCE_S = 3.0
 CONTROL = "control"
 # First part of the path after /v1/ -> the program that knows
 _OWNERS = {
@@ -73,6 +74,10 @@ class ControlClient:
     def get(self, path: str, **params: str | int) -> dict[str, Any]:
         """GET `/v1/<path>`: the answer's JSON."""
         return _decoded(self._call("GET", path, params=params))
+
+    def glance(self, path: str) -> dict[str, Any]:
+        """Like `get`, for who can do without an answer: one that takes `GLANCE_S` counts as none."""
+        return _decoded(self._call("GET", path, timeout_s=GLANCE_S))
 
     def get_text(self, path: str) -> str:
         """GET `/v1/<path>`: the answer as text."""

@@ -75,3 +75,9 @@ class NodeNetwork:
 
 def _name(message: Any) -> str:
     return str(message.get_attr("IFLA_IFNAME"))
+
+
+def link_name(ip: str) -> str:
+    """The node's end of the link to the pod at `ip`: unique, as the last two bytes of the address are."""
+    third, fourth = ip.split(".")[2:]
+    return f"pod-{third}-{fourth}"

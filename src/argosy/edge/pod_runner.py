@@ -21,8 +21,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from argosy.agent.bootstrap import (
     ADMIN_SOCKET,
     BOOTSTRAP_FILE,
@@ -36,42 +34,25 @@ from argosy.agent.sandbox import Sandboxes
 from argosy.core.clock import Clock
 from argosy.core.names import HEALTH_PORT, ObjectKey
 from argosy.edge import processes
-from argosy.edge.netlink import NodeNetwork
+from argosy.edge.kept_store import Kept
+from argosy.edge.netlink import NodeNetwork, link_name
 from argosy.edge.netns import child_apart, children_inside, network_of, processes_by_network
 from argosy.edge.pod_holder import REASON_CHARS_MAX, start_holder
 from argosy.edge.pod_probes import PodProbes
 from argosy.edge.pod_secrets import Files, PodSecrets, TrustPort
+from argosy.edge.pod_state import Processes, save_state
 from argosy.edge.probes import envoy_admin
 from argosy.edge.processes import ProcessId
+from argosy.edge.standby import StandbyPort
 from argosy.edge.system_roots import system_roots
 from argosy.edge.tls import CertificateSource, Issuer, Material
 
 _log = logging.getLogger("argosy.pod")
 ENVOY_POLL_S = 0.03
+STANDBY_AFTER_S = 3.0
+"""How long an Envoy waits for Pilot before the agent looks whether that is away."""
 # Does the Envoy still take connections? Asked of the kernel alone, so that a busy machine makes no pod unready.
 _PROXY = Container(name=PROXY_CONTAINER, image="", argv=(), probe=Probe(HEALTH_PORT, failures_max=2))
-
-
-class Processes(msgspec.Struct):
-    """What runs of a pod; the content of its state file."""
-
-    plan: PodPlan
-    holder: ProcessId | None = None
-    envoy: ProcessId | None = None
-    apps: dict[str, ProcessId] = {}
-    exit_codes: dict[str, int] = {}
-    """Of applications that have ended for good."""
-    stopping: bool = False
-
-    @property
-    def finished(self) -> bool:
-        """True if the pod's work is done: all of its applications have ended for good."""
-        return self.plan.ends and all(one.name in self.exit_codes for one in self.plan.containers)
-
-    @property
-    def exit_code(self) -> int:
-        """What a finished pod ended with: the first code that is not 0, in the order of its containers."""
-        return next((code for one in self.plan.containers if (code := self.exit_codes.get(one.name, 0))), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +63,7 @@ class NodeTools:
     network: NodeNetwork
     issuer_of: Callable[[PodPlan], Issuer]
     trust: TrustPort
+    standby: StandbyPort
     clock: Clock
     upstreams: Upstreams
     base_env: Mapping[str, str]
@@ -102,6 +84,7 @@ class PodRunner:
     _inputs: asyncio.Queue[Input] = field(default_factory=asyncio.Queue)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _timer: asyncio.TimerHandle | None = None
+    _source: CertificateSource | None = None
 
     @property
     def plan(self) -> PodPlan:
@@ -172,7 +155,7 @@ class PodRunner:
             case Action.ENSURE_CERTIFICATE:
                 self._attempt("certificate", self._ensure_certificate(), Input.CERTIFICATE_READY)
             case Action.ENSURE_ENVOY:
-                self._try_start(self._ensure_envoy)
+                self._background("start", self._ensure_envoy())
             case Action.WATCH_ENVOY:
                 self._background("live", self._watch_envoy())
             case Action.ENSURE_APPS:
@@ -259,6 +242,9 @@ class PodRunner:
 
     async def _make_sandbox(self) -> ProcessId:
         boxes, plan = self.tools.sandboxes, self.plan
+        if serving := self._tasks.pop("kept", None):
+            serving.cancel()
+            await asyncio.wait({serving})
         await self._clear()
         self._proxy_directory.mkdir(parents=True, mode=0o700)
         os.chown(self._proxy_directory, boxes.privileges.envoy_uid, boxes.privileges.envoy_uid)
@@ -275,10 +261,15 @@ class PodRunner:
         return holder
 
     async def _ensure_certificate(self) -> None:
-        source = CertificateSource(self.tools.issuer_of(self.plan), self.tools.clock)
+        if self._source is None:
+            self._source = CertificateSource(self.tools.issuer_of(self.plan), self.tools.clock)
+        source = self._source
         adopted = self.running.envoy is not None and processes.alive(self.running.envoy)
+        if source.ready:
+            # The pod's namespaces are made again: Citadel need not be there for that.
+            self._secrets.write_material(source.material)
         # An adopted Envoy has a certificate: it goes on serving while a new one is asked for, or Citadel is away.
-        if not (adopted and self._secrets.has_certificate):
+        elif not (adopted and self._secrets.has_certificate):
             self._secrets.write_material(await source.renew())
         self._background("renew", self._keep_certificate(source))
 
@@ -298,27 +289,71 @@ class PodRunner:
         await self._secrets.await_use(files)
         self.tools.trust.note(name, material)
 
-    def _ensure_envoy(self) -> None:
-        envoy, boxes = self.running.envoy, self.tools.sandboxes
-        if envoy is None or not processes.alive(envoy):
-            assert self.running.holder is not None
-            bootstrap = build_bootstrap(self.plan, self.tools.upstreams, boxes.privileges)
-            self._secrets.write(BOOTSTRAP_FILE, json.dumps(bootstrap))
-            self._secrets.write(SYSTEM_ROOTS_FILE, system_roots())
-            argv = boxes.envoy_argv(self.plan, self.running.holder.pid)
-            environment = {**self.tools.base_env, **dict(self.plan.proxy_environment)}
-            envoy = self._spawn_logged(PROXY_CONTAINER, argv, environment, child_apart())
-            self.running.envoy = envoy
-            self._save()
-        self._watch_exit(PROXY_CONTAINER, envoy, Input.ENVOY_EXITED)
+    async def _ensure_envoy(self) -> None:
+        try:
+            if self.running.envoy is None or not processes.alive(self.running.envoy):
+                self._start_envoy(kept=await self._stand_by())
+            elif self.running.kept_at is not None:
+                await self._stand_by()
+        except OSError as error:
+            self._fail(error)
+            return
+        assert self.running.envoy is not None
+        self._watch_exit(PROXY_CONTAINER, self.running.envoy, Input.ENVOY_EXITED)
+
+    async def _stand_by(self) -> bool:
+        """If Pilot is away, serve the proxy what it last ran. False if Pilot is there, or nothing is kept."""
+        if "kept" in self._tasks and self.running.kept_at is not None:
+            return True  # Pilot has not come back since an earlier Envoy was served
+        kept = await self.tools.standby.find(self.plan)
+        self.running.kept_at = kept.at if kept is not None else None
+        if kept is None:
+            return False
+        serving = asyncio.Event()
+        self._background("kept", self._serve_kept(kept, serving))
+        await serving.wait()
+        return True
+
+    async def _serve_kept(self, kept: Kept, serving: asyncio.Event) -> None:
+        uid = self.tools.sandboxes.privileges.envoy_uid
+        try:
+            await self.tools.standby.serve(self.plan, kept, self._proxy_directory, uid, serving)
+        finally:
+            self.running.kept_at = None
+        self._save()
+        self.changed()
+
+    def _start_envoy(self, *, kept: bool) -> None:
+        assert self.running.holder is not None
+        boxes = self.tools.sandboxes
+        bootstrap = build_bootstrap(self.plan, self.tools.upstreams, boxes.privileges, kept=kept)
+        self._secrets.write(BOOTSTRAP_FILE, json.dumps(bootstrap))
+        self._secrets.write(SYSTEM_ROOTS_FILE, system_roots())
+        argv = boxes.envoy_argv(self.plan, self.running.holder.pid)
+        environment = {**self.tools.base_env, **dict(self.plan.proxy_environment)}
+        self.running.envoy = self._spawn_logged(PROXY_CONTAINER, argv, environment, child_apart())
+        self._save()
 
     async def _watch_envoy(self) -> None:
         """Wait until Envoy says that it has its first whole configuration."""
+        loop = asyncio.get_running_loop()
+        look_at = loop.time() + STANDBY_AFTER_S
         while True:
             if await envoy_admin(self._proxy_directory / ADMIN_SOCKET, "GET", "/ready") == 200:
                 break
+            if loop.time() >= look_at:
+                await self._start_again_if_kept()
+                look_at = loop.time() + STANDBY_AFTER_S
             await asyncio.sleep(ENVOY_POLL_S)
         self.put(Input.ENVOY_LIVE)
+
+    async def _start_again_if_kept(self) -> None:
+        """End an Envoy that has nothing yet, if Pilot has gone away meanwhile and there is something to start with."""
+        envoy = self.running.envoy
+        if envoy is None or self.running.kept_at is not None or await self.tools.standby.find(self.plan) is None:
+            return
+        _log.info("%s: Pilot has gone away before it gave the proxy anything", self.plan.key)
+        processes.send_signal(envoy, signal.SIGKILL)
 
     async def _fail_health_check(self) -> None:
         await envoy_admin(self._proxy_directory / ADMIN_SOCKET, "POST", "/healthcheck/fail")
@@ -417,6 +452,8 @@ class PodRunner:
         self.put(Input.APPS_GONE)
 
     def _terminate_envoy(self, number: int) -> None:
+        if starting := self._tasks.pop("start", None):
+            starting.cancel()
         if self.running.envoy is None or not processes.alive(self.running.envoy):
             self.put(Input.ENVOY_EXITED)
             return
@@ -451,24 +488,4 @@ class PodRunner:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _save(self) -> None:
-        file = self._directory / "state.json"
-        temporary = file.with_suffix(".new")
-        temporary.write_bytes(msgspec.json.encode(self.running))
-        temporary.rename(file)
-
-
-def link_name(ip: str) -> str:
-    """The node's end of the link to the pod at `ip`: unique, as the last two bytes of the address are."""
-    third, fourth = ip.split(".")[2:]
-    return f"pod-{third}-{fourth}"
-
-
-def read_state_files(pods: str) -> list[Processes]:
-    """What an earlier agent left running. A file that cannot be read belongs to a pod that cannot be adopted."""
-    found = []
-    for file in Path(pods).glob("*/state.json"):
-        try:
-            found.append(msgspec.json.decode(file.read_bytes(), type=Processes))
-        except (OSError, msgspec.MsgspecError) as error:
-            _log.warning("%s is not readable: %s", file, error)
-    return found
+        save_state(self._directory, self.running)

@@ -102,11 +102,20 @@ class XdsServer:
     """The handlers, and what all streams share."""
 
     def __init__(
-        self, source: Source, rules: Rules, *, trust_domain: str, clock: Clock, limits: Limits = Limits()
+        self,
+        source: Source,
+        rules: Rules,
+        *,
+        trust_domain: str,
+        clock: Clock,
+        limits: Limits = Limits(),
+        caller: SpiffeID | None = None,
     ) -> None:
+        """`caller`: who all clients are, where only one can reach the server; None: whom their certificates name."""
         self._source = source
         self._rules = rules
         self._trust_domain = trust_domain
+        self._caller = caller
         self._clock = clock
         self._interner = Interner()
         self.limits = limits
@@ -137,7 +146,7 @@ class XdsServer:
 
     async def _serve(self, requests: Any, context: Any, session: Any, decode: Any, encode: Any) -> None:
         try:
-            identity = peer_identity(context, self._trust_domain)
+            identity = self._caller or peer_identity(context, self._trust_domain)
         except SVIDError as error:
             logger.warning("xds: %s refused: %s", context.peer(), error)
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the client certificate is not accepted")

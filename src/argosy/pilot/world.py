@@ -18,6 +18,7 @@ from argosy.core.names import ObjectKey
 from argosy.incr import Change, Commit
 from argosy.pilot.classes import ProxyClass
 from argosy.pilot.model import Member, Model, Resources
+from argosy.xds.keeping import Layer
 from argosy.xds.messages import Changes, Resource, ResourceRef, Snapshot
 
 GroupKey = tuple[str, Any]
@@ -151,6 +152,11 @@ class World:
     def current(self, proxy_class: ProxyClass) -> Snapshot:
         """The snapshot of a class that has clients."""
         return self._classes[proxy_class].snapshot
+
+    def layers(self, proxy_class: ProxyClass) -> tuple[Layer, ...]:
+        """What `current` is made of: maps that are shared by classes and never change."""
+        groups = [self._groups[group] for group in self._classes[proxy_class].groups]
+        return tuple(Layer(url, resources) for group in groups for url, resources in group.maps.items())
 
     # -- changes ------------------------------------------------------------------------------------------------
 

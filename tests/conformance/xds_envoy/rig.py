@@ -21,7 +21,6 @@ import grpc
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from argosy.app.pilot import ENVOY_RULES
 from argosy.citadel.authority import Authority, create_root
 from argosy.core.spiffe import SpiffeID
 from argosy.edge.citadel_client import authority_issuer
@@ -30,6 +29,7 @@ from argosy.edge.grpc_server import GRPCServer, start_server
 from argosy.edge.tls import CertificateSource, Material, RequireIdentity, ServerTLS
 from argosy.edge.xds_server import Push, Refusal, XdsServer
 from argosy.envoy.api import envoy_binary
+from argosy.pilot.xds_rules import ENVOY_RULES
 from argosy.xds.messages import Resource, Snapshot, changes_between
 from argosy.xds.server import Event, Rules, Settled
 

@@ -11,8 +11,9 @@ UPSTREAMS = Upstreams(pilot=("10.88.0.1", 15012), mixer=("10.88.0.1", 15016), re
 
 
 @pytest.mark.parametrize("rootless", [False, True])
-def test_envoys_own_descriptors_read_the_bootstrap(rootless):
-    bootstrap = build_bootstrap(PLAN, UPSTREAMS, Privileges(rootless))
+@pytest.mark.parametrize("kept", [False, True])
+def test_envoys_own_descriptors_read_the_bootstrap(rootless, kept):
+    bootstrap = build_bootstrap(PLAN, UPSTREAMS, Privileges(rootless), kept=kept)
     assert api.from_dict("envoy.config.bootstrap.v3.Bootstrap", bootstrap).node.id == PLAN.node_id
 
 
@@ -67,3 +68,18 @@ def test_statistics_that_are_asked_for_are_kept_besides_the_usual_ones() -> None
     more = [{"prefix": "cluster.outbound"}, {"suffix": "overflow"}, {"safe_regex": {"regex": "a+"}}]
     assert found["stats_config"]["stats_matcher"]["inclusion_list"]["patterns"] == [*usual["patterns"], *more]
     assert api.from_dict("envoy.config.bootstrap.v3.Bootstrap", found)
+
+
+def test_a_proxy_that_starts_without_pilot_also_asks_the_agent() -> None:
+    """In turns, and without TLS: the socket is in its own private directory."""
+    usual, kept = (
+        build_bootstrap(PLAN, UPSTREAMS, Privileges(False), kept=kept)["static_resources"]["clusters"][0]
+        for kept in (False, True)
+    )
+    (pilot,) = usual["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    (group,) = kept["load_assignment"]["endpoints"]
+    assert group["lb_endpoints"][0] == pilot
+    assert group["lb_endpoints"][1]["endpoint"]["address"] == {"pipe": {"path": f"{PROXY_DIR}/kept.sock"}}
+    assert kept["transport_socket"] == usual["transport_socket"]
+    (match,) = kept["transport_socket_matches"]
+    assert match["match"] == group["lb_endpoints"][1]["metadata"]["filter_metadata"]["envoy.transport_socket_match"]

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from argosy.app.pilot import ENVOY_RULES, Pilot, ProxyStatus
+from argosy.app.pilot import Pilot, ProxyStatus
 from argosy.core.names import ObjectKey
 from argosy.edge.clock import SystemClock
 from argosy.edge.control_proxies import STALE_S, dump_proxies
@@ -16,6 +16,7 @@ from argosy.envoy import api
 from argosy.pilot.build.resource import CLUSTER, VIRTUAL_HOST
 from argosy.pilot.mesh import MeshSettings
 from argosy.pilot.mtls_rollout import IN_FLIGHT_S
+from argosy.pilot.xds_rules import ENVOY_RULES
 from argosy.xds.messages import Changes, DeltaRequest, ErrorDetail, ResourceRef, Snapshot
 from argosy.xds.server import DeltaStream, Event, Held, Interner, Nacked, Settled
 

@@ -111,3 +111,31 @@ def test_with_only_the_agent_away_the_error_says_so(mesh, pod: PodPlan, monkeypa
     result = mesh.run("ps")
     assert "agent is not running" in result.stderr
     assert json.loads(mesh.run("history", "-o", "json").stdout)["revision"] == 0
+
+
+def test_with_pilot_away_ps_and_proxy_status_tell_who_runs_what_was_kept(
+    mesh, pod: PodPlan, monkeypatch: pytest.MonkeyPatch, tmp_path
+):
+    mesh.add_pod(pod)
+    mesh.access.rows[0]["kept_s"] = 7300
+    (tmp_path / "run").mkdir()
+    os.symlink(mesh.home / "run" / "agent.sock", tmp_path / "run" / "agent.sock")
+    monkeypatch.setenv("ARGOSY_HOME", str(tmp_path))
+    result = mesh.run("ps")
+    assert "KEPT 2 h" in result.stdout
+    assert "Pilot does not answer" in result.stderr
+    assert mesh.run("proxy-status").stdout.splitlines()[1].split() == ["default", "web-v1-abc-xyz", "KEPT", "2", "h"]
+    (row,) = mesh.json("proxy-status")
+    assert (row["state"], row["kept_s"]) == ("KEPT", 7300)
+    mesh.access.rows[0]["kept_s"] = None
+    assert mesh.json("ps")[0]["sync"] == "not connected"
+    assert "no proxy runs kept configuration" in mesh.run("proxy-status").stderr
+
+
+def test_with_everything_away_proxy_status_says_that_the_mesh_is_not_running(no_mesh):
+    from typer.testing import CliRunner
+
+    from argosy.cli.main import build_app
+
+    result = CliRunner().invoke(build_app(), ["proxy-status"])
+    assert (result.exit_code, "the mesh is not running" in result.stderr) == (1, True)

@@ -19,8 +19,10 @@ from argosy.agent.sandbox import NodePaths
 from argosy.core.names import ObjectKey
 from argosy.edge import processes
 from argosy.edge.clock import SystemClock
+from argosy.edge.netlink import link_name
 from argosy.edge.netns import network_of, processes_by_network
-from argosy.edge.pod_runner import NodeTools, PodRunner, Processes, link_name, read_state_files
+from argosy.edge.pod_runner import NodeTools, PodRunner
+from argosy.edge.pod_state import Processes, read_state_files
 from argosy.edge.processes import ProcessId
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes a network namespace")
@@ -86,6 +88,7 @@ class Pod:
             network=self.network,  # type: ignore[arg-type]
             issuer_of=lambda _plan: None,  # type: ignore[arg-type,return-value]
             trust=None,  # type: ignore[arg-type]
+            standby=None,  # type: ignore[arg-type]
             clock=SystemClock(),
             upstreams=None,  # type: ignore[arg-type]
             base_env=ENV,

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from argosy.app.pilot import ENVOY_RULES
 from argosy.pilot.build import resource as resources
 from argosy.pilot.build.resource import ENDPOINT
+from argosy.pilot.xds_rules import ENVOY_RULES
 from argosy.testing import meshes
 from argosy.testing.fake_envoy import FakeEnvoy, Reading, node_bytes
 from argosy.testing.lines import Line
