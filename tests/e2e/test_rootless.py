@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.harness import EXAMPLES, ROOT, Mesh, require_root, running, wait_for
+from tests.e2e.test_crashes import agent_lists, in_sync, kill
+from tests.e2e.test_kept_configuration import kept_since
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -97,6 +99,24 @@ def test_an_application_sees_and_kills_its_own_pod_only(mesh: Mesh) -> None:
     assert lines[-1] == "survived"
     mesh.wait_pods()
     assert [one for one in others if one not in mesh._processes()] == []
+
+
+def test_a_proxy_starts_without_a_control_plane(mesh: Mesh) -> None:
+    """With what it ran last, from a socket of the agent's."""
+    wait_for(lambda: kept_since(mesh, 0), 30, "what the proxies run is kept")
+    settings, aside = (mesh.home / "settings" / f"argosy.{end}" for end in ("json", "away"))
+    old = mesh.envoy_pid("sleep")
+    settings.rename(aside)
+    try:
+        kill(mesh.host_pid("argosy.app.control_plane"))
+        kill(old)
+        wait_for(lambda: "KEPT" in mesh.cli("ps").stdout, 30, "it is given what was kept")
+        wait_for(lambda: len(agent_lists(mesh)) == 3, 30, "all pods are ready")
+        answer = mesh.exec("sleep", "curl", "-s", "http://httpbin:8000/headers").stdout
+        assert "URI=spiffe://cluster.local/ns/default/sa/sleep" in answer
+    finally:
+        aside.rename(settings)
+    wait_for(lambda: in_sync(mesh, 3), 60, "all proxies are in sync")
 
 
 def test_it_leaves_nothing_behind(mesh: Mesh) -> None:
