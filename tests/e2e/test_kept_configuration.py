@@ -246,14 +246,16 @@ def away(mesh: Mesh) -> Iterator[Down]:
     wait_for(lambda: in_sync(mesh, len(PROXIES)), 60, "all proxies are in sync with the new control plane")
 
 
-def kept_since(mesh: Mesh, when: float) -> bool:
-    """True once something is kept of every proxy, and of one of them something newer than `when`."""
+def kept_since(mesh: Mesh, when: float, *, count: int = len(PROXIES)) -> bool:
+    """True once something is kept of all `count` proxies, and of one of them something newer than `when`."""
     file = mesh.home / "kept.db"
     if not file.exists():
         return False
-    with contextlib.closing(sqlite3.connect(file)) as db:
-        count, newest = db.execute("SELECT count(*), max(at) FROM proxies").fetchone()
-        return bool(count == len(PROXIES) and newest > when)
+    # The file may have been made a moment ago, and be empty.
+    with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect(file)) as db:
+        found, newest = db.execute("SELECT count(*), max(at) FROM proxies").fetchone()
+        return bool(found == count and newest > when)
+    return False
 
 
 def test_proxies_start_without_a_control_plane_and_go_back_to_it_without_loss(mesh: Mesh) -> None:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from tests.e2e.calls import REFUSED, applied, call, in_pod
 from tests.e2e.harness import EXAMPLES, Mesh, load, running, wait_for
+from tests.e2e.test_kept_configuration import kept_since
 
 from argosy.core.errors import ArgosyError
 from argosy.edge.control_client import ControlClient
@@ -198,6 +199,23 @@ def test_configuration_applied_while_pilot_was_down_arrives_when_it_is_back(mesh
     assert versions(mesh, 20) == {"v1": 20}
     wait_for(lambda: is_back(mesh, "pilot", before), 30, "pilot is back")
     wait_for(lambda: versions(mesh, 20) == {"v3": 20}, 20, "the route arrives")
+
+
+def test_a_proxy_that_starts_while_pilot_is_down_runs_what_it_ran_last(mesh: Mesh) -> None:
+    """Its own program may be away alone, while Galley and Citadel answer."""
+    wait_for(lambda: kept_since(mesh, 0, count=8), 30, "what the proxies run is kept")
+    settings, aside = (mesh.home / "settings" / f"pilot.{end}" for end in ("json", "away"))
+    envoy = mesh.envoy_pid("sleep")
+    settings.rename(aside)
+    try:
+        before = kill(mesh, "pilot")
+        os.kill(envoy, signal.SIGKILL)
+        wait_for(lambda: "KEPT" in mesh.cli("ps").stdout, 30, "it has what was kept")
+        mesh.wait_pods()
+        assert sum(versions(mesh, 20).values()) == 20
+    finally:
+        aside.rename(settings)
+    wait_for(lambda: is_back(mesh, "pilot", before), 30, "pilot is back")
 
 
 def test_a_missing_galley_is_told_in_a_sentence_and_nothing_is_half_done(mesh: Mesh) -> None:

@@ -76,7 +76,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The client has acknowledged everything that it asked for in this snapshot."""
+    """The client has acknowledged everything that it asked for in this snapshot. Told again for more types."""
 
     number: int
 

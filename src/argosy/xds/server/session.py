@@ -39,6 +39,7 @@ class Session:
         "_removals",
         "_restated_until",
         "_settled",
+        "_settled_types",
         "_stream_id",
         "interner",
         "ledgers",
@@ -59,6 +60,7 @@ class Session:
         self._nonces = 0
         self._events: list[Event] = []
         self._settled: int | None = None
+        self._settled_types = 0
         self._restated_until: float | None = None
         self._grace_blocks = False
 
@@ -324,9 +326,12 @@ class Session:
         settled = self._is_settled()
         if not settled:
             self._settled = None
-        elif self.snapshot is not None and self._settled != self.snapshot.number:
-            self._settled = self.snapshot.number
-            self._events.append(Settled(self.snapshot.number))
+        elif self.snapshot is not None:
+            number, types = self.snapshot.number, len(self.ledgers)
+            # Said again when the client has asked for another type, and had all of that already.
+            if (number, types) != (self._settled, self._settled_types):
+                self._settled, self._settled_types = number, types
+                self._events.append(Settled(number))
         events, self._events = self._events, []
         return events
 

@@ -227,3 +227,14 @@ def test_an_awaited_name_that_may_not_be_removed_yet_is_answered_with_what_is_he
     stream.offer(Snapshot(2, {C: {"b": Resource(C, "b", "1", b"")}, R: {"r": moved}}), None)
     stream.receive(DeltaRequest(C, ("a",)), 0.0)
     assert cluster in stream.outbox(0.0)[0].resources
+
+
+def test_a_client_that_has_all_of_a_further_type_has_settled_again() -> None:
+    """After a reconnect it restates type by type; who looks at the last type must hear of it."""
+    stream = DeltaStream(RULES, Interner())
+    stream.offer(Snapshot(1, {C: resources(C, 1), R: resources(R, 1)}), None)
+    for kind in (C, R):
+        stream.receive(DeltaRequest(kind, initial_resource_versions={"n00000": "1"}), 0.0)
+        settle(stream)
+        assert stream.events()[-1] == Settled(1)
+        assert stream.events() == []
