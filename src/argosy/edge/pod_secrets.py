@@ -79,6 +79,6 @@ class PodSecrets:
     async def _has(self, files: Files) -> bool:
         try:
             status, text = await envoy_admin_page(self.directory / ADMIN_SOCKET, SECRETS_PAGE)
-        except OSError:
+            return status == 200 and in_use(json.loads(text), files)
+        except (OSError, ValueError):  # not there yet, or cut off in the middle of its answer
             return False
-        return status == 200 and in_use(json.loads(text), files)
