@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -40,7 +40,7 @@ from argosy.pilot.world import Outcome, World
 from argosy.pilot.xds_rules import ENVOY_RULES, pod_of_node
 from argosy.xds.keeping import Layer
 from argosy.xds.messages import Resource, ResourceRef, Snapshot
-from argosy.xds.server import Acked, Event, Held, Nacked, Settled, Subscribed
+from argosy.xds.server import Acked, Event, Held, Nacked, Settled, Stuck, Subscribed
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,8 @@ class ProxyStatus:
     rejected: dict[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
     """By type URL: the refused names and Envoy's text, until the next accepted response of that type."""
     held: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    stuck: Stuck | None = None
+    """What of which snapshot it lacks, while nothing else is under way."""
 
 
 class Pilot:
@@ -313,9 +315,11 @@ class Pilot:
     async def wait_settled(self, deadline_s: float) -> list[ProxyStatus]:
         """Wait until every connected proxy runs what is known now; gives those that do not at the deadline.
 
-        What changes later is not waited for: where something always changes, nobody would ever be told.
+        What changes later is not waited for: where something always changes, nobody would ever be told. Nor is what a
+        proxy has refused or held back since before: it says nothing about a change that does not touch it.
         """
         asked = None
+        before = {key: one.status.stuck for key, one in self.clients.items()}
         try:
             async with asyncio.timeout(deadline_s):
                 if self.keys is not None:
@@ -324,19 +328,22 @@ class Pilot:
                 while self._committed < goal or self.rollout.active:
                     await self._progress.wait()
                 asked = [(one, one.status.proxy_class, one.status.offered) for one in self.clients.values()]
-                while self._behind(asked):
+                while self._behind(asked, before):
                     await self._progress.wait()
         except TimeoutError:
-            return self.laggards() if asked is None else self._behind(asked)
+            return self.laggards() if asked is None else self._behind(asked, before)
         return []
 
-    def _behind(self, asked: list[tuple[_Client, ProxyClass, int]]) -> list[ProxyStatus]:
-        """Of proxies that were to run a snapshot, those that are still here and do not."""
+    def _behind(
+        self, asked: list[tuple[_Client, ProxyClass, int]], before: Mapping[int, Stuck | None]
+    ) -> list[ProxyStatus]:
+        """Of proxies that were to run a snapshot, those that are still here and do not. `before`: what each lacked."""
         found = []
         for client, proxy_class, number in asked:
             status = client.status
             goal = number if status.proxy_class == proxy_class else status.offered
-            if id(client) in self.clients and status.settled < goal:
+            here = id(client) in self.clients and status.settled < goal
+            if here and not _lacks_nothing_new(status.stuck, before.get(id(client)), goal):
                 found.append(status)
         return found
 
@@ -387,6 +394,11 @@ class Pilot:
         return [Finding("ARG0530", Level.WARNING, message, "ConfigMap", MESH_NAMESPACE, MESH_NAME, hint=hint)]
 
 
+def _lacks_nothing_new(stuck: Stuck | None, before: Stuck | None, goal: int) -> bool:
+    """True if a proxy has all of snapshot `goal` but what it lacked before."""
+    return stuck is not None and before is not None and stuck.number >= goal and stuck.blocked <= before.blocked
+
+
 def _patchers(resource: Resource) -> list[ObjectKey]:
     return [ObjectKey(by.namespace, by.name) for by in owners_of(resource) if by.kind == "EnvoyFilter"]
 
@@ -423,6 +435,7 @@ class _Client:
         self.status.offered = snapshot.number
         # Each class counts for itself: what was settled of the old one says nothing about the new one.
         self.status.settled = 0
+        self.status.stuck = None
         self.note_age()
         self.push(snapshot, None)
 
@@ -435,6 +448,10 @@ class _Client:
             self.note_age()
             status.rejected.clear()
             status.held.clear()
+            status.stuck = None
+            self._pilot.note_progress()
+        elif isinstance(event, Stuck):
+            status.stuck = event
             self._pilot.note_progress()
         elif isinstance(event, Nacked):
             status.rejected[event.type_url] = (event.names, event.detail.message)

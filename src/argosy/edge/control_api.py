@@ -256,11 +256,12 @@ class _Api:
         waited for proxies: not asked to, or no Pilot here (then Pilot's program is to be asked, by `wait`).
         """
         waits = body.wait_s > 0 and not body.dry_run
-        unread = await self._ports.readers(body.wait_s) if waits and self._ports.readers is not None else ()
         pilot = self._ports.pilot()
+        known = pilot.findings() if waits and pilot is not None else []
+        unread = await self._ports.readers(body.wait_s) if waits and self._ports.readers is not None else ()
         laggards = await self._wait(pilot, body.wait_s) if waits and pilot is not None else None
         # What cannot be built reaches no proxy, so that proxies are in step and run something else all the same.
-        faults = pilot.findings() if waits and pilot is not None else []
+        faults = _own_faults(applied, known, pilot.findings()) if waits and pilot is not None else []
         return _json(
             {
                 "revision": applied.revision,
@@ -435,6 +436,15 @@ def _kind(word: str) -> Kind:
         hint = f"did you mean {near}?" if near else f"kinds: {', '.join(kind.plural for kind in KINDS.values())}"
         raise ArgosyError.of(NO_SUCH_KIND, f"there is no kind {word!r}", hint=hint)
     return kind
+
+
+def _own_faults(applied: Applied, known: Sequence[Finding], found: Sequence[Finding]) -> list[Finding]:
+    """Of what is wrong at proxies, what this change may be at fault for: what is new, or about objects that it names.
+
+    A change that changes nothing names nothing: whoever repeats it is told of everything.
+    """
+    named = {(one.shown_kind, one.key.namespace, one.key.name) for one in applied.changes}
+    return [one for one in found if not named or one not in known or (one.kind, one.namespace, one.name) in named]
 
 
 def _id_of(ref: ObjectRef, namespace: str) -> tuple[str, ObjectKey]:

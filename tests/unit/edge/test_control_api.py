@@ -8,6 +8,7 @@ import pytest
 
 from argosy.app.galley import GalleyService
 from argosy.core.clock import Clock
+from argosy.core.errors import Finding, Level
 from argosy.edge.control_api import BODY_BYTES_MAX, ControlPorts, control_app
 from argosy.galley.memory import MemoryStore
 from argosy.galley.state import Galley
@@ -117,6 +118,30 @@ async def test_programs_that_have_not_read_a_change_are_named(rig):
         assert (told["unread"], waited) == ([], [])
         told = (await client.post("/v1/apply", json={**body, "wait_s": 2.5})).json()
         assert (told["unread"], told["laggards"], waited) == (["pilot"], None, [2.5])
+
+
+async def test_a_change_is_not_at_fault_for_what_proxies_refused_before(rig):
+    old = Finding("ARG0502", Level.ERROR, "refused", "DestinationRule", "default", "old")
+    own = Finding("ARG0502", Level.ERROR, "refused", "Service", "default", "web")
+
+    class Refused:
+        clients: dict[int, Any] = {}  # noqa: RUF012 - nobody changes it
+
+        async def wait_settled(self, _deadline_s: float) -> list[Any]:
+            return []
+
+        def findings(self) -> list[Finding]:
+            return [old, own]
+
+        def now(self) -> float:
+            return 0.0
+
+    transport = httpx.ASGITransport(app=control_app(rig.ports(pilot=Refused)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        body = {"files": [{"file": "a.yaml", "text": SERVICE}], "wait_s": 1}
+        told = [(await client.post("/v1/apply", json=body)).json()["findings"] for _time in range(2)]
+    # The second time nothing changes: whoever repeats a change hears of everything.
+    assert [[one["name"] for one in found if one["level"] == "error"] for found in told] == [["web"], ["old", "web"]]
 
 
 @pytest.mark.parametrize("path", ["/v1/proxies", "/v1/proxy-config/a/b", "/v1/graph", "/v1/explain"])

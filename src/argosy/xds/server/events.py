@@ -81,4 +81,15 @@ class Settled:
     number: int
 
 
-Event = Opened | Subscribed | Unsubscribed | Acked | Nacked | Stale | Held | Settled
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """The client has all of this snapshot but what it refused and what waits for that or for something else.
+
+    `blocked`: what it lacks, with the version that it should have (None: it should have lost it).
+    """
+
+    number: int
+    blocked: frozenset[tuple[ResourceRef, str | None]]
+
+
+Event = Opened | Subscribed | Unsubscribed | Acked | Nacked | Stale | Held | Settled | Stuck

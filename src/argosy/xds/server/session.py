@@ -14,7 +14,7 @@ from enum import Enum
 from functools import partial
 
 from argosy.xds.messages import NO_RESOURCES, Changes, ErrorDetail, Resource, ResourceRef, Snapshot
-from argosy.xds.server.events import Acked, Event, Held, Nacked, Opened, Settled, Stale, Subscribed, Unsubscribed
+from argosy.xds.server.events import Acked, Event, Held, Nacked, Opened, Settled, Stale, Stuck, Subscribed, Unsubscribed
 from argosy.xds.server.gate import Pins, missing
 from argosy.xds.server.interner import Interner
 from argosy.xds.server.ledger import UNKNOWN, Canonical, Flight, Ledger, is_same
@@ -41,6 +41,7 @@ class Session:
         "_settled",
         "_settled_types",
         "_stream_id",
+        "_stuck",
         "interner",
         "ledgers",
         "opened",
@@ -61,6 +62,7 @@ class Session:
         self._events: list[Event] = []
         self._settled: int | None = None
         self._settled_types = 0
+        self._stuck: Stuck | None = None
         self._restated_until: float | None = None
         self._grace_blocks = False
 
@@ -151,7 +153,7 @@ class Session:
         if known is None or (changes is not None and changes.since > known.number):
             changes = None
         self.snapshot = snapshot
-        self._settled = None  # another world may bear the same number: a client can move to another class
+        self._settled = self._stuck = None  # another world may bear the same number: a client can move to another class
         for ledger in self.ledgers.values():
             named = None if changes is None else changes.names.get(ledger.type_url, ())
             ledger.retarget(snapshot.of(ledger.type_url), named)
@@ -332,6 +334,10 @@ class Session:
             if (number, types) != (self._settled, self._settled_types):
                 self._settled, self._settled_types = number, types
                 self._events.append(Settled(number))
+        stuck = None if settled else self._find_stuck()
+        if stuck is not None and stuck != self._stuck:
+            self._events.append(stuck)
+        self._stuck = stuck
         events, self._events = self._events, []
         return events
 
@@ -344,6 +350,24 @@ class Session:
         if not ledger.differs:
             return True
         return self.removal(ledger) is Removal.NEVER and all(ledger.goal(name) is None for name in ledger.differs)
+
+    def _find_stuck(self) -> Stuck | None:
+        """What keeps the client from being settled, if nothing else is under way."""
+        if self.snapshot is None or not self.ledgers:
+            return None
+        blocked: set[tuple[ResourceRef, str | None]] = set()
+        for ledger in self.ledgers.values():
+            if ledger.flights or ledger.answer_due or not ledger.pending.keys() <= ledger.waiting.keys():
+                return None
+            gone_for_ever = self.removal(ledger) is Removal.NEVER
+            for name in ledger.differs.keys() | ledger.waiting.keys():
+                goal = ledger.goal(name)
+                if goal is None and gone_for_ever:
+                    continue
+                if name not in ledger.waiting and name not in ledger.rejected:
+                    return None
+                blocked.add((ResourceRef(ledger.type_url, name), goal.version if goal is not None else None))
+        return Stuck(self.snapshot.number, frozenset(blocked))
 
     def dump(self) -> dict[str, object]:
         """Give the session's state as plain data: per type what is asked, pending, in flight, held back, refused."""

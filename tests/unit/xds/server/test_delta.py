@@ -5,7 +5,7 @@ import tracemalloc
 from dataclasses import replace
 
 from argosy.xds.messages import Changes, DeltaRequest, ErrorDetail, Resource, ResourceRef, Snapshot, changes_between
-from argosy.xds.server import DeltaStream, Held, Interner, Nacked, Rules, Settled, Subscribed, Unsubscribed
+from argosy.xds.server import DeltaStream, Held, Interner, Nacked, Rules, Settled, Stuck, Subscribed, Unsubscribed
 from argosy.xds.wire import encode_delta_response
 
 C, E, R = "t/cluster", "t/endpoints", "t/route"
@@ -190,6 +190,29 @@ def test_settled_is_said_once_per_snapshot_and_again_after_new_work() -> None:
     assert stream.events() == []
     stream.offer(Snapshot(2, {C: resources(C, 1)}), Changes(1, {}))
     assert stream.events() == [Settled(2)]
+
+
+def test_what_a_client_refuses_or_waits_for_is_told_once_all_else_is_done() -> None:
+    bad, waits = Resource(C, "bad", "2", b""), Resource(R, "r", "1", b"", requires=(ResourceRef(C, "absent"),))
+    stream = DeltaStream(replace(RULES, patient=frozenset({R})), Interner())
+    first = {C: {"bad": Resource(C, "bad", "1", b"")}, R: {"r": Resource(R, "r", "0", b"")}}
+    stream.offer(Snapshot(1, first), None)
+    stream.receive(DeltaRequest(C), 0.0)
+    stream.receive(DeltaRequest(R), 0.0)
+    settle(stream)
+    stream.offer(Snapshot(2, {C: {"bad": bad, "good": Resource(C, "good", "1", b"")}, R: {"r": waits}}), None)
+    (sent,) = stream.outbox(0.0)
+    assert not any(isinstance(one, Stuck) for one in stream.events())
+    stream.receive(DeltaRequest(C, response_nonce=sent.nonce, error_detail=ErrorDetail(3, "bad: no")), 0.0)
+    settle(stream)
+    lacking = frozenset({(bad.ref, "2"), (waits.ref, "1")})
+    assert [one for one in stream.events() if isinstance(one, Stuck)] == [Stuck(2, lacking)]
+    assert stream.events() == []
+    mended = Resource(C, "bad", "3", b"")
+    stream.offer(Snapshot(3, {C: {"bad": mended, "absent": Resource(C, "absent", "1", b"")}, R: {"r": waits}}), None)
+    settle(stream)
+    told = [one for one in stream.events() if isinstance(one, (Stuck, Settled))]
+    assert told == [Settled(3)]
 
 
 def test_subscriptions_are_reported_as_asked() -> None:
