@@ -13,13 +13,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.e2e.calls import applied, body, call, in_pod
+from tests.e2e.calls import REFUSED, applied, body, call, in_pod
 from tests.e2e.harness import Mesh, is_ready, running, wait_for
 from tests.e2e.loads import Load, started
 
@@ -79,6 +79,18 @@ metadata: {name: outsider, namespace: outside}
 spec: {selector: {app: outsider}, ports: [{name: http, port: 80, targetPort: 8080}, {name: tls, port: 443}]}
 """
 ECHOED = "250 hello"
+SHARED_PORT = """
+apiVersion: v1
+kind: Service
+metadata: {name: web-by-the-same-port}
+spec: {selector: {app: web}, ports: [{name: http, port: 8080}]}
+"""
+PLAIN_BANK = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: bank}
+spec: {selector: {matchLabels: {app: bank}}, mtls: {mode: DISABLE}}
+"""
 
 
 def deployment(name: str, command: str = "", *, replicas: int = 1, namespace: str = "default") -> str:
@@ -182,6 +194,24 @@ def meet(mesh: Mesh) -> None:
         script = "\n".join(f"curl -s -o /dev/null -m 10 -w '%{{http_code}} ' {url}" for url in urls)
         done = mesh.cli("exec", name, "--", "sh", "-c", script).stdout
         assert done.split() == ["200"] * len(urls), (name, done)
+
+
+def test_a_pod_is_called_by_its_address_as_the_mesh_calls_it(mesh: Mesh) -> None:
+    """D1, under STRICT: pods of ordinary Services, on ports with and without routes; one without sidecar, one that
+    takes plaintext only."""
+    ips = {name: mesh.pods(name)[0]["status"]["podIP"] for name in ("web", "bank", "outsider")}
+    with applied(mesh, mode("STRICT")), applied(mesh, PLAIN_BANK):
+        for port in (3306, 9999):
+            assert run(mesh, "sleep", "greet", ips["bank"], port).get("echo") == ECHOED
+    called = [f"http://{ips[name]}:8080/" for name in ("web", "outsider")]
+    with applied(mesh, mode("STRICT")):
+        for extra in ("", SHARED_PORT):
+            with applied(mesh, extra) if extra else nullcontext():
+                assert call(mesh, "sleep", *called) == ["200", "200"], extra
+                assert call(mesh, "plain", called[0], namespace="outside") == [REFUSED]
+        for port in (3306, 25, 9999):
+            assert run(mesh, "sleep", "greet", ips["bank"], port).get("echo") == ECHOED
+    assert call(mesh, "plain", called[0], namespace="outside") == ["200"]
 
 
 @pytest.mark.parametrize("value", ["DISABLE", "PERMISSIVE", "STRICT"])

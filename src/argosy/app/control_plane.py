@@ -59,6 +59,7 @@ from argosy.edge.tls import CertificateSource, ClientTLS, Issuer, RequireIdentit
 from argosy.edge.tokens import PUBLIC_FILE, TokenSubject, load_or_create_issuer, load_public_key, write_file
 from argosy.edge.xds_server import XdsServer
 from argosy.galley.state import Galley
+from argosy.local.node_spec import CAPTURED_CIDR
 from argosy.pilot.mesh import KINDS as PILOT_KINDS
 from argosy.pilot.mesh import MeshSettings
 
@@ -291,7 +292,10 @@ class ControlPlane:
     def _build_pilot(self) -> list[grpc.GenericRpcHandler]:
         settings = self.settings
         mesh = MeshSettings(
-            trust_domain=settings.trust_domain, socket_mark=settings.socket_mark, access_log=settings.access_log
+            trust_domain=settings.trust_domain,
+            socket_mark=settings.socket_mark,
+            access_log=settings.access_log,
+            captured_network=CAPTURED_CIDR if settings.platform == "local" else "",
         )
         keys = KeyLoader(self.home, self.clock)
         pilot = self.parts.pilot = Pilot(mesh, mixer_app.concerns, self.clock, keys)

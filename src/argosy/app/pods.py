@@ -186,9 +186,9 @@ class Pods:
 
     def _create(self, place: ObjectKey, wish: Wish) -> None:
         name = pod_name(wish, self._ports.new_suffix())
-        ip = self._pool.take()
         namespace = self._objects["Namespace"].get(ObjectKey("", wish.key.namespace))
         labels = namespace.labels if namespace else None
+        ip = self._pool.take(captured=self._planner.captures_all(wish, labels))
         plan = self._planner.plan(
             wish,
             name=name,

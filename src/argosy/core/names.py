@@ -17,6 +17,8 @@ TENANCY_ANNOTATION = "argosy.io/tenancy"
 DEFAULT_TRUST_DOMAIN = "cluster.local"
 
 PASSTHROUGH_CLUSTER = "PassthroughCluster"
+DIRECT_CLUSTER = "DirectPodCluster"
+"""Pods of the mesh that are called by their address: under mutual TLS."""
 BLACKHOLE_CLUSTER = "BlackHoleCluster"
 INBOUND_PASSTHROUGH_CLUSTER = "InboundPassthroughCluster"
 XDS_CLUSTER = "argosy-pilot"

@@ -145,17 +145,20 @@ class AddressPool:
     def __init__(self, cidr: str, *, reserved: Iterable[str]) -> None:
         self._network = IPv4Network(cidr)
         self._used = set(reserved)
-        self._last = 0
+        self._last = {True: -1, False: -1}
 
-    def take(self) -> str:
-        """A free address. Raises ValueError if there is none."""
-        size = self._network.num_addresses
-        for offset in range(1, size - 1):
-            number = (self._last + offset - 1) % (size - 2) + 1
-            address = str(self._network[number])
+    def take(self, *, captured: bool) -> str:
+        """A free address: in the upper half of the network for pods all of whose ports are `captured`, else in the
+        lower one. Raises ValueError if there is none."""
+        half = self._network.num_addresses // 2
+        # The network's own address and the one for all of it are nobody's.
+        first, size = (half, half - 1) if captured else (1, half - 1)
+        for offset in range(1, size + 1):
+            number = (self._last[captured] + offset) % size
+            address = str(self._network[first + number])
             if address not in self._used:
                 self._used.add(address)
-                self._last = number
+                self._last[captured] = number
                 return address
         raise ValueError(f"no free address in {self._network}")
 

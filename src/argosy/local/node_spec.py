@@ -12,6 +12,8 @@ import msgspec
 
 NODE_ADDRESS = "10.88.0.1"
 POD_CIDR = "10.88.0.0/16"
+CAPTURED_CIDR = "10.88.128.0/17"
+"""The half of it for pods all of whose ports are captured: their address alone says that they speak mutual TLS."""
 
 
 class ChildSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -45,6 +45,12 @@ class Planner:
             host_network=template.spec.host_network,
         )
 
+    def captures_all(self, wish: Wish, namespace_labels: Mapping[str, str] | None) -> bool:
+        """Whether a sidecar takes all that comes to the pods of this wish, on whatever port."""
+        traffic, _findings = parse_traffic_annotations(wish.template.metadata.annotations)
+        whole = traffic.include_inbound == ("*",) and not traffic.exclude_inbound
+        return whole and self.decide(wish, namespace_labels).template is Template.SIDECAR
+
     def plan(
         self,
         wish: Wish,

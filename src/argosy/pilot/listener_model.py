@@ -20,8 +20,10 @@ from argosy.core.protocols import Protocol, parse_protocol
 from argosy.incr import Derived, Reader
 from argosy.pilot import registry
 from argosy.pilot.build import dynamic_dns, listeners, routes
+from argosy.pilot.build.direct import Direct
 from argosy.pilot.build.listeners import TcpTarget, UnknownTraffic
 from argosy.pilot.build.resource import origin_fields
+from argosy.pilot.direct import build_direct
 from argosy.pilot.endpoint import HostPort
 from argosy.pilot.registry import HostRecord
 from argosy.pilot.scopes import EVERYBODY, SHARED, ClientScope, RouteScope, ScopedHost
@@ -66,6 +68,7 @@ class ListenerModel:
         self.mesh = model.mesh
         self.outbound = outbound
         self.uses: Derived[ClientScope, tuple[PortUse, ...]] = model.mesh.engine.derived("port_uses", self._uses)
+        self.direct: Derived[str, Direct] = model.mesh.engine.derived("direct", lambda r, _k: build_direct(r, model))
 
     def members(self, read: Reader, scope: RouteScope | None) -> list[tuple[str, Any]]:
         """The listeners and route configurations that belong to no single host."""
@@ -125,7 +128,12 @@ class ListenerModel:
 
     def capture(self, read: Reader, unknown: UnknownTraffic) -> Resources:
         """The listener that takes all captured connections."""
-        return (listeners.build_capture_listener(unknown, registry.settings(read, self.mesh)),)
+        by_address = self.by_address(read, unknown)
+        return (listeners.build_capture_listener(unknown, registry.settings(read, self.mesh), by_address),)
+
+    def by_address(self, read: Reader, unknown: UnknownTraffic) -> Direct | None:
+        """The pods that are called under mutual TLS by their address; none where unknown traffic may not pass."""
+        return read.get(self.direct, "") if unknown == listeners.ALLOW_ANY else None
 
     def port_listener(self, read: Reader, key: ScopedPort) -> Resources:
         """The listener that services on a port share."""
@@ -151,6 +159,7 @@ class ListenerModel:
                 dynamic=use.dynamic,
                 targets=[*targets, *rest],
                 unknown=key.unknown,
+                by_address=self.by_address(read, key.unknown),
                 settings=registry.settings(read, self.mesh),
             ),
         )

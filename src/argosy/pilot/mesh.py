@@ -91,6 +91,8 @@ class MeshSettings:
     connect_timeout_s: float = 10.0
     gateway_ports: FrozenMap[int, int] = field(default_factory=lambda: FrozenMap({80: 8080, 443: 8443}))
     """A gateway's public port -> the port that its proxy binds (no privilege needed)."""
+    captured_network: str = ""
+    """A range in which every address is that of a pod all of whose ports an Envoy of the mesh captures."""
     open_tenancy: bool = False
     """Nobody owns a host: an object decides about the hosts of other namespaces too, as in Istio."""
     federated: tuple[str, ...] = ()

@@ -296,7 +296,9 @@ class Model:
         return read.get(self.called_by_tls, key) is not False
 
     def _builtin(self, read: Reader, _key: str) -> Resources:
-        return builtin_clusters.build_builtin_clusters(registry.settings(read, self.mesh).socket_mark)
+        settings = registry.settings(read, self.mesh)
+        domains = settings.own_domains if read.get(self.outbound.listeners.direct, "") is not None else ()
+        return builtin_clusters.build_builtin_clusters(settings.socket_mark, direct_domains=domains)
 
     # -- groups -------------------------------------------------------------------------------------------------
 

@@ -211,12 +211,13 @@ class OutboundModel:
 
     # -- routes -------------------------------------------------------------------------------------------------
 
-    def route(self, _read: Reader, key: tuple[int, UnknownTraffic]) -> Resources:
+    def route(self, read: Reader, key: tuple[int, UnknownTraffic]) -> Resources:
         """The route configuration of a port, and its catch-all: so it always has a virtual host to begin with."""
         port, unknown = key
         name = str(port)
-        catch_all = routes.virtual_host_resource(routes.unknown_virtual_host(name, unknown.cluster, unknown.refused))
-        return (routes.build_open_route_configuration(name), catch_all)
+        by_address = self.listeners.by_address(read, unknown) is not None
+        others = routes.unknown_virtual_host(name, unknown.cluster, unknown.refused, by_address=by_address)
+        return (routes.build_open_route_configuration(name), routes.virtual_host_resource(others))
 
     def virtual_hosts(self, read: Reader, key: ScopedHost) -> Resources:
         """The virtual hosts of a host, one for each of its HTTP ports."""

@@ -124,10 +124,18 @@ def test_names_are_those_of_kubernetes():
 
 
 def test_addresses_come_back_as_late_as_possible():
-    pool = AddressPool("10.88.0.0/29", reserved=["10.88.0.1"])
-    assert [pool.take() for _ in range(2)] == ["10.88.0.2", "10.88.0.3"]
+    pool = AddressPool("10.88.0.0/28", reserved=["10.88.0.1"])
+    assert [pool.take(captured=False) for _ in range(3)] == ["10.88.0.2", "10.88.0.3", "10.88.0.4"]
     pool.release("10.88.0.2")
-    pool.claim("10.88.0.4")
-    assert [pool.take() for _ in range(3)] == ["10.88.0.5", "10.88.0.6", "10.88.0.2"]
+    pool.claim("10.88.0.5")
+    assert [pool.take(captured=False) for _ in range(3)] == ["10.88.0.6", "10.88.0.7", "10.88.0.2"]
     with pytest.raises(ValueError, match="no free address"):
-        pool.take()
+        pool.take(captured=False)
+
+
+def test_captured_pods_have_the_upper_half_of_the_network_for_themselves():
+    pool = AddressPool("10.88.0.0/28", reserved=["10.88.0.1"])
+    assert [pool.take(captured=True) for _ in range(7)] == [f"10.88.0.{number}" for number in range(8, 15)]
+    with pytest.raises(ValueError, match="no free address"):
+        pool.take(captured=True)
+    assert pool.take(captured=False) == "10.88.0.2"

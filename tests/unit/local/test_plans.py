@@ -1,5 +1,7 @@
+import json
 from dataclasses import replace
 
+import pytest
 from tests.unit.local.objects import deployment, wish
 
 from argosy.agent.pod import PodPlan, Probe, Role
@@ -23,6 +25,26 @@ def test_a_plan_is_complete():
 
 def test_a_namespace_can_switch_injection_off():
     assert plan(deployment(), {"istio-injection": "disabled"}).role is Role.NONE
+
+
+@pytest.mark.parametrize(
+    "annotations, namespace, answer",
+    [
+        ({}, {"istio-injection": "enabled"}, True),
+        ({}, {"istio-injection": "disabled"}, False),
+        ({"inject.istio.io/templates": "gateway"}, {"istio-injection": "enabled"}, False),
+        ({"traffic.sidecar.istio.io/includeInboundPorts": "*"}, {"istio-injection": "enabled"}, True),
+        ({"traffic.sidecar.istio.io/includeInboundPorts": "80"}, {"istio-injection": "enabled"}, False),
+        ({"traffic.sidecar.istio.io/includeInboundPorts": ""}, {"istio-injection": "enabled"}, False),
+        ({"traffic.sidecar.istio.io/excludeInboundPorts": "22"}, {"istio-injection": "enabled"}, False),
+    ],
+)
+def test_whether_a_sidecar_takes_all_that_comes(annotations, namespace, answer):
+    metadata = {"labels": {"app": "a"}, "annotations": annotations}
+    spec = {"template": {"metadata": metadata, "spec": {"containers": [{"name": "app", "image": "argosy/curl"}]}}}
+    meta = {"name": "a", "namespace": "shop"}
+    text = json.dumps({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec})
+    assert PLANNER.captures_all(wish(text), namespace) is answer
 
 
 def test_environment_takes_fields_of_the_pod_and_earlier_variables():

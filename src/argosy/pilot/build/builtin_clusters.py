@@ -5,11 +5,13 @@ Source: envoy.config.cluster.v3.Cluster; Istio's PassthroughCluster, BlackHoleCl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from argosy.api.destination_rule import ConnectionPool, HTTPPool
 from argosy.core.names import (
     BLACKHOLE_CLUSTER,
+    DIRECT_CLUSTER,
     INBOUND_PASSTHROUGH_CLUSTER,
     INBOUND_SOURCE_ADDRESS,
     PASSTHROUGH_CLUSTER,
@@ -17,26 +19,38 @@ from argosy.core.names import (
 )
 from argosy.envoy import values as v
 from argosy.envoy.api import message, pack
-from argosy.pilot.build import cluster_policy
+from argosy.pilot.build import cluster_policy, tls
 from argosy.pilot.build.resource import resource
 from argosy.xds.messages import Resource
 
 _CLUSTER = "envoy.config.cluster.v3.Cluster"
 _SOL_SOCKET, _SO_MARK = 1, 36
 _CONNECT_TIMEOUT_S = 10.0
+_DIRECT_NAME = "direct.pod"
 # Servers close idle connections, many after 5 s: the proxy does so before them, so that no request meets the end.
 _INBOUND_IDLE_S = 4.0
 
 
-def build_builtin_clusters(socket_mark: int) -> tuple[Resource, ...]:
-    """The clusters that every proxy has."""
+def build_builtin_clusters(socket_mark: int, *, direct_domains: Sequence[str] = ()) -> tuple[Resource, ...]:
+    """The clusters that every proxy has. `direct_domains`: the trust domains of pods that are called by address, if
+    those are called under mutual TLS."""
     cluster = message(_CLUSTER)
     own = _own_pod(INBOUND_PASSTHROUGH_CLUSTER, socket_mark)
     return (
         resource(BLACKHOLE_CLUSTER, cluster(name=BLACKHOLE_CLUSTER, type="STATIC", connect_timeout=v.duration(1))),
         resource(PASSTHROUGH_CLUSTER, cluster(**_original_destination(PASSTHROUGH_CLUSTER, None, None))),
         resource(INBOUND_PASSTHROUGH_CLUSTER, cluster(**own)),
+        *([_direct(direct_domains)] if direct_domains else []),
     )
+
+
+def _direct(trust_domains: Sequence[str]) -> Resource:
+    """Pods of the mesh by their addresses. An address names nobody: any workload of the mesh may answer."""
+    fields = _original_destination(DIRECT_CLUSTER, None, None)
+    socket = tls.mesh_client(identities=(), sni=_DIRECT_NAME, alpn=tls.MESH_HTTP_ALPN, trust_domains=trust_domains)
+    # It is counted as what passes through: nobody declared what is called.
+    fields["metadata"] = v.metadata(argosy={"service": PASSTHROUGH_CLUSTER})
+    return resource(DIRECT_CLUSTER, message(_CLUSTER)(**fields, transport_socket=socket))
 
 
 def build_inbound_cluster(

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from argosy.api.destination_rule import Tunnel
-from argosy.core.names import BLACKHOLE_CLUSTER, OUTBOUND_PORT, PASSTHROUGH_CLUSTER
+from argosy.core.names import BLACKHOLE_CLUSTER, DIRECT_CLUSTER, OUTBOUND_PORT, PASSTHROUGH_CLUSTER
 from argosy.envoy import values as v
 from argosy.envoy.api import message
-from argosy.pilot.build import dynamic_dns, filters, telemetry
+from argosy.pilot.build import direct, dynamic_dns, filters, telemetry
+from argosy.pilot.build.direct import Direct
 from argosy.pilot.build.resource import resource
 from argosy.pilot.build.routes import REFUSED
 from argosy.pilot.mesh import MeshSettings
@@ -29,6 +30,7 @@ _TLS_INSPECTOR = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspecto
 # An application that says nothing for so long waits for the server to speak: its protocol is not HTTP.
 _DETECTION_TIMEOUT_S = 0.3
 HTTP_ALPNS = ("http/1.0", "http/1.1", "h2c")
+_HTTP_MATCH: Mapping[str, Any] = {"transport_protocol": "raw_buffer", "application_protocols": list(HTTP_ALPNS)}
 # An application may wait longer than that before its first request on a port of HTTP services; taken for another
 # protocol it would go round their routes and mesh TLS.
 _HTTP_DETECTION_TIMEOUT_S = 10.0
@@ -98,8 +100,13 @@ def http_inspector() -> dict[str, Any]:
     return v.extension("envoy.filters.listener.http_inspector", _HTTP_INSPECTOR)
 
 
-def build_capture_listener(unknown: UnknownTraffic, settings: MeshSettings) -> Resource:
-    """`virtualOutbound`: takes all captured connections, hands them to the port's listener, passes on the rest."""
+def build_capture_listener(
+    unknown: UnknownTraffic, settings: MeshSettings, by_address: Direct | None = None
+) -> Resource:
+    """`virtualOutbound`: takes all captured connections, hands them to the port's listener, passes on the rest.
+
+    `by_address`: the pods of the mesh that are called under mutual TLS when they are called by their address.
+    """
     name = "virtualOutbound"
     loop = TcpTarget({BLACKHOLE_CLUSTER: 1}, {})
     blackhole = {
@@ -112,10 +119,35 @@ def build_capture_listener(unknown: UnknownTraffic, settings: MeshSettings) -> R
         address=v.socket_address(ANY_ADDRESS, OUTBOUND_PORT),
         use_original_dst=v.wrap(True),
         **OUTBOUND,
-        filter_chains=[blackhole],
+        filter_chains=[blackhole, *_pods(by_address, unknown, settings)],
         default_filter_chain=_unknown("passthrough", unknown, settings),
     )
-    return resource(name, made, clusters={BLACKHOLE_CLUSTER, unknown.cluster})
+    return resource(name, made, clusters={BLACKHOLE_CLUSTER, unknown.cluster, *_direct_clusters(by_address)})
+
+
+def _direct_clusters(by_address: Direct | None) -> tuple[str, ...]:
+    return (DIRECT_CLUSTER,) if by_address is not None else ()
+
+
+def _pods(by_address: Direct | None, unknown: UnknownTraffic, settings: MeshSettings) -> list[dict[str, Any]]:
+    """The chains for connections to pods of the mesh by their address, whatever they carry."""
+    chains = []
+    for title, match, mtls in by_address.matches if by_address is not None else ():
+        target = TcpTarget({DIRECT_CLUSTER if mtls else unknown.cluster: 1}, {}, detected=mtls)
+        chains.append({"name": title, "filter_chain_match": match, "filters": _tcp(DIRECT_CLUSTER, target, settings)})
+    return chains
+
+
+def _pods_http(by_address: Direct | None, manager: Any) -> list[dict[str, Any]]:
+    """The chains for HTTP to pods of the mesh by their address: hosts count first, as everywhere."""
+    return [
+        {
+            "name": f"http-{title}",
+            "filter_chain_match": {**match, **_HTTP_MATCH},
+            "filters": [direct.mark(), manager] if mtls else [manager],
+        }
+        for title, match, mtls in (by_address.matches if by_address is not None else ())
+    ]
 
 
 def build_port_listener(
@@ -126,6 +158,7 @@ def build_port_listener(
     unknown: UnknownTraffic,
     settings: MeshSettings,
     dynamic: bool = False,
+    by_address: Direct | None = None,
 ) -> Resource:
     """The listener that all services on `port` without an own address share; routes come as configuration `<port>`.
 
@@ -134,10 +167,11 @@ def build_port_listener(
     """
     name = f"{ANY_ADDRESS}_{port}"
     chains, rest = _chains(targets, port, settings)
+    chains += _pods(by_address, unknown, settings)
     if http:
-        match = {"transport_protocol": "raw_buffer", "application_protocols": list(HTTP_ALPNS)}
         manager = _manager(name, str(port), settings, refused=unknown.refused, dynamic=dynamic)
-        chains.append({"name": "http", "filter_chain_match": match, "filters": [manager]})
+        chains.append({"name": "http", "filter_chain_match": _HTTP_MATCH, "filters": [manager]})
+        chains += _pods_http(by_address, manager)
     made = message(_LISTENER)(
         name=name,
         address=v.socket_address(ANY_ADDRESS, port),
@@ -147,7 +181,7 @@ def build_port_listener(
         filter_chains=chains,
         default_filter_chain=rest or _unknown("not-http", unknown, settings),
     )
-    return resource(name, made, clusters={*_clusters(targets), unknown.cluster})
+    return resource(name, made, clusters={*_clusters(targets), unknown.cluster, *_direct_clusters(by_address)})
 
 
 def build_host_listener(
@@ -170,8 +204,7 @@ def build_host_listener(
     name = f"{address}_{port}"
     chains, rest = _chains(targets, port, settings)
     if route:
-        match = {"transport_protocol": "raw_buffer", "application_protocols": list(HTTP_ALPNS)}
-        chains.append({"name": "http", "filter_chain_match": match, "filters": [_manager(name, route, settings)]})
+        chains.append({"name": "http", "filter_chain_match": _HTTP_MATCH, "filters": [_manager(name, route, settings)]})
     by_name = any(target.server_names for target in targets)
     fields: dict[str, Any] = {"filter_chains": chains, "default_filter_chain": rest}
     if not chains and rest is not None:

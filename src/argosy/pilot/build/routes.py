@@ -16,9 +16,10 @@ from argosy.api.meta import Object
 from argosy.api.routing import Destination, HTTPMatch, HTTPRetry, VirtualService
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.labels import selects
-from argosy.core.names import BLACKHOLE_CLUSTER
+from argosy.core.names import BLACKHOLE_CLUSTER, DIRECT_CLUSTER
 from argosy.envoy import values as v
 from argosy.envoy.api import encode, message
+from argosy.pilot.build import direct
 from argosy.pilot.build.filters import ADS
 from argosy.pilot.build.resource import ROUTE, VIRTUAL_HOST, resource_of_bytes
 from argosy.pilot.build.route_action import build_route, default_route
@@ -124,10 +125,13 @@ def build_virtual_host(
     return VirtualHostPart(name, encode(made), frozenset(clusters))
 
 
-def unknown_virtual_host(route: str, cluster: str, refused: bool) -> VirtualHostPart:
-    """What requests to hosts that nobody declares get: their original destination (or what `cluster` is), or 502."""
+def unknown_virtual_host(route: str, cluster: str, refused: bool, *, by_address: bool = False) -> VirtualHostPart:
+    """What requests to hosts that nobody declares get: their original destination (or what `cluster` is), or 502.
+
+    `by_address`: connections to addresses of the mesh's pods are told apart, and go there under mutual TLS.
+    """
     if not refused:
-        return _catch_all(virtual_host_name(route, OTHERS), cluster)
+        return _catch_all(virtual_host_name(route, OTHERS), cluster, by_address=by_address)
     answer = {"name": REFUSED, "match": {"prefix": "/"}, "direct_response": {"status": _REFUSED_STATUS}}
     # One name whatever it does: of two, the one that comes would meet the one that goes.
     name = virtual_host_name(route, OTHERS)
@@ -159,16 +163,20 @@ def misdirected_virtual_host(name: str, host: str) -> VirtualHostPart:
     return VirtualHostPart(name, encode(made), frozenset())
 
 
-def _catch_all(name: str, cluster: str) -> VirtualHostPart:
+def _catch_all(name: str, cluster: str, *, by_address: bool) -> VirtualHostPart:
     route = {
         "name": name,
         "match": {"prefix": "/"},
         "route": {"cluster": cluster, "timeout": v.duration(0)},
     }
     made = message("envoy.config.route.v3.VirtualHost")(
-        name=name, domains=["*"], routes=[route], include_request_attempt_count=True
+        name=name,
+        domains=["*"],
+        routes=[*([direct.route()] if by_address else []), route],
+        include_request_attempt_count=True,
     )
-    return VirtualHostPart(name, encode(made), frozenset() if cluster == BLACKHOLE_CLUSTER else frozenset({cluster}))
+    clusters = frozenset() if cluster == BLACKHOLE_CLUSTER else frozenset({cluster})
+    return VirtualHostPart(name, encode(made), clusters | ({DIRECT_CLUSTER} if by_address else set()))
 
 
 def virtual_host_resource(part: VirtualHostPart) -> Resource:

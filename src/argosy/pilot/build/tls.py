@@ -42,8 +42,12 @@ _ADS_SOURCE: dict[str, Any] = {"ads": {}, "resource_api_version": "V3"}
 _MESH_PARAMS = {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}
 
 
-def mesh_client(*, identities: Sequence[str], sni: str, alpn: str = MESH_ALPN) -> dict[str, Any]:
-    """A client's side of mesh mTLS; the server must prove one of `identities` (any of the mesh if there is none)."""
+def mesh_client(
+    *, identities: Sequence[str], sni: str, alpn: str = MESH_ALPN, trust_domains: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A client's side of mesh mTLS; the server must prove one of `identities` (any of the mesh if there is none), or
+    to be of one of `trust_domains` where those are given instead."""
+    names, exact = (identities, True) if not trust_domains else ([f"spiffe://{one}/" for one in trust_domains], False)
     return v.extension(
         "envoy.transport_sockets.tls",
         _UPSTREAM,
@@ -52,7 +56,7 @@ def mesh_client(*, identities: Sequence[str], sni: str, alpn: str = MESH_ALPN) -
             "alpn_protocols": [alpn],
             "tls_params": _MESH_PARAMS,
             "tls_certificate_sds_secret_configs": [{"name": OWN_CERTIFICATE, "sds_config": _CERTIFICATE_FILE}],
-            "combined_validation_context": _mesh_validation(identities, exact=True),
+            "combined_validation_context": _mesh_validation(names, exact=exact),
         },
     )
 
