@@ -5,12 +5,13 @@ Given documents as the mesh keeps them (plain data), gives cells. Kinds without 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from argosy.api.workload import GROUP_ANNOTATION, HEALTHY
+from argosy.core.hosts import resolve_host
 
 PROXY_STATES = frozenset({"AppStarting", "CrashLoopBackOff"})
 """States of a pod in which its sidecar works and its application does not yet."""
@@ -43,6 +44,22 @@ def labels_text(labels: Mapping[str, Any] | None) -> str:
 def _virtual_service(document: Document) -> Sequence[str]:
     spec = spec_of(document)
     return _list(spec.get("gateways")), _list(spec.get("hosts"))
+
+
+def _full_hosts(document: Document) -> Sequence[str]:
+    """What the names of hosts in an object mean: `reviews -> reviews.prod.svc.cluster.local`, once for each."""
+    namespace = str(document.get("metadata", {}).get("namespace", ""))
+    return (", ".join(f"{name} -> {resolve_host(name, namespace)}" for name in dict.fromkeys(_hosts(document))) or "-",)
+
+
+def _hosts(document: Document) -> Iterator[str]:
+    """The hosts that an object names, in the order in which they stand there."""
+    spec = spec_of(document)
+    yield from [*spec.get("hosts", ()), *([spec["host"]] if "host" in spec else [])]
+    for rule in (rule for kind in ("http", "tls", "tcp") for rule in spec.get(kind, ())):
+        targets = [*rule.get("route", ()), *rule.get("mirrors", ())]
+        found = [one.get("destination", {}) for one in targets] + [rule.get("mirror") or {}]
+        yield from (one["host"] for one in found if "host" in one)
 
 
 def _destination_rule(document: Document) -> Sequence[str]:
@@ -203,8 +220,8 @@ def _list(items: Any) -> str:
 
 BY_KIND: Mapping[str, Columns] = MappingProxyType(
     {
-        "VirtualService": Columns(("GATEWAYS", "HOSTS"), _virtual_service),
-        "DestinationRule": Columns(("HOST", "SUBSETS"), _destination_rule),
+        "VirtualService": Columns(("GATEWAYS", "HOSTS"), _virtual_service, ("MEANT",), _full_hosts),
+        "DestinationRule": Columns(("HOST", "SUBSETS"), _destination_rule, ("MEANT",), _full_hosts),
         "Gateway": Columns(("SELECTOR", "PORTS", "HOSTS"), _gateway),
         "ServiceEntry": Columns(("HOSTS", "LOCATION", "RESOLUTION", "ADDRESSES"), _service_entry),
         "WorkloadEntry": Columns(("ADDRESS", "GROUP", "HEALTHY"), _workload_entry),

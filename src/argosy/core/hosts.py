@@ -33,6 +33,15 @@ def service_of_host(host: str, domain: str = CLUSTER_DOMAIN) -> tuple[str, str] 
     return (parts[1], parts[0]) if len(parts) == 2 and all(parts) else None
 
 
+def called_service(host: str) -> str | None:
+    """The full host of the Service that clients may call `host`: `<name>.<namespace>` or `<name>.<namespace>.svc`.
+
+    Objects do not mean a Service by such a name: they take a name with a dot as it stands.
+    """
+    parts = host.lower().removesuffix(".svc").split(".")
+    return service_host(*parts) if len(parts) == 2 and all(parts) and parts[0] != "*" else None
+
+
 def is_address(text: str) -> bool:
     """True for an IPv4 or IPv6 address."""
     try:

@@ -22,7 +22,7 @@ from argosy.api.security import RequestAuthentication
 from argosy.api.service_entry import ServiceEntry
 from argosy.core.claims import ROUTE_HEADER
 from argosy.core.errors import Finding, Level
-from argosy.core.hosts import host_matches, hosts_overlap, is_wildcard, resolve_host, service_host
+from argosy.core.hosts import called_service, host_matches, hosts_overlap, is_wildcard, resolve_host, service_host
 from argosy.core.labels import selects
 from argosy.core.names import MESH_GATEWAY, ROOT_NAMESPACE, ObjectKey
 from argosy.galley.analyze_authorization import analyze_authorization, analyze_providers, surroundings
@@ -159,6 +159,8 @@ def _analyze_virtual_service(obj: Object[VirtualService], world: _World) -> Iter
         yield from _analyze_destination(obj, at, destination, world)
     yield from _analyze_delegates(obj, world)
     yield from _analyze_claims(obj, world)
+    if not obj.spec.gateways or MESH_GATEWAY in obj.spec.gateways:
+        yield from _analyze_dotted_hosts(obj, world)
     for index, name in enumerate(obj.spec.gateways):
         if name == MESH_GATEWAY:
             continue
@@ -170,6 +172,14 @@ def _analyze_virtual_service(obj: Object[VirtualService], world: _World) -> Iter
         elif not _gateway_serves(gateway, key.namespace, obj):
             message = f"Gateway {key} serves none of the hosts {', '.join(obj.spec.hosts)}"
             yield _warning(obj, "ARG0209", f"spec.gateways[{index}]", message)
+
+
+def _analyze_dotted_hosts(obj: Object[VirtualService], world: _World) -> Iterator[Finding]:
+    for index, host in enumerate(obj.spec.hosts):
+        called = called_service(host)
+        if called in world.services:
+            message = f"{host} is taken as it stands, and is no host of the mesh: these rules concern nobody"
+            yield _warning(obj, "ARG0211", f"spec.hosts[{index}]", message, f"the Service is {called}")
 
 
 def _analyze_delegates(obj: Object[VirtualService], world: _World) -> Iterator[Finding]:
@@ -224,7 +234,7 @@ def _analyze_destination(obj: Object[Any], at: str, destination: Destination, wo
     host = resolve_host(destination.host, obj.namespace)
     ports, rules = world.ports(host), world.rules_for(host)
     if ports is None:
-        hint = _did_you_mean(host, world.hosts)
+        hint = _meant(host, world)
         yield _warning(obj, "ARG0201", f"{at}.host", f"no service has the host {host}: requests get 503", hint)
     else:
         yield from _analyze_port(obj, at, host, destination.port, ports)
@@ -254,7 +264,7 @@ def _analyze_destination_rule(obj: Object[DestinationRule], world: _World) -> It
     host = resolve_host(obj.spec.host, obj.namespace)
     known = any(host_matches(host, h) for h in world.hosts) if is_wildcard(host) else world.ports(host) is not None
     if not known:
-        hint = _did_you_mean(host, world.hosts)
+        hint = _meant(host, world)
         yield _warning(obj, "ARG0205", "spec.host", f"no service has the host {host}", hint)
 
 
@@ -264,6 +274,10 @@ def _analyze_service_entry(obj: Object[ServiceEntry], world: _World) -> Iterator
         at = f"spec.hosts[{index}]"
         if host in world.services:
             message = f"{host} is a Service: this entry is not used for it"
+            yield _warning(obj, "ARG0220", at, message, "choose another host, or remove the entry")
+            continue
+        if (called := called_service(host)) in world.services:
+            message = f"clients call the Service {called} {host}: this entry is not used for it"
             yield _warning(obj, "ARG0220", at, message, "choose another host, or remove the entry")
             continue
         first = world.entries[host]
@@ -333,6 +347,14 @@ def _gateway_serves(gateway: Gateway, namespace: str, obj: Object[VirtualService
             if wanted in ("", "*", obj.namespace) and any(hosts_overlap(served, host) for host in obj.spec.hosts):
                 return True
     return False
+
+
+def _meant(host: str, world: _World) -> str:
+    """What else a host may mean that nobody has."""
+    called = called_service(host)
+    if called in world.services:
+        return f"a name with a dot is taken as it stands: the Service is {called}"
+    return _did_you_mean(host, world.hosts)
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:

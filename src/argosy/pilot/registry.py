@@ -15,7 +15,7 @@ from argosy.api.meta import Object
 from argosy.api.service_entry import allocated_addresses
 from argosy.core.errors import Origin
 from argosy.core.frozen import EMPTY, FrozenMap
-from argosy.core.hosts import is_wildcard, service_host, service_of_host
+from argosy.core.hosts import called_service, is_wildcard, service_host, service_of_host
 from argosy.core.labels import selects
 from argosy.core.locality import locality_of_labels
 from argosy.core.names import ObjectKey
@@ -90,6 +90,10 @@ def build_host(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:
         # A name of another namespace's Services is not given away.
         if service_of_host(host) is None or governs(read, mesh, key.namespace, host)
     ]
+    called = called_service(host)
+    if called is not None and read.keys(mesh.services_by_host, called):
+        # Clients call a Service so, and a name can mean one host only.
+        return None
     return _merged(entries) if entries else None
 
 

@@ -117,6 +117,15 @@ def test_pods_show_how_many_containers_are_ready(mesh, pod: PodPlan, ready, stat
     assert line.split() == ["web-v1-abc-xyz", counted, status, "0", "10.88.0.5", "here"]
 
 
+def test_what_names_of_hosts_mean_is_shown_in_full(mesh, route):
+    mesh.apply(EVERYTHING)
+    mesh.run("apply", "-f", "-", "-n", "prod", input=route)
+    full = "web -> web.prod.svc.cluster.local"
+    assert full in mesh.run("get", "vs/web", "-n", "prod", "-o", "wide").stdout
+    assert full not in mesh.run("get", "vs/web", "-n", "prod").stdout
+    assert "web -> web.default.svc.cluster.local" in mesh.run("get", "dr", "-o", "wide").stdout
+
+
 def test_one_object_as_yaml_and_as_json_is_the_same_document(mesh, route):
     mesh.apply(route)
     as_yaml = yaml.safe_load(mesh.run("get", "vs/web", "-o", "yaml").stdout)

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from argosy.core.hosts import (
+    called_service,
     host_matches,
     hosts_overlap,
     is_wildcard,
@@ -34,6 +35,60 @@ def test_the_full_host_of_a_service() -> None:
 )
 def test_only_a_name_without_a_dot_is_completed(host: str, meant: str) -> None:
     assert resolve_host(host, "shop") == meant
+
+
+FULL = ".svc.cluster.local"
+# Name, what it means in an object of `shop` (and, with that namespace in place of shop, in any other), and the Service
+# that clients may call so, if any: rules about it must be written otherwise, and galley says so.
+NAMES = [
+    ("reviews", f"reviews.shop{FULL}", None),
+    ("a", f"a.shop{FULL}", None),
+    ("svc", f"svc.shop{FULL}", None),
+    ("shop", f"shop.shop{FULL}", None),
+    ("local", f"local.shop{FULL}", None),
+    ("reviews-v2", f"reviews-v2.shop{FULL}", None),
+    ("1st", f"1st.shop{FULL}", None),
+    ("reviews.shop", "reviews.shop", f"reviews.shop{FULL}"),
+    ("reviews.prod", "reviews.prod", f"reviews.prod{FULL}"),
+    ("Reviews.Prod", "Reviews.Prod", f"reviews.prod{FULL}"),
+    ("reviews.prod.svc", "reviews.prod.svc", f"reviews.prod{FULL}"),
+    ("reviews.svc", "reviews.svc", None),
+    ("svc.svc", "svc.svc", None),
+    ("svc.svc.svc", "svc.svc.svc", f"svc.svc{FULL}"),
+    (f"reviews.prod{FULL}", f"reviews.prod{FULL}", None),
+    (f"reviews.shop{FULL}", f"reviews.shop{FULL}", None),
+    ("reviews.prod.svc.cluster", "reviews.prod.svc.cluster", None),
+    ("reviews.prod.cluster.local", "reviews.prod.cluster.local", None),
+    ("a.b.prod", "a.b.prod", None),
+    ("a.b.prod.svc", "a.b.prod.svc", None),
+    (f"a.b.prod{FULL}", f"a.b.prod{FULL}", None),
+    ("example.com", "example.com", f"example.com{FULL}"),
+    ("www.example.com", "www.example.com", None),
+    ("edition.cnn.com", "edition.cnn.com", None),
+    ("10.0.0.1", "10.0.0.1", None),
+    ("*", "*", None),
+    ("*.prod", "*.prod", None),
+    ("*.example.com", "*.example.com", None),
+    (f"*.prod{FULL}", f"*.prod{FULL}", None),
+    ("*.local", "*.local", None),
+]
+
+
+@pytest.mark.parametrize("namespace", ["shop", "prod", "istio-system", "svc"])
+@pytest.mark.parametrize("name, meant, _service", NAMES)
+def test_what_a_name_means_depends_on_the_objects_namespace_alone(
+    name: str, meant: str, _service: str | None, namespace: str
+) -> None:
+    own = meant.replace(f".shop{FULL}", f".{namespace}{FULL}") if "." not in name else meant
+    assert resolve_host(name, namespace) == own
+    assert resolve_host(own, "elsewhere") == own
+
+
+@pytest.mark.parametrize("name, _meant, service", NAMES)
+def test_the_service_that_clients_call_by_a_name_that_rules_do_not_mean_it_by(
+    name: str, _meant: str, service: str | None
+) -> None:
+    assert called_service(name) == service
 
 
 def test_a_short_name_is_completed_in_the_domain_that_is_given() -> None:

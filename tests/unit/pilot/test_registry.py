@@ -151,6 +151,14 @@ def test_a_service_wins_over_an_entry_and_the_first_entry_over_others() -> None:
     assert other.key.name == "a"
 
 
+def test_a_name_by_which_clients_call_a_service_is_no_other_host() -> None:
+    """Envoy refuses routes in which a domain stands twice, all of them."""
+    world = MeshWorld(entry("short", "web.shop", resolution="DNS"))
+    assert record(world, "web.shop") is not None
+    world.apply(SERVICE)
+    assert record(world, "web.shop") is None
+
+
 def test_a_dns_entry_without_endpoints_is_its_own_endpoint() -> None:
     world = MeshWorld(entry("out", "out.example", resolution="DNS", location="MESH_EXTERNAL"))
     assert endpoints(world, "out.example") == (Endpoint("out.example", namespace="shop", workload="out"),)
