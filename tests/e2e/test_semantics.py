@@ -278,6 +278,28 @@ def test_the_protocol_of_a_port_is_as_declared_and_said(
                 assert '"- - -"' in log_line(mesh, "sleep", f"outbound|8099||matrix.default.{HOST}")
 
 
+def test_traffic_that_is_not_what_its_port_is_declared_to_be_is_told(mesh: Mesh) -> None:
+    """D2: `analyze` names the Service and the sender; `proxy-config clusters` says why the port is taken so."""
+    (service,) = (one for one in mesh.objects("Service") if one["metadata"]["name"] == "web")
+    run(
+        mesh,
+        "plain",
+        "raw",
+        service["spec"]["clusterIP"],
+        80,
+        r"\x00\x01\x02 this is no HTTP\r\n\r\n",
+        namespace="outside",
+    )
+    told = "a port of web.default.svc.cluster.local is taken to speak HTTP"
+    wait_for(lambda: told in mesh.cli("analyze", check=False).stdout, 30, "it is told")
+    (line,) = (one for one in mesh.cli("analyze", check=False).stdout.splitlines() if told in one)
+    assert "ARG0920 Service default/web: " in line
+    assert "last by outside/plain" in line
+    rows = mesh.cli("proxy-config", "clusters", "deploy/sleep").stdout.splitlines()
+    (row,) = (one for one in rows if one.startswith(f"web.default.{HOST} ") and " 80 " in one)
+    assert "HTTP (" in row
+
+
 def test_a_client_may_be_silent_for_a_while_on_a_port_of_http(mesh: Mesh) -> None:
     """Its connection stays that of the service, with routes and mutual TLS, when the first request comes late."""
     with applied(mesh, mode("STRICT")):
@@ -384,7 +406,16 @@ def test_a_limit_that_refuses_is_named_by_the_log(mesh: Mesh) -> None:
     with applied(mesh, rule("web", connectionPool=limits)):
         found = run(mesh, "sleep", "many", f"web.default.{HOST}", 80, 20, "/slow?s=1")["answers"]
         assert found["503"] > 0
-        assert " UO upstream_reset_before_response_started{overflow}" in log_line(mesh, "sleep", " UO ")
+        line = log_line(mesh, "sleep", " UO ")
+        assert " UO upstream_reset_before_response_started{overflow}" in line
+        assert f" outbound|80||web.default.{HOST} " in line
+        # J2: which limits that cluster has, beside all else that holds for the calls, and who set them.
+        (way,) = json.loads(mesh.cli("effective", "deploy/sleep", "web:80", "-o", "json").stdout)
+        told = {one["name"]: one for one in way["settings"]}
+        limits = {name: told[name]["value"] for name in LIMITS}
+        assert limits == {**dict.fromkeys(LIMITS, "no limit"), "max_connections": "1", "max_pending_requests": "1"}
+        assert told["max_connections"]["set_by"].startswith("DestinationRule default/of-web")
+        assert (told["timeout"]["value"], told["timeout"]["set_by"]) == ("none", "default")
 
 
 def test_hosts_that_all_fail_are_still_tried(mesh: Mesh) -> None:

@@ -412,6 +412,7 @@ class ControlPlane:
             metrics=self.metrics,
             graph=self._graph if "mixer" in self.settings.components else None,
             plaintext=self._plaintext if "mixer" in self.settings.components else None,
+            seen=lambda: self.parts.mixer.findings() if self.parts.mixer is not None else (),
             ready=self.ready,
             status=self._status,
             streams=lambda: self.parts.xds.dump() if self.parts.xds is not None else [],

@@ -10,6 +10,7 @@ import grpc
 from argosy.api import Object
 from argosy.citadel.errors import SVIDError
 from argosy.core.clock import Clock
+from argosy.core.errors import Finding, Level
 from argosy.core.hosts import service_host
 from argosy.core.names import ObjectKey
 from argosy.core.spiffe import SpiffeID, SpiffeIDError, workload_id
@@ -17,6 +18,7 @@ from argosy.edge.console_http import GraphQuery
 from argosy.edge.mixer_server import MixerPorts, mixer_handlers
 from argosy.edge.tls import peer_identity
 from argosy.flow.directory import MeshDirectory
+from argosy.flow.misread import MisreadRow
 from argosy.flow.workload import PodRef, ServiceRef, workload_ref
 from argosy.graph.build import GraphOptions, build_graph
 from argosy.graph.mtls import dump_caller
@@ -29,6 +31,11 @@ from argosy.mixer.rules import CheckPolicy, resolve_rules, workload_needs_check
 from argosy.pilot.mesh import Destination
 
 KINDS = ("Pod", "Service", "ServiceEntry", "rule", "handler", "instance")
+
+
+MISREAD = "ARG0920"
+MISREAD_S = 3600.0
+"""For how long it is told that a port was sent what it does not speak."""
 
 
 class Mixer:
@@ -107,6 +114,10 @@ class Mixer:
         rows = [dump_caller(row, now) for row in self.aggregator.plaintext.rows()]
         return {"observed_s": now - self._began, "callers": rows}
 
+    def findings(self) -> list[Finding]:
+        """Ports that are declared to speak HTTP and were sent something else in the last hour."""
+        return [_misread(row) for row in self.aggregator.misread.rows(self._clock.now() - MISREAD_S)]
+
     def handlers(self) -> list[grpc.GenericRpcHandler]:
         """gRPC handlers for proxies."""
         return mixer_handlers(
@@ -163,3 +174,15 @@ def _pod_ref(pod: Object[Any], trust_domain: str) -> PodRef:
         owner=pod.spec.workload,
         workload=workload_ref(pod.namespace, pod.spec.workload or pod.name, pod.labels, sidecar=sidecar),
     )
+
+
+def _misread(row: MisreadRow) -> Finding:
+    """Traffic that is not what its port is declared to be, as a finding about the Service."""
+    workload = f"{row.destination.namespace}/{row.destination.name}"
+    sender = f"{row.source.namespace}/{row.source.name}" if row.source.known else "somebody unknown"
+    message = (
+        f"a port of {row.service.host or workload} is taken to speak HTTP, and {workload} was sent something else "
+        f"{row.count:.0f} times, last by {sender}"
+    )
+    hint = "`argosy proxy-config clusters` says why it is taken so; correct appProtocol or the port's name"
+    return Finding(MISREAD, Level.WARNING, message, "Service", row.service.namespace, row.service.name, hint=hint)

@@ -60,17 +60,43 @@ def _members(part: Mapping[str, Any], member: str) -> Iterator[Any]:
 
 
 def cluster_rows(clusters: Iterable[Resource]) -> Rows:
-    """SERVICE, PORT, SUBSET, DIRECTION, TYPE, MADE FROM."""
+    """SERVICE, PORT, SUBSET, DIRECTION, TYPE, PROTOCOL, LIMITS, MADE FROM."""
     rows: Rows = []
     for one in clusters:
         name = parse_cluster_name(one["name"])
         kind = str(one.get("type") or one.get("cluster_type", {}).get("name") or "STATIC")
-        if name is None:
-            rows.append((one["name"], "-", "-", "-", kind, _made_from(one)))
-        else:
-            service = name.host or "-"
-            rows.append((service, str(name.port), name.subset or "-", name.direction, kind, _made_from(one)))
+        service, port, subset, direction = one["name"], "-", "-", "-"
+        if name is not None:
+            service, port, subset, direction = name.host or "-", str(name.port), name.subset or "-", name.direction
+        told = (protocol_of(one), limits_text(one), made_from(one))
+        rows.append((service, port, subset, direction, kind, *told))
     return rows
+
+
+LIMITS = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
+"""Circuit breakers, as Envoy names them."""
+NO_LIMIT = 4294967295
+_OWN_LIMITS = {"max_retries": 3}
+_OWN_LIMIT = 1024
+
+
+def protocol_of(cluster: Resource) -> str:
+    """What a cluster's port is taken to speak, and why: `http (port name)`."""
+    metadata = cluster.get("metadata", {}).get("filter_metadata", {}).get("argosy", {})
+    return str(metadata.get("protocol", "-"))
+
+
+def limits_of(cluster: Resource) -> dict[str, int]:
+    """The circuit breakers of a cluster that limit anything."""
+    thresholds = cluster.get("circuit_breakers", {}).get("thresholds", [{}])[0]
+    # Where a cluster says nothing, Envoy's own defaults hold.
+    found = {name: int(thresholds.get(name, _OWN_LIMITS.get(name, _OWN_LIMIT))) for name in LIMITS}
+    return {name: value for name, value in found.items() if value != NO_LIMIT}
+
+
+def limits_text(cluster: Resource) -> str:
+    """The same in words; `none`."""
+    return ", ".join(f"{name.removeprefix('max_')} {value}" for name, value in limits_of(cluster).items()) or "none"
 
 
 def endpoint_rows(assignments: Iterable[Resource]) -> Rows:
@@ -93,9 +119,9 @@ def listener_rows(listeners: Iterable[Resource]) -> Rows:
         address = _address(one.get("address", {}))
         for chain in chains:
             match = _chain_match(chain.get("filter_chain_match", {}))
-            rows.append((address, match, _chain_target(chain), _made_from(chain, one)))
+            rows.append((address, match, chain_target(chain), made_from(chain, one)))
         if not chains:
-            rows.append((address, "-", "-", _made_from(one)))
+            rows.append((address, "-", "-", made_from(one)))
     return rows
 
 
@@ -116,7 +142,8 @@ def _range(one: Mapping[str, Any]) -> str:
     return f"{one.get('address_prefix')}/{one.get('prefix_len', 0)}"
 
 
-def _chain_target(chain: Mapping[str, Any]) -> str:
+def chain_target(chain: Mapping[str, Any]) -> str:
+    """Where a filter chain's connections go: routes, a cluster, several by weight."""
     for one in reversed(chain.get("filters", ())):
         config = one.get("typed_config", {})
         if "rds" in config:
@@ -141,15 +168,16 @@ def route_rows(configurations: Iterable[Resource]) -> Rows:
                         one.get("name", "-"),
                         host.get("name", ""),
                         _few(host.get("domains", ())),
-                        _route_match(route.get("match", {})),
-                        _route_target(route),
-                        _made_from(route, host, one),
+                        route_match(route.get("match", {})),
+                        route_target(route),
+                        made_from(route, host, one),
                     )
                 )
     return rows
 
 
-def _route_match(match: Mapping[str, Any]) -> str:
+def route_match(match: Mapping[str, Any]) -> str:
+    """What a route asks of requests, in a few words."""
     paths = [f"{key} {match[key]}" for key in ("prefix", "path", "path_separated_prefix") if key in match]
     if "safe_regex" in match:
         paths.append(f"regex {match['safe_regex'].get('regex')}")
@@ -158,7 +186,8 @@ def _route_match(match: Mapping[str, Any]) -> str:
     return ", ".join([*paths, *(f"header {name}" for name in headers), *parameters]) or "all"
 
 
-def _route_target(route: Mapping[str, Any]) -> str:
+def route_target(route: Mapping[str, Any]) -> str:
+    """What a route does with requests, in a few words."""
     if "redirect" in route:
         return "redirect"
     if "direct_response" in route:
@@ -212,7 +241,7 @@ def _address(address: Mapping[str, Any]) -> str:
     return str(address.get("pipe", {}).get("path", "-"))
 
 
-def _made_from(*resources: Resource) -> str:
+def made_from(*resources: Resource) -> str:
     """The object that the first of the resources that knows names."""
     for one in resources:
         fields = one.get("metadata", {}).get("filter_metadata", {}).get("argosy", {})
@@ -230,7 +259,10 @@ TABLES: Mapping[str, tuple[Sequence[str], Callable[[Iterable[Resource]], Rows]]]
     {
         "listeners": (("ADDRESS", "MATCH", "DESTINATION", "MADE FROM"), listener_rows),
         "routes": (("ROUTES", "VIRTUAL HOST", "DOMAINS", "MATCH", "DESTINATION", "MADE FROM"), route_rows),
-        "clusters": (("SERVICE", "PORT", "SUBSET", "DIRECTION", "TYPE", "MADE FROM"), cluster_rows),
+        "clusters": (
+            ("SERVICE", "PORT", "SUBSET", "DIRECTION", "TYPE", "PROTOCOL", "LIMITS", "MADE FROM"),
+            cluster_rows,
+        ),
         "endpoints": (("ENDPOINT", "HEALTH", "WEIGHT", "CLUSTER"), endpoint_rows),
         "secrets": (("NAME", "TYPE", "IDENTITY", "SERIAL", "NOT AFTER"), secret_rows),
     }

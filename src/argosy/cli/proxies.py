@@ -49,6 +49,15 @@ def register(app: typer.Typer) -> None:
         ),
     )(proxy_config)
     add(
+        "effective",
+        rich_help_panel=PANEL,
+        epilog=examples(
+            "argosy effective deploy/productpage-v1 reviews:9080",
+            "argosy effective deploy/productpage-v1 reviews:9080 /reviews/1",
+            "argosy effective deploy/productpage-v1 reviews -o json",
+        ),
+    )(effective)
+    add(
         "explain",
         rich_help_panel=PANEL,
         epilog=examples("argosy explain", "argosy explain clusters --key reviews.default"),
@@ -141,6 +150,56 @@ def proxy_config(
             typer.echo(f"\n{name.upper()}:")
         headers, rows_of = TABLES[name]
         print_table(headers, rows_of(config[name]), empty=f"no {name}")
+
+
+def effective(
+    pod: PodArgument,
+    host: Annotated[str, typer.Argument(help="Who is called: HOST or HOST:PORT.")],
+    path: Annotated[str, typer.Argument(help="Only routes that a request for this path may take.")] = "",
+    namespace: NamespaceOption = DEFAULT_NAMESPACE,
+    source: Annotated[
+        Source, typer.Option("--source", help="What the Envoy really has, or what Pilot would have it have.")
+    ] = Source.ENVOY,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Show what holds for calls of a host, and who set it.
+
+    Times, retries, limits, load balancing, ejection and mutual TLS, each with the object, file and line.
+    """
+    from dataclasses import asdict
+
+    from argosy.api.mesh_config import parse_mesh_config
+    from argosy.cli.effective import effective_settings
+    from argosy.cli.output import print_json, print_table
+    from argosy.cli.pods import find_pod
+    from argosy.core.errors import ArgosyError
+
+    name, _colon, number = host.partition(":")
+    if number and not number.isdigit():
+        raise typer.BadParameter(f"{number!r} is not a port")
+    row = find_pod(pod, namespace)
+    config = _from_envoy(row) if source is Source.ENVOY else _from_pilot(row, Section.ALL)
+    mesh = parse_mesh_config(_mesh_configuration())
+    ways = effective_settings(config, mesh, name, int(number or 0), path)
+    if not ways:
+        hint = "it goes where unknown traffic goes; `argosy proxy-config routes` lists the hosts"
+        raise ArgosyError.of("ARG0715", f"{row['namespace']}/{row['name']} knows no host {host}", hint=hint)
+    if output is Output.JSON:
+        print_json([asdict(one) for one in ways])
+        return
+    for one in ways:
+        typer.echo(f"port {one.port}, {one.match}: {one.target} (made from {one.made_from})")
+        print_table(("SETTING", "VALUE", "SET BY"), [(s.name, s.value, s.set_by) for s in one.settings], empty="none")
+        typer.echo()
+
+
+def _mesh_configuration() -> str:
+    """What the mesh's ConfigMap says; nothing without one."""
+    from argosy.api.mesh_config import ENTRY, NAME, NAMESPACE
+
+    maps = control().get("objects/ConfigMap", namespace=NAMESPACE)["objects"]
+    found: dict[str, Any] = next((one for one in maps if one["metadata"]["name"] == NAME), {})
+    return str(found.get("data", {}).get(ENTRY, ""))
 
 
 def _from_envoy(row: dict[str, Any]) -> dict[str, Any]:

@@ -95,6 +95,8 @@ class ControlPorts:
     """Plain data about this program: `name`, `pid`, `ready`, ..."""
     plaintext: Callable[[], Mapping[str, Any]] | None = None
     """Who calls without mutual TLS, as Mixer has seen it."""
+    seen: Callable[[], Sequence[Finding]] = tuple
+    """What traffic shows to be wrong, as Mixer has seen it."""
     streams: Callable[[], Sequence[Mapping[str, Any]]] = tuple
     """What each stream of Pilot's says of itself (`XdsServer.dump`)."""
     readers: Callable[[float], Awaitable[Sequence[str]]] | None = None
@@ -313,12 +315,13 @@ class _Api:
         return _json(_listing(kind, [document]))
 
     async def analyze(self, request: Request) -> Response:
-        """What is wrong now: in the configuration (Galley's), and with what was made of it (Pilot's)."""
+        """What is wrong now: in the configuration (Galley), with what was made of it (Pilot), by the traffic (Mixer)."""
         findings: list[Finding] = []
         if galley := self._ports.galley():
             findings += galley.galley.analyze()
         if pilot := self._ports.pilot():
             findings += pilot.findings()
+        findings += self._ports.seen()
         return _json({"findings": _dump(findings)})
 
     async def analyze_files(self, body: ChangeRequest) -> Response:

@@ -106,7 +106,7 @@ class ControlClient:
 
     def findings(self) -> list[Finding]:
         """What is wrong now, by every program that has something to say."""
-        programs = [CONTROL, *(name for name in ("pilot",) if self._has(name))]
+        programs = [CONTROL, *(name for name in ("pilot", "mixer") if self._has(name))]
         answers = [_decoded(self._send(program, "GET", "analyze")) for program in programs]
         return [parse_finding(one) for answer in answers for one in answer["findings"]]
 

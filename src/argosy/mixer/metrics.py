@@ -16,6 +16,7 @@ from argosy.flow.counters import CounterMemory
 from argosy.flow.directory import Directory
 from argosy.flow.histogram import Histogram
 from argosy.flow.history import FlowHistory
+from argosy.flow.misread import MisreadLedger
 from argosy.flow.plaintext import PlaintextLedger
 from argosy.flow.record import FlowCounters, FlowWindow
 from argosy.mixer import telemetry as t
@@ -60,6 +61,7 @@ class MetricsAggregator:
         self._overflowed = 0
         self._history = FlowHistory()
         self.plaintext = PlaintextLedger()
+        self.misread = MisreadLedger()
 
     def set_directory(self, directory: Directory) -> None:
         """Use a newer directory; series are joined anew when they next move. What was counted stays as labelled."""
@@ -156,6 +158,7 @@ class MetricsAggregator:
     def _note_plaintext(self, name: str, joined: Joined, added: float, now: float) -> None:
         if name == t.REQUESTS:
             self.plaintext.note(joined.flow, joined.outcome.flags, now, requests=added)
+            self.misread.note(joined.flow, joined.outcome.flags, now, requests=added)
         elif name == t.TCP_OPENED:
             self.plaintext.note(joined.flow, joined.outcome.flags, now, connections=added)
 
