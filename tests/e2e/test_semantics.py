@@ -85,6 +85,12 @@ kind: Service
 metadata: {name: web-by-the-same-port}
 spec: {selector: {app: web}, ports: [{name: http, port: 8080}]}
 """
+UNDECLARED = """
+apiVersion: v1
+kind: Service
+metadata: {name: undeclared}
+spec: {selector: {app: web}, ports: [{name: http, port: 8081}]}
+"""
 PLAIN_BANK = """
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
@@ -114,7 +120,8 @@ spec:
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     home = tmp_path_factory.mktemp("semantics")
     pods = [
-        deployment("web", "http:8080"),
+        # Only Services name its other port.
+        deployment("web", "http:8080 http:8081").replace(", {containerPort: 8081}", ""),
         deployment("quorum", "http:7000 banner:7001", replicas=3),
         deployment("bank", "banner:3306 banner:25 banner:9999"),
         deployment("grpc-server", "grpc:50051"),
@@ -470,6 +477,21 @@ def test_http2_reaches_its_server_through_both_proxies(mesh: Mesh) -> None:
 
 
 # -- A8, A9: what is new, and what does not answer -----------------------------------------------------------------
+
+
+def test_requests_outlive_the_last_service_of_their_port(mesh: Mesh) -> None:
+    """A5: the Service is deleted, then another time its selector turned; who calls the pod goes on."""
+    options = {"address": [mesh.pods("web")[0]["status"]["podIP"], 8081], "host": "web", "rate": 100, "path": "/"}
+    for turn in (False, True):
+        mesh.apply(UNDECLARED)
+        with started("by address", options, network_of=mesh.envoy_pid("sleep")) as load:
+            assert "inbound|8081||" in mesh.cli("proxy-config", "clusters", "deploy/web", "-o", "json").stdout
+            mesh.apply(UNDECLARED.replace("app: web", "app: gone")) if turn else mesh.delete(UNDECLARED)
+            listeners = mesh.cli("proxy-config", "listeners", "deploy/web").stdout
+            assert "8081" not in listeners
+            assert load.stop()["failures"] == 0
+    assert [line for line in log(mesh, "web") if " NC " in line] == []
+    mesh.delete(UNDECLARED)
 
 
 def test_a_new_pod_is_not_called_before_its_proxy_is_configured(mesh: Mesh) -> None:

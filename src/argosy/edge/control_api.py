@@ -315,7 +315,7 @@ class _Api:
         return _json(_listing(kind, [document]))
 
     async def analyze(self, request: Request) -> Response:
-        """What is wrong now: in the configuration (Galley), with what was made of it (Pilot), by the traffic (Mixer)."""
+        """What is wrong now: in the configuration (Galley), what was made of it (Pilot), the traffic (Mixer)."""
         findings: list[Finding] = []
         if galley := self._ports.galley():
             findings += galley.galley.analyze()

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from google.protobuf.message import DecodeError
 
-from argosy.core.names import ObjectKey
+from argosy.core.names import ObjectKey, parse_cluster_name
 from argosy.envoy import api
 from argosy.pilot.build.resource import CLUSTER, LISTENER, ORDER, ROUTE, VIRTUAL_HOST
+from argosy.xds.messages import ResourceRef
 from argosy.xds.server import Rules
 
 HELD_AFTER_S = 3.0
 """How long a resource may wait for another before somebody should know."""
+
+
+def _is_inbound(ref: ResourceRef) -> bool:
+    """True for the cluster of a port of the proxy's own application."""
+    name = parse_cluster_name(ref.name) if ref.type_url == CLUSTER else None
+    return name is not None and name.direction == "inbound"
+
 
 ENVOY_RULES = Rules(
     order=ORDER,
     full_sets=frozenset({CLUSTER, LISTENER}),
     parts={ROUTE: VIRTUAL_HOST},
     patient=frozenset({VIRTUAL_HOST}),
+    # Connections outlive the filter chain that they came by, and their requests still go to its cluster: without it
+    # they would get 503 NC when the last Service of a port leaves. There are no more of them than ports.
+    kept=_is_inbound,
     hold_timeout_s=HELD_AFTER_S,
 )
 

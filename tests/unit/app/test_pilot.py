@@ -295,6 +295,13 @@ async def test_a_proxy_that_goes_is_not_waited_for() -> None:
     assert await waiting == []
 
 
+def test_a_proxys_own_ports_outlive_their_last_service() -> None:
+    """Connections of the filter chain that goes still need its cluster."""
+    assert ENVOY_RULES.kept(ResourceRef(CLUSTER, "inbound|8080||"))
+    assert not ENVOY_RULES.kept(ResourceRef(CLUSTER, CART_CLUSTER))
+    assert not ENVOY_RULES.kept(ResourceRef(VIRTUAL_HOST, "inbound|8080||"))
+
+
 def test_a_refusal_is_a_finding_until_the_proxy_has_settled() -> None:
     one = pilot(CART, pod())
     proxy = Proxy(one)

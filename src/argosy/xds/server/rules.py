@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from argosy.xds.messages import ErrorDetail
+from argosy.xds.messages import ErrorDetail, ResourceRef
 
 Blame = Callable[[ErrorDetail, Collection[str]], frozenset[str]]
 
@@ -66,6 +66,8 @@ class Rules:
                     removals go the other way; types not named come last, by name.
     full_sets:      state-of-the-world types whose responses carry the whole set, so that leaving out is removing.
     never_removed:  delta types that are never told of removed or absent resources.
+    kept:           which resources a delta client keeps although they are gone, because what it still does with what it
+                    had before needs them; it loses them when it starts afresh.
     named_only:     types for which a first request without names asks for nothing rather than for everything.
     parts:          per type, the type of its parts: once a resource `r` is sent, all its parts `r/...` are sent again,
                     because a client takes in parts only of what it knows.
@@ -82,6 +84,7 @@ class Rules:
     order: tuple[str, ...]
     full_sets: frozenset[str] = frozenset()
     never_removed: frozenset[str] = frozenset()
+    kept: Callable[[ResourceRef], bool] = lambda _ref: False
     named_only: frozenset[str] = frozenset()
     parts: Mapping[str, str] = field(default_factory=dict)
     empty_answers: Mapping[str, str] = field(default_factory=dict)

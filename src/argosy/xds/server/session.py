@@ -189,6 +189,12 @@ class Session:
             return Removal.NEVER if ledger.type_url in self.rules.never_removed else Removal.TOLD
         return Removal.LEFT_OUT if ledger.type_url in self.rules.full_sets else Removal.NEVER
 
+    def _is_kept(self, ledger: Ledger, name: str) -> bool:
+        """Tell whether the client keeps what it has of a name that is gone."""
+        removal = self.removal(ledger)
+        told = removal is Removal.TOLD
+        return removal is Removal.NEVER or (told and self.rules.kept(ResourceRef(ledger.type_url, name)))
+
     def additions(self, ledger: Ledger, now: float) -> tuple[list[Resource], list[str]]:
         """Give what of a type may be sent now, by name, and names asked for that do not exist."""
         send: list[Resource] = []
@@ -250,9 +256,10 @@ class Session:
         names = [n for n in sorted(ledger.pending) if ledger.goal(n) is None and ledger.expected(n) is not None]
         if not names or self.snapshot is None or len(ledger.flights) >= self.rules.in_flight_max:
             return []
-        if self.removal(ledger) is Removal.NEVER:
-            for name in names:
-                ledger.done_with(name)
+        for name in [name for name in names if self._is_kept(ledger, name)]:
+            ledger.done_with(name)
+            names.remove(name)
+        if not names:
             return []
         if self._in_grace(now):
             self._grace_blocks = True
@@ -349,7 +356,7 @@ class Session:
             return False
         if not ledger.differs:
             return True
-        return self.removal(ledger) is Removal.NEVER and all(ledger.goal(name) is None for name in ledger.differs)
+        return all(ledger.goal(name) is None and self._is_kept(ledger, name) for name in ledger.differs)
 
     def _find_stuck(self) -> Stuck | None:
         """What keeps the client from being settled, if nothing else is under way."""
@@ -359,10 +366,9 @@ class Session:
         for ledger in self.ledgers.values():
             if ledger.flights or ledger.answer_due or not ledger.pending.keys() <= ledger.waiting.keys():
                 return None
-            gone_for_ever = self.removal(ledger) is Removal.NEVER
             for name in ledger.differs.keys() | ledger.waiting.keys():
                 goal = ledger.goal(name)
-                if goal is None and gone_for_ever:
+                if goal is None and self._is_kept(ledger, name):
                     continue
                 if name not in ledger.waiting and name not in ledger.rejected:
                     return None

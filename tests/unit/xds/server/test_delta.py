@@ -215,6 +215,24 @@ def test_what_a_client_refuses_or_waits_for_is_told_once_all_else_is_done() -> N
     assert told == [Settled(3)]
 
 
+def test_what_is_kept_is_not_removed_and_settles_all_the_same() -> None:
+    stream = DeltaStream(replace(RULES, kept=lambda ref: ref.name == "own"), Interner())
+    own, other = Resource(C, "own", "1", b""), Resource(C, "other", "1", b"")
+    stream.offer(Snapshot(1, {C: {"own": own, "other": other}}), None)
+    stream.receive(DeltaRequest(C), 0.0)
+    settle(stream)
+    stream.offer(Snapshot(2, {C: {}}), None)
+    (sent,) = stream.outbox(0.0)
+    assert sent.removed_resources == ("other",)
+    stream.receive(DeltaRequest(C, response_nonce=sent.nonce), 0.0)
+    assert stream.events()[-1] == Settled(2)
+    # What comes back as it was need not be sent; another version is.
+    stream.offer(Snapshot(3, {C: {"own": own}}), None)
+    assert (stream.outbox(0.0), stream.events()) == ([], [Settled(3)])
+    stream.offer(Snapshot(4, {C: {"own": replace(own, version="2")}}), None)
+    assert [one.name for response in stream.outbox(0.0) for one in response.resources] == ["own"]
+
+
 def test_subscriptions_are_reported_as_asked() -> None:
     stream = DeltaStream(RULES, Interner())
     stream.receive(DeltaRequest(C), 0.0)
