@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -20,6 +20,7 @@ from argosy.api.mesh_config import NAMESPACE as MESH_NAMESPACE
 from argosy.api.mesh_config import mesh_config_of
 from argosy.app.key_loader import KeyLoader
 from argosy.app.pilot_findings import left_out, moving, refusal
+from argosy.app.proxy_status import ProxyStatus, lacks_nothing_new
 from argosy.core.clock import Clock
 from argosy.core.errors import Finding, Level
 from argosy.core.names import ObjectKey
@@ -48,23 +49,6 @@ QUIET_S = 0.02
 """How long no change may come before a commit; a transaction's parts arrive together."""
 QUIET_MAX_S = 0.5
 """How long changes may wait for quiet."""
-
-
-@dataclass(slots=True)
-class ProxyStatus:
-    """One connected proxy, for `proxy-status`, `apply --wait` and metrics."""
-
-    pod: ObjectKey
-    proxy_class: ProxyClass
-    offered: int
-    settled: int = 0
-    behind_since: float | None = None
-    """Monotonic seconds since which it has not run its newest snapshot; None if it does."""
-    rejected: dict[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
-    """By type URL: the refused names and Envoy's text, until the next accepted response of that type."""
-    held: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    stuck: Stuck | None = None
-    """What of which snapshot it lacks, while nothing else is under way."""
 
 
 class Pilot:
@@ -343,7 +327,7 @@ class Pilot:
             status = client.status
             goal = number if status.proxy_class == proxy_class else status.offered
             here = id(client) in self.clients and status.settled < goal
-            if here and not _lacks_nothing_new(status.stuck, before.get(id(client)), goal):
+            if here and not lacks_nothing_new(status.stuck, before.get(id(client)), goal):
                 found.append(status)
         return found
 
@@ -392,11 +376,6 @@ class Pilot:
         message = f"the mesh runs with trust domain {self._settings.trust_domain}, not yet with {wished}"
         hint = "`argosy down` and `argosy up`: every certificate carries it"
         return [Finding("ARG0530", Level.WARNING, message, "ConfigMap", MESH_NAMESPACE, MESH_NAME, hint=hint)]
-
-
-def _lacks_nothing_new(stuck: Stuck | None, before: Stuck | None, goal: int) -> bool:
-    """True if a proxy has all of snapshot `goal` but what it lacked before."""
-    return stuck is not None and before is not None and stuck.number >= goal and stuck.blocked <= before.blocked
 
 
 def _patchers(resource: Resource) -> list[ObjectKey]:

@@ -18,7 +18,7 @@ from argosy.pilot.mesh import MeshSettings
 from argosy.pilot.mtls_rollout import IN_FLIGHT_S
 from argosy.pilot.xds_rules import ENVOY_RULES
 from argosy.xds.messages import Changes, DeltaRequest, ErrorDetail, ResourceRef, Snapshot
-from argosy.xds.server import DeltaStream, Event, Held, Interner, Nacked, Settled, Stuck
+from argosy.xds.server import DeltaStream, Event, Held, Interner, Nacked, Settled
 
 from .shop import CART, SPLIT, added, identity, pod, removed
 
@@ -249,41 +249,6 @@ async def test_whoever_lags_is_named_at_the_deadline() -> None:
     await asyncio.sleep(0)
     proxy.settle()
     assert await waiting == []
-
-
-def stuck(one: Proxy, *versions: str) -> None:
-    """Tell that it lacks versions of a cluster, and nothing else of what it was offered."""
-    blocked = frozenset({(ResourceRef(CLUSTER, CART_CLUSTER), version) for version in versions})
-    one.connection.on_event(Stuck(one.status.offered, blocked))
-
-
-async def test_what_a_proxy_lacked_before_is_no_part_of_a_change() -> None:
-    one = pilot(CART, pod())
-    proxy = Proxy(one)
-    stuck(proxy, "1")
-    assert await one.wait_settled(10) == []
-    one.on_changes(added(SPLIT), synced=True)
-    waiting = asyncio.create_task(one.wait_settled(10))
-    await asyncio.sleep(0)
-    one.commit_now()
-    one.note_progress()
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    stuck(proxy, "1")
-    assert await waiting == []
-
-
-async def test_what_a_proxy_has_come_to_lack_is_waited_for() -> None:
-    one = pilot(CART, pod())
-    proxy = Proxy(one)
-    stuck(proxy, "1")
-    one.on_changes(added(SPLIT), synced=True)
-    waiting = asyncio.create_task(one.wait_settled(0.05))
-    await asyncio.sleep(0)
-    one.commit_now()
-    one.note_progress()
-    stuck(proxy, "2")
-    assert [status.pod.name for status in await waiting] == ["cart-1"]
 
 
 async def test_a_proxy_that_goes_is_not_waited_for() -> None:
