@@ -395,7 +395,7 @@ def test_requests_outlive_the_last_service_of_their_port(mesh: Mesh) -> None:
             assert "inbound|8081||" in mesh.cli("proxy-config", "clusters", "deploy/web", "-o", "json").stdout
             mesh.apply(UNDECLARED.replace("app: web", "app: gone")) if turn else mesh.delete(UNDECLARED)
             listeners = mesh.cli("proxy-config", "listeners", "deploy/web").stdout
-            assert "8081" not in listeners
+            assert "port 8081" not in listeners
             assert load.stop()["failures"] == 0
     assert [line for line in log(mesh, "web") if " NC " in line] == []
     mesh.delete(UNDECLARED)
