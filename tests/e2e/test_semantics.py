@@ -389,7 +389,7 @@ def test_http2_reaches_its_server_through_both_proxies(mesh: Mesh) -> None:
 def test_requests_outlive_the_last_service_of_their_port(mesh: Mesh) -> None:
     """A5: the Service is deleted, then another time its selector turned; who calls the pod goes on."""
     options = {"address": [mesh.pods("web")[0]["status"]["podIP"], 8081], "host": "web", "rate": 100, "path": "/"}
-    for turn in (False, True):
+    for turn in (False, True, False, True):
         mesh.apply(UNDECLARED)
         with started("by address", options, network_of=mesh.envoy_pid("sleep")) as load:
             assert "inbound|8081||" in mesh.cli("proxy-config", "clusters", "deploy/web", "-o", "json").stdout

@@ -7,6 +7,7 @@ from google.protobuf.message import DecodeError
 from argosy.core.names import ObjectKey, parse_cluster_name
 from argosy.envoy import api
 from argosy.pilot.build.resource import CLUSTER, LISTENER, ORDER, ROUTE, VIRTUAL_HOST
+from argosy.pilot.build.routes import OTHERS
 from argosy.xds.messages import ResourceRef
 from argosy.xds.server import Rules
 
@@ -14,8 +15,11 @@ HELD_AFTER_S = 3.0
 """How long a resource may wait for another before somebody should know."""
 
 
-def _is_inbound(ref: ResourceRef) -> bool:
-    """True for the cluster of a port of the proxy's own application."""
+def _is_kept(ref: ResourceRef) -> bool:
+    """True for what connections need that are older than a change: the cluster of a port of the proxy's own
+    application, and the routes of a port to hosts that nobody declares."""
+    if ref.type_url == VIRTUAL_HOST:
+        return ref.name.endswith(f"/{OTHERS}")
     name = parse_cluster_name(ref.name) if ref.type_url == CLUSTER else None
     return name is not None and name.direction == "inbound"
 
@@ -25,9 +29,9 @@ ENVOY_RULES = Rules(
     full_sets=frozenset({CLUSTER, LISTENER}),
     parts={ROUTE: VIRTUAL_HOST},
     patient=frozenset({VIRTUAL_HOST}),
-    # Connections outlive the filter chain that they came by, and their requests still go to its cluster: without it
-    # they would get 503 NC when the last Service of a port leaves. There are no more of them than ports.
-    kept=_is_inbound,
+    # Connections outlive their filter chain, and their requests still need its cluster or routes: without them they
+    # would get 503 NC or 404 when the last Service of a port leaves. There are no more of them than ports.
+    kept=_is_kept,
     hold_timeout_s=HELD_AFTER_S,
 )
 

@@ -265,6 +265,8 @@ def test_a_proxys_own_ports_outlive_their_last_service() -> None:
     assert ENVOY_RULES.kept(ResourceRef(CLUSTER, "inbound|8080||"))
     assert not ENVOY_RULES.kept(ResourceRef(CLUSTER, CART_CLUSTER))
     assert not ENVOY_RULES.kept(ResourceRef(VIRTUAL_HOST, "inbound|8080||"))
+    assert ENVOY_RULES.kept(ResourceRef(VIRTUAL_HOST, "8080/others"))
+    assert not ENVOY_RULES.kept(ResourceRef(VIRTUAL_HOST, "8080/cart.shop.svc.cluster.local"))
 
 
 def test_a_refusal_is_a_finding_until_the_proxy_has_settled() -> None:
