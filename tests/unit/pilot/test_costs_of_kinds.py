@@ -17,7 +17,7 @@ COSTS = {
     "endpoint: a pod is not ready any more": (5, 1, 12, 12),
     "Service: added": (25, 4, 35, 12),
     "Service: a port more": (20, 12, 79, 12),
-    "Service: deleted": (22, 2, 103, 12),
+    "Service: deleted": (22, 2, 92, 12),
     "VirtualService: rules changed": (4, 2, 11, 11),
     "VirtualService: rules at a gateway changed": (2, 1, 1, 1),
     "VirtualService: a host more at a gateway": (6, 4, 1, 1),

@@ -257,6 +257,9 @@ class Session:
         if not names or self.snapshot is None or len(ledger.flights) >= self.rules.in_flight_max:
             return []
         for name in [name for name in names if self._is_kept(ledger, name)]:
+            if self.removal(ledger) is Removal.TOLD:
+                # From now on it counts for nothing: what it requires may go, and it is sent anew if it comes back.
+                ledger.set_held(name, None)
             ledger.done_with(name)
             names.remove(name)
         if not names:

@@ -226,11 +226,30 @@ def test_what_is_kept_is_not_removed_and_settles_all_the_same() -> None:
     assert sent.removed_resources == ("other",)
     stream.receive(DeltaRequest(C, response_nonce=sent.nonce), 0.0)
     assert stream.events()[-1] == Settled(2)
-    # What comes back as it was need not be sent; another version is.
+    # It is sent again when it comes back: nobody kept account of it.
     stream.offer(Snapshot(3, {C: {"own": own}}), None)
-    assert (stream.outbox(0.0), stream.events()) == ([], [Settled(3)])
-    stream.offer(Snapshot(4, {C: {"own": replace(own, version="2")}}), None)
     assert [one.name for response in stream.outbox(0.0) for one in response.resources] == ["own"]
+
+
+def test_what_is_kept_does_not_hold_what_it_required() -> None:
+    stream = DeltaStream(replace(RULES, kept=lambda ref: ref.name == "own"), Interner())
+    own = Resource(R, "own", "1", b"", requires=(ResourceRef(C, "gone"),))
+    stream.offer(Snapshot(1, {C: {"gone": Resource(C, "gone", "1", b"")}, R: {"own": own}}), None)
+    stream.receive(DeltaRequest(C), 0.0)
+    stream.receive(DeltaRequest(R), 0.0)
+    settle(stream)
+    stream.offer(Snapshot(2, {C: {}, R: {}}), None)
+    settle(stream)
+    assert stream.events()[-1] == Settled(2)
+
+
+def test_what_was_kept_before_a_reconnect_does_not_keep_others() -> None:
+    stream = DeltaStream(replace(RULES, kept=lambda ref: ref.name == "own"), Interner())
+    stream.offer(Snapshot(1, {C: {}, R: {}}), None)
+    stream.receive(DeltaRequest(C, initial_resource_versions={"gone": "1"}), 0.0)
+    stream.receive(DeltaRequest(R, initial_resource_versions={"own": "1"}), 0.0)
+    (sent,) = stream.outbox(RULES.restate_s + 1)
+    assert (sent.type_url, sent.removed_resources) == (C, ("gone",))
 
 
 def test_subscriptions_are_reported_as_asked() -> None:
