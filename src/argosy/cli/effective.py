@@ -153,7 +153,8 @@ def _cluster_settings(cluster: Resource | None, name: str, mesh: MeshConfig, *, 
     outliers = cluster.get("outlier_detection")
     yield Setting(f"ejection{of}", _ejection(outliers), owner if outliers else DEFAULT)
     yield Setting(f"mutual TLS{of}", *_tls(cluster, owner, mesh))
-    yield Setting(f"protocol{of}", protocol_of(cluster), made)
+    # A DestinationRule does not decide this, whatever else of the cluster it made.
+    yield Setting(f"protocol{of}", protocol_of(cluster), made if owner == DEFAULT else "the host's declaration")
 
 
 _OWN_BALANCING = frozenset({"LEAST_REQUEST", "CLUSTER_PROVIDED"})

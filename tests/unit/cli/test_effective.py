@@ -97,7 +97,7 @@ def test_each_setting_is_told_with_the_object_that_set_it() -> None:
         "load balancing": ("RANDOM", RULE),
         "ejection": ("consecutive_5xx 4", RULE),
         "mutual TLS": ("where the endpoint has a sidecar", "default"),
-        "protocol": told(slow)["protocol"],
+        "protocol": (told(slow)["protocol"][0], "the host's declaration"),
     }
     assert told(rest)["timeout"] == ("none", "default")
     assert told(rest)["retries"] == ("2 on connect-failure,refused-stream,reset-before-request", "default")
