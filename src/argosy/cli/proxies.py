@@ -188,7 +188,8 @@ def effective(
         print_json([asdict(one) for one in ways])
         return
     for one in ways:
-        typer.echo(f"port {one.port}, {one.match}: {one.target} (made from {one.made_from})")
+        by = "no object says otherwise" if one.made_from == "-" else f"made from {one.made_from}"
+        typer.echo(f"port {one.port}, {one.match}: {one.target} ({by})")
         print_table(("SETTING", "VALUE", "SET BY"), [(s.name, s.value, s.set_by) for s in one.settings], empty="none")
         typer.echo()
 
