@@ -16,7 +16,7 @@ import pytest
 from argosy.agent.bootstrap import ADMIN_SOCKET, PROXY_DIR
 
 from .calls import in_pod
-from .harness import EXAMPLES, Mesh, running, wait_for
+from .harness import EXAMPLES, ROOT, Mesh, running, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -66,6 +66,7 @@ def probe(mesh: Mesh, workload: str) -> dict[str, Any]:
         "homes": [str(mesh.home), PROXY_DIR, "/run/argosy", "/run/argosy/pods", "/run/argosy/keep/0", *pods],
         "sockets": [*runs, f"{PROXY_DIR}/{ADMIN_SOCKET}", *(f"{pod}/proxy/{ADMIN_SOCKET}" for pod in pods)],
         "secrets": ["PRIVATE KEY"],
+        "public": [str(ROOT), sys.prefix],
     }
     done = in_pod(mesh, workload, sys.executable, str(PROGRAMS / "prisoner.py"), json.dumps(given))
     answer: dict[str, Any] = json.loads(done)

@@ -1,9 +1,10 @@
 """Tries all that an application of a pod must not be able to do, and prints a line of JSON of what it got.
 
-    python prisoner.py '{"pids": [..], "homes": [..], "sockets": [..], "secrets": [..]}'
+    python prisoner.py '{"pids": [..], "homes": [..], "sockets": [..], "secrets": [..], "public": [..]}'
 
 `pids`: numbers of processes of others, as the node or the machine knows them. `homes`: folders of the mesh. `sockets`:
-paths where the mesh's sockets lie. `secrets`: bits of text of which none may be in any file that can be found.
+paths where the mesh's sockets lie. `secrets`: bits of text of which none may be in any file that can be found, but
+below `public`, where the programs themselves lie.
 """
 
 from __future__ import annotations
@@ -123,11 +124,12 @@ def writable_in(top: str) -> list[str]:
     return found
 
 
-def secrets_in(tops: list[str], secrets: list[str]) -> list[str]:
-    """Small files below `tops` that hold one of the secrets."""
+def secrets_in(tops: list[str], secrets: list[str], public: list[str]) -> list[str]:
+    """Small files below `tops`, but not below `public`, that hold one of the secrets."""
     words, found = [one.encode() for one in secrets], []
     for top in tops:
-        for folder, _, files in os.walk(top):
+        for folder, folders, files in os.walk(top):
+            folders[:] = [one for one in folders if os.path.join(folder, one) not in public]
             for name in files:
                 path = Path(folder, name)
                 with contextlib.suppress(OSError):
@@ -155,7 +157,9 @@ def main() -> None:
         "abstract": [line for line in Path("/proc/net/unix").read_text().splitlines() if "@" in line],
         "administered": administered(),
         "listed": listed(given["homes"]),
-        "secrets": secrets_in(["/etc/argosy/proxy", "/run", "/tmp", *given["homes"]], given["secrets"]),
+        "secrets": secrets_in(
+            ["/etc/argosy/proxy", "/run", "/tmp", *given["homes"]], given["secrets"], given["public"]
+        ),
         "devices": sorted(os.listdir("/dev")),
         "mounts": writable_mounts(),
         "kernel": [*writable_in("/proc"), *writable_in("/sys")],
