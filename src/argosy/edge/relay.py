@@ -47,10 +47,14 @@ class _Side(asyncio.Protocol):
         self._relay = relay
         self.transport: asyncio.Transport | None = None
         self.other: _Side | None = None
+        self.ended = False
+        """True once it has said all that it will say."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        # Until the other end is there too, so that no byte finds nobody.
+        transport.pause_reading()
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def data_received(self, data: bytes) -> None:
@@ -58,7 +62,11 @@ class _Side(asyncio.Protocol):
             self.other.transport.write(data)
 
     def eof_received(self) -> bool:
-        if self.other and self.other.transport and self.other.transport.can_write_eof():
+        """Tell the other end; False, which closes both, if that one has ended too: nothing else would ever do so."""
+        self.ended = True
+        if self.other is None or self.other.transport is None or self.other.ended:
+            return False
+        if self.other.transport.can_write_eof():
             with contextlib.suppress(OSError):
                 self.other.transport.write_eof()
         return True
@@ -125,6 +133,7 @@ class Relay:
     async def _connect(self, client: socket.socket, target: tuple[str, int]) -> None:
         loop = asyncio.get_running_loop()
         if len(self.sides) >= 2 * CONNECTIONS_MAX:
+            _log.warning("a connection is refused: there are %d", CONNECTIONS_MAX)
             client.close()
             return
         near, far = _Side(self), _Side(self)
@@ -134,7 +143,6 @@ class Relay:
         except OSError:
             client.close()
             return
-        # Linked before the client is read, so that no byte finds nobody.
         near.other, far.other = far, near
         self.sides |= {near, far}
         far_transport = far.transport
@@ -144,6 +152,10 @@ class Relay:
             client.close()
             if far_transport:
                 far_transport.abort()
+            return
+        for side in (near, far):
+            if side.transport:
+                side.transport.resume_reading()
 
     async def serve_control(self, path: Path) -> None:
         """Take further ports over the unix socket at `path` (mode 0600), until cancelled."""

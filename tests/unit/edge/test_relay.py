@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import os
 import socket
 from pathlib import Path
 
@@ -60,6 +61,30 @@ async def test_half_closed_connections_stay_half_open():
         writer.write_eof()
         assert await reader.read() == b"cba"
         writer.close()
+
+
+async def says_first(_reader, writer):
+    writer.write(b"220 hello")
+    writer.write_eof()
+    writer.close()
+
+
+@pytest.mark.parametrize("handler, answer", [(whole_echo, b"cba"), (says_first, b"220 hello")])
+async def test_nothing_is_left_of_connections_that_have_ended(handler, answer):
+    relay, listener = Relay(), listening()
+    async with asyncio.timeout(20), echo_server(handler) as target:
+        relay.add_port(listener, PortSpec(f"127.0.0.1:{target}"))
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(50):
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.getsockname()[1])
+            writer.write(b"abc")
+            writer.write_eof()
+            assert await reader.read() == answer
+            writer.close()
+            await writer.wait_closed()
+        while relay.sides or len(os.listdir("/proc/self/fd")) > before:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await relay.close()
 
 
 async def test_many_bytes_pass_unchanged_with_slow_readers():
