@@ -15,7 +15,6 @@ from argosy.edge import control_status
 from argosy.envoy import api
 from argosy.incr import Derived, Engine
 from argosy.pilot.build.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, VIRTUAL_HOST
-from argosy.pilot.classes import ProxyClass
 from argosy.pilot.world import World
 from argosy.xds.messages import Snapshot
 
@@ -37,17 +36,9 @@ _REDACTED = "[redacted]"
 _PRIVATE = frozenset({"private_key", "private_key_provider", "password", "session_ticket_keys", "generic_secret"})
 
 
-class StatusPort(Protocol):
-    """One proxy's state; `app.pilot.ProxyStatus` is one."""
+class StatusPort(control_status.StatusPort, Protocol):
+    """One proxy's state; `app.proxy_status.ProxyStatus` is one."""
 
-    @property
-    def pod(self) -> ObjectKey: ...
-    @property
-    def proxy_class(self) -> ProxyClass: ...
-    @property
-    def offered(self) -> int: ...
-    @property
-    def settled(self) -> int: ...
     @property
     def behind_since(self) -> float | None: ...
     @property
