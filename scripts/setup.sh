@@ -10,7 +10,7 @@ purpose=${1:-test}
 # program:Debian package
 needed=(unshare:util-linux nsenter:util-linux setpriv:util-linux mount:mount hostname:hostname ip:iproute2
         iptables-restore:iptables ps:procps curl:curl)
-[ "$purpose" = test ] && needed+=(tcpdump:tcpdump chromium:chromium)
+[ "$purpose" = test ] && needed+=(tcpdump:tcpdump chromium:chromium redis-server:redis-server prometheus:prometheus)
 
 # Administrators' programs are not on every user's path.
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
