@@ -18,7 +18,7 @@ from argosy.core.names import BLACKHOLE_CLUSTER, ObjectKey
 from argosy.core.protocols import Protocol, parse_protocol
 from argosy.envoy import values as v
 from argosy.envoy.api import message
-from argosy.pilot.build import authn, authz, filters, telemetry, tls
+from argosy.pilot.build import access_log, authn, authz, filters, telemetry, tls
 from argosy.pilot.build.authz import Authorization
 from argosy.pilot.build.authz_notes import note_loggers
 from argosy.pilot.build.listeners import tls_inspector
@@ -258,11 +258,15 @@ class _Taken:
 
 
 def _manager(ref: ServerRef, settings: MeshSettings, *, audited: bool) -> Any:
-    loggers = [*telemetry.access_loggers(telemetry.source_tags("http"), settings), *note_loggers(http=True)]
+    loggers = [
+        *telemetry.stats_loggers(telemetry.source_tags("http")),
+        *access_log.log_loggers(settings),
+        *note_loggers(http=True),
+    ]
     authorizers = authz.http_filters(settings.config.extension_providers)
     return filters.http_connection_manager(
         stat_prefix=f"gateway_{ref.route_name}",
-        access_log=[*loggers, telemetry.audit_log()] if audited else loggers,
+        access_log=[*loggers, access_log.audit_log()] if audited else loggers,
         route_name=ref.route_name,
         http_filters=[authn.authn_filter(), *authorizers, *filters.route_filters()],
         settings=settings,
@@ -274,7 +278,7 @@ def _tcp(
     ref: ServerRef, clusters: Mapping[str, int], settings: MeshSettings, authorization: Authorization
 ) -> list[Any]:
     """What passes connections on, by leave of the policies."""
-    loggers = telemetry.access_loggers(telemetry.source_tags("tcp"), settings)
+    loggers = [*telemetry.stats_loggers(telemetry.source_tags("tcp")), *access_log.log_loggers(settings)]
     if authz.notes_of_tcp(authorization):
         loggers += note_loggers(http=False)
     proxy = filters.tcp_proxy(stat_prefix=f"gateway_{ref.route_name}", clusters=clusters, access_log=loggers)

@@ -24,7 +24,7 @@ from argosy.core.names import (
 )
 from argosy.envoy import values as v
 from argosy.envoy.api import message
-from argosy.pilot.build import authn, authz, check, filters, telemetry, tls
+from argosy.pilot.build import access_log, authn, authz, check, filters, telemetry, tls
 from argosy.pilot.build.authz import Authorization
 from argosy.pilot.build.authz_notes import note_loggers
 from argosy.pilot.build.listeners import HTTP_ALPNS, http_inspector, tls_inspector
@@ -158,7 +158,7 @@ def _on_ports(numbers: Sequence[int]) -> dict[str, Any]:
 def _blackhole(context: InboundContext) -> dict[str, Any]:
     # A connection made straight to the capture port would loop.
     tags = telemetry.destination_tags("tcp", service="", mtls=False)
-    loggers = telemetry.access_loggers(tags, context.settings)
+    loggers = [*telemetry.stats_loggers(tags), *access_log.log_loggers(context.settings)]
     proxy = filters.tcp_proxy(stat_prefix="blackhole", clusters={BLACKHOLE_CLUSTER: 1}, access_log=loggers)
     return {
         "name": "virtualInbound-blackhole",
@@ -252,7 +252,10 @@ def _refusal(label: str, at: dict[str, Any], port: InboundPort, context: Inbound
     proxy = filters.tcp_proxy(
         stat_prefix=f"strict_{label}",
         clusters={BLACKHOLE_CLUSTER: 1},
-        access_log=telemetry.access_loggers({**tags, "flags": "PLAINTEXT_REFUSED"}, context.settings),
+        access_log=[
+            *telemetry.stats_loggers({**tags, "flags": "PLAINTEXT_REFUSED"}),
+            *access_log.log_loggers(context.settings),
+        ],
     )
     return {
         "name": f"{label}-plaintext-refused",
@@ -268,9 +271,10 @@ def _filters(port: InboundPort, context: InboundContext, *, mtls: bool, server_n
     manager = filters.http_connection_manager(
         stat_prefix=f"inbound_{port.number}",
         access_log=[
-            *telemetry.access_loggers(tags, context.settings),
+            *telemetry.stats_loggers(tags),
+            *access_log.log_loggers(context.settings),
             *note_loggers(http=True),
-            *([telemetry.audit_log()] if context.audited else []),
+            *([access_log.audit_log()] if context.audited else []),
         ],
         settings=context.settings,
         route_name=inbound_cluster(port.number),
@@ -293,7 +297,7 @@ def _tcp_filters(port: InboundPort, context: InboundContext, *, mtls: bool) -> l
     proxy = filters.tcp_proxy(
         stat_prefix=cluster,
         clusters={cluster: 1},
-        access_log=[*telemetry.access_loggers(tags, context.settings), *noted],
+        access_log=[*telemetry.stats_loggers(tags), *access_log.log_loggers(context.settings), *noted],
         # The client's side decides, whose object says how long; a limit here would end what that lets live.
         idle_timeout_s=(pool.idle_timeout_s if pool is not None else None) or 0,
     )

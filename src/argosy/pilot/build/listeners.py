@@ -17,7 +17,7 @@ from argosy.api.destination_rule import Tunnel
 from argosy.core.names import BLACKHOLE_CLUSTER, DIRECT_CLUSTER, OUTBOUND_PORT, PASSTHROUGH_CLUSTER
 from argosy.envoy import values as v
 from argosy.envoy.api import message
-from argosy.pilot.build import direct, dynamic_dns, filters, telemetry
+from argosy.pilot.build import access_log, direct, dynamic_dns, filters, telemetry
 from argosy.pilot.build.direct import Direct
 from argosy.pilot.build.resource import resource
 from argosy.pilot.build.routes import REFUSED
@@ -298,10 +298,14 @@ def _clusters(targets: Iterable[TcpTarget]) -> set[str]:
 
 def _manager(name: str, route: str, settings: MeshSettings, *, refused: bool = False, dynamic: bool = False) -> Any:
     resolving = [dynamic_dns.request_filter(settings)] if dynamic else []
-    refusals = [telemetry.refusal_log(REFUSED)] if refused else []
+    refusals = [access_log.refusal_log(REFUSED)] if refused else []
     return filters.http_connection_manager(
         stat_prefix=f"outbound_{name}",
-        access_log=[*refusals, *telemetry.access_loggers(telemetry.source_tags("http"), settings)],
+        access_log=[
+            *refusals,
+            *telemetry.stats_loggers(telemetry.source_tags("http")),
+            *access_log.log_loggers(settings),
+        ],
         settings=settings,
         route_name=route,
         http_filters=[*filters.route_filters(), *resolving],
@@ -316,7 +320,10 @@ def _unknown(title: str, unknown: UnknownTraffic, settings: MeshSettings) -> dic
 
 
 def _tcp(stat_prefix: str, target: TcpTarget, settings: MeshSettings, *, refused: bool = False) -> list[Any]:
-    loggers = telemetry.access_loggers(telemetry.source_tags("tcp"), settings, refused=refused)
+    loggers = [
+        *telemetry.stats_loggers(telemetry.source_tags("tcp")),
+        *access_log.log_loggers(settings, refused=refused),
+    ]
     proxy = filters.tcp_proxy(
         stat_prefix=stat_prefix,
         clusters=target.clusters,

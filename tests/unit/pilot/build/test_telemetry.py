@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from argosy.envoy import api
-from argosy.pilot.build.telemetry import access_loggers, destination_tags, source_tags
-from argosy.pilot.mesh import MeshSettings
+from argosy.pilot.build.telemetry import destination_tags, source_tags, stats_loggers
 
 
 def test_a_client_names_who_answered() -> None:
@@ -24,21 +23,17 @@ def test_a_server_names_its_peer_by_certificate_or_by_address() -> None:
 
 
 def test_requests_and_connections_are_counted_under_istios_names() -> None:
-    loggers = [api.to_dict(one) for one in access_loggers(source_tags("http"), MeshSettings(access_log=False))]
+    loggers = [api.to_dict(one) for one in stats_loggers(source_tags("http"))]
     counted, timed = (one["typed_config"] for one in loggers)
     names = [one["stat"]["name"] for one in (*counted["counters"], *counted["histograms"])]
     assert names == ["istio_requests_total", "istio_request_bytes", "istio_response_bytes"]
     assert [one["stat"]["name"] for one in timed["histograms"]] == ["istio_request_duration_milliseconds"]
-    (tcp,) = access_loggers(source_tags("tcp"), MeshSettings(access_log=False))
+    (tcp,) = stats_loggers(source_tags("tcp"))
     assert all(one["stat"]["name"].startswith("istio_tcp_") for one in api.to_dict(tcp)["typed_config"]["counters"])
 
 
-def test_the_text_log_can_be_left_out() -> None:
-    assert [len(access_loggers(source_tags("http"), MeshSettings(access_log=log))) for log in (False, True)] == [2, 3]
-
-
 def test_how_long_an_upgraded_stream_lived_is_no_latency() -> None:
-    counted, timed = (api.to_dict(one) for one in access_loggers(source_tags("http"), MeshSettings(access_log=False)))
+    counted, timed = (api.to_dict(one) for one in stats_loggers(source_tags("http")))
     assert "filter" not in counted
     bounds = [one["status_code_filter"]["comparison"] for one in timed["filter"]["or_filter"]["filters"]]
     assert [(one.get("op"), one["value"]["default_value"]) for one in bounds] == [("LE", 100), ("GE", 102)]
