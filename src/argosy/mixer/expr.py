@@ -194,7 +194,8 @@ class _Evaluator:
             condition = self.value(node.operands[0])
             return _UNKNOWN if condition is _UNKNOWN else self.value(node.operands[1 if condition else 2])
         values = [self.value(operand) for operand in node.operands]
-        return _UNKNOWN if _UNKNOWN in values else _compute(node.function, values)
+        unknown = any(value is _UNKNOWN for value in values)
+        return _UNKNOWN if unknown else _compute(node.function, values)
 
     def _attribute(self, name: str) -> Any:
         if self._is_known is not None and not self._is_known(name):
