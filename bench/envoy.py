@@ -32,7 +32,7 @@ from argosy.edge.clock import SystemClock
 from argosy.edge.grpc_server import start_server
 from argosy.edge.tls import CertificateSource, Material, ServerTLS
 from argosy.envoy.api import envoy_binary
-from argosy.pilot.mesh import MeshSettings
+from argosy.pilot.mesh import MeshSettings, Unconcerned
 from bench.certificates import make_authority, make_material
 
 SETTLE_S = 240.0
@@ -77,7 +77,7 @@ class Fed:
 async def feeding(objects: Sequence[Object[Any]], pod: Object[Any]) -> AsyncIterator[Fed]:
     """The Envoy of `pod`, in sync with `objects` (the pod is one of them)."""
     authority, clock = make_authority(), SystemClock()
-    pilot = Pilot(MeshSettings(), lambda *_: False, clock)
+    pilot = Pilot(MeshSettings(), Unconcerned(), clock)
     with tempfile.TemporaryDirectory(prefix="argosy-bench-") as name:
         folder = Path(name)
         _write_files(folder, pod, authority)

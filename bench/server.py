@@ -19,7 +19,7 @@ from argosy.edge.memory import return_freed_memory
 from argosy.edge.tls import CertificateSource, Material, ServerTLS
 from argosy.pilot.build.resource import EXTENSION
 from argosy.pilot.classes import ProxyClass
-from argosy.pilot.mesh import MeshSettings
+from argosy.pilot.mesh import MeshSettings, Unconcerned
 from argosy.testing import meshes
 from argosy.testing.meshes import Size
 from bench.measure import Encoded, Result, Step, rss_mb
@@ -42,7 +42,7 @@ class _Server:
         self.classes: list[ProxyClass] = []
         """The class of each client pod, in their order."""
         self.clock = SystemClock()
-        self.pilot = Pilot(MeshSettings(), lambda *_: False, self.clock)
+        self.pilot = Pilot(MeshSettings(), Unconcerned(), self.clock)
         self.xds = pilot_server(self.pilot, trust_domain=MeshSettings().trust_domain, clock=self.clock)
 
     async def run(self, pipe: Connection, material: Material) -> None:

@@ -15,9 +15,10 @@ import msgspec
 from argosy.api.diagnose import Problem, problems_of
 from argosy.api.document import Document
 from argosy.api.kinds import KINDS, NOT_YET_KINDS, PLATFORM_KINDS, Kind, nearest_kind
-from argosy.api.meta import Object
+from argosy.api.meta import BothSpellings, Object
 from argosy.api.paths import FieldPath, format_path
 from argosy.api.scalars import decode_custom, freeze
+from argosy.api.spelling import unspelled
 from argosy.core.errors import ArgosyError, Finding
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.names import ObjectKey
@@ -35,7 +36,7 @@ def decode_object(document: Document, namespace: str = DEFAULT_NAMESPACE) -> Obj
     data = document.data
     try:
         meta = msgspec.convert(data.get("metadata", {}), _Metadata, dec_hook=decode_custom)
-        spec = msgspec.convert(_body(kind, data), kind.type, dec_hook=decode_custom)
+        spec = _decode_spec(kind, _body(kind, data))
     except msgspec.ValidationError:
         raise ArgosyError(_diagnose(kind, document)) from None
     if extra := _extra_fields(kind, data):
@@ -69,6 +70,18 @@ def key_of(document: Document, namespace: str = DEFAULT_NAMESPACE) -> tuple[str,
         raise ArgosyError([document.finding("ARG0013", "required field is missing", field="metadata.name")])
     where = (document.namespace or namespace) if kind.namespaced else ""
     return kind.name, ObjectKey(where, document.name)
+
+
+def _decode_spec(kind: Kind, body: Any) -> Any:
+    type_ = _type(kind, body)
+    if issubclass(type_, BothSpellings):
+        body = unspelled(type_, body)
+    spec = msgspec.convert(body, type_, dec_hook=decode_custom)
+    return spec if kind.means is None else kind.means(kind.name, spec)
+
+
+def _type(kind: Kind, body: Any) -> type[msgspec.Struct]:
+    return kind.type if kind.type_of is None else kind.type_of(body)
 
 
 class _Metadata(msgspec.Struct, frozen=True):
@@ -122,7 +135,10 @@ def _unknown_kind(document: Document, name: str, api_version: str) -> Finding:
 
 
 def _body(kind: Kind, data: dict[str, Any]) -> Any:
-    return data if kind.whole else data.get("spec", {})
+    if kind.whole:
+        return data
+    body = data.get("spec", {})
+    return {} if body is None and issubclass(kind.type, BothSpellings) else body
 
 
 def _extra_fields(kind: Kind, data: dict[str, Any]) -> list[Problem]:
@@ -137,7 +153,8 @@ def _diagnose(kind: Kind, document: Document) -> list[Finding]:
     data = document.data
     problems = list(problems_of(_Metadata, data.get("metadata", {}), ("metadata",)))
     prefix: FieldPath = () if kind.whole else ("spec",)
-    problems += problems_of(kind.type, _body(kind, data), prefix)
+    body = _body(kind, data)
+    problems += problems_of(_type(kind, body), body, prefix)
     problems += _extra_fields(kind, data)
     # Whole-document kinds look into metadata too: say each thing once.
     unique = list(dict.fromkeys(problems))

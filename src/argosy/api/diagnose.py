@@ -15,9 +15,10 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from argosy.api.meta import NO_NAMES, Percent, Seconds
+from argosy.api.meta import NO_NAMES, BothSpellings, Percent, Seconds
 from argosy.api.paths import FieldPath
 from argosy.api.scalars import DurationError, decode_custom
+from argosy.api.spelling import unspell
 from argosy.core.frozen import FrozenMap
 
 _JSON_NAMES = {
@@ -72,9 +73,18 @@ def _struct_problems(type_: type[msgspec.Struct], value: Any, path: FieldPath) -
         yield _wrong_type(path, "an object", value)
         return
     fields = _fields(type_)
-    missing = [name for name, field in fields.items() if field.required and name not in value]
+    both = issubclass(type_, BothSpellings)
+    if both:
+        value = {key: item for key, item in value.items() if item is not None}
+    written = {unspell(type_, key) for key in value} if both else set(value)
+    missing = [name for name, field in fields.items() if field.required and name not in written]
     for key, item in value.items():
-        if key in fields:
+        if both and (name := unspell(type_, key)) != key:
+            if name in value:
+                yield Problem((*path, key), "ARG0010", f"field {name!r} is written twice", f"remove {key}")
+                continue
+            yield from _member_problems(type_, fields[name], item, (*path, key))
+        elif key in fields:
             yield from _member_problems(type_, fields[key], item, (*path, key))
         elif type_.__struct_config__.forbid_unknown_fields:
             yield _unknown_field(type_, key, fields, (*path, key))

@@ -5,10 +5,12 @@ A constant table and look-ups; also what other kinds exist, so that a refusal ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import builtins
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
@@ -19,6 +21,8 @@ from argosy.api import (
     gateway,
     kubernetes,
     mixer,
+    mixer_adapters,
+    mixer_templates,
     proxy_config,
     routing,
     security,
@@ -30,7 +34,10 @@ from argosy.api import (
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind. `whole` means that `type` decodes the whole document instead of its `spec`."""
+    """One kind. `whole` means that `type` decodes the whole document instead of its `spec`.
+
+    `type_of` chooses a more exact type by what the document says; `means` makes of what was decoded what it means.
+    """
 
     name: str
     group: str
@@ -40,6 +47,8 @@ class Kind:
     short_names: tuple[str, ...] = ()
     namespaced: bool = True
     whole: bool = False
+    type_of: Callable[[object], builtins.type[msgspec.Struct]] | None = None
+    means: Callable[[str, Any], msgspec.Struct] | None = None
 
     @property
     def api_versions(self) -> tuple[str, ...]:
@@ -49,7 +58,14 @@ class Kind:
 
 _NETWORKING = ("v1", "v1beta1", "v1alpha3")
 _SECURITY = ("v1", "v1beta1")
-_MIXER = ("v1alpha2",)
+_CONFIG, _MIXER = "config.istio.io", ("v1alpha2",)
+
+
+def _plural(name: str) -> str:
+    if name.endswith("y"):
+        return f"{name[:-1]}ies"
+    return f"{name}es" if name.endswith("s") else f"{name}s"
+
 
 _ALL = (
     Kind("VirtualService", "networking.istio.io", _NETWORKING, "virtualservices", routing.VirtualService, ("vs",)),
@@ -92,9 +108,24 @@ _ALL = (
         security.AuthorizationPolicy,
         ("ap",),
     ),
-    Kind("handler", "config.istio.io", _MIXER, "handlers", mixer.Handler),
-    Kind("instance", "config.istio.io", _MIXER, "instances", mixer.Instance),
-    Kind("rule", "config.istio.io", _MIXER, "rules", mixer.Rule),
+    Kind("rule", _CONFIG, _MIXER, "rules", mixer.Rule),
+    Kind("handler", _CONFIG, _MIXER, "handlers", mixer.Handler, type_of=mixer.handler_type),
+    Kind("instance", _CONFIG, _MIXER, "instances", mixer.Instance, type_of=mixer.instance_type),
+    Kind("attributemanifest", _CONFIG, _MIXER, "attributemanifests", mixer.AttributeManifest),
+    Kind("adapter", _CONFIG, _MIXER, "adapters", mixer.AdapterInfo),
+    Kind("template", _CONFIG, _MIXER, "templates", mixer.TemplateInfo),
+    Kind("QuotaSpec", _CONFIG, _MIXER, "quotaspecs", mixer.QuotaSpec),
+    Kind("QuotaSpecBinding", _CONFIG, _MIXER, "quotaspecbindings", mixer.QuotaSpecBinding),
+    Kind("HTTPAPISpec", _CONFIG, _MIXER, "httpapispecs", mixer.HTTPAPISpec),
+    Kind("HTTPAPISpecBinding", _CONFIG, _MIXER, "httpapispecbindings", mixer.HTTPAPISpecBinding),
+    *(
+        Kind(name, _CONFIG, _MIXER, _plural(name), type_, means=mixer.as_handler)
+        for name, type_ in mixer_adapters.ADAPTERS.items()
+    ),
+    *(
+        Kind(name, _CONFIG, _MIXER, _plural(name), type_, means=mixer.as_instance)
+        for name, type_ in mixer_templates.TEMPLATES.items()
+    ),
     Kind("Namespace", "", ("v1",), "namespaces", kubernetes.Namespace, ("ns",), namespaced=False, whole=True),
     Kind("Service", "", ("v1",), "services", kubernetes.Service, ("svc",)),
     Kind("Endpoints", "", ("v1",), "endpoints", endpoints.Endpoints, ("ep",), whole=True),
@@ -112,9 +143,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
 
 _NOT_YET_KINDS = (
     "Telemetry WasmPlugin "
-    "TrafficExtension adapter attributemanifest template quota listentry listchecker denier memquota redisquota "
-    "metric logentry prometheus stdio fluentd checknothing kubernetes QuotaSpec QuotaSpecBinding HTTPAPISpec "
-    "HTTPAPISpecBinding MeshPolicy Policy ServiceRole ServiceRoleBinding RbacConfig ClusterRbacConfig IstioOperator "
+    "TrafficExtension MeshPolicy Policy ServiceRole ServiceRoleBinding RbacConfig ClusterRbacConfig IstioOperator "
 )
 NOT_YET_KINDS = frozenset(_NOT_YET_KINDS.split())
 """Kinds of Istio (of today or of 1.4) that Argosy does not implement."""

@@ -30,6 +30,10 @@ class Strict(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
     not_yet_values: ClassVar[dict[str, frozenset[str]]] = {}
 
 
+class BothSpellings(Strict, frozen=True, kw_only=True, rename="camel"):
+    """Base of Mixer's messages: a field is written `maxAmount` or `max_amount`, and null is as good as nothing."""
+
+
 class Tolerant(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Base of Kubernetes' messages: they carry many fields that this platform needs not know."""
 

@@ -298,7 +298,7 @@ class ControlPlane:
             captured_network=CAPTURED_CIDR if settings.platform == "local" else "",
         )
         keys = KeyLoader(self.home, self.clock)
-        pilot = self.parts.pilot = Pilot(mesh, mixer_app.concerns, self.clock, keys)
+        pilot = self.parts.pilot = Pilot(mesh, mixer_app.Concerns(), self.clock, keys)
         self.parts.tasks += [pilot.run(), keys.run()]
         self.parts.tasks.append(Keeper(pilot, self.home / KEPT_FILE, self.clock).run())
         self.parts.xds = pilot_server(pilot, trust_domain=settings.trust_domain, clock=self.clock)

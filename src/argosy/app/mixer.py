@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 
 from argosy.api import Object
+from argosy.api.mixer import MIXER_KINDS
 from argosy.citadel.errors import SVIDError
 from argosy.core.clock import Clock
 from argosy.core.errors import Finding, Level
@@ -30,9 +31,8 @@ from argosy.mixer.request import CheckFacts, destination_attributes, find_asker,
 from argosy.mixer.rules import CheckPolicy, resolve_rules, workload_needs_check
 from argosy.pilot.mesh import Destination
 
-KINDS = ("Pod", "Service", "ServiceEntry", "rule", "handler", "instance")
-
-
+KINDS = ("Pod", "Service", "ServiceEntry", *MIXER_KINDS)
+_MIXER_KINDS = frozenset(MIXER_KINDS)
 MISREAD = "ARG0920"
 MISREAD_S = 3600.0
 """For how long it is told that a port was sent what it does not speak."""
@@ -67,9 +67,8 @@ class Mixer:
                 self._objects[kind][key] = value
         if touched & {"Pod", "Service", "ServiceEntry"}:
             self._refresh_directory()
-        if touched & {"rule", "handler", "instance"}:
-            rules, instances, handlers = (self._objects[k].values() for k in ("rule", "instance", "handler"))
-            self.policy = resolve_rules(rules, instances, handlers)
+        if touched & _MIXER_KINDS:
+            self.policy = resolve_rules(one for kind in MIXER_KINDS for one in self._objects[kind].values())
         self.synced = self.synced or synced
 
     def _refresh_directory(self) -> None:
@@ -139,22 +138,26 @@ class Mixer:
             return None
 
 
-def concerns(
-    rules: Sequence[Object[Any]],
-    handlers: Sequence[Object[Any]],
-    instances: Sequence[Object[Any]],
-    destination: Destination,
-) -> bool:
-    """Pilot's port: does any rule concern that workload, so that its proxies must ask Mixer?"""
-    pod = PodRef(
-        namespace=destination.namespace,
-        name="",
-        address="",
-        labels=destination.labels,
-        service_account=destination.service_account,
-        workload=workload_ref(destination.namespace, destination.workload, destination.labels),
-    )
-    return workload_needs_check(resolve_rules(rules, instances, handlers), destination_attributes(pod))
+class Concerns:
+    """Pilot's port: whom do rules concern, so that its proxies must ask Mixer?"""
+
+    def policy(self, objects: Sequence[Object[Any]]) -> CheckPolicy:
+        """The rules."""
+        return resolve_rules(objects)
+
+    def concerns(self, policy: CheckPolicy, destination: Destination) -> bool:
+        """True if any rule concerns that workload."""
+        if not policy.rules:
+            return False
+        pod = PodRef(
+            namespace=destination.namespace,
+            name="",
+            address="",
+            labels=destination.labels,
+            service_account=destination.service_account,
+            workload=workload_ref(destination.namespace, destination.workload, destination.labels),
+        )
+        return workload_needs_check(policy, destination_attributes(pod))
 
 
 def _pod_ref(pod: Object[Any], trust_domain: str) -> PodRef:

@@ -50,8 +50,7 @@ def check(policy: CheckPolicy, attributes: Attributes) -> Decision:
         for action, result in _results(rule, attributes, events):
             duration_s, uses = min(duration_s, result.valid_duration_s), min(uses, result.valid_use_count)
             if result.code != OK:
-                handler = f"{action.handler.name}.{action.handler.namespace}"
-                body = f"{STATUS_NAMES[result.code]}:{handler}:{result.message}"
+                body = f"{STATUS_NAMES[result.code]}:{action.handler.label}:{result.message}"
                 return Decision(result.code, http_status(result.code), body, rule.key, duration_s, uses, tuple(events))
     return Decision(OK, http_status(OK), "", None, duration_s, uses, tuple(events))
 
@@ -72,7 +71,7 @@ def _results(rule: CheckRule, attributes: Attributes, events: list[str]) -> Iter
         try:
             value = expression.evaluate(attributes) if expression is not None else None
         except EvaluationError as error:
-            events.append(f"rule {rule.key}, instance {action.instance.key}: {error}")
+            events.append(f"rule {rule.key}, instance {action.instance.ref}: {error}")
             yield action, CheckResult(PERMISSION_DENIED, f"no value to check: {error}", 0.0, 0)
             continue
         yield action, action.adapter.check(value)

@@ -6,20 +6,15 @@ that say which parameter is wrong. Adapters hold no state that changes. Source: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from argosy.mixer.functions import compile_regex, parse_duration
+from argosy.api.mixer_adapters import DenierParams, ListCheckerParams, Params
+from argosy.mixer.functions import compile_regex
 from argosy.mixer.status import OK, PERMISSION_DENIED, STATUS_NAMES, parse_status_code
 
-VALID_DURATION_S = 5.0
-VALID_USE_COUNT = 1000
-LIST_DURATION_S = 300.0
-LIST_USE_COUNT = 10_000
 FAILED_PRECONDITION = 9
-ENTRY_TYPES = ("STRINGS", "CASE_INSENSITIVE_STRINGS", "IP_ADDRESSES", "REGEX")
 
 
 class CheckResult(NamedTuple):
@@ -127,51 +122,27 @@ class Patterns:
         return any(compile_regex(pattern).search(value) is not None for pattern in self.entries)
 
 
-def make_adapter(name: str, params: Mapping[str, Any]) -> Adapter:
-    """The adapter `name` with `params`; raises `ParamsError`."""
-    if name == "denier":
+def make_adapter(params: Params) -> Adapter:
+    """The adapter with `params`; raises `ParamsError`."""
+    if isinstance(params, DenierParams):
         return _make_denier(params)
-    if name == "listchecker":
+    if isinstance(params, ListCheckerParams):
         return _make_listchecker(params)
-    raise ParamsError("", f"adapter {name!r} is not supported", "supported adapters are denier and listchecker")
+    raise ParamsError("", "this adapter decides no checks")
 
 
-def _make_denier(params: Mapping[str, Any]) -> Denier:
-    _only(params, ("status", "validDuration", "validUseCount"))
-    status = params.get("status", {})
-    if not isinstance(status, Mapping):
-        raise ParamsError("status", "must be an object with code and message")
-    code = FAILED_PRECONDITION
-    if "code" in status:
-        parsed = parse_status_code(status["code"])
-        if parsed is None or parsed == OK:
-            raise ParamsError("status.code", f"{status['code']!r} is not a gRPC error code", "use 1 to 16, e.g. 7")
-        code = parsed
-    return Denier(
-        code=code,
-        message=str(status.get("message", "")) or STATUS_NAMES[code],
-        valid_duration_s=_seconds(params, "validDuration", VALID_DURATION_S),
-        valid_use_count=_count(params, "validUseCount", VALID_USE_COUNT),
-    )
+def _make_denier(params: DenierParams) -> Denier:
+    code = FAILED_PRECONDITION if params.status.code is None else parse_status_code(params.status.code)
+    if code is None or code == OK:
+        hint = "use 1 to 16 or a name, e.g. 7"
+        raise ParamsError("status.code", f"{params.status.code!r} is not a gRPC error code", hint)
+    message = params.status.message or STATUS_NAMES[code]
+    return Denier(code, message, params.valid_duration, params.valid_use_count)
 
 
-def _make_listchecker(params: Mapping[str, Any]) -> ListChecker:
-    for unsupported in ("providerUrl", "refreshInterval", "ttl"):
-        if params.get(unsupported):
-            raise ParamsError(unsupported, "lists from a provider are not supported yet", "write them in overrides")
-    _only(params, ("overrides", "blacklist", "entryType", "cachingInterval", "cachingUseCount"))
-    blacklist = params.get("blacklist", False)
-    if not isinstance(blacklist, bool):
-        raise ParamsError("blacklist", "must be true or false")
-    overrides = params.get("overrides", ())
-    if isinstance(overrides, str) or not all(isinstance(entry, str) for entry in overrides):
-        raise ParamsError("overrides", "must be a list of strings")
-    return ListChecker(
-        entries=_make_entries(str(params.get("entryType", "STRINGS")), tuple(overrides)),
-        blacklist=blacklist,
-        valid_duration_s=_seconds(params, "cachingInterval", LIST_DURATION_S),
-        valid_use_count=_count(params, "cachingUseCount", LIST_USE_COUNT),
-    )
+def _make_listchecker(params: ListCheckerParams) -> ListChecker:
+    entries = _make_entries(params.entry_type, params.overrides)
+    return ListChecker(entries, params.blacklist, params.caching_interval, params.caching_use_count)
 
 
 def _make_entries(entry_type: str, overrides: tuple[str, ...]) -> ListEntries:
@@ -179,8 +150,6 @@ def _make_entries(entry_type: str, overrides: tuple[str, ...]) -> ListEntries:
         return Strings(frozenset(overrides))
     if entry_type == "CASE_INSENSITIVE_STRINGS":
         return Strings(frozenset(entry.lower() for entry in overrides), fold=True)
-    if entry_type not in ENTRY_TYPES:
-        raise ParamsError("entryType", f"unknown type {entry_type!r}", f"one of {', '.join(ENTRY_TYPES)}")
     networks: list[IPv4Network | IPv6Network] = []
     for index, entry in enumerate(overrides):
         try:
@@ -191,25 +160,3 @@ def _make_entries(entry_type: str, overrides: tuple[str, ...]) -> ListEntries:
         except ValueError as error:
             raise ParamsError(f"overrides[{index}]", str(error)) from None
     return Patterns(overrides) if entry_type == "REGEX" else Networks(tuple(networks))
-
-
-def _only(params: Mapping[str, Any], names: tuple[str, ...]) -> None:
-    for name in params:
-        if name not in names:
-            raise ParamsError(name, "unknown parameter", f"known: {', '.join(names)}")
-
-
-def _seconds(params: Mapping[str, Any], name: str, default: float) -> float:
-    if name not in params:
-        return default
-    try:
-        return parse_duration(str(params[name])).total_seconds()
-    except ValueError as error:
-        raise ParamsError(name, str(error), "e.g. 5s") from None
-
-
-def _count(params: Mapping[str, Any], name: str, default: int) -> int:
-    value = params.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ParamsError(name, f"{value!r} is not a count")
-    return value

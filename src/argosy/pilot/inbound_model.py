@@ -17,7 +17,7 @@ from argosy.pilot.build import builtin_clusters, inbound
 from argosy.pilot.build.authz import Authorization, authorization
 from argosy.pilot.build.inbound import InboundPort, Speaks
 from argosy.pilot.classes import ProxyClass
-from argosy.pilot.mesh import Destination
+from argosy.pilot.mesh import SETTINGS_KEY, Destination
 from argosy.pilot.scopes import ServerKey
 from argosy.pilot.visibility import sidecar_for
 from argosy.xds.messages import Resource
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from argosy.pilot.model import Model
 
 Resources = tuple[Resource, ...]
-_MIXER_KINDS = ("rule", "handler", "instance")
 
 
 class InboundModel:
@@ -152,12 +151,9 @@ class InboundModel:
         return read.get(self.model.server_mode, ServerKey(key.namespace, key.labels, port)) or policy.PERMISSIVE
 
     def _concerned(self, read: Reader, key: ProxyClass) -> bool:
-        rules, handlers, instances = (
-            [o for k in read.all_keys(self.mesh.kinds[n]) if (o := read.get(self.mesh.kinds[n], k))]
-            for n in _MIXER_KINDS
-        )
+        policy = read.get(self.mesh.check_policy, SETTINGS_KEY)
         destination = Destination(key.namespace, key.labels, key.service_account, key.workload)
-        return bool(rules) and self.mesh.concerns(rules, handlers, instances, destination)
+        return self.mesh.concerns.concerns(policy, destination)
 
 
 def _is_http1(protocol: Protocol) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -23,6 +23,7 @@ from argosy.api.mesh_config import (
     own_config_of,
 )
 from argosy.api.meta import Object
+from argosy.api.mixer import MIXER_KINDS
 from argosy.api.workload import GROUP_ANNOTATION, HEALTH
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.hosts import resolve_host, service_host, service_of_host
@@ -53,9 +54,7 @@ KINDS = (
     "AuthorizationPolicy",
     "Secret",
     "ConfigMap",
-    "handler",
-    "instance",
-    "rule",
+    *MIXER_KINDS,
 )
 
 SETTINGS_KEY = "mesh"
@@ -127,10 +126,6 @@ class MeshSettings:
         return self.access_log and bool(self.config.access_log_file)
 
 
-# (rules, handlers, instances, labels and namespace of a destination) -> does Mixer have to be asked for it?
-ConcernPort = Callable[[Sequence[Object[Any]], Sequence[Object[Any]], Sequence[Object[Any]], "Destination"], bool]
-
-
 @dataclass(frozen=True, slots=True)
 class Destination:
     """What is known beforehand of the workload that a Mixer rule may concern."""
@@ -139,6 +134,30 @@ class Destination:
     labels: FrozenMap[str, str]
     service_account: str
     workload: str
+
+
+class ConcernPort(Protocol):
+    """Pilot's question to Mixer's rules: who has to ask at all?"""
+
+    def policy(self, objects: Sequence[Object[Any]]) -> Any:
+        """What all objects of `MIXER_KINDS` together say; equal where nothing changed."""
+        ...
+
+    def concerns(self, policy: Any, destination: Destination) -> bool:
+        """True if Mixer has to be asked about requests to that workload."""
+        ...
+
+
+class Unconcerned:
+    """The port of a mesh without Mixer: nobody asks."""
+
+    def policy(self, objects: Sequence[Object[Any]]) -> Any:
+        """No rules."""
+        return ()
+
+    def concerns(self, policy: Any, destination: Destination) -> bool:
+        """Never."""
+        return False
 
 
 class Mesh:
@@ -154,6 +173,7 @@ class Mesh:
         self.moving_modes: Input[ServerKey, MovingMode] = engine.input("moving_modes")
         self.left_out: Input[ObjectKey, Object[Any]] = engine.input("left_out")
         """EnvoyFilters as they were when a proxy refused what they make; see `quarantine`."""
+        self.check_policy: Derived[str, Any] = engine.derived("check_policy", self._check_policy)
         self.services = self.kinds["Service"]
         self.pods = self.kinds["Pod"]
         self.service_entries = self.kinds["ServiceEntry"]
@@ -202,6 +222,12 @@ class Mesh:
         """The settings as far as one aspect of the mesh configuration goes."""
         found = read.get(self.effective, SETTINGS_KEY) or MeshSettings()
         return replace(found, config=narrowed(found.config, aspect))
+
+    def _check_policy(self, read: Reader, _key: str) -> Any:
+        """Mixer's rules, of whatever kinds of objects they are made."""
+        inputs = [self.kinds[kind] for kind in MIXER_KINDS]
+        found = [read.get(one, key) for one in inputs for key in read.all_keys(one)]
+        return self.concerns.policy([one for one in found if one is not None])
 
     def _selecting(self, name: str, kind: str) -> Index[Place, ObjectKey, Object[Any]]:
         """An index of objects that select workloads; read it with `selecting` or `about_all`."""
@@ -355,4 +381,14 @@ def gateway_key(name: str, namespace: str) -> ObjectKey:
     return ObjectKey(before, after) if slash else ObjectKey(namespace, before)
 
 
-__all__ = ["EMPTY", "KINDS", "ROOT_NAMESPACE", "ConcernPort", "Destination", "Mesh", "MeshSettings", "gateway_key"]
+__all__ = [
+    "EMPTY",
+    "KINDS",
+    "ROOT_NAMESPACE",
+    "ConcernPort",
+    "Destination",
+    "Mesh",
+    "MeshSettings",
+    "Unconcerned",
+    "gateway_key",
+]

@@ -6,7 +6,7 @@ each (`<name>-0`) and Services get addresses, as a platform and Galley would do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from argosy.core.names import ObjectKey
 from argosy.envoy import api
 from argosy.incr import Change, Engine
 from argosy.pilot.classes import ProxyClass
-from argosy.pilot.mesh import SETTINGS_KEY, Mesh, MeshSettings
+from argosy.pilot.mesh import SETTINGS_KEY, Destination, Mesh, MeshSettings
 from argosy.pilot.model import Model
 from argosy.pilot.world import Outcome, World
 from argosy.xds.messages import Resource, Snapshot
@@ -80,12 +80,24 @@ spec:
 """
 
 
+class _AnyRule:
+    """Mixer's port of a world: as soon as there is any rule, all proxies ask."""
+
+    def policy(self, objects: Sequence[Object[Any]]) -> bool:
+        """Is there a rule?"""
+        return any(one.kind == "rule" for one in objects)
+
+    def concerns(self, policy: bool, destination: Destination) -> bool:
+        """Whoever it is."""
+        return policy
+
+
 class MeshWorld:
     """One Pilot without its server."""
 
     def __init__(self, *texts: str, settings: MeshSettings | None = None) -> None:
         self.manifests = Manifests()
-        self.mesh = Mesh(Engine(), lambda rules, *_facts: bool(rules))
+        self.mesh = Mesh(Engine(), _AnyRule())
         self.model = Model(self.mesh)
         self.world = World(self.model)
         self.world.commit([Change(self.mesh.settings, SETTINGS_KEY, settings or MeshSettings())])

@@ -18,7 +18,7 @@ from argosy.core.names import ObjectKey
 from argosy.edge.clock import SystemClock
 from argosy.edge.jwks_file import read_keys
 from argosy.pilot.key_sources import KeySource
-from argosy.pilot.mesh import MeshSettings
+from argosy.pilot.mesh import MeshSettings, Unconcerned
 
 KEYS = '{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "kid": "a"}]}'
 POLICY = ObjectKey("default", "one")
@@ -127,7 +127,7 @@ async def test_what_is_wrong_names_the_rule_and_what_follows(issuer: Issuer) -> 
 async def test_a_policy_is_committed_with_its_keys_if_they_come_soon(issuer: Issuer) -> None:
     """In two steps it would refuse good tokens between them."""
     keys = loader(None)
-    pilot = Pilot(MeshSettings(), lambda *_facts: False, SystemClock(), keys)
+    pilot = Pilot(MeshSettings(), Unconcerned(), SystemClock(), keys)
     pilot.on_changes([], synced=True)
     task = asyncio.create_task(pilot.run())
     try:

@@ -1,12 +1,11 @@
 """Mixer as a running thing: the directory that objects make, its decisions, and what concerns whom."""
 
 import re
-from typing import Any
 
 import pytest
 
 from argosy.api import decode_object
-from argosy.app.mixer import Mixer, concerns
+from argosy.app.mixer import Concerns, Mixer
 from argosy.core.frozen import FrozenMap
 from argosy.core.spiffe import parse_spiffe_id
 from argosy.edge.console_http import GraphQuery
@@ -27,7 +26,7 @@ DENY = """
 apiVersion: config.istio.io/v1alpha2
 kind: handler
 metadata: {name: deny, namespace: shop}
-spec: {compiledAdapter: denier, params: {status: {code: 7, message: no}}}
+spec: {compiledAdapter: denier, params: {status: {code: 7, message: "no"}}}
 ---
 apiVersion: config.istio.io/v1alpha2
 kind: instance
@@ -122,13 +121,6 @@ def test_the_graph_of_a_quiet_mesh_is_a_finished_view() -> None:
     assert view["edges"] == []
 
 
-def split(text: str) -> dict[str, list[Any]]:
-    by_kind: dict[str, list[Any]] = {"rule": [], "handler": [], "instance": []}
-    for one in map(decode_object, documents(text)):
-        by_kind[one.kind].append(one)
-    return by_kind
-
-
 @pytest.mark.parametrize(
     "text, version, answer",
     [
@@ -140,10 +132,11 @@ def split(text: str) -> dict[str, list[Any]]:
 )
 def test_a_proxy_asks_only_where_a_rule_may_concern_its_workload(text: str, version: str, answer: bool) -> None:
     labels = FrozenMap({"app": "cart", "version": version})
-    found = split(text)
+    found = [decode_object(one) for one in documents(text)]
     destination = Destination(namespace="shop", labels=labels, service_account="cart", workload="cart")
-    assert concerns(found["rule"], found["handler"], found["instance"], destination) is answer
-    assert concerns([], found["handler"], found["instance"], destination) is False
+    port = Concerns()
+    assert port.concerns(port.policy(found), destination) is answer
+    assert port.concerns(port.policy([one for one in found if one.kind != "rule"]), destination) is False
 
 
 def test_the_principal_of_a_pod_is_in_the_meshs_own_trust_domain() -> None:

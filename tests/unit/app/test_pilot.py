@@ -1,7 +1,6 @@
 """Pilot as a running thing: when it commits, whom it serves, and what it says of its proxies."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -14,7 +13,7 @@ from argosy.edge.control_proxies import STALE_S, dump_proxies
 from argosy.edge.xds_server import Refusal
 from argosy.envoy import api
 from argosy.pilot.build.resource import CLUSTER, VIRTUAL_HOST
-from argosy.pilot.mesh import MeshSettings
+from argosy.pilot.mesh import Destination, MeshSettings, Unconcerned
 from argosy.pilot.mtls_rollout import IN_FLIGHT_S
 from argosy.pilot.xds_rules import ENVOY_RULES
 from argosy.xds.messages import Changes, DeltaRequest, ErrorDetail, ResourceRef, Snapshot
@@ -26,7 +25,7 @@ CART_CLUSTER = "outbound|80||cart.shop.svc.cluster.local"
 
 
 def pilot(*texts: str, synced: bool = True) -> Pilot:
-    made = Pilot(MeshSettings(), lambda *_facts: False, SystemClock())
+    made = Pilot(MeshSettings(), Unconcerned(), SystemClock())
     made.on_changes(added(*texts), synced=synced)
     return made
 
@@ -390,10 +389,11 @@ def test_what_is_held_back_is_told_until_the_proxy_has_settled() -> None:
 
 
 def test_a_key_that_cannot_be_built_is_a_finding_and_the_rest_is_served() -> None:
-    def broken(*_facts: Sequence[Any]) -> bool:
-        raise RuntimeError("no opinion")
+    class Broken(Unconcerned):
+        def concerns(self, policy: Any, destination: Destination) -> bool:
+            raise RuntimeError("no opinion")
 
-    one = Pilot(MeshSettings(), broken, SystemClock())
+    one = Pilot(MeshSettings(), Broken(), SystemClock())
     one.on_changes(added(CART, pod(), RULE, HANDLER, INSTANCE), synced=True)
     proxy = Proxy(one)
     found = one.findings()
@@ -412,7 +412,7 @@ HANDLER = """
 apiVersion: config.istio.io/v1alpha2
 kind: handler
 metadata: {name: deny, namespace: shop}
-spec: {compiledAdapter: denier, params: {status: {code: 7, message: no}}}
+spec: {compiledAdapter: denier, params: {status: {code: 7, message: "no"}}}
 """
 INSTANCE = """
 apiVersion: config.istio.io/v1alpha2
@@ -445,7 +445,7 @@ spec: {{mtls: {{mode: {value}}}}}
 
 def test_servers_take_both_ways_until_their_callers_have_changed() -> None:
     clock = HandClock()
-    one = Pilot(MeshSettings(), lambda *_facts: False, clock)
+    one = Pilot(MeshSettings(), Unconcerned(), clock)
     one.on_changes(added(CART, pod(), mode("DISABLE")), synced=True)
     proxy = Proxy(one)
 
@@ -481,7 +481,7 @@ def test_servers_take_both_ways_until_their_callers_have_changed() -> None:
 def test_a_proxy_that_does_not_answer_for_long_is_stale_until_it_does() -> None:
     """Pains A9: a stream that is there and dead must be seen, and its age told."""
     clock = HandClock()
-    one = Pilot(MeshSettings(), lambda *_facts: False, clock)
+    one = Pilot(MeshSettings(), Unconcerned(), clock)
     one.on_changes(added(CART, pod()), synced=True)
     proxy = Proxy(one)
     proxy.settle()

@@ -33,7 +33,7 @@ from argosy.edge.unix_socket import private_listener
 from argosy.envoy import api
 from argosy.galley.memory import MemoryStore
 from argosy.galley.state import Galley
-from argosy.pilot.mesh import MeshSettings
+from argosy.pilot.mesh import MeshSettings, Unconcerned
 from argosy.xds.messages import Changes, ErrorDetail, Snapshot
 from argosy.xds.server import Nacked, Settled
 
@@ -168,7 +168,7 @@ class Mesh:
         shutil.rmtree(self.home / STATE_FOLDER, ignore_errors=True)
         self.keeper = CAKeeper(CAFolders(self.home / "ca", self.home / STATE_FOLDER, "cluster.local"), clock)
         self.galley = GalleyService(Galley(MemoryStore()), clock)
-        self.pilot = Pilot(MeshSettings(), lambda *_: False, clock)
+        self.pilot = Pilot(MeshSettings(), Unconcerned(), clock)
         pilot = self.pilot
         self.galley.listen(lambda changes: pilot.on_changes(changes, synced=True))
         self._committing = self.loop.create_task(pilot.run())

@@ -28,7 +28,7 @@ def decide(policy: CheckPolicy, facts: CheckFacts = FACTS) -> tuple[int, str]:
 
 
 def denying(match: str) -> CheckPolicy:
-    return resolve_rules([rule(match)], [instance()], [handler(status={"code": 7, "message": "Not allowed"})])
+    return resolve_rules([rule(match), instance(), handler(status={"code": 7, "message": "Not allowed"})])
 
 
 def test_denial_by_label_hits_reviews_v3_only() -> None:
@@ -49,9 +49,11 @@ def test_denial_by_header() -> None:
 
 def whitelist(value: str, **params: object) -> CheckPolicy:
     return resolve_rules(
-        [rule('destination.labels["app"] == "ratings"', to="staticversion", of=("value",))],
-        [instance("value", template="listentry", value=value)],
-        [handler("staticversion", adapter="listchecker", **params)],
+        [
+            rule('destination.labels["app"] == "ratings"', to="staticversion", of=("value",)),
+            instance("value", template="listentry", value=value),
+            handler("staticversion", adapter="listchecker", **params),
+        ]
     )
 
 
@@ -80,14 +82,12 @@ def test_a_match_without_a_value_does_not_match_and_is_reported() -> None:
 
 
 def test_a_rule_of_another_namespace_is_not_asked() -> None:
-    policy = resolve_rules(
-        [rule(namespace="shop", to="deny.default", of=("nothing.default",))], [instance()], [handler()]
-    )
+    policy = resolve_rules([rule(namespace="shop", to="deny.default", of=("nothing.default",)), instance(), handler()])
     assert decide(policy)[0] == 200
 
 
 def test_the_decision_names_its_rule_and_how_long_it_holds() -> None:
-    policy = resolve_rules([rule()], [instance()], [handler(validDuration="2s", validUseCount=5)])
+    policy = resolve_rules([rule(), instance(), handler(validDuration="2s", validUseCount=5)])
     decision = check(policy, request_attributes(FACTS, DIRECTORY))
     assert (decision.rule, decision.valid_duration_s, decision.valid_use_count) == (ObjectKey("default", "r"), 2, 5)
 

@@ -1,16 +1,18 @@
 """Rules resolved from objects: names, scope, findings, and which workloads need checks."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from argosy.api import Document, decode_object
 from argosy.api.meta import Object
 from argosy.api.mixer import Action, Handler, Instance, Rule
 from argosy.core.errors import Origin
-from argosy.core.frozen import EMPTY, FrozenMap
-from argosy.core.names import ObjectKey
+from argosy.core.frozen import EMPTY
+from argosy.mixer.names import Ref
 from argosy.mixer.request import destination_attributes
-from argosy.mixer.rules import CheckPolicy, parse_reference, resolve_rules, workload_needs_check
+from argosy.mixer.rules import CheckPolicy, resolve_rules, workload_needs_check
 
 from .mesh import PODS
 
@@ -19,14 +21,20 @@ def made(kind: str, namespace: str, name: str, spec: Any) -> Object[Any]:
     return Object(kind, namespace, name, EMPTY, EMPTY, spec, Origin("policy.yaml", 3))
 
 
+def made_from(kind: str, namespace: str, name: str, spec: dict[str, Any]) -> Object[Any]:
+    metadata = {"name": name, "namespace": namespace}
+    data = {"apiVersion": "config.istio.io/v1alpha2", "kind": kind, "metadata": metadata, "spec": spec}
+    return replace(decode_object(Document(data)), origin=Origin("policy.yaml", 3))
+
+
 def handler(name: str = "deny", namespace: str = "default", adapter: str = "denier", **params: Any) -> Object[Handler]:
-    return made("handler", namespace, name, Handler(compiled_adapter=adapter, params=FrozenMap(params)))
+    return made_from("handler", namespace, name, {"compiledAdapter": adapter, "params": params})
 
 
 def instance(
     name: str = "nothing", namespace: str = "default", template: str = "checknothing", **params: Any
 ) -> Object[Instance]:
-    return made("instance", namespace, name, Instance(compiled_template=template, params=FrozenMap(params)))
+    return made_from("instance", namespace, name, {"compiledTemplate": template, "params": params})
 
 
 def rule(
@@ -41,26 +49,13 @@ def rule(
 
 
 def policy(*rules: Object[Rule]) -> CheckPolicy:
-    return resolve_rules(rules, [instance()], [handler()])
-
-
-@pytest.mark.parametrize(
-    "text, key",
-    [
-        ("x", ("default", "x")),
-        ("x.prod", ("prod", "x")),
-        ("x.handler", ("default", "x")),
-        ("x.handler.prod", ("prod", "x")),
-    ],
-)
-def test_references_may_be_short_or_fully_qualified(text: str, key: tuple[str, str]) -> None:
-    assert parse_reference(text, "handler", "default") == ObjectKey(*key)
+    return resolve_rules([*rules, instance(), handler()])
 
 
 def test_a_good_rule_has_no_findings() -> None:
     found = policy(rule('source.namespace == "x"', to="deny.handler.default", of=("nothing.instance.default",)))
     assert found.findings == ()
-    assert found.rules[0].actions[0].handler == ObjectKey("default", "deny")
+    assert found.rules[0].actions[0].handler == Ref("handler", "default", "deny")
 
 
 @pytest.mark.parametrize(
@@ -86,31 +81,28 @@ def test_what_a_rule_cannot_do_is_told_with_its_place(bad: Object[Rule], code: s
 
 
 def test_a_bad_handler_disables_only_its_own_actions() -> None:
-    found = resolve_rules(
-        [rule(name="a", to="bad"), rule(name="b")], [instance()], [handler(), handler("bad", status={"code": 99})]
-    )
+    bad = handler("bad", status={"code": 99})
+    found = resolve_rules([rule(name="a", to="bad"), rule(name="b"), instance(), handler(), bad])
     assert [f.code for f in found.findings] == ["ARG0912"]
     assert [r.key.name for r in found.rules] == ["b"]
 
 
-def test_unsupported_templates_and_wrong_pairs_are_told() -> None:
-    lists = handler("list", adapter="listchecker")
-    found = resolve_rules([rule(to="list")], [instance(), instance("q", template="quota")], [lists])
-    assert [(f.code, f.object) for f in found.findings] == [
-        ("ARG0913", "instance default/q"),
-        ("ARG0913", "rule default/r"),
+def test_a_template_that_the_handler_does_not_take_is_told() -> None:
+    found = resolve_rules([rule(to="list"), instance(), handler("list", adapter="listchecker")])
+    assert [(f.code, f.object, f.field) for f in found.findings] == [
+        ("ARG0913", "rule default/r", "spec.actions[0].instances[0]")
     ]
 
 
 def test_an_instances_expression_is_checked() -> None:
-    found = resolve_rules([], [instance("v", template="listentry", value="source.nope")], [])
+    value = instance("v", template="listentry", value="source.nope")
+    found = resolve_rules([rule(of=("v",)), value, handler()])
     assert (found.findings[0].code, found.findings[0].field) == ("ARG0911", "spec.params.value")
 
 
 def test_rules_of_the_root_namespace_come_first_and_cover_all() -> None:
-    everywhere = resolve_rules(
-        [rule(), rule(namespace="istio-system", to="deny.default", of=("nothing.default",))], [instance()], [handler()]
-    )
+    root = rule(namespace="istio-system", to="deny.default", of=("nothing.default",))
+    everywhere = resolve_rules([rule(), root, instance(), handler()])
     assert [r.key.namespace for r in everywhere.rules] == ["istio-system", "default"]
     assert everywhere.rules[0].covers("shop")
     assert not everywhere.rules[1].covers("shop")

@@ -8,7 +8,7 @@ from argosy.api import Object
 from argosy.core.names import ObjectKey
 from argosy.pilot.classes import ProxyClass, class_of_pod
 from argosy.pilot.effects import Effects, Facts
-from argosy.pilot.mesh import MeshSettings
+from argosy.pilot.mesh import MeshSettings, Unconcerned
 from argosy.testing.worlds import Manifests
 
 WORLD = """
@@ -45,7 +45,7 @@ PATCH = "configPatches: [{applyTo: CLUSTER, patch: {operation: MERGE, value: {co
 def facts(objects: list[Object[object]], *left_out: Object[object]) -> Facts:
     return Facts(
         MeshSettings(),
-        lambda *_facts: False,
+        Unconcerned(),
         {(one.kind, one.key): one for one in objects},
         {one.key: one for one in left_out},
     )

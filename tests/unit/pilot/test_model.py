@@ -9,7 +9,7 @@ from argosy.envoy.api import message
 from argosy.incr import Change, Engine
 from argosy.pilot.build.resource import EXTENSION, LISTENER, ROUTE, VIRTUAL_HOST
 from argosy.pilot.classes import ROUTER, ProxyClass
-from argosy.pilot.mesh import Mesh
+from argosy.pilot.mesh import Mesh, Unconcerned
 from argosy.pilot.model import Model
 
 STRICT_BUT = """
@@ -53,7 +53,7 @@ spec: {hosts: [a.example, b.example, both.example], gateways: [a, b], http: [{ro
 
 def test_two_public_ports_of_one_bound_port_share_their_routes() -> None:
     """The routes of the second one stood under a name that no listener asked for."""
-    mesh = Mesh(Engine(), lambda *_facts: False)
+    mesh = Mesh(Engine(), Unconcerned())
     model = Model(mesh)
     objects = [decode_object(one) for one in parse_documents(TWO_PORTS)]
     mesh.engine.commit([Change(mesh.kinds[one.kind], one.key, one) for one in objects])
@@ -77,7 +77,7 @@ def test_two_public_ports_of_one_bound_port_share_their_routes() -> None:
 
 def test_a_port_that_only_a_policy_names_has_its_mode() -> None:
     """Without chains of its own the port had the mode of all others."""
-    mesh = Mesh(Engine(), lambda *_facts: False)
+    mesh = Mesh(Engine(), Unconcerned())
     model = Model(mesh)
     objects = [decode_object(one) for one in parse_documents(STRICT_BUT)]
     mesh.engine.commit([Change(mesh.kinds[one.kind], one.key, one) for one in objects])

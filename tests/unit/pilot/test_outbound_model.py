@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argosy.api import decode_object, parse_documents
 from argosy.incr import Change, Engine
-from argosy.pilot.mesh import Mesh
+from argosy.pilot.mesh import Mesh, Unconcerned
 from argosy.pilot.model import Model
 from argosy.pilot.scopes import ScopedHost
 
@@ -24,7 +24,7 @@ status: {podIP: 10.88.0.7, phase: Running, conditions: [{type: Ready, status: "T
 
 def test_a_headless_tcp_service_listens_where_its_pods_are() -> None:
     """Without a listener its connections left the sidecar in plaintext, which STRICT pods refuse."""
-    mesh = Mesh(Engine(), lambda *_facts: False)
+    mesh = Mesh(Engine(), Unconcerned())
     model = Model(mesh)
     objects = [decode_object(one) for one in parse_documents(QUEUE)]
     mesh.engine.commit([Change(mesh.kinds[one.kind], one.key, one) for one in objects])

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from argosy.api.meta import Object
+from argosy.api.mixer import HANDLER_KINDS, INSTANCE_KINDS
 from argosy.core.errors import Finding
 from argosy.galley.validate import (
     authorization,
@@ -46,9 +47,13 @@ _VALIDATORS: Mapping[str, Callable[[Check, Any], None]] = MappingProxyType(
         "PeerAuthentication": security.validate_peer_authentication,
         "AuthorizationPolicy": authorization.validate_authorization_policy,
         "RequestAuthentication": request_authentication.validate_request_authentication,
-        "handler": mixer.validate_handler,
-        "instance": mixer.validate_instance,
+        **dict.fromkeys(HANDLER_KINDS, mixer.validate_handler),
+        **dict.fromkeys(INSTANCE_KINDS, mixer.validate_instance),
         "rule": mixer.validate_rule,
+        "QuotaSpec": mixer.validate_quota_spec,
+        "QuotaSpecBinding": mixer.validate_quota_spec_binding,
+        "HTTPAPISpec": mixer.validate_http_api_spec,
+        "HTTPAPISpecBinding": mixer.validate_http_api_spec_binding,
         "Service": kubernetes.validate_service,
         "Endpoints": kubernetes.validate_endpoints,
         "EndpointSlice": kubernetes.validate_endpoint_slice,

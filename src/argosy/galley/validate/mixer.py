@@ -1,172 +1,229 @@
-"""Mixer's handler, instance and rule: known adapters and templates, shapes of their parameters.
+"""Mixer's objects, one by one: adapters and templates that exist, and parameters that mean something.
 
-Given typed objects, adds findings to a `Check`. Expressions are checked by whoever compiles them. Source: Istio 1.4.
+Given typed objects, adds findings to a `Check`. Expressions and names of other objects are checked by whoever compiles
+rules. Source: Istio 1.4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from argosy.api.mixer import Handler, Instance, Rule
-from argosy.api.scalars import DurationError, parse_duration_s
-from argosy.core.frozen import FrozenMap
+from argosy.api.meta import StringMatch
+from argosy.api.mixer import (
+    Handler,
+    HTTPAPISpec,
+    HTTPAPISpecBinding,
+    Instance,
+    QuotaSpec,
+    QuotaSpecBinding,
+    Rule,
+    ServiceReference,
+    SpecReference,
+)
+from argosy.api.mixer_adapters import (
+    ADAPTERS,
+    REFUSED_ADAPTERS,
+    DenierParams,
+    ListCheckerParams,
+    MemQuota,
+    MemQuotaOverride,
+    MemQuotaParams,
+    RedisQuota,
+    RedisQuotaOverride,
+    RedisQuotaParams,
+)
+from argosy.api.mixer_templates import TEMPLATES, ListEntry
 from argosy.galley.validate.check import Check, member
 
-# Parameter name -> type; None: valid in Istio 1.4, not supported yet.
-_ADAPTERS: Mapping[str, Mapping[str, type | tuple[type, ...] | None]] = FrozenMap(
+_CODES = frozenset(
     {
-        "denier": FrozenMap({"status": FrozenMap, "validDuration": str, "validUseCount": int}),
-        "listchecker": FrozenMap(
-            {
-                "overrides": tuple,
-                "blacklist": bool,
-                "entryType": str,
-                "cachingInterval": str,
-                "cachingUseCount": int,
-                "providerUrl": None,
-                "refreshInterval": None,
-                "ttl": None,
-            }
-        ),
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
     }
 )
-_TEMPLATES: Mapping[str, Mapping[str, type | tuple[type, ...] | None]] = FrozenMap(
-    {"checknothing": FrozenMap(), "listentry": FrozenMap({"value": str})}
-)
-_NOT_YET_ADAPTERS = frozenset(
-    [
-        "apigee",
-        "bypass",
-        "circonus",
-        "cloudwatch",
-        "datadog",
-        "dogstatsd",
-        "fluentd",
-        "kubernetesenv",
-        "memquota",
-        "noop",
-        "opa",
-        "prometheus",
-        "rbac",
-        "redisquota",
-        "servicecontrol",
-        "signalfx",
-        "solarwinds",
-        "stackdriver",
-        "statsd",
-        "stdio",
-        "zipkin",
-    ]
-)
-_NOT_YET_TEMPLATES = frozenset(
-    [
-        "apikey",
-        "authorization",
-        "edge",
-        "kubernetes",
-        "logentry",
-        "metric",
-        "quota",
-        "reportnothing",
-        "servicecontrolreport",
-        "tracespan",
-    ]
-)
-_ENTRY_TYPES = ("STRINGS", "CASE_INSENSITIVE_STRINGS", "IP_ADDRESSES", "REGEX")
-_NAMES = {FrozenMap: "an object", str: "a string", int: "an integer", tuple: "a list of strings", bool: "a boolean"}
 
 
 def validate_handler(check: Check, handler: Handler) -> None:
-    """All rules about one handler."""
-    adapter = handler.compiled_adapter
-    if not _known(check, "spec.compiledAdapter", "adapter", adapter, _ADAPTERS, _NOT_YET_ADAPTERS):
+    """All rules about one handler, of whichever kind."""
+    if handler.adapter and not handler.compiled_adapter:
+        if handler.connection is None or not handler.connection.address:
+            check.not_empty("spec.connection.address", "", "the address of the adapter")
         return
-    _validate_params(check, handler.params, _ADAPTERS[adapter])
-    if adapter == "denier":
-        _validate_denier(check, handler.params)
-    if adapter == "listchecker":
-        _validate_list(check, handler.params)
+    if check.obj.kind == "handler" and not _known_adapter(check, handler):
+        return
+    at = "spec.params" if check.obj.kind == "handler" else "spec"
+    if isinstance(handler.params, DenierParams):
+        _validate_denier(check, at, handler.params)
+    if isinstance(handler.params, ListCheckerParams):
+        _validate_list(check, at, handler.params)
+    if isinstance(handler.params, (MemQuotaParams, RedisQuotaParams)):
+        _validate_quotas(check, at, handler.params)
 
 
 def validate_instance(check: Check, instance: Instance) -> None:
-    """All rules about one instance."""
+    """All rules about one instance, of whichever kind."""
     template = instance.compiled_template
-    if not _known(check, "spec.compiledTemplate", "template", template, _TEMPLATES, _NOT_YET_TEMPLATES):
-        return
-    _validate_params(check, instance.params, _TEMPLATES[template])
-    if template == "listentry":
-        check.not_empty("spec.params.value", instance.params.get("value"), "a value expression")
+    if not template and not instance.template:
+        check.error("ARG0110", "spec.compiledTemplate", "a template is needed", _known(TEMPLATES))
+    elif template and template not in TEMPLATES:
+        check.error("ARG0127", "spec.compiledTemplate", f"unknown template {template!r}", _known(TEMPLATES))
+    if isinstance(instance.params, ListEntry):
+        at = "spec.params.value" if check.obj.kind == "instance" else "spec.value"
+        check.not_empty(at, instance.params.value, "a value expression")
 
 
 def validate_rule(check: Check, rule: Rule) -> None:
     """All rules about one rule."""
-    check.not_empty("spec.actions", rule.actions, "at least one action")
+    operations = (*rule.request_header_operations, *rule.response_header_operations)
+    if not operations:
+        check.not_empty("spec.actions", rule.actions, "at least one action")
     for index, action in enumerate(rule.actions):
         check.not_empty(f"spec.actions[{index}].handler", action.handler, "the name of a handler")
         check.not_empty(f"spec.actions[{index}].instances", action.instances, "at least one instance")
+    for side in ("request", "response"):
+        for index, operation in enumerate(getattr(rule, f"{side}_header_operations")):
+            at = f"spec.{side}HeaderOperations[{index}]"
+            check.not_empty(f"{at}.name", operation.name, "the name of a header")
+            if operation.operation != "REMOVE":
+                check.not_empty(f"{at}.values", operation.values, "at least one value")
 
 
-def _known(
-    check: Check, field: str, what: str, name: str, known: Mapping[str, object], not_yet: frozenset[str]
-) -> bool:
-    if name in not_yet:
-        check.error("ARG0015", field, f"{what} {name!r} is valid Istio 1.4, but not supported yet")
-    elif name not in known:
-        check.error("ARG0127", field, f"unknown {what} {name!r}", f"known: {', '.join(known)}")
-    return name in known
+def validate_quota_spec(check: Check, spec: QuotaSpec) -> None:
+    """All rules about one QuotaSpec."""
+    for index, rule in enumerate(spec.rules):
+        for number, match in enumerate(rule.match):
+            for name, wanted in match.clause.items():
+                at = member(f"spec.rules[{index}].match[{number}].clause", name)
+                _validate_string_match(check, at, wanted)
+        for number, charge in enumerate(rule.quotas):
+            if charge.charge < 0:
+                at = f"spec.rules[{index}].quotas[{number}].charge"
+                check.error("ARG0122", at, f"{charge.charge} is no charge", "0 or more")
 
 
-def _validate_params(
-    check: Check, params: Mapping[str, Any], known: Mapping[str, type | tuple[type, ...] | None]
+def validate_quota_spec_binding(check: Check, binding: QuotaSpecBinding) -> None:
+    """All rules about one QuotaSpecBinding."""
+    _validate_binding(check, binding.services, "spec.quotaSpecs", binding.quota_specs)
+
+
+def validate_http_api_spec(check: Check, spec: HTTPAPISpec) -> None:
+    """All rules about one HTTPAPISpec."""
+    for index, pattern in enumerate(spec.patterns):
+        if pattern.regex:
+            check.regex(f"spec.patterns[{index}].regex", pattern.regex)
+        check.one_of(
+            f"spec.patterns[{index}]", {"uriTemplate": bool(pattern.uri_template), "regex": bool(pattern.regex)}
+        )
+
+
+def validate_http_api_spec_binding(check: Check, binding: HTTPAPISpecBinding) -> None:
+    """All rules about one HTTPAPISpecBinding."""
+    _validate_binding(check, binding.services, "spec.apiSpecs", binding.api_specs)
+
+
+def _validate_binding(
+    check: Check, services: tuple[ServiceReference, ...], field: str, specs: tuple[SpecReference, ...]
 ) -> None:
-    for name, value in params.items():
-        at = member("spec.params", name)
-        if name not in known:
-            check.error("ARG0010", at, f"unknown parameter {name!r}", f"known: {', '.join(known) or 'none'}")
-            continue
-        type_ = known[name]
-        if type_ is None:
-            check.error("ARG0011", at, f"parameter {name!r} is valid Istio 1.4, but not supported yet")
-        elif not isinstance(value, type_) or (type_ is int and isinstance(value, bool)):
-            check.error("ARG0012", at, f"must be {_NAMES[type_] if isinstance(type_, type) else 'another type'}")
+    check.not_empty("spec.services", services, "at least one service")
+    check.not_empty(field, specs, "at least one name")
+    for index, service in enumerate(services):
+        if not service.name and not service.service:
+            hint = "service: '*' means all services"
+            check.error("ARG0110", f"spec.services[{index}].name", "the name of a service is needed", hint)
 
 
-def _validate_denier(check: Check, params: Mapping[str, Any]) -> None:
-    _validate_duration(check, "spec.params.validDuration", params.get("validDuration"))
-    status = params.get("status", FrozenMap())
-    if not isinstance(status, FrozenMap):
-        return
-    code, message = status.get("code", 7), status.get("message", "")
-    if isinstance(code, bool) or not isinstance(code, int):
-        check.error("ARG0012", "spec.params.status.code", "must be an integer")
-    elif not 0 <= code <= 16:
-        check.error("ARG0122", "spec.params.status.code", f"{code} is not a google.rpc code", "7 is PERMISSION_DENIED")
-    if not isinstance(message, str):
-        check.error("ARG0012", "spec.params.status.message", "must be a string")
+def _validate_string_match(check: Check, at: str, wanted: StringMatch) -> None:
+    check.one_of(at, {name: getattr(wanted, name) is not None for name in ("exact", "prefix", "regex")})
+    if wanted.regex is not None:
+        check.regex(f"{at}.regex", wanted.regex)
 
 
-def _validate_list(check: Check, params: Mapping[str, Any]) -> None:
-    entry_type = params.get("entryType", "STRINGS")
-    if isinstance(entry_type, str) and entry_type not in _ENTRY_TYPES:
-        hint = f"one of: {', '.join(_ENTRY_TYPES)}"
-        check.error("ARG0014", "spec.params.entryType", f"{entry_type!r} is not a possible value", hint)
-    _validate_duration(check, "spec.params.cachingInterval", params.get("cachingInterval"))
-    overrides = params.get("overrides", ())
-    for index, entry in enumerate(overrides if isinstance(overrides, tuple) else ()):
-        at = f"spec.params.overrides[{index}]"
-        if not isinstance(entry, str):
-            check.error("ARG0012", at, "must be a string", f'quote it: "{entry}"')
-        elif entry_type == "IP_ADDRESSES":
-            check.network(at, entry)
-        elif entry_type == "REGEX":
-            check.regex(at, entry)
+def _known_adapter(check: Check, handler: Handler) -> bool:
+    name = handler.compiled_adapter
+    if not name:
+        hint = f"one of: {', '.join(ADAPTERS)}; or adapter and connection for one out of process"
+        check.error("ARG0110", "spec.compiledAdapter", "an adapter is needed", hint)
+    elif name in REFUSED_ADAPTERS:
+        check.error("ARG0015", "spec.compiledAdapter", f"adapter {name!r} is refused: {REFUSED_ADAPTERS[name]}")
+    elif name not in ADAPTERS:
+        check.error("ARG0127", "spec.compiledAdapter", f"unknown adapter {name!r}", _known(ADAPTERS))
+    return name in ADAPTERS
 
 
-def _validate_duration(check: Check, field: str, value: object) -> None:
-    if not isinstance(value, str):
-        return
-    try:
-        check.duration(field, parse_duration_s(value), zero=True)
-    except DurationError as error:
-        check.error("ARG0016", field, str(error), "write a number and a unit: 10s, 250ms")
+def _known(names: object) -> str:
+    return f"known: {', '.join(names)}"  # type: ignore[arg-type]  # mappings and sequences of names
+
+
+def _validate_denier(check: Check, at: str, params: DenierParams) -> None:
+    check.duration(f"{at}.validDuration", params.valid_duration, zero=True)
+    _count(check, f"{at}.validUseCount", params.valid_use_count)
+    code = params.status.code
+    unknown = code not in _CODES if isinstance(code, str) else code is not None and not 0 <= code < len(_CODES)
+    if unknown:
+        hint = "0 to 16 or a name; 7 is PERMISSION_DENIED"
+        check.error("ARG0122", f"{at}.status.code", f"{code} is not a google.rpc code", hint)
+
+
+def _validate_list(check: Check, at: str, params: ListCheckerParams) -> None:
+    check.duration(f"{at}.cachingInterval", params.caching_interval, zero=True)
+    _count(check, f"{at}.cachingUseCount", params.caching_use_count)
+    for index, entry in enumerate(params.overrides):
+        if params.entry_type == "IP_ADDRESSES":
+            check.network(f"{at}.overrides[{index}]", entry)
+        elif params.entry_type == "REGEX":
+            check.regex(f"{at}.overrides[{index}]", entry)
+    if params.provider_url:
+        if not params.provider_url.startswith(("http://", "https://")):
+            hint = "http:// or https://"
+            check.error("ARG0122", f"{at}.providerUrl", f"{params.provider_url!r} is not a URL that can be read", hint)
+        if params.refresh_interval < 1.0:
+            check.error("ARG0122", f"{at}.refreshInterval", "must be at least 1s")
+        if params.ttl < params.refresh_interval:
+            hint = "a list must outlive the time to its next reading"
+            check.error("ARG0122", f"{at}.ttl", "must be at least refreshInterval", hint)
+
+
+def _validate_quotas(check: Check, at: str, params: MemQuotaParams | RedisQuotaParams) -> None:
+    check.not_empty(f"{at}.quotas", params.quotas, "at least one quota")
+    quotas: tuple[MemQuota | RedisQuota, ...] = params.quotas
+    for index, quota in enumerate(quotas):
+        here = f"{at}.quotas[{index}]"
+        check.not_empty(f"{here}.name", quota.name, "the name of a quota instance")
+        _count(check, f"{here}.maxAmount", quota.max_amount)
+        overrides: tuple[MemQuotaOverride | RedisQuotaOverride, ...] = quota.overrides
+        for number, override in enumerate(overrides):
+            _count(check, f"{here}.overrides[{number}].maxAmount", override.max_amount)
+    if isinstance(params, RedisQuotaParams):
+        _validate_redis(check, at, params)
+
+
+def _validate_redis(check: Check, at: str, params: RedisQuotaParams) -> None:
+    host, _colon, port = params.redis_server_url.rpartition(":")
+    if not host or not port.isdecimal():
+        message = f"{params.redis_server_url!r} is not an address"
+        check.error("ARG0122", f"{at}.redisServerUrl", message, "host:port")
+    _count(check, f"{at}.connectionPoolSize", params.connection_pool_size)
+    for index, quota in enumerate(params.quotas):
+        here = f"{at}.quotas[{index}]"
+        check.duration(f"{here}.validDuration", quota.valid_duration)
+        if quota.rate_limit_algorithm == "ROLLING_WINDOW" and not 0 < quota.bucket_duration < quota.valid_duration:
+            hint = "a rolling window is made of buckets: 0 < bucketDuration < validDuration"
+            check.error("ARG0122", f"{here}.bucketDuration", "must be above 0 and below validDuration", hint)
+
+
+def _count(check: Check, at: str, value: int) -> None:
+    if value < 0:
+        check.error("ARG0122", at, f"{value} is no count", "0 or more")

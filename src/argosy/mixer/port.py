@@ -1,0 +1,79 @@
+"""What Mixer's core and the handlers of checks say to each other.
+
+A handler that can tell at once (`LocalHandler`) is asked by the core itself. One that must ask somebody else (a Redis,
+an adapter out of process) is a `RemoteHandler`: the core hands out a `Call`, whoever runs Mixer awaits the answer and
+hands the `Verdict` back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from argosy.core.frozen import FrozenMap
+from argosy.mixer.attributes import Value
+from argosy.mixer.names import Ref
+from argosy.mixer.status import OK
+
+VALID_S_MAX = 60.0
+USES_MAX = 10_000
+NO_OUTPUT: Mapping[str, Value] = FrozenMap()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A handler's answer: gRPC code, message, for how long (seconds) and how often it may be used again.
+
+    `output` are the values that a template with output gives, by field; `granted` is how much of a quota was given.
+    """
+
+    code: int = OK
+    message: str = ""
+    valid_duration_s: float = VALID_S_MAX
+    valid_use_count: int = USES_MAX
+    output: Mapping[str, Value] = field(default_factory=lambda: NO_OUTPUT)
+    granted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaAsked:
+    """How much of a quota is wanted. The same `deduplication_id` asks for the same request once more."""
+
+    amount: int
+    best_effort: bool = False
+    deduplication_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One question to one handler: the values of one instance, by field of its template."""
+
+    handler: Ref
+    instance: Ref
+    template: str
+    values: Mapping[str, Any]
+    action: str = ""
+    """The name that the rule gives the action, by which header operations speak of its output."""
+    quota: QuotaAsked | None = None
+    """Set for the template `quota` only."""
+
+
+class LocalHandler(Protocol):
+    """Decides from its own parameters and memory."""
+
+    def check(self, call: Call, now: float) -> Verdict:
+        """The verdict; `now` in seconds of a clock that never goes back."""
+        ...
+
+
+class RemoteHandler(Protocol):
+    """Asks somebody. Implemented at the edge."""
+
+    async def check(self, call: Call) -> Verdict:
+        """The verdict. Bounded in time; what goes wrong is a verdict too (UNAVAILABLE, DEADLINE_EXCEEDED, ...)."""
+        ...
+
+    async def close(self) -> None:
+        """Give up connections; nothing is asked any more."""
+        ...

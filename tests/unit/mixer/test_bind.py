@@ -1,0 +1,56 @@
+"""Rules with their objects: both forms of names, templates that fit, findings."""
+
+from argosy.mixer.attributes import VOCABULARY, ValueType
+from argosy.mixer.bind import bind_rules
+
+from .test_rules import handler, instance, made_from, rule
+
+
+def test_the_older_kinds_are_bound_by_their_names() -> None:
+    objects = [
+        made_from("memquota", "default", "handler", {"quotas": [{"name": "requestcount.quota.default"}]}),
+        made_from("denier", "default", "handler", {}),
+        made_from("quota", "default", "requestcount", {"dimensions": {"a": "source.name"}}),
+        rule(to="handler.memquota", of=("requestcount.quota",)),
+    ]
+    found = bind_rules(objects)
+    assert found.findings == ()
+    ((action,),) = [one.actions for one in found.rules]
+    assert str(action.handler) == "handler.memquota.default"
+    assert [(str(one.ref), one.template) for one in action.instances] == [("requestcount.quota.default", "quota")]
+
+
+def test_reports_are_bound_as_checks_are() -> None:
+    objects = [
+        rule(to="out", of=("log",)),
+        handler("out", adapter="stdio"),
+        instance("log", template="logentry", severity='"info"'),
+    ]
+    (found,) = bind_rules(objects).rules
+    assert found.actions[0].instances[0].template == "logentry"
+
+
+def test_an_adapter_out_of_process_takes_what_its_object_says() -> None:
+    objects = [
+        made_from("adapter", "default", "keyval", {"templates": ["keyval"]}),
+        made_from("handler", "default", "keyval", {"adapter": "keyval", "connection": {"address": "x:1"}}),
+        made_from("instance", "default", "key", {"template": "keyval", "params": {"key": "source.name"}}),
+        instance(),
+        rule(to="keyval", of=("key", "nothing")),
+    ]
+    found = bind_rules(objects)
+    assert [one.template for one in found.rules[0].actions[0].instances] == ["keyval"]
+    assert [(one.code, one.field) for one in found.findings] == [("ARG0913", "spec.actions[0].instances[1]")]
+
+
+def test_a_rule_that_only_changes_headers_is_kept() -> None:
+    spec = {"requestHeaderOperations": [{"name": "x", "values": ['"y"']}]}
+    (found,) = bind_rules([made_from("rule", "default", "r", spec)]).rules
+    assert found.actions == ()
+
+
+def test_the_vocabulary_can_be_more_than_istios() -> None:
+    one = rule('my.attribute == "x"')
+    assert [found.code for found in bind_rules([one]).findings] == ["ARG0911"]
+    more = {**VOCABULARY, "my.attribute": ValueType.STRING}
+    assert bind_rules([one, instance(), handler()], more).rules[0].match is not None
