@@ -15,7 +15,7 @@ from typing import Any
 
 from argosy.agent.pod import PodPlan, Role
 from argosy.agent.privileges import Privileges
-from argosy.core.names import HEALTH_PORT, MIXER_CLUSTER, XDS_CLUSTER
+from argosy.core.names import HEALTH_PORT, MIXER_CLUSTER, REPORT_RUNTIME, XDS_CLUSTER
 
 PROXY_DIR = "/etc/argosy/proxy"
 BOOTSTRAP_FILE = "bootstrap.json"
@@ -30,6 +30,8 @@ ROOT_SECRET = "ROOTCA"
 SDS_FILES = {ROOT_SECRET: "roots.json", IDENTITY_SECRET: "certificate.json"}
 REGEX_PROGRAM_MAX = 32_768
 """The largest program that a regular expression may become; its length is limited where it is written."""
+_RUNTIME_S = 2.0
+"""How long a proxy waits for the first word on what it reports."""
 _ADMIN_CLUSTER = "argosy-admin"
 _TYPES = "type.googleapis.com/envoy"
 _MONITORS = f"{_TYPES}.extensions.resource_monitors"
@@ -77,7 +79,7 @@ def build_bootstrap(
         "stats_config": {"use_all_default_tags": False, "stats_matcher": _stats_matcher(plan)},
         "overload_manager": _overload_manager(_CONNECTIONS_MAX[plan.role]),
         "typed_dns_resolver_config": _resolver(upstreams.resolver),
-        "layered_runtime": {"layers": [{"name": "argosy", "static_layer": _runtime()}]},
+        "layered_runtime": {"layers": [{"name": "argosy", "static_layer": _runtime()}, _report_layer()]},
     }
     if bind_config := privileges.bind_config():
         bootstrap["cluster_manager"] = {"upstream_bind_config": dict(bind_config)}
@@ -262,9 +264,16 @@ def _runtime() -> dict[str, Any]:
     return {"re2.max_program_size.error_level": REGEX_PROGRAM_MAX}
 
 
+def _report_layer() -> dict[str, Any]:
+    """Which sides report to Mixer: from Pilot. Clusters are asked for only after that, so a proxy does not wait long
+    for a Pilot that is away or does not know of it; until it is told it reports nothing."""
+    source = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": f"{_RUNTIME_S:g}s"}
+    return {"name": REPORT_RUNTIME, "rtds_layer": {"name": REPORT_RUNTIME, "rtds_config": source}}
+
+
 def _stats_matcher(plan: PodPlan) -> dict[str, Any]:
     # What is not named here costs memory for every cluster of the mesh (about 40 KB each) and bytes in every flush.
-    prefixes = ("istio_", "cluster_manager.", "listener_manager.", "server.")
+    prefixes = ("istio_", "access_logs.", "cluster_manager.", "listener_manager.", "server.")
     patterns: list[dict[str, Any]] = [{"prefix": prefix} for prefix in prefixes]
     asked = [{"safe_regex": {"regex": text}} if kind == "regex" else {kind: text} for kind, text in plan.proxy_stats]
     return {"inclusion_list": {"patterns": [*patterns, {"contains": "xds"}, *asked]}}

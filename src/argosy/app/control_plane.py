@@ -298,7 +298,8 @@ class ControlPlane:
             captured_network=CAPTURED_CIDR if settings.platform == "local" else "",
         )
         keys = KeyLoader(self.home, self.clock)
-        pilot = self.parts.pilot = Pilot(mesh, mixer_app.Concerns(), self.clock, keys)
+        reports = mixer_app.Reports()
+        pilot = self.parts.pilot = Pilot(mesh, mixer_app.Concerns(), self.clock, keys, reporting=reports)
         self.parts.tasks += [pilot.run(), keys.run()]
         self.parts.tasks.append(Keeper(pilot, self.home / KEPT_FILE, self.clock).run())
         self.parts.xds = pilot_server(pilot, trust_domain=settings.trust_domain, clock=self.clock)

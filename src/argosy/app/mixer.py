@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -24,12 +24,14 @@ from argosy.flow.workload import PodRef, ServiceRef, workload_ref
 from argosy.graph.build import GraphOptions, build_graph
 from argosy.graph.mtls import dump_caller
 from argosy.graph.view import build_view
+from argosy.mixer.access_record import AccessRecord
 from argosy.mixer.check import Decision, check
 from argosy.mixer.exposition import expose
 from argosy.mixer.metrics import MetricsAggregator
 from argosy.mixer.request import CheckFacts, destination_attributes, find_asker, node_belongs, request_attributes
 from argosy.mixer.rules import CheckPolicy, resolve_rules, workload_needs_check
 from argosy.pilot.mesh import Destination
+from argosy.pilot.reporting import Unreported
 
 KINDS = ("Pod", "Service", "ServiceEntry", *MIXER_KINDS)
 _MIXER_KINDS = frozenset(MIXER_KINDS)
@@ -53,6 +55,9 @@ class Mixer:
         self.policy = CheckPolicy()
         self.aggregator = MetricsAggregator(self.directory)
         self._began = clock.now()
+        self.records = 0
+        self.consumers: list[Callable[[AccessRecord], None]] = []
+        """Who is given every record that a proxy reports."""
 
     def on_changes(self, changes: Iterable[tuple[str, ObjectKey, Object[Any] | None]], *, synced: bool) -> None:
         """Take over changed objects."""
@@ -93,11 +98,18 @@ class Mixer:
         self.denials += not decision.allowed
         return decision
 
+    def on_record(self, record: AccessRecord) -> None:
+        """Take what a proxy reports of one request or of one moment of a connection."""
+        self.records += 1
+        for consumer in self.consumers:
+            consumer(record)
+
     def metrics(self, own: Sequence[tuple[str, str, str, float]] = ()) -> bytes:
         """The text of `/metrics`."""
         mine = (
             ("mixer_checks_total", "counter", "Requests that Mixer was asked about.", float(self.checks)),
             ("mixer_denials_total", "counter", "Requests that Mixer refused.", float(self.denials)),
+            ("mixer_records_total", "counter", "Reports of single requests and connections.", float(self.records)),
         )
         return expose(self.aggregator, (*mine, *own))
 
@@ -127,6 +139,7 @@ class Mixer:
                 now=self._clock.now,
                 identity=self._identity,
                 belongs=lambda identity, node: node_belongs(self.directory, identity, node),
+                on_record=self.on_record,
                 asker=lambda identity, address: find_asker(self.directory, identity, address),
             )
         )
@@ -158,6 +171,10 @@ class Concerns:
             workload=workload_ref(destination.namespace, destination.workload, destination.labels),
         )
         return workload_needs_check(policy, destination_attributes(pod))
+
+
+class Reports(Unreported):
+    """Pilot's port: what do rules want to be told of single requests? So far there are none that report."""
 
 
 def _pod_ref(pod: Object[Any], trust_domain: str) -> PodRef:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +36,9 @@ from argosy.pilot.model import Model
 from argosy.pilot.mtls_rollout import Audience, Goal, Moves, Rollout
 from argosy.pilot.policy import DISABLE, PERMISSIVE
 from argosy.pilot.quarantine import Quarantine
+from argosy.pilot.reporting import ReportPort, Switches, Watched
 from argosy.pilot.scopes import MovingMode, ServerKey
+from argosy.pilot.watching import Watchers
 from argosy.pilot.world import Outcome, World
 from argosy.pilot.xds_rules import ENVOY_RULES, pod_of_node
 from argosy.xds.keeping import Layer
@@ -55,9 +57,15 @@ class Pilot:
     """Engine, world and clients of one process."""
 
     def __init__(
-        self, settings: MeshSettings, concerns: ConcernPort, clock: Clock, keys: KeyLoader | None = None
+        self,
+        settings: MeshSettings,
+        concerns: ConcernPort,
+        clock: Clock,
+        keys: KeyLoader | None = None,
+        *,
+        reporting: ReportPort | None = None,
     ) -> None:
-        self.mesh = Mesh(Engine(), concerns)
+        self.mesh = Mesh(Engine(), concerns, reporting)
         self.model = Model(self.mesh)
         self.world = World(self.model)
         self.synced = False
@@ -81,6 +89,7 @@ class Pilot:
         self._wake = asyncio.Event()
         self._progress = asyncio.Event()
         self.rollout = Rollout()
+        self.watchers = Watchers()
         self._accepted = 0
         self._committed = 0
         self.keys = keys
@@ -124,6 +133,12 @@ class Pilot:
         self._accepted += 1
         self._wake.set()
 
+    def watch(self, name: str, places: Collection[Watched], switches: Switches, *, lease_s: float) -> bool:
+        """Let the proxies of these workloads report to Mixer for that long; see `Watchers.hold`."""
+        held = self.watchers.hold(name, places, switches, now=self._clock.monotonic(), lease_s=lease_s)
+        self._wake.set()
+        return held
+
     async def run(self) -> None:
         """Commit whatever is queued, until cancelled."""
         while True:
@@ -134,7 +149,7 @@ class Pilot:
 
     async def _wait(self) -> None:
         """Until there is something to commit."""
-        due = self.rollout.next_due()
+        due = min((at for at in (self.rollout.next_due(), self.watchers.next_due()) if at is not None), default=None)
         try:
             async with asyncio.timeout(None if due is None else max(0.0, due - self._clock.monotonic())):
                 await self._wake.wait()
@@ -162,6 +177,8 @@ class Pilot:
         for key in verdicts:
             refused = self.quarantine.held.get(key)
             changes.append(Change(self.mesh.left_out, key, refused.filter if refused is not None else None))
+        self.watchers.expire(self._clock.monotonic())
+        changes += [Change(self.mesh.watchers, key, value) for key, value in self.watchers.take_changes().items()]
         if self.keys is not None:
             changes += [Change(self.mesh.key_sets, key, value) for key, value in self.keys.take_changes().items()]
         if not changes:
@@ -349,7 +366,7 @@ class Pilot:
     def facts(self) -> Facts:
         """A copy of all that the world follows from, for another thread."""
         left_out = {key: one.filter for key, one in self.quarantine.held.items()}
-        return Facts(self._settings, self.mesh.concerns, dict(self.objects), left_out)
+        return Facts(self._settings, self.mesh.concerns, dict(self.objects), left_out, self.mesh.reporting)
 
     def findings(self) -> list[Finding]:
         """What is wrong now: keys that cannot be built, resources that proxies refused."""

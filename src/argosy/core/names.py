@@ -23,6 +23,8 @@ BLACKHOLE_CLUSTER = "BlackHoleCluster"
 INBOUND_PASSTHROUGH_CLUSTER = "InboundPassthroughCluster"
 XDS_CLUSTER = "argosy-pilot"
 MIXER_CLUSTER = "argosy-mixer"
+REPORT_RUNTIME = "argosy.report"
+"""The runtime layer that says which sides of a proxy report to Mixer, and what its keys begin with."""
 
 PROXY_PORTS = frozenset({15000, 15001, 15006, 15020, 15021, 15053, 15090})
 """Ports that proxies listen on themselves: on every address nobody else can."""

@@ -9,7 +9,7 @@ their findings. Secrets' values never leave: they are masked here. Access is dec
          /v1/mtls  /v1/plaintext
     GET  /v1/proxies  /v1/proxy-config/{namespace}/{pod}  /v1/explain[/{collection}]  /v1/object-status[/{kind}]
     GET  /healthz  /readyz  /metrics
-    /v1/ca...: see `control_ca`
+    /v1/ca...: see `control_ca`; /v1/watch, /v1/tap: see `control_tap`
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ from argosy.core.errors import ArgosyError, Finding, Level, Origin
 from argosy.core.names import ObjectKey
 from argosy.edge.ca_keeper import CAKeeper
 from argosy.edge.console_http import GraphQuery, parse_graph_query
+from argosy.edge.control_bodies import ChangeRequest, ObjectRef
 from argosy.edge.control_ca import ca_routes
 from argosy.edge.control_proxies import PilotPort, dump_proxies, dump_proxy_config, explain
 from argosy.edge.control_status import STATUS_KINDS, object_status
+from argosy.edge.control_tap import Tap, watch_routes
 from argosy.galley.diff import diff_change
 from argosy.galley.memory import MemoryStore
 from argosy.galley.state import Applied, Change, Galley
@@ -102,46 +104,10 @@ class ControlPorts:
     readers: Callable[[float], Awaitable[Sequence[str]]] | None = None
     """Wait, at most that many seconds, until the programs that read from this Galley have what is in force; gives the
     names of those that have not. None: nobody reads from another process."""
+    tap: Tap | None = None
+    """A stream of what proxies report of single requests, where Mixer is in this process."""
     ca: Callable[[], CAKeeper | None] = lambda: None
     """The authority, where Citadel is in this process."""
-
-
-class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file as the user named it, with its text: findings name its lines."""
-
-    file: str
-    text: str
-
-
-class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One document as data, and where it was written."""
-
-    data: dict[str, Any]
-    file: str = ""
-    line: int = 0
-
-
-class ObjectRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One object by its name; the kind may be a short name."""
-
-    kind: str
-    name: str
-    namespace: str = ""
-
-
-class ChangeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of every POST; each endpoint uses what it needs. `wait_s` 0: do not wait for proxies."""
-
-    files: tuple[File, ...] = ()
-    documents: tuple[Item, ...] = ()
-    objects: tuple[ObjectRef, ...] = ()
-    namespace: str = DEFAULT_NAMESPACE
-    prune: str | None = None
-    revision: int = 0
-    missing_ok: bool = False
-    dry_run: bool = False
-    wait_s: float = 0.0
-    who: str = "control"
 
 
 def control_app(ports: ControlPorts) -> Starlette:
@@ -155,6 +121,7 @@ def control_app(ports: ControlPorts) -> Starlette:
         _post("/v1/analyze", api.analyze_files),
         _post("/v1/wait", api.wait),
         *ca_routes(ports.ca),
+        *watch_routes(ports.pilot, ports.tap),
         Route("/v1/history", api.history),
         Route("/v1/objects/{kind}", api.objects),
         Route("/v1/objects/{kind}/{namespace}/{name}", api.one_object),

@@ -15,6 +15,7 @@ from argosy.edge import control_status
 from argosy.envoy import api
 from argosy.incr import Derived, Engine
 from argosy.pilot.build.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, VIRTUAL_HOST
+from argosy.pilot.reporting import Switches, Watched
 from argosy.pilot.world import World
 from argosy.xds.messages import Snapshot
 
@@ -66,6 +67,7 @@ class PilotPort(control_status.PilotPort, Protocol):
     def now(self) -> float: ...
 
     def mtls_modes(self) -> list[dict[str, Any]]: ...
+    def watch(self, name: str, places: frozenset[Watched], switches: Switches, *, lease_s: float) -> bool: ...
 
 
 def dump_proxies(pilot: PilotPort) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Mixer on the wire: Envoy's metrics service and its authorization service, as gRPC handlers.
+"""Mixer on the wire: Envoy's metrics, authorization and access log services, as gRPC handlers.
 
 Given: bytes from proxies, the verified identity of each connection, and ports of Mixer's pure core. Gives: telemetry
 handed on, and verdicts. A stream's node id must belong to the namespace and account of the caller's certificate.
@@ -17,7 +17,9 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from argosy.core.spiffe import SpiffeID
+from argosy.edge.access_log_server import AccessLogPorts, access_log_handler
 from argosy.envoy import api
+from argosy.mixer.access_record import AccessRecord
 from argosy.mixer.check import Decision
 from argosy.mixer.request import CheckFacts
 from argosy.mixer.telemetry import (
@@ -54,12 +56,15 @@ class MixerPorts:
     """True if the pod that the node id names runs with this identity."""
     asker: Callable[[SpiffeID, str], Node | None]
     """The pod of this identity that has the address to which the checked request was sent, or None."""
+    on_record: Callable[[AccessRecord], None] = lambda _record: None
+    """Takes what proxies report of single requests."""
 
 
 def mixer_handlers(ports: MixerPorts) -> list[grpc.GenericRpcHandler]:
     """Handlers for a `grpc.aio` server; register with `add_generic_rpc_handlers`."""
     server = _Server(ports)
     return [
+        access_log_handler(AccessLogPorts(verified=server.verified, on_record=ports.on_record)),
         grpc.method_handlers_generic_handler(
             _METRICS_SERVICE, {"StreamMetrics": grpc.stream_unary_rpc_method_handler(server.stream_metrics)}
         ),
@@ -86,7 +91,7 @@ class _Server:
             async for data in requests:
                 message = await self._parse(self._message, data, context)
                 if node is None:
-                    node = await self._verified(message.identifier.node.id, context)
+                    node = await self.verified(message.identifier.node.id, context)
                 self._ports.receive(stream, node, parse_flush(message), self._ports.now())
         finally:
             self._ports.close(stream, self._ports.now())
@@ -113,7 +118,8 @@ class _Server:
             await _refuse(context, grpc.StatusCode.UNAUTHENTICATED, "a client certificate is needed")
         return identity
 
-    async def _verified(self, node_id: str, context: Any) -> Node:
+    async def verified(self, node_id: str, context: Any) -> Node:
+        """The pod that a node id names, if the caller is its proxy; else the call is aborted."""
         identity = await self._identity(context)
         node = parse_node_id(node_id)
         if node is None:

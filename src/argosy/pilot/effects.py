@@ -8,7 +8,7 @@ may run in another thread. No I/O, no clock.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from argosy.api.meta import Object
@@ -17,6 +17,7 @@ from argosy.incr import Change, Engine
 from argosy.pilot.classes import ProxyClass
 from argosy.pilot.mesh import SETTINGS_KEY, ConcernPort, Mesh, MeshSettings
 from argosy.pilot.model import Model
+from argosy.pilot.reporting import ReportPort, Unreported
 from argosy.pilot.world import World
 from argosy.xds.messages import ResourceRef, Snapshot, changes_between
 
@@ -31,6 +32,7 @@ class Facts:
     concerns: ConcernPort
     objects: Mapping[tuple[str, ObjectKey], Object[Any]]
     left_out: Mapping[ObjectKey, Object[Any]]
+    reporting: ReportPort = field(default_factory=Unreported)
 
 
 class Effects:
@@ -38,7 +40,7 @@ class Effects:
 
     def __init__(self, facts: Facts, classes: Iterable[ProxyClass]) -> None:
         self._facts = facts
-        self._mesh = Mesh(Engine(), facts.concerns)
+        self._mesh = Mesh(Engine(), facts.concerns, facts.reporting)
         self._world = World(Model(self._mesh))
         given = [Change(self._mesh.kinds[kind], key, one) for (kind, key), one in facts.objects.items()]
         given += [Change(self._mesh.left_out, key, one) for key, one in facts.left_out.items()]

@@ -17,7 +17,8 @@ from argosy.pilot.build import builtin_clusters, inbound
 from argosy.pilot.build.authz import Authorization, authorization
 from argosy.pilot.build.inbound import InboundPort, Speaks
 from argosy.pilot.classes import ProxyClass
-from argosy.pilot.mesh import SETTINGS_KEY, Destination
+from argosy.pilot.mesh import SETTINGS_KEY
+from argosy.pilot.report_model import destination_of
 from argosy.pilot.scopes import ServerKey
 from argosy.pilot.visibility import sidecar_for
 from argosy.xds.messages import Resource
@@ -151,9 +152,7 @@ class InboundModel:
         return read.get(self.model.server_mode, ServerKey(key.namespace, key.labels, port)) or policy.PERMISSIVE
 
     def _concerned(self, read: Reader, key: ProxyClass) -> bool:
-        policy = read.get(self.mesh.check_policy, SETTINGS_KEY)
-        destination = Destination(key.namespace, key.labels, key.service_account, key.workload)
-        return self.mesh.concerns.concerns(policy, destination)
+        return self.mesh.concerns.concerns(read.get(self.mesh.check_policy, SETTINGS_KEY), destination_of(key))
 
 
 def _is_http1(protocol: Protocol) -> bool:

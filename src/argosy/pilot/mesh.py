@@ -31,6 +31,7 @@ from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE, TENANCY_ANNO
 from argosy.incr import Derived, Engine, Index, Input, Reader
 from argosy.pilot.aspects import Aspect, narrowed
 from argosy.pilot.key_sources import KeySource
+from argosy.pilot.reporting import NO_MORE, Destination, ReportedHeaders, ReportPort, Switches, Unreported, Watched
 from argosy.pilot.scopes import MovingMode, ServerKey
 from argosy.pilot.selecting import Place, selected_by
 
@@ -100,6 +101,8 @@ class MeshSettings:
     """Istio's mesh configuration, as the ConfigMap says it."""
     own: OwnConfig = field(default_factory=OwnConfig)
     """What the same ConfigMap says beyond Istio's."""
+    reported: ReportedHeaders = NO_MORE
+    """Headers that Mixer's rules want to know."""
 
     @property
     def own_domains(self) -> tuple[str, ...]:
@@ -124,16 +127,6 @@ class MeshSettings:
     def log(self) -> bool:
         """Whether proxies write an access log."""
         return self.access_log and bool(self.config.access_log_file)
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """What is known beforehand of the workload that a Mixer rule may concern."""
-
-    namespace: str
-    labels: FrozenMap[str, str]
-    service_account: str
-    workload: str
 
 
 class ConcernPort(Protocol):
@@ -163,14 +156,19 @@ class Unconcerned:
 class Mesh:
     """Handles of all inputs and indexes of one engine."""
 
-    def __init__(self, engine: Engine, concerns: ConcernPort) -> None:
+    def __init__(self, engine: Engine, concerns: ConcernPort, reporting: ReportPort | None = None) -> None:
         self.engine = engine
         self.concerns = concerns
+        self.reporting = reporting or Unreported()
         self.settings: Input[str, MeshSettings] = engine.input("settings")
         self.effective: Derived[str, MeshSettings] = engine.derived("mesh_settings", self._effective)
         self.aspects: Derived[Aspect, MeshSettings] = engine.derived("settings_aspect", self._aspect)
         self.kinds: dict[str, Input[ObjectKey, Object[Any]]] = {kind: engine.input(kind) for kind in KINDS}
         self.moving_modes: Input[ServerKey, MovingMode] = engine.input("moving_modes")
+        self.watchers: Input[Watched, Switches] = engine.input("watchers")
+        """What somebody watches just now; see `taps`."""
+        self.report_policy: Derived[str, Any] = engine.derived("report_policy", self._report_policy)
+        self.reported: Derived[str, ReportedHeaders] = engine.derived("reported_headers", self._reported)
         self.left_out: Input[ObjectKey, Object[Any]] = engine.input("left_out")
         """EnvoyFilters as they were when a proxy refused what they make; see `quarantine`."""
         self.check_policy: Derived[str, Any] = engine.derived("check_policy", self._check_policy)
@@ -221,13 +219,24 @@ class Mesh:
     def _aspect(self, read: Reader, aspect: Aspect) -> MeshSettings:
         """The settings as far as one aspect of the mesh configuration goes."""
         found = read.get(self.effective, SETTINGS_KEY) or MeshSettings()
-        return replace(found, config=narrowed(found.config, aspect))
+        # Loggers are a matter of listeners alone.
+        reported = read.get(self.reported, SETTINGS_KEY) or NO_MORE if aspect is Aspect.LISTENERS else NO_MORE
+        return replace(found, config=narrowed(found.config, aspect), reported=reported)
+
+    def _reported(self, read: Reader, _key: str) -> ReportedHeaders:
+        return self.reporting.headers(read.get(self.report_policy, SETTINGS_KEY))
 
     def _check_policy(self, read: Reader, _key: str) -> Any:
         """Mixer's rules, of whatever kinds of objects they are made."""
+        return self.concerns.policy(self._mixer_objects(read))
+
+    def _report_policy(self, read: Reader, _key: str) -> Any:
+        return self.reporting.policy(self._mixer_objects(read))
+
+    def _mixer_objects(self, read: Reader) -> list[Object[Any]]:
         inputs = [self.kinds[kind] for kind in MIXER_KINDS]
         found = [read.get(one, key) for one in inputs for key in read.all_keys(one)]
-        return self.concerns.policy([one for one in found if one is not None])
+        return [one for one in found if one is not None]
 
     def _selecting(self, name: str, kind: str) -> Index[Place, ObjectKey, Object[Any]]:
         """An index of objects that select workloads; read it with `selecting` or `about_all`."""

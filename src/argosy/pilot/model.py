@@ -30,6 +30,7 @@ from argosy.pilot.mesh import CREDENTIAL, LOCALITY, RANKING, SOURCE_LABELS, ZONE
 from argosy.pilot.outbound_model import OutboundModel
 from argosy.pilot.patch_model import PatchModel
 from argosy.pilot.registry import HostRecord
+from argosy.pilot.report_model import ReportModel
 from argosy.pilot.scopes import ClientScope, Place, RouteScope, RuledHost, RuleScope, ServerKey
 from argosy.pilot.visibility import hides_hosts, sidecar_for
 from argosy.xds.messages import Resource
@@ -65,6 +66,7 @@ class Model:
         self.gateway_model = GatewayModel(self)
         self.inbound = InboundModel(self)
         self.authn = AuthnModel(mesh)
+        self.reports = ReportModel(mesh)
         self.patches = PatchModel(self)
         # Members of groups: what proxies hold.
         giving: dict[str, Callable[[Reader, Any], Resources]] = {
@@ -81,6 +83,7 @@ class Model:
             "inbound_routes": self.inbound.routes,
             "request_authn": self.authn.filter_config,
             "client_secret": self._client_secret,
+            "runtime": self.reports.runtime,
             "patched": self.patches.patched,
             "patch_added": self.patches.added,
             "gateway_listener": self.gateway_model.listener,
@@ -348,10 +351,14 @@ class Model:
         if kind == "credentials":
             return tuple(("client_secret", (scope.namespace, name)) for name in self._credentials(read, scope))
         if kind == "gateway":
-            return (*self.gateway_model.members(read, scope), ("request_authn", self.authn.key(read, scope)))
+            return (*self.gateway_model.members(read, scope), *self._settings_of(read, scope))
         if kind == "inbound":
-            return (("inbound", scope), ("inbound_routes", scope), ("request_authn", self.authn.key(read, scope)))
+            return (("inbound", scope), ("inbound_routes", scope), *self._settings_of(read, scope))
         return ((kind, scope),)
+
+    def _settings_of(self, read: Reader, key: ProxyClass) -> tuple[Member, ...]:
+        """What takes effect in a class of proxies without a new listener."""
+        return (("request_authn", self.authn.key(read, key)), ("runtime", self.reports.switches(read, key)))
 
 
 def _may_use_secret(rule: Object[DestinationRule], key: ProxyClass) -> bool:

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from argosy.core.names import REPORT_RUNTIME
 from argosy.envoy import api
-from argosy.pilot.build.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, VIRTUAL_HOST
+from argosy.pilot.build.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, RUNTIME, VIRTUAL_HOST
 from argosy.xds import DeltaClient, Resource, Update, wire
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -58,7 +59,7 @@ class FakeEnvoy:
 
     def __init__(self, node: bytes, reading: Reading) -> None:
         self.held: dict[str, dict[str, Resource]] = {
-            url: {} for url in (CLUSTER, ENDPOINT, LISTENER, EXTENSION, ROUTE, VIRTUAL_HOST)
+            url: {} for url in (RUNTIME, CLUSTER, ENDPOINT, LISTENER, EXTENSION, ROUTE, VIRTUAL_HOST)
         }
         self.responses = 0
         self.resources = 0
@@ -68,6 +69,7 @@ class FakeEnvoy:
         self._client = DeltaClient(node)
         self._asked: set[str] = set()
         self._awaited: set[str] = set()
+        self._client.subscribe(RUNTIME, [REPORT_RUNTIME])
         self._ask_for_all(CLUSTER)
 
     def connect(self) -> None:

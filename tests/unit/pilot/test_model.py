@@ -7,7 +7,7 @@ from argosy.core.frozen import FrozenMap
 from argosy.core.names import ObjectKey
 from argosy.envoy.api import message
 from argosy.incr import Change, Engine
-from argosy.pilot.build.resource import EXTENSION, LISTENER, ROUTE, VIRTUAL_HOST
+from argosy.pilot.build.resource import EXTENSION, LISTENER, ROUTE, RUNTIME, VIRTUAL_HOST
 from argosy.pilot.classes import ROUTER, ProxyClass
 from argosy.pilot.mesh import Mesh, Unconcerned
 from argosy.pilot.model import Model
@@ -64,6 +64,7 @@ def test_two_public_ports_of_one_bound_port_share_their_routes() -> None:
         (LISTENER, "0.0.0.0_8080"),
         (ROUTE, "http.8080"),
         (EXTENSION, "envoy.filters.http.jwt_authn"),
+        (RUNTIME, "argosy.report"),
     }
     hosts = {one.name: message("envoy.config.route.v3.VirtualHost").FromString(one.body or b"") for one in made
              if one.type_url == VIRTUAL_HOST}  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any
 from argosy.api.destination_rule import Tunnel
 from argosy.envoy import values as v
 from argosy.envoy.api import TYPE_PREFIX, message, pack
+from argosy.pilot.build import report
 from argosy.pilot.build.cluster_policy import http1_options
 from argosy.pilot.build.tls import MESH_ALPN
 from argosy.pilot.mesh import MeshSettings
@@ -79,7 +80,7 @@ def http_connection_manager(
     fields: dict[str, Any] = {
         "stat_prefix": stat_prefix,
         "http_filters": [*(_told_client() if edge else ()), *http_filters, _http("envoy.filters.http.router", _ROUTER)],
-        "access_log": list(access_log),
+        "access_log": [*access_log, _reports(settings, inbound=not (edge or own))],
         **_normalization(settings.config.path_normalization.normalization, edge=edge),
         "strip_trailing_host_dot": True,
         "generate_request_id": v.wrap(True),
@@ -116,6 +117,10 @@ def http_connection_manager(
     else:
         fields["rds"] = {"route_config_name": route_name, "config_source": ADS}
     return network_filter("envoy.filters.network.http_connection_manager", message(_HCM)(**fields))
+
+
+def _reports(settings: MeshSettings, *, inbound: bool) -> Any:
+    return report.report_logger(report.INBOUND if inbound else report.OUTBOUND, settings.reported, http=True)
 
 
 def _told_client() -> list[Any]:
@@ -240,12 +245,19 @@ def tcp_proxy(
     idle_timeout_s: float | None = None,
     max_duration_s: float = 0,
     tunnel: Tunnel | None = None,
+    inbound: bool = False,
 ) -> Any:
     """A TCP proxy to one cluster, or to several by weight (one choice for each connection).
 
-    `idle_timeout_s`: None is the default, an hour; 0 is never.
+    `access_log`: written when a connection ends, but for loggers that choose among its events themselves.
+    `idle_timeout_s`: None is the default, an hour; 0 is never. `inbound`: it leads to the pod's application.
     """
-    fields: dict[str, Any] = {"stat_prefix": stat_prefix, "access_log": list(access_log)}
+    reports = report.report_logger(report.INBOUND if inbound else report.OUTBOUND, http=False)
+    fields: dict[str, Any] = {
+        "stat_prefix": stat_prefix,
+        "access_log": [*map(report.at_end, access_log), reports],
+        "access_log_options": report.tcp_log_options(),
+    }
     fields["idle_timeout"] = v.duration(TCP_IDLE_S if idle_timeout_s is None else idle_timeout_s)
     if max_duration_s:
         fields["max_downstream_connection_duration"] = v.duration(max_duration_s)

@@ -107,8 +107,11 @@ def build_inbound_listener(ports: Sequence[InboundPort], context: InboundContext
 
 
 def _named(port: InboundPort) -> dict[str, Any]:
-    """The name that a Sidecar gives a port, for people who look at what a proxy holds."""
-    return {"metadata": v.metadata(argosy={"port": port.name})} if port.name else {}
+    """The name that a Sidecar gives a port and the service that is called there, for people who look at what a proxy
+    holds, and for what it reports."""
+    fields = {"port": port.name, "service": port.service}
+    told = {name: text for name, text in fields.items() if text}
+    return {"metadata": v.metadata(argosy=told)} if told else {}
 
 
 def build_bound_listener(port: InboundPort, context: InboundContext) -> Resource:
@@ -159,7 +162,9 @@ def _blackhole(context: InboundContext) -> dict[str, Any]:
     # A connection made straight to the capture port would loop.
     tags = telemetry.destination_tags("tcp", service="", mtls=False)
     loggers = [*telemetry.stats_loggers(tags), *access_log.log_loggers(context.settings)]
-    proxy = filters.tcp_proxy(stat_prefix="blackhole", clusters={BLACKHOLE_CLUSTER: 1}, access_log=loggers)
+    proxy = filters.tcp_proxy(
+        stat_prefix="blackhole", clusters={BLACKHOLE_CLUSTER: 1}, access_log=loggers, inbound=True
+    )
     return {
         "name": "virtualInbound-blackhole",
         "filter_chain_match": {"destination_port": v.wrap(INBOUND_PORT)},
@@ -252,6 +257,7 @@ def _refusal(label: str, at: dict[str, Any], port: InboundPort, context: Inbound
     proxy = filters.tcp_proxy(
         stat_prefix=f"strict_{label}",
         clusters={BLACKHOLE_CLUSTER: 1},
+        inbound=True,
         access_log=[
             *telemetry.stats_loggers({**tags, "flags": "PLAINTEXT_REFUSED"}),
             *access_log.log_loggers(context.settings),
@@ -297,6 +303,7 @@ def _tcp_filters(port: InboundPort, context: InboundContext, *, mtls: bool) -> l
     proxy = filters.tcp_proxy(
         stat_prefix=cluster,
         clusters={cluster: 1},
+        inbound=True,
         access_log=[*telemetry.stats_loggers(tags), *access_log.log_loggers(context.settings), *noted],
         # The client's side decides, whose object says how long; a limit here would end what that lets live.
         idle_timeout_s=(pool.idle_timeout_s if pool is not None else None) or 0,

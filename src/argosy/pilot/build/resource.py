@@ -16,8 +16,9 @@ ROUTE = TYPE_PREFIX + "envoy.config.route.v3.RouteConfiguration"
 VIRTUAL_HOST = TYPE_PREFIX + "envoy.config.route.v3.VirtualHost"
 SECRET = TYPE_PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
 EXTENSION = TYPE_PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
+RUNTIME = TYPE_PREFIX + "envoy.service.runtime.v3.Runtime"
 
-ORDER = (CLUSTER, ENDPOINT, SECRET, EXTENSION, LISTENER, ROUTE, VIRTUAL_HOST)
+ORDER = (RUNTIME, CLUSTER, ENDPOINT, SECRET, EXTENSION, LISTENER, ROUTE, VIRTUAL_HOST)
 """Make before break: what the next type refers to comes first."""
 
 

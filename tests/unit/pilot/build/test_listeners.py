@@ -69,6 +69,7 @@ def test_a_tcp_service_has_a_listener_on_its_own_address() -> None:
     assert [one["name"] for one in config["access_log"]] == [
         "envoy.access_loggers.stats",
         "envoy.access_loggers.stdout",
+        "envoy.access_loggers.tcp_grpc",
     ]
     assert clusters(made) == ["a", "b", "c"]
 
@@ -96,7 +97,9 @@ def test_unknown_traffic_is_refused_where_only_the_registry_counts() -> None:
     shown = as_json(build_port_listener(443, http=False, targets=[], unknown=REGISTRY_ONLY, settings=SETTINGS))
     config = proxy(shown["default_filter_chain"])
     assert config["cluster"] == "BlackHoleCluster"
-    formats = [one["typed_config"].get("log_format") for one in config["access_log"] if "filter" in one]
+    formats = [
+        one["typed_config"].get("log_format") for one in config["access_log"] if "and_filter" in one.get("filter", {})
+    ]
     named, unnamed = (one["text_format_source"]["inline_string"] for one in formats)
     assert "REQUESTED_SERVER_NAME" in named
     assert "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT" in unnamed
