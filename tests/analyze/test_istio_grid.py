@@ -18,6 +18,9 @@ CASES = [
     ("virtualservice_host_not_found_gateway_with_ns_prefix_beta.yaml", "IST0132", "ARG0209"),
     ("virtualservice_dupmatches.yaml", "IST0130", "ARG0152"),
     ("virtualservice_destinationrules.yaml", "IST0101", "ARG0202"),
+    ("telemetry-selector.yaml", "IST0101", "ARG0207"),
+    ("telemetry-selector.yaml", "IST0159", "ARG0250"),
+    ("telemetry-default-selector.yaml", "IST0160", "ARG0250"),
 ]
 
 pytestmark = pytest.mark.skipif(not GRID.exists(), reason="no ../shared/corpus beside the project")

@@ -28,6 +28,7 @@ from argosy.api import (
     security,
     service_entry,
     sidecar,
+    telemetry,
     workload,
 )
 
@@ -108,6 +109,7 @@ _ALL = (
         security.AuthorizationPolicy,
         ("ap",),
     ),
+    Kind("Telemetry", "telemetry.istio.io", ("v1", "v1alpha1"), "telemetries", telemetry.Telemetry),
     Kind("rule", _CONFIG, _MIXER, "rules", mixer.Rule),
     Kind("handler", _CONFIG, _MIXER, "handlers", mixer.Handler, type_of=mixer.handler_type),
     Kind("instance", _CONFIG, _MIXER, "instances", mixer.Instance, type_of=mixer.instance_type),
@@ -142,7 +144,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
 """Every kind by its name."""
 
 _NOT_YET_KINDS = (
-    "Telemetry WasmPlugin "
+    "WasmPlugin "
     "TrafficExtension MeshPolicy Policy ServiceRole ServiceRoleBinding RbacConfig ClusterRbacConfig IstioOperator "
 )
 NOT_YET_KINDS = frozenset(_NOT_YET_KINDS.split())

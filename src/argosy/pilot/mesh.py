@@ -53,6 +53,7 @@ KINDS = (
     "PeerAuthentication",
     "RequestAuthentication",
     "AuthorizationPolicy",
+    "Telemetry",
     "Secret",
     "ConfigMap",
     *MIXER_KINDS,
@@ -204,6 +205,7 @@ class Mesh:
         self.peer_authentications = self._selecting("peer_authentications", "PeerAuthentication")
         self.request_authentications = self._selecting("request_authentications", "RequestAuthentication")
         self.authorization_policies = self._selecting("authorization_policies", "AuthorizationPolicy")
+        self.telemetries = self._selecting("telemetries", "Telemetry")
 
     def _effective(self, read: Reader, key: str) -> MeshSettings:
         """The settings that the control plane was started with, and what the ConfigMap adds."""

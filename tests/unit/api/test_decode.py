@@ -115,7 +115,7 @@ def test_values_that_yaml_mistook_get_the_hint_to_quote_them() -> None:
         ("networking.istio.io/v1", "VirtualServise", "ARG0006"),
         ("apps/v1", "StatefulSet", "ARG0007"),
         ("gateway.networking.k8s.io/v1", "Gateway", "ARG0007"),
-        ("telemetry.istio.io/v1", "Telemetry", "ARG0008"),
+        ("extensions.istio.io/v1alpha1", "WasmPlugin", "ARG0008"),
         ("networking.istio.io/v3", "Gateway", "ARG0009"),
         ("v2", "Service", "ARG0009"),
         ("''", "Service", "ARG0005"),

@@ -28,6 +28,7 @@ from argosy.galley.validate import (
     security,
     service_entry,
     sidecar,
+    telemetry,
     workload,
 )
 from argosy.galley.validate.check import Check, is_dns_name, is_label
@@ -49,6 +50,7 @@ _VALIDATORS: Mapping[str, Callable[[Check, Any], None]] = MappingProxyType(
         "RequestAuthentication": request_authentication.validate_request_authentication,
         **dict.fromkeys(HANDLER_KINDS, mixer.validate_handler),
         **dict.fromkeys(INSTANCE_KINDS, mixer.validate_instance),
+        "Telemetry": telemetry.validate_telemetry,
         "rule": mixer.validate_rule,
         "QuotaSpec": mixer.validate_quota_spec,
         "QuotaSpecBinding": mixer.validate_quota_spec_binding,

@@ -9,8 +9,33 @@ from collections.abc import Sequence
 
 from argosy.api.extension_provider import ExtAuthz, ExtAuthzGrpc, ExtAuthzHttp, ExtensionProvider
 from argosy.galley.validate.check import Check
+from argosy.galley.validate.telemetry_provider import validate_telemetry_provider
 
 _CODE = "ARG0189"
+_KINDS = {
+    "envoyExtAuthzGrpc": "envoy_ext_authz_grpc",
+    "envoyExtAuthzHttp": "envoy_ext_authz_http",
+    "prometheus": "prometheus",
+    "envoyFileAccessLog": "envoy_file_access_log",
+    "envoyHttpAls": "envoy_http_als",
+    "envoyTcpAls": "envoy_tcp_als",
+    "envoyOtelAls": "envoy_otel_als",
+    "zipkin": "zipkin",
+    "opentelemetry": "opentelemetry",
+    "skywalking": "skywalking",
+    "lightstep": "lightstep",
+    "datadog": "datadog",
+    "stackdriver": "stackdriver",
+    "opencensus": "opencensus",
+}
+REFUSED = {
+    "lightstep": "its collectors speak OpenTelemetry's protocol, and Envoy's own tracer for them is gone",
+    "datadog": "its agent takes OpenTelemetry's protocol",
+    "stackdriver": "it needs Istio's own build of Envoy",
+    "opencensus": "Envoy has no such tracer any more",
+}
+"""Kinds of providers that Istio has, and why they are refused."""
+_INSTEAD = "use opentelemetry"
 
 
 def validate_providers(check: Check, at: str, providers: Sequence[ExtensionProvider]) -> None:
@@ -24,17 +49,18 @@ def _validate(check: Check, at: str, provider: ExtensionProvider) -> None:
     if not provider.name or provider.name != provider.name.strip():
         check.error(_CODE, f"{at}.name", f"{provider.name!r} is not a name", "policies name the provider by it")
     check.printable(f"{at}.name", provider.name)
-    kinds = {
-        "envoyExtAuthzGrpc": provider.envoy_ext_authz_grpc is not None,
-        "envoyExtAuthzHttp": provider.envoy_ext_authz_http is not None,
-    }
-    check.one_of(at, kinds)
+    given = {name: getattr(provider, attribute) is not None for name, attribute in _KINDS.items()}
+    check.one_of(at, given)
+    for kind, reason in REFUSED.items():
+        if given[kind]:
+            check.error(_CODE, f"{at}.{kind}", f"{kind} is not there: {reason}", _INSTEAD)
     for kind, authorizer in (
         ("envoyExtAuthzGrpc", provider.envoy_ext_authz_grpc),
         ("envoyExtAuthzHttp", provider.envoy_ext_authz_http),
     ):
         if authorizer is not None:
             _validate_authorizer(check, f"{at}.{kind}", authorizer)
+    validate_telemetry_provider(check, at, provider)
 
 
 def _validate_authorizer(check: Check, at: str, authorizer: ExtAuthz) -> None:

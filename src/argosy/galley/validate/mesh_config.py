@@ -17,18 +17,27 @@ from argosy.api.mesh_config import (
     NAMESPACE,
     OWN_ENTRY,
     MeshConfig,
+    ProxyTracing,
     parse_mesh_config,
     parse_own_config,
 )
 from argosy.core.errors import ArgosyError
 from argosy.core.names import DEFAULT_TRUST_DOMAIN
 from argosy.core.spiffe import SpiffeID, SpiffeIDError
-from argosy.galley.validate.check import Check, member
+from argosy.galley.validate.check import Check, is_dns_name, member
 from argosy.galley.validate.destination_rule import validate_locality
-from argosy.galley.validate.extension_provider import validate_providers
+from argosy.galley.validate.extension_provider import REFUSED, validate_providers
+from argosy.galley.validate.telemetry import validate_custom_tags
+from argosy.galley.validate.telemetry_provider import format_problem
 
 _AT = f"data.{ENTRY}"
 _T = TypeVar("_T")
+_REFUSED_TRACERS = {
+    "lightstep": "lightstep",
+    "datadog": "datadog",
+    "stackdriver": "stackdriver",
+    "openCensusAgent": "open_census_agent",
+}
 
 
 def validate_config_map(check: Check, config_map: ConfigMap) -> None:
@@ -96,6 +105,25 @@ def _validate(check: Check, config: MeshConfig) -> None:
         check.warn("ARG0151", f"{_AT}.enablePrometheusMerge", message, "scrape them where they are")
     if config.access_log_encoding == "JSON" and config.access_log_format:
         check.json_object(f"{_AT}.accessLogFormat", config.access_log_format)
+    elif problem := format_problem(config.access_log_format):
+        check.error("ARG0192", f"{_AT}.accessLogFormat", problem)
+    if config.default_config.tracing is not None:
+        _validate_tracing(check, f"{_AT}.defaultConfig.tracing", config.default_config.tracing)
+
+
+def _validate_tracing(check: Check, at: str, tracing: ProxyTracing) -> None:
+    check.percent(f"{at}.sampling", tracing.sampling)
+    check.at_least(f"{at}.maxPathTagLength", tracing.max_path_tag_length)
+    validate_custom_tags(check, f"{at}.customTags", tracing.custom_tags)
+    for kind, attribute in _REFUSED_TRACERS.items():
+        if getattr(tracing, attribute) is not None:
+            message = f"{kind} is not there: {REFUSED[kind.removesuffix('Agent').lower()]}"
+            check.error("ARG0189", f"{at}.{kind}", message, "use a provider of the kind opentelemetry")
+    if tracing.zipkin is not None:
+        host, colon, port = tracing.zipkin.address.rpartition(":")
+        if not colon or not port.isdecimal() or not 1 <= int(port) <= 65535 or not is_dns_name(host):
+            message = f"{tracing.zipkin.address!r} is not host:port"
+            check.error("ARG0189", f"{at}.zipkin.address", message, "write zipkin.istio-system:9411")
 
 
 def _trust_domain(check: Check, field: str, value: str) -> None:

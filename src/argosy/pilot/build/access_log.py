@@ -20,7 +20,7 @@ _FILE = "envoy.extensions.access_loggers.file.v3.FileAccessLog"
 _CONDITION = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 _STDOUT = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
 
-_LOG_FORMAT = (
+TEXT_FORMAT = (
     '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% '
     '%RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% '
     '%BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" '
@@ -92,7 +92,7 @@ def log_loggers(settings: MeshSettings, *, refused: bool = False) -> list[Any]:
     config = settings.config
     if config.access_log_encoding == "JSON":
         return [*loggers, _json_log(config.access_log_format, config.access_log_file)]
-    return [*loggers, _text_log(config.access_log_format or _LOG_FORMAT, config.access_log_file)]
+    return [*loggers, _text_log(config.access_log_format or TEXT_FORMAT, config.access_log_file)]
 
 
 def refusal_log(route: str) -> Any:

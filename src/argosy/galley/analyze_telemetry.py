@@ -1,0 +1,85 @@
+"""What a Telemetry comes to among the other objects: providers that are not there, another Telemetry that counts.
+
+Given the whole set, gives findings. Pure. Source: istio.io Telemetry; Istio's analyzers IST0157, IST0159, IST0160.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from argosy.api.extension_provider import ExtensionProvider
+from argosy.api.meta import Object
+from argosy.api.telemetry import Telemetry
+from argosy.api.telemetry_provider import BUILT_IN_PROVIDERS
+from argosy.core.errors import Finding, Level
+from argosy.core.labels import selects
+
+Labels = tuple[tuple[str, str], ...]
+_TAKEN = {"metrics": "metrics", "tracing": "spans", "accessLogging": "access logs"}
+
+
+def analyze_telemetry(
+    objects: Iterable[Object[Any]],
+    workloads: Mapping[str, Iterable[Labels]],
+    providers: Mapping[str, ExtensionProvider],
+) -> Iterator[Finding]:
+    """Findings about all Telemetry objects. `workloads`: the labels of pods, by namespace."""
+    found: list[Object[Telemetry]] = [one for one in objects if isinstance(one.spec, Telemetry)]
+    for one in found:
+        yield from _providers(one, providers)
+        beside = [other for other in found if other.namespace == one.namespace and other.key != one.key]
+        yield from _doubles(one, beside, [dict(labels) for labels in workloads.get(one.namespace, ())])
+
+
+def _labels(one: Object[Telemetry]) -> Mapping[str, str]:
+    return one.spec.selector.match_labels if one.spec.selector is not None else {}
+
+
+def _doubles(
+    one: Object[Telemetry], beside: Sequence[Object[Telemetry]], workloads: Sequence[Mapping[str, str]]
+) -> Iterator[Finding]:
+    labels = _labels(one)
+    if not labels:
+        others = [other for other in beside if not _labels(other)]
+        what = f"all of namespace {one.namespace}"
+    else:
+        mine = [pod for pod in workloads if selects(labels, pod)]
+        if not mine:
+            wanted = ", ".join(f"{key}={value}" for key, value in labels.items())
+            message = f"no workload of namespace {one.namespace} carries {wanted}: the object has no effect"
+            yield _warning(one, "ARG0207", "spec.selector", message)
+        others = [other for other in beside if (own := _labels(other)) and any(selects(own, pod) for pod in mine)]
+        what = "the same workload"
+    if others:
+        first = min((one, *others), key=lambda each: each.name)
+        message = (
+            f"Telemetry {', '.join(sorted(other.name for other in others))} is about {what}, too; {first.name} counts"
+        )
+        yield _warning(one, "ARG0250", "spec.selector" if labels else "spec", message)
+
+
+def _providers(one: Object[Telemetry], providers: Mapping[str, ExtensionProvider]) -> Iterator[Finding]:
+    spec = one.spec
+    entries = [("metrics", n, each.providers) for n, each in enumerate(spec.metrics)]
+    entries += [("tracing", n, each.providers) for n, each in enumerate(spec.tracing)]
+    entries += [("accessLogging", n, each.providers) for n, each in enumerate(spec.access_logging)]
+    for part, index, named in entries:
+        for number, ref in enumerate(named):
+            at = f"spec.{part}[{index}].providers[{number}].name"
+            provider = providers.get(ref.name)
+            if provider is None and ref.name != BUILT_IN_PROVIDERS[part]:
+                message = f"there is no provider {ref.name!r}: nothing goes there"
+                yield _warning(one, "ARG0232", at, message, "declare it in extensionProviders")
+            elif provider is not None and not _takes(provider, part):
+                message = f"provider {ref.name!r} does not take {_TAKEN[part]}: nothing goes there"
+                yield _warning(one, "ARG0232", at, message)
+
+
+def _takes(provider: ExtensionProvider, part: str) -> bool:
+    given = {"metrics": provider.prometheus, "tracing": provider.tracing, "accessLogging": provider.logging}
+    return given[part] is not None
+
+
+def _warning(obj: Object[Any], code: str, at: str, message: str, hint: str = "") -> Finding:
+    return Finding(code, Level.WARNING, message, obj.kind, obj.namespace, obj.name, at, obj.origin, hint)

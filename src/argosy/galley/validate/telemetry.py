@@ -1,0 +1,118 @@
+"""Telemetry: is what it says possible?
+
+Given the typed object, adds findings to a `Check`. Source: Istio's rules for telemetry.istio.io.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from argosy.api.telemetry import (
+    AccessLogging,
+    CustomTag,
+    Metrics,
+    MetricsOverride,
+    ProviderRef,
+    TagOverride,
+    Telemetry,
+    Tracing,
+)
+from argosy.galley.validate.cel import cel_problem
+from argosy.galley.validate.check import Check, member
+from argosy.galley.validate.security import validate_selector
+
+CEL = "ARG0191"
+METRIC_ATTRIBUTES = ("upstream_peer", "downstream_peer", "node", "cluster_name", "route_name", "listener_direction")
+"""What expressions of metrics' tags may use besides Envoy's attributes: Istio's."""
+
+
+def validate_telemetry(check: Check, telemetry: Telemetry) -> None:
+    """All rules about one Telemetry."""
+    validate_selector(check, telemetry.selector)
+    if not (telemetry.metrics or telemetry.tracing or telemetry.access_logging):
+        check.warn("ARG0151", "spec", "without metrics, tracing and accessLogging it does nothing")
+    for index, metrics in enumerate(telemetry.metrics):
+        _validate_metrics(check, f"spec.metrics[{index}]", metrics)
+    for index, tracing in enumerate(telemetry.tracing):
+        _validate_tracing(check, f"spec.tracing[{index}]", tracing)
+    for index, logging in enumerate(telemetry.access_logging):
+        _validate_logging(check, f"spec.accessLogging[{index}]", logging)
+
+
+def _validate_providers(check: Check, at: str, providers: Sequence[ProviderRef]) -> None:
+    for index, one in enumerate(providers):
+        check.not_empty(f"{at}.providers[{index}].name", one.name, "the name of a provider")
+
+
+# -- metrics --------------------------------------------------------------------------------------------------------
+
+
+def _validate_metrics(check: Check, at: str, metrics: Metrics) -> None:
+    _validate_providers(check, at, metrics.providers)
+    check.duration(f"{at}.reportingInterval", metrics.reporting_interval_s)
+    for index, override in enumerate(metrics.overrides):
+        _validate_override(check, f"{at}.overrides[{index}]", override)
+
+
+def _validate_override(check: Check, at: str, override: MetricsOverride) -> None:
+    match = override.match
+    if match is not None:
+        given = {"metric": match.metric is not None, "customMetric": match.custom_metric is not None}
+        check.one_of(f"{at}.match", given, required=False)
+        if match.custom_metric is not None:
+            check.not_empty(f"{at}.match.customMetric", match.custom_metric, "the name of a metric")
+    for name, tag in override.tag_overrides.items():
+        _validate_tag(check, member(f"{at}.tagOverrides", name), name, tag)
+
+
+def _validate_tag(check: Check, at: str, name: str, tag: TagOverride) -> None:
+    check.not_empty(at, name, "a tag's name")
+    if tag.operation == "REMOVE" and tag.value:
+        check.error("ARG0121", f"{at}.value", "a tag that is removed has no value", "remove value or operation")
+    elif tag.operation == "UPSERT":
+        if not tag.value:
+            check.error("ARG0110", f"{at}.value", "a value is needed", "write an expression, or operation: REMOVE")
+        elif problem := cel_problem(tag.value, extra=METRIC_ATTRIBUTES, boolean=False):
+            check.error(CEL, f"{at}.value", f"not an expression: {problem}")
+
+
+# -- tracing --------------------------------------------------------------------------------------------------------
+
+
+def _validate_tracing(check: Check, at: str, tracing: Tracing) -> None:
+    _validate_providers(check, at, tracing.providers)
+    if len(tracing.providers) > 1:
+        message = f"spans go to one provider: {tracing.providers[0].name!r}, the first"
+        check.warn("ARG0151", f"{at}.providers[1]", message, "leave the others out")
+    check.percent(f"{at}.randomSamplingPercentage", tracing.random_sampling_percentage)
+    validate_custom_tags(check, f"{at}.customTags", tracing.custom_tags or {})
+
+
+def validate_custom_tags(check: Check, at: str, tags: Mapping[str, CustomTag]) -> None:
+    """The tags of spans; those of the mesh configuration have the same shape."""
+    for name, tag in tags.items():
+        here = member(at, name)
+        check.not_empty(here, name, "a tag's name")
+        check.printable(here, name)
+        kinds = ("literal", "environment", "header", "formatter")
+        check.one_of(here, {kind: getattr(tag, kind) is not None for kind in kinds})
+        if tag.literal is not None:
+            check.not_empty(f"{here}.literal.value", tag.literal.value, "a value")
+        if tag.environment is not None:
+            check.not_empty(f"{here}.environment.name", tag.environment.name, "the name of a variable")
+        if tag.header is not None:
+            check.header_name(f"{here}.header.name", tag.header.name, pseudo=True)
+        if tag.formatter is not None:
+            check.not_empty(f"{here}.formatter.value", tag.formatter.value, "a format")
+
+
+# -- access logs ----------------------------------------------------------------------------------------------------
+
+
+def _validate_logging(check: Check, at: str, logging: AccessLogging) -> None:
+    _validate_providers(check, at, logging.providers)
+    if logging.filter is not None and logging.filter.expression:
+        if problem := cel_problem(logging.filter.expression):
+            check.error(CEL, f"{at}.filter.expression", f"not an expression: {problem}")
+    elif logging.filter is not None:
+        check.warn("ARG0151", f"{at}.filter", "without an expression it filters nothing")

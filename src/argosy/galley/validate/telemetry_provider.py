@@ -1,0 +1,144 @@
+"""Providers of the mesh configuration that take logs and spans: can proxies send to them?
+
+Given a typed provider, adds findings to a `Check`. Source: Istio's MeshConfig.extensionProviders; Envoy's formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from argosy.api.extension_provider import ExtensionProvider
+from argosy.api.telemetry_provider import HttpHeader, LogFormat, Service
+from argosy.galley.validate.check import Check, member
+
+_CODE = "ARG0189"
+_TAG_MAX = 65_535
+
+
+def validate_telemetry_provider(check: Check, at: str, provider: ExtensionProvider) -> None:
+    """All rules about where logs and spans go."""
+    for kind, asked in (
+        ("envoyHttpAls", provider.envoy_http_als),
+        ("envoyTcpAls", provider.envoy_tcp_als),
+        ("envoyOtelAls", provider.envoy_otel_als),
+        ("zipkin", provider.zipkin),
+        ("opentelemetry", provider.opentelemetry),
+        ("skywalking", provider.skywalking),
+    ):
+        if asked is not None:
+            _validate_service(check, f"{at}.{kind}", asked)
+    if (file := provider.envoy_file_access_log) is not None:
+        here = f"{at}.envoyFileAccessLog"
+        check.printable(f"{here}.path", file.path)
+        if file.path and not file.path.startswith("/"):
+            check.error(_CODE, f"{here}.path", f"{file.path!r} is not the whole path of a file", "write /dev/stdout")
+        _validate_format(check, f"{here}.logFormat", file.log_format, both=False)
+    if (otel := provider.envoy_otel_als) is not None:
+        _validate_format(check, f"{at}.envoyOtelAls.logFormat", otel.log_format, both=True)
+    if (grpc := provider.envoy_http_als) is not None:
+        for name in ("request_headers", "response_headers", "response_trailers"):
+            spelled = "".join(part.title() for part in name.split("_"))
+            for index, header in enumerate(getattr(grpc, f"additional_{name}_to_log")):
+                check.header_name(f"{at}.envoyHttpAls.additional{spelled}ToLog[{index}]", header)
+    _validate_tracing(check, at, provider)
+
+
+def _validate_tracing(check: Check, at: str, provider: ExtensionProvider) -> None:
+    if (zipkin := provider.zipkin) is not None:
+        here = f"{at}.zipkin"
+        check.at_least(f"{here}.maxTagLength", zipkin.max_tag_length, most=_TAG_MAX)
+        check.duration(f"{here}.timeout", zipkin.timeout_s)
+        _validate_path(check, f"{here}.path", zipkin.path)
+        _validate_headers(check, f"{here}.headers", zipkin.headers)
+    if (otel := provider.opentelemetry) is not None:
+        here = f"{at}.opentelemetry"
+        check.at_least(f"{here}.maxTagLength", otel.max_tag_length, most=_TAG_MAX)
+        check.one_of(here, {"http": otel.http is not None, "grpc": otel.grpc is not None}, required=False)
+        if otel.http is not None:
+            check.not_empty(f"{here}.http.path", otel.http.path, "a path")
+            _validate_path(check, f"{here}.http.path", otel.http.path)
+            check.duration(f"{here}.http.timeout", otel.http.timeout_s)
+            _validate_headers(check, f"{here}.http.headers", otel.http.headers)
+        if otel.grpc is not None:
+            check.duration(f"{here}.grpc.timeout", otel.grpc.timeout_s)
+            _validate_headers(check, f"{here}.grpc.initialMetadata", otel.grpc.initial_metadata)
+    if provider.skywalking is not None:
+        check.printable(f"{at}.skywalking.accessToken", provider.skywalking.access_token)
+
+
+def _validate_service(check: Check, at: str, asked: Service) -> None:
+    namespace, slash, host = asked.service.rpartition("/")
+    check.host(f"{at}.service", host)
+    if slash:
+        check.dns_label(f"{at}.service", namespace, "namespace")
+    check.port(f"{at}.port", asked.port)
+
+
+def _validate_path(check: Check, at: str, path: str) -> None:
+    if path and not path.startswith("/"):
+        check.error("ARG0119", at, "a path starts with '/'", f"write /{path}")
+    check.printable(at, path)
+
+
+def _validate_headers(check: Check, at: str, headers: Sequence[HttpHeader]) -> None:
+    for index, one in enumerate(headers):
+        check.header_name(f"{at}[{index}].name", one.name)
+        check.one_of(f"{at}[{index}]", {"value": one.value is not None, "envName": one.env_name is not None})
+        check.printable(f"{at}[{index}].value", one.value or "")
+
+
+def _validate_format(check: Check, at: str, made: LogFormat | None, *, both: bool) -> None:
+    if made is None:
+        return
+    if not both:
+        check.one_of(at, {"text": bool(made.text), "labels": made.labels is not None})
+    if problem := format_problem(made.text):
+        check.error("ARG0192", f"{at}.text", problem)
+    if made.labels is not None:
+        _validate_labels(check, f"{at}.labels", made.labels)
+
+
+def _validate_labels(check: Check, at: str, labels: Mapping[str, Any]) -> None:
+    for name, value in labels.items():
+        if isinstance(value, Mapping):
+            _validate_labels(check, member(at, name), value)
+        elif isinstance(value, str) and (problem := format_problem(value)):
+            check.error("ARG0192", member(at, name), problem)
+
+
+def format_problem(text: str) -> str:
+    """What is wrong with a format of access logs, as far as its shape goes; empty if nothing is."""
+    at = 0
+    while (at := text.find("%", at)) >= 0:
+        if text[at + 1 : at + 2] == "%":
+            at += 2
+            continue
+        end = _command_end(text, at + 1)
+        if end < 0:
+            return f"{text[at : at + 40]!r} is not a command: it needs %NAME%, and %% is a percent sign"
+        at = end + 1
+    return ""
+
+
+def _command_end(text: str, at: int) -> int:
+    """Where the command ends that begins at `at`: `NAME`, `NAME(arguments)`, `NAME(arguments):length`, and then `%`."""
+    start = at
+    while at < len(text) and (text[at].isupper() or text[at].isdecimal() or text[at] == "_"):
+        at += 1
+    if at == start:
+        return -1
+    if text[at : at + 1] == "(":
+        at = text.find(")", at) + 1
+        # Arguments may have brackets themselves (CEL): the last one before the percent sign counts.
+        while at and text[at : at + 1] not in ("%", ":"):
+            at = text.find(")", at) + 1
+        if not at:
+            return -1
+    if text[at : at + 1] == ":":
+        at = start = at + 1
+        while text[at : at + 1].isdecimal():
+            at += 1
+        if at == start:
+            return -1
+    return at if text[at : at + 1] == "%" else -1

@@ -1,0 +1,53 @@
+"""The shape of Telemetry objects, and of providers that take what they tell."""
+
+from __future__ import annotations
+
+import pytest
+
+from argosy.api import decode_object, parse_documents
+from argosy.api.mesh_config import parse_mesh_config
+from argosy.api.telemetry import ModeMatch, Side, Telemetry
+from argosy.api.telemetry_provider import FileAccessLog, OtelTracing
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha1"])
+def test_what_is_not_said_is_not_there(version: str) -> None:
+    text = f"""
+apiVersion: telemetry.istio.io/{version}
+kind: Telemetry
+metadata: {{name: told}}
+spec:
+  tracing: [{{customTags: {{}}}}, {{}}]
+  accessLogging: [{{disabled: false}}]
+"""
+    spec: Telemetry = decode_object(parse_documents(text)[0]).spec
+    said, silent = spec.tracing
+    assert (said.custom_tags, silent.custom_tags) == ({}, None)
+    assert spec.access_logging[0].disabled is False
+    assert (spec.metrics, spec.selector) == ((), None)
+
+
+@pytest.mark.parametrize(
+    "mode, side, taken",
+    [
+        ("CLIENT_AND_SERVER", "CLIENT", True),
+        ("CLIENT_AND_SERVER", "SERVER", True),
+        ("CLIENT", "SERVER", False),
+        ("SERVER", "SERVER", True),
+    ],
+)
+def test_a_match_takes_one_side_or_both(mode: str, side: Side, taken: bool) -> None:
+    assert ModeMatch(mode=mode).takes(side) is taken  # type: ignore[arg-type]
+
+
+def test_a_provider_takes_logs_or_spans_and_names_its_host() -> None:
+    config = parse_mesh_config("""
+extensionProviders:
+- {name: file, envoyFileAccessLog: {path: /dev/stdout, logFormat: {labels: {a: "%PROTOCOL%"}}}}
+- {name: spans, opentelemetry: {service: "ns/Collector.ns.svc", port: 4318, http: {path: /v1/traces, timeout: 5s}}}
+""")
+    file, spans = config.extension_providers
+    assert isinstance(file.logging, FileAccessLog)
+    assert (file.tracing, file.asked) == (None, "")
+    assert isinstance(spans.tracing, OtelTracing)
+    assert (spans.logging, spans.asked) == (None, "collector.ns.svc")
