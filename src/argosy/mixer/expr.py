@@ -1,22 +1,22 @@
 """Expressions: type-checked when loaded, evaluated against attributes, and asked beforehand whether they may match.
 
 Given: text and the vocabulary; then bags of attributes. Gives: values. An absent attribute or map key is *missing*:
-evaluation fails with `MissingAttribute` unless `|` gives something to fall back on. `may_match` answers with only some
-attributes known, never "no" where a full bag could say "yes": it decides which proxies must ask Mixer at all.
+evaluation fails with `MissingAttribute` unless `|` gives something to fall back on. As in Istio, `|` falls back from
+an attribute, from an entry of a map and from another `|`; what is missing within a function's or an operator's operands
+fails all the same. `may_match` answers with only some attributes known, never "no" where a full bag could say "yes":
+it decides which proxies must ask Mixer at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from argosy.mixer.attributes import VOCABULARY, Attributes, Value, ValueType
-from argosy.mixer.functions import FUNCTIONS, OPERATORS, compile_regex, operator_accepts
+from argosy.mixer.checker import CONDITIONAL, check_types
+from argosy.mixer.functions import EQUALITY, FUNCTIONS, OPERATORS, canonical
 from argosy.mixer.syntax import Attribute, Call, Constant, ExpressionError, Node, parse_expression
-
-_CONDITIONAL = ("conditional", "conditionalString")
 
 
 class EvaluationError(Exception):
@@ -27,11 +27,12 @@ class MissingAttribute(EvaluationError):
     """An attribute or map key is absent and nothing stands in for it."""
 
 
-class _Unknown:
-    """The value that partial evaluation cannot know."""
+class _Mark:
+    """Stands where a value would."""
 
 
-_UNKNOWN = _Unknown()
+_UNKNOWN = _Mark()
+"""What partial evaluation cannot know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,12 @@ def compile_expression(
 ) -> Expression:
     """Parse and check `text`; raises `ExpressionError` for bad syntax, unknown names and types that do not fit."""
     tree = parse_expression(text)
-    kind = _Checker(vocabulary).type_of(tree)
-    if expect is not None and kind is not expect:
-        raise ExpressionError(f"must be {expect}, is {kind}", 1)
-    return Expression(text, kind, tree)
+    try:
+        checked, kind = check_types(tree, vocabulary, expect)
+    except ExpressionError as error:
+        error.expression = text
+        raise
+    return Expression(text, kind, checked)
 
 
 def may_match(expression: Expression, known: Attributes, is_known: Callable[[str], bool]) -> bool:
@@ -84,96 +87,6 @@ def _may_hold(tree: Node, evaluator: _Evaluator) -> bool:
         return False
 
 
-class _Checker:
-    """Gives each node its type or refuses it."""
-
-    def __init__(self, vocabulary: Mapping[str, ValueType]) -> None:
-        self._vocabulary = vocabulary
-
-    def type_of(self, node: Node) -> ValueType:
-        if isinstance(node, Constant):
-            return _constant_type(node)
-        if isinstance(node, Attribute):
-            return self._attribute(node)
-        if node.function in ("&&", "||"):
-            self._require(node.operands, (ValueType.BOOL, ValueType.BOOL), node)
-            return ValueType.BOOL
-        if node.function == "[]":
-            self._require(node.operands, (ValueType.STRING_MAP, ValueType.STRING), node)
-            return ValueType.STRING
-        if node.function == "|":
-            return self._same(node)
-        if node.function in OPERATORS:
-            return self._operator(node)
-        if node.function in _CONDITIONAL:
-            return self._conditional(node)
-        return self._function(node)
-
-    def _attribute(self, node: Attribute) -> ValueType:
-        found = self._vocabulary.get(node.name)
-        if found is None:
-            close = get_close_matches(node.name, self._vocabulary, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise ExpressionError(f"unknown attribute {node.name}{hint}", node.column)
-        return found
-
-    def _same(self, node: Call) -> ValueType:
-        left, right = node.operands
-        one, other = self.type_of(left), self.type_of(right)
-        if one is not other:
-            raise ExpressionError(f"operands of {node.function} differ: {one} and {other}", node.column)
-        return one
-
-    def _operator(self, node: Call) -> ValueType:
-        kind = self._same(node)
-        if not operator_accepts(node.function, kind):
-            raise ExpressionError(f"{node.function} is not defined for {kind}", node.column)
-        return kind if node.function == "+" else ValueType.BOOL
-
-    def _conditional(self, node: Call) -> ValueType:
-        if len(node.operands) != 3:
-            raise ExpressionError(f"{node.function} takes 3 arguments, not {len(node.operands)}", node.column)
-        condition, yes, no = node.operands
-        if self.type_of(condition) is not ValueType.BOOL:
-            raise ExpressionError(f"the first argument of {node.function} must be BOOL", node.column)
-        kind = self.type_of(yes)
-        if kind is not self.type_of(no):
-            raise ExpressionError(f"both results of {node.function} must have the same type", node.column)
-        return kind
-
-    def _function(self, node: Call) -> ValueType:
-        function = FUNCTIONS.get(node.function)
-        if function is None:
-            close = get_close_matches(node.function, [*FUNCTIONS, *_CONDITIONAL], n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise ExpressionError(f"unknown function {node.function}{hint}", node.column)
-        if function.method != node.method:
-            form = f"value.{node.function}(...)" if function.method else f"{node.function}(...)"
-            raise ExpressionError(f"write {form}", node.column)
-        self._require(node.operands, function.takes, node)
-        self._check_literals(node)
-        return function.gives
-
-    def _check_literals(self, node: Call) -> None:
-        """Literals are computed now, so that a bad address, date or regular expression is refused when loaded."""
-        literals = [operand.value for operand in node.operands if isinstance(operand, Constant)]
-        try:
-            if node.function == "matches" and isinstance(node.operands[0], Constant):
-                compile_regex(str(literals[0]))
-            elif literals and len(literals) == len(node.operands):
-                FUNCTIONS[node.function].compute(*literals)
-        except ValueError as error:
-            raise ExpressionError(str(error), node.column) from None
-
-    def _require(self, operands: tuple[Node, ...], takes: tuple[ValueType, ...], node: Call) -> None:
-        if len(operands) != len(takes):
-            raise ExpressionError(f"{node.function} takes {len(takes)} operands, not {len(operands)}", node.column)
-        for operand, wanted in zip(operands, takes, strict=True):
-            found = self.type_of(operand)
-            if found is not wanted:
-                raise ExpressionError(f"{node.function} needs {wanted}, found {found}", operand.column)
-
-
 class _Evaluator:
     """Walks the tree. With `is_known` given, names it denies have any value and the result may be unknown."""
 
@@ -182,20 +95,49 @@ class _Evaluator:
         self._is_known = is_known
 
     def value(self, node: Node) -> Any:
+        """The value; raises where there is none."""
         if isinstance(node, Constant):
             return node.value
         if isinstance(node, Attribute):
             return self._attribute(node.name)
         if node.function == "|":
-            return self._fallback(node)
+            left = self._or_missing(node.operands[0])
+            return self.value(node.operands[1]) if isinstance(left, MissingAttribute) else left
         if node.function in ("&&", "||"):
             return self._logic(node)
-        if node.function in _CONDITIONAL:
+        if node.function == CONDITIONAL:
             condition = self.value(node.operands[0])
             return _UNKNOWN if condition is _UNKNOWN else self.value(node.operands[1 if condition else 2])
         values = [self.value(operand) for operand in node.operands]
-        unknown = any(value is _UNKNOWN for value in values)
-        return _UNKNOWN if unknown else _compute(node.function, values)
+        return _UNKNOWN if any(value is _UNKNOWN for value in values) else _compute(node, values)
+
+    def _or_missing(self, node: Node) -> Any:
+        """The value on the left of a `|`, or what is missing: of an attribute, an entry of a map, or another `|`.
+
+        An unknown value may be there or not: the result is unknown either way.
+        """
+        if isinstance(node, Attribute):
+            try:
+                return self._attribute(node.name)
+            except MissingAttribute as error:
+                return error
+        if isinstance(node, Call) and node.function == "|":
+            left = self._or_missing(node.operands[0])
+            return self._or_missing(node.operands[1]) if isinstance(left, MissingAttribute) else left
+        if isinstance(node, Call) and node.function == "[]":
+            values = []
+            for operand in node.operands:
+                found = self._or_missing(operand)
+                if isinstance(found, MissingAttribute):
+                    return found
+                values.append(found)
+            if any(value is _UNKNOWN for value in values):
+                return _UNKNOWN
+            try:
+                return _compute(node, values)
+            except MissingAttribute as error:
+                return error
+        return self.value(node)
 
     def _attribute(self, name: str) -> Any:
         if self._is_known is not None and not self._is_known(name):
@@ -204,13 +146,6 @@ class _Evaluator:
             return self._attributes[name]
         except KeyError:
             raise MissingAttribute(f"attribute {name} is missing") from None
-
-    def _fallback(self, node: Call) -> Any:
-        # An unknown left side may be there or not: the result is unknown either way.
-        try:
-            return self.value(node.operands[0])
-        except MissingAttribute:
-            return self.value(node.operands[1])
 
     def _logic(self, node: Call) -> Any:
         decisive = node.function == "||"
@@ -226,24 +161,19 @@ class _Evaluator:
         return right if right is decisive else _UNKNOWN
 
 
-def _compute(function: str, values: list[Any]) -> Any:
-    if function == "[]":
+def _compute(node: Call, values: list[Any]) -> Any:
+    if node.function == "[]":
         mapping, key = values
-        if key not in mapping:
-            raise MissingAttribute(f"key {key!r} is missing")
-        return mapping[key]
-    operator = OPERATORS.get(function)
+        try:
+            return mapping[key]
+        except KeyError:
+            raise MissingAttribute(f"key {key!r} is missing") from None
     try:
-        if operator is not None:
-            return operator(*values)
-        return FUNCTIONS[function].compute(*values)
+        operator = OPERATORS.get(node.function)
+        if operator is None:
+            return FUNCTIONS[node.function].compute(*values)
+        if node.function in EQUALITY and node.kind is not None:
+            values = [canonical(value, node.kind) for value in values]
+        return operator.compute(*values)
     except (ValueError, TypeError) as error:
-        raise EvaluationError(f"{function}: {error}") from None
-
-
-def _constant_type(node: Constant) -> ValueType:
-    if isinstance(node.value, bool):
-        return ValueType.BOOL
-    if isinstance(node.value, int):
-        return ValueType.INT64
-    return ValueType.DOUBLE if isinstance(node.value, float) else ValueType.STRING
+        raise EvaluationError(f"{node.function}: {error}") from None

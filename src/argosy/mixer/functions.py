@@ -1,28 +1,31 @@
-"""The functions and operators of the expression language: signatures and what they compute.
+"""The functions and operators of the expression language: signatures, what they compute, what they are for.
 
 Each entry says which types it takes and gives; evaluation gets present values of those types. Regular expressions are
-RE2's. Source: Istio 1.4's `mixer/pkg/lang` (behaviour, not code).
+RE2's. The reference page is made from these tables. Source: Istio 1.4's `mixer/pkg/lang` (behaviour, not code).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from ipaddress import ip_address
+from types import MappingProxyType
 from typing import Any
 
 import re2
 
 from argosy.core.frozen import EMPTY
+from argosy.mixer import forms
 from argosy.mixer.attributes import ValueType
+from argosy.mixer.forms import parse_duration as parse_duration  # read by who has a duration in parameters
 
 REGEX_CHARS_MAX = 1024
 T = ValueType
-_ORDERED = frozenset({T.STRING, T.INT64, T.DOUBLE, T.TIMESTAMP, T.DURATION})
-_ADDED = frozenset({T.STRING, T.INT64, T.DOUBLE})
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+TEXTS = frozenset({T.STRING, T.DNS_NAME, T.EMAIL_ADDRESS, T.URI})
+_COMPARED = frozenset(T) - {T.STRING_MAP}
+_ORDERED = TEXTS | {T.INT64, T.DOUBLE, T.TIMESTAMP, T.DURATION}
+_ADDED = TEXTS | {T.INT64, T.DOUBLE}
+_INT_BITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,22 @@ class Function:
     takes: tuple[ValueType, ...]
     gives: ValueType
     compute: Callable[..., Any]
+    about: str
     method: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Both operands have one type, out of `takes`; `gives` None means that type."""
+
+    takes: frozenset[ValueType]
+    gives: ValueType | None
+    compute: Callable[[Any, Any], Any]
+    about: str
+
+
 def glob_match(text: str, pattern: str) -> bool:
-    """One `*` at the start or at the end matches anything; else equality."""
+    """One `*` at the end or at the start matches anything; else equality."""
     if pattern.endswith("*"):
         return text.startswith(pattern[:-1])
     if pattern.startswith("*"):
@@ -63,85 +77,78 @@ def regex_matches(pattern: str, text: str) -> bool:
     return compile_regex(pattern).search(text) is not None
 
 
-def parse_duration(text: str) -> timedelta:
-    """Go's duration form (`1h2m3.5s`); raises ValueError."""
-    rest = text.removeprefix("-")
-    total = 0.0
-    while rest:
-        digits = len(rest) - len(rest.lstrip("0123456789."))
-        tail = rest[digits:]
-        unit = next((u for u in ("ns", "us", "µs", "ms", "s", "m", "h") if tail.startswith(u)), "")
-        if not digits or not unit:
-            raise ValueError(f"{text!r} is not a duration")
-        total += float(rest[:digits]) * _UNITS[unit]
-        rest = tail[len(unit) :]
-    if not text.removeprefix("-"):
-        raise ValueError("empty duration")
-    return timedelta(seconds=-total if text.startswith("-") else total)
+_CANONICAL: Mapping[ValueType, Callable[[Any], Any]] = MappingProxyType(
+    {
+        T.IP_ADDRESS: forms.canonical_ip,
+        T.DNS_NAME: forms.canonical_dns_name,
+        T.EMAIL_ADDRESS: forms.canonical_email,
+        T.URI: forms.canonical_uri,
+    }
+)
 
 
-def parse_timestamp(text: str) -> datetime:
-    """RFC 3339; raises ValueError."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(f"{text!r} has no time zone")
-    return moment.astimezone(UTC)
+def canonical(value: Any, kind: ValueType) -> Any:
+    """What equality compares of a value; raises ValueError where it is not of its type's form."""
+    convert = _CANONICAL.get(kind)
+    return value if convert is None else convert(value)
 
 
-def normal_dns_name(text: str) -> str:
-    """DNS names compare without case and without the final dot."""
-    return text.rstrip(".").lower()
-
-
-def normal_email(text: str) -> str:
-    """The domain of an address compares as a DNS name; raises ValueError."""
-    local, at, domain = text.rpartition("@")
-    if not at or not local or not domain:
-        raise ValueError(f"{text!r} is not an e-mail address")
-    return f"{local}@{normal_dns_name(domain)}"
-
-
-def normal_uri(text: str) -> str:
-    """Scheme and host compare without case; raises ValueError."""
-    scheme, separator, rest = text.partition("://")
-    if not separator or not scheme:
-        raise ValueError(f"{text!r} is not a URI")
-    host, slash, path = rest.partition("/")
-    return f"{scheme.lower()}://{normal_dns_name(host)}{slash}{path}"
+def _add(left: Any, right: Any) -> Any:
+    total = left + right
+    if not isinstance(total, int):
+        return total
+    half = 1 << (_INT_BITS - 1)
+    return (total + half) % (1 << _INT_BITS) - half
 
 
 def _text(detail: object) -> str:
     return detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)
 
 
-FUNCTIONS: dict[str, Function] = {
-    "match": Function((T.STRING, T.STRING), T.BOOL, glob_match),
-    "matches": Function((T.STRING, T.STRING), T.BOOL, regex_matches, method=True),
-    "startsWith": Function((T.STRING, T.STRING), T.BOOL, lambda text, prefix: text.startswith(prefix), method=True),
-    "endsWith": Function((T.STRING, T.STRING), T.BOOL, lambda text, suffix: text.endswith(suffix), method=True),
-    "toLower": Function((T.STRING,), T.STRING, lambda text: text.lower()),
-    "size": Function((T.STRING,), T.INT64, len),
-    "ip": Function((T.STRING,), T.IP_ADDRESS, ip_address),
-    "timestamp": Function((T.STRING,), T.TIMESTAMP, parse_timestamp),
-    "dnsName": Function((T.STRING,), T.DNS_NAME, normal_dns_name),
-    "email": Function((T.STRING,), T.EMAIL_ADDRESS, normal_email),
-    "uri": Function((T.STRING,), T.URI, normal_uri),
-    "emptyStringMap": Function((), T.STRING_MAP, lambda: EMPTY),
-}
+FUNCTIONS: Mapping[str, Function] = MappingProxyType(
+    {
+        "match": Function(
+            (T.STRING, T.STRING), T.BOOL, glob_match, "the text is the pattern, in which one `*` may lead or trail"
+        ),
+        "matches": Function(
+            (T.STRING, T.STRING),
+            T.BOOL,
+            regex_matches,
+            "the receiver, a regular expression (RE2), matches somewhere in the text",
+            method=True,
+        ),
+        "startsWith": Function(
+            (T.STRING, T.STRING), T.BOOL, str.startswith, "the receiver begins with the text", method=True
+        ),
+        "endsWith": Function(
+            (T.STRING, T.STRING), T.BOOL, str.endswith, "the receiver ends with the text", method=True
+        ),
+        "toLower": Function((T.STRING,), T.STRING, str.lower, "the text in lower case"),
+        "size": Function((T.STRING,), T.INT64, lambda text: len(text.encode()), "how many bytes the text has in UTF-8"),
+        "ip": Function((T.STRING,), T.IP_ADDRESS, forms.parse_ip, "an IPv4 or IPv6 address"),
+        "timestamp": Function((T.STRING,), T.TIMESTAMP, forms.parse_timestamp, "a moment, written as in RFC 3339"),
+        "dnsName": Function((T.STRING,), T.DNS_NAME, forms.parse_dns_name, "a host name"),
+        "email": Function((T.STRING,), T.EMAIL_ADDRESS, forms.parse_email, "an e-mail address without display name"),
+        "uri": Function((T.STRING,), T.URI, forms.parse_uri, "a URI"),
+        "emptyStringMap": Function((), T.STRING_MAP, lambda: EMPTY, "a map without entries, to fall back on"),
+        "conditionalString": Function(
+            (T.BOOL, T.STRING, T.STRING),
+            T.STRING,
+            lambda condition, yes, no: yes if condition else no,
+            "the second or the third operand; all three must have a value",
+        ),
+    }
+)
 
-OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "==": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-    "+": lambda a, b: a + b,
-}
-
-
-def operator_accepts(operator: str, kind: ValueType) -> bool:
-    """True if both operands may be of type `kind`."""
-    if operator in ("==", "!="):
-        return kind is not T.STRING_MAP
-    return kind in (_ADDED if operator == "+" else _ORDERED)
+OPERATORS: Mapping[str, Operator] = MappingProxyType(
+    {
+        "==": Operator(_COMPARED, T.BOOL, lambda a, b: a == b, "equal; typed text as its type compares it"),
+        "!=": Operator(_COMPARED, T.BOOL, lambda a, b: a != b, "not equal"),
+        "<": Operator(_ORDERED, T.BOOL, lambda a, b: a < b, "less; texts by their characters' numbers"),
+        "<=": Operator(_ORDERED, T.BOOL, lambda a, b: a <= b, "less or equal"),
+        ">": Operator(_ORDERED, T.BOOL, lambda a, b: a > b, "greater"),
+        ">=": Operator(_ORDERED, T.BOOL, lambda a, b: a >= b, "greater or equal"),
+        "+": Operator(_ADDED, None, _add, "sum of numbers (INT64 wraps around), or texts joined"),
+    }
+)
+EQUALITY = ("==", "!=")

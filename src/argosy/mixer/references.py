@@ -15,7 +15,7 @@ from argosy.mixer.attributes import Attributes, Value
 
 
 class Reference(NamedTuple):
-    """One thing that was looked at: an attribute, or with `key` one entry of a map that is there."""
+    """One thing that was looked at: an attribute, or with `key` one entry of a map. The map itself is there."""
 
     name: str
     key: str | None
@@ -102,7 +102,9 @@ def signature(references: Iterable[Reference], attributes: Attributes) -> Hashab
     for reference in references:
         found: object = attributes.get(reference.name)
         if reference.key is not None:
-            found = found.get(reference.key) if isinstance(found, Mapping) else None
+            if not isinstance(found, Mapping):
+                return None
+            found = found.get(reference.key)
         if (found is not None) is not reference.present:
             return None
         values.append(tuple(sorted(found.items())) if isinstance(found, Mapping) else _hashable(found))

@@ -1,4 +1,4 @@
-"""CEXL text to a syntax tree: tokens and the parser. Knows no attributes and no types.
+"""CEXL text to a syntax tree: the parser. Knows no attributes and no types.
 
 The grammar is the subset of Go's expressions that Istio 1.4 allows, with Go's precedence: `||`, `&&`, comparisons,
 then `+` and `|` (so `a | b == c` is `(a | b) == c`), then indexing and calls. Source: Istio's expression language.
@@ -6,31 +6,26 @@ then `+` and `|` (so `a | b == c` is `(a | b) == c`), then indexing and calls. S
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from datetime import timedelta
+
+from argosy.mixer.attributes import ValueType
+from argosy.mixer.tokens import ExpressionError as ExpressionError
+from argosy.mixer.tokens import Token, tokens
 
 EXPRESSION_CHARS_MAX = 4096
-DEPTH_MAX = 64
-_SYMBOLS = ("||", "&&", "==", "!=", "<=", ">=", "<", ">", "|", "+", "(", ")", "[", "]", ",", ".")
+NESTING_MAX = 64
+DEPTH_MAX = 200
+"""Of a tree: chains of operators make it deep, too."""
+INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 _PRECEDENCE = {"||": 1, "&&": 2, "==": 3, "!=": 3, "<": 3, "<=": 3, ">": 3, ">=": 3, "+": 4, "|": 4}
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"', "'": "'", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
-
-
-class ExpressionError(ValueError):
-    """The expression cannot be accepted; `column` is 1-based."""
-
-    def __init__(self, message: str, column: int) -> None:
-        super().__init__(f"column {column}: {message}")
-        self.message = message
-        self.column = column
 
 
 @dataclass(frozen=True, slots=True)
 class Constant:
     """A literal."""
 
-    value: str | int | float | bool
+    value: str | int | float | bool | timedelta
     column: int
 
 
@@ -44,87 +39,37 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function, method or operator with its operands; for methods the receiver comes first and `method` is set."""
+    """A function, method or operator with its operands; for methods the receiver comes first and `method` is set.
+
+    `kind`: once types are known, the type that an operator's operands have.
+    """
 
     function: str
     operands: tuple[Node, ...]
     column: int
     method: bool = False
+    kind: ValueType | None = None
 
 
 Node = Constant | Attribute | Call
 
 
-class _Token(NamedTuple):
-    kind: str
-    text: str
-    column: int
-
-
 def parse_expression(text: str) -> Node:
     """The tree of `text`; raises `ExpressionError` with the column of what is wrong."""
-    if len(text) > EXPRESSION_CHARS_MAX:
-        raise ExpressionError(f"longer than {EXPRESSION_CHARS_MAX} characters", 1)
-    return _Parser(text).parse()
-
-
-def _tokens(text: str) -> Iterator[_Token]:
-    at = 0
-    while at < len(text):
-        char = text[at]
-        if char.isspace():
-            at += 1
-        elif char in "\"'`":
-            value, end = _string(text, at)
-            yield _Token("string", value, at + 1)
-            at = end
-        elif char.isdigit() or (char == "-" and text[at + 1 : at + 2].isdigit()):
-            end = at + 1
-            while end < len(text) and (text[end].isdigit() or text[end] == "."):
-                end += 1
-            yield _Token("number", text[at:end], at + 1)
-            at = end
-        elif char.isalpha() or char == "_":
-            end = at + 1
-            while end < len(text) and (text[end].isalnum() or text[end] == "_"):
-                end += 1
-            yield _Token("name", text[at:end], at + 1)
-            at = end
-        else:
-            symbol = next((s for s in _SYMBOLS if text.startswith(s, at)), None)
-            if symbol is None:
-                hint = "; there is no negation: write `== false`" if char == "!" else ""
-                raise ExpressionError(f"unexpected {char!r}{hint}", at + 1)
-            yield _Token("symbol", symbol, at + 1)
-            at += len(symbol)
-    yield _Token("end", "", len(text) + 1)
-
-
-def _string(text: str, start: int) -> tuple[str, int]:
-    """The value of the literal that opens at `start`, and where it ends."""
-    quote, at = text[start], start + 1
-    out: list[str] = []
-    while at < len(text):
-        char = text[at]
-        if char == quote:
-            return "".join(out), at + 1
-        if char == "\\" and quote != "`":
-            escape = text[at + 1 : at + 2]
-            if escape not in _ESCAPES or not escape:
-                raise ExpressionError(f"unknown escape \\{escape}", at + 1)
-            out.append(_ESCAPES[escape])
-            at += 2
-            continue
-        out.append(char)
-        at += 1
-    raise ExpressionError("string is not closed", start + 1)
+    try:
+        if len(text) > EXPRESSION_CHARS_MAX:
+            raise ExpressionError(f"longer than {EXPRESSION_CHARS_MAX} characters", 1)
+        return _Parser(text).parse()
+    except ExpressionError as error:
+        error.expression = text
+        raise
 
 
 class _Parser:
     """Precedence climbing over the tokens."""
 
     def __init__(self, text: str) -> None:
-        self._tokens = list(_tokens(text))
+        self._tokens = list(tokens(text))
         self._at = 0
         self._depth = 0
 
@@ -133,12 +78,13 @@ class _Parser:
         token = self._peek()
         if token.kind != "end":
             raise ExpressionError(f"unexpected {token.text!r}", token.column)
+        _refuse_deep(tree)
         return tree
 
-    def _peek(self) -> _Token:
+    def _peek(self) -> Token:
         return self._tokens[self._at]
 
-    def _next(self) -> _Token:
+    def _next(self) -> Token:
         token = self._tokens[self._at]
         self._at += 1
         return token
@@ -153,11 +99,11 @@ class _Parser:
     def _expect(self, symbol: str) -> None:
         if not self._take(symbol):
             token = self._peek()
-            raise ExpressionError(f"expected {symbol!r}, found {token.text or 'the end'!r}", token.column)
+            raise ExpressionError(f"expected {symbol!r}, found {_found(token)}", token.column)
 
     def _binary(self, lowest: int) -> Node:
         self._depth += 1
-        if self._depth > DEPTH_MAX:
+        if self._depth > NESTING_MAX:
             raise ExpressionError("nested too deeply", self._peek().column)
         left = self._postfix()
         while True:
@@ -185,7 +131,7 @@ class _Parser:
     def _method(self, receiver: Node) -> Node:
         name = self._next()
         if name.kind != "name":
-            raise ExpressionError("expected a method's name", name.column)
+            raise ExpressionError(f"expected a method's name, found {_found(name)}", name.column)
         self._expect("(")
         return Call(name.text, (receiver, *self._arguments()), name.column, method=True)
 
@@ -201,24 +147,22 @@ class _Parser:
             inner = self._binary(1)
             self._expect(")")
             return inner
-        raise ExpressionError(f"expected a value, found {token.text or 'the end'!r}", token.column)
+        raise ExpressionError(f"expected a value, found {_found(token)}", token.column)
 
-    def _named(self, first: _Token) -> Node:
+    def _named(self, first: Token) -> Node:
         """A literal, a function call, an attribute, or an attribute with a method called on it."""
-        if first.text in ("true", "false"):
-            return Constant(first.text == "true", first.column)
         if self._take("("):
             return Call(first.text, tuple(self._arguments()), first.column)
         names = [first]
         while self._take("."):
             names.append(self._next())
             if names[-1].kind != "name":
-                raise ExpressionError("expected a name after '.'", names[-1].column)
+                raise ExpressionError(f"expected a name after '.', found {_found(names[-1])}", names[-1].column)
         if len(names) > 1 and self._take("("):
             method = names.pop()
-            receiver = Attribute(".".join(n.text for n in names), first.column)
+            receiver = _attribute(names)
             return Call(method.text, (receiver, *self._arguments()), method.column, method=True)
-        return Attribute(".".join(n.text for n in names), first.column)
+        return _attribute(names)
 
     def _arguments(self) -> list[Node]:
         """Arguments up to and with the closing parenthesis."""
@@ -232,8 +176,32 @@ class _Parser:
             self._expect(",")
 
 
-def _number(token: _Token) -> int | float:
-    try:
-        return float(token.text) if "." in token.text else int(token.text)
-    except ValueError:
-        raise ExpressionError(f"{token.text!r} is not a number", token.column) from None
+def _refuse_deep(tree: Node) -> None:
+    level, depth = [tree], 0
+    while level:
+        depth += 1
+        if depth > DEPTH_MAX:
+            raise ExpressionError("nested too deeply", level[0].column)
+        level = [operand for node in level if isinstance(node, Call) for operand in node.operands]
+
+
+def _attribute(names: list[Token]) -> Node:
+    """An attribute; `true` and `false`, in any case, are no attributes."""
+    first = names[0]
+    if len(names) == 1 and first.text.lower() in ("true", "false"):
+        return Constant(first.text.lower() == "true", first.column)
+    return Attribute(".".join(name.text for name in names), first.column)
+
+
+def _found(token: Token) -> str:
+    return "the end" if token.kind == "end" else repr(token.text)
+
+
+def _number(token: Token) -> int | float:
+    text = token.text
+    if not text.removeprefix("-").isdigit():
+        return float(text)
+    value = int(text)
+    if not INT_MIN <= value <= INT_MAX:
+        raise ExpressionError(f"{text} does not fit in 64 bits", token.column)
+    return value

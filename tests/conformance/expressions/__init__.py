@@ -1,0 +1,1 @@
+"""The table of expressions, shared by every evaluator."""
