@@ -52,10 +52,12 @@ def main() -> int:
     text = build_page()
     if "--check" not in sys.argv:
         PAGE.write_text(text)
-        sys.path.insert(0, str(ROOT))
+        sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+        from expressions_page import build_page as build_expressions
         from tests.fields.table import build_page as build_fields
 
         (PAGE.parent / "fields.md").write_text(build_fields())
+        (PAGE.parent / "expressions.md").write_text(build_expressions())
         return 0
     if PAGE.read_text() == text:
         return 0

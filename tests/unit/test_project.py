@@ -142,6 +142,11 @@ def test_the_page_of_message_codes_is_current() -> None:
     assert (ROOT / "docs" / "reference" / "messages.md").read_text() == made["build_page"]()
 
 
+def test_the_page_of_expressions_is_current() -> None:
+    made = runpy.run_path(str(ROOT / "scripts" / "expressions_page.py"))
+    assert (ROOT / "docs" / "reference" / "expressions.md").read_text() == made["build_page"]()
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     broken = []
     for page in [*tracked("*.md"), *tracked("docs")]:

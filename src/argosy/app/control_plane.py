@@ -60,6 +60,7 @@ from argosy.edge.tokens import PUBLIC_FILE, TokenSubject, load_or_create_issuer,
 from argosy.edge.xds_server import XdsServer
 from argosy.galley.state import Galley
 from argosy.local.node_spec import CAPTURED_CIDR
+from argosy.mixer.validate import validate_expressions
 from argosy.pilot.mesh import KINDS as PILOT_KINDS
 from argosy.pilot.mesh import MeshSettings
 
@@ -281,7 +282,9 @@ class ControlPlane:
     def _build_galley(self) -> list[grpc.GenericRpcHandler]:
         store = SQLiteStore(self.home / DATABASE_FILE)
         service = self.parts.galley = GalleyService(
-            Galley(store), self.clock, expected=frozenset({"pilot", "mixer"} - set(self.settings.components))
+            Galley(store, validators=[validate_expressions]),
+            self.clock,
+            expected=frozenset({"pilot", "mixer"} - set(self.settings.components)),
         )
         self._unread = set(self.settings.sources)
         for source in self.settings.sources:

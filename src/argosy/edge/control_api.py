@@ -41,6 +41,7 @@ from argosy.edge.control_tap import Tap, watch_routes
 from argosy.galley.diff import diff_change
 from argosy.galley.memory import MemoryStore
 from argosy.galley.state import Applied, Change, Galley
+from argosy.mixer.validate import validate_expressions
 
 BODY_BYTES_MAX = 64 << 20
 WAIT_S_MAX = 3600.0
@@ -393,7 +394,8 @@ def read_documents(body: ChangeRequest) -> list[Document]:
 def analyze_documents(documents: Sequence[Document], namespace: str = DEFAULT_NAMESPACE) -> list[Finding]:
     """All findings about documents that are to be a whole configuration, errors too; nothing is kept."""
     try:
-        applied = Galley(MemoryStore()).apply(documents, now=0.0, who="", namespace=namespace, dry_run=True)
+        galley = Galley(MemoryStore(), validators=[validate_expressions])
+        applied = galley.apply(documents, now=0.0, who="", namespace=namespace, dry_run=True)
     except ArgosyError as error:
         return list(error.findings)
     return list(applied.findings)

@@ -1,8 +1,8 @@
 """The attribute vocabulary: names and types that expressions may use, and the bag that carries values.
 
 Values are plain: str, int, float, bool, `ipaddress` objects, datetimes, timedeltas, mappings of strings. A name that
-is absent from a bag is *missing*, which expressions treat specially. Source: Istio 1.4's `istioproxy` and
-`kubernetes` attribute manifests.
+is absent from a bag is *missing*, which expressions treat specially. Forms of some values (uids) stand here, too.
+Source: Istio 1.4's `istioproxy` and `kubernetes` attribute manifests, and the page of its attribute vocabulary.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
+
+from argosy.core.frozen import FrozenMap
 
 IPAddress = IPv4Address | IPv6Address
 Value = str | int | float | bool | IPAddress | datetime | timedelta | Mapping[str, str]
@@ -66,4 +68,21 @@ _BY_TYPE: dict[ValueType, str] = {
     ValueType.BOOL: "connection.mtls context.reporter.local check.cache_hit quota.cache_hit",
 }
 
-VOCABULARY: dict[str, ValueType] = {name: kind for kind, names in _BY_TYPE.items() for name in names.split()}
+VOCABULARY: Mapping[str, ValueType] = FrozenMap(
+    {name: kind for kind, names in _BY_TYPE.items() for name in names.split()}
+)
+
+
+def workload_uid(namespace: str, name: str) -> str:
+    """`source.workload.uid`, `destination.workload.uid`."""
+    return f"istio://{namespace}/workloads/{name}"
+
+
+def service_uid(namespace: str, name: str) -> str:
+    """`destination.service.uid`."""
+    return f"istio://{namespace}/services/{name}"
+
+
+def pod_uid(namespace: str, name: str) -> str:
+    """`source.uid`, `destination.uid`."""
+    return f"kubernetes://{name}.{namespace}"

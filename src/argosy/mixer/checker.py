@@ -23,6 +23,10 @@ _MAP_AND_KEY = (ValueType.STRING_MAP, ValueType.STRING)
 Typed = tuple[Node, ValueType]
 
 
+class UnknownAttribute(ExpressionError):
+    """The vocabulary has no such attribute."""
+
+
 def check_types(tree: Node, vocabulary: Mapping[str, ValueType], expect: ValueType | None = None) -> Typed:
     """The tree to evaluate and the type it gives; raises `ExpressionError`."""
     checked, kind = _Checker(vocabulary).check(tree, expect)
@@ -56,7 +60,7 @@ class _Checker:
         found = self._vocabulary.get(node.name)
         if found is None:
             hint = _nearest(node.name, self._vocabulary) or "an attributemanifest can add attributes"
-            raise ExpressionError(f"unknown attribute {node.name}", node.column, hint)
+            raise UnknownAttribute(f"unknown attribute {node.name}", node.column, hint)
         return found
 
     def _operator(self, node: Call, wanted: ValueType | None) -> Typed:

@@ -14,7 +14,7 @@ from argosy.core.frozen import EMPTY
 from argosy.core.spiffe import SpiffeID, SpiffeIDError, parse_spiffe_id
 from argosy.flow.directory import Directory, service_ref
 from argosy.flow.workload import PodRef
-from argosy.mixer.attributes import Attributes, Value
+from argosy.mixer.attributes import Attributes, Value, pod_uid, service_uid, workload_uid
 from argosy.mixer.telemetry import Node
 
 
@@ -114,7 +114,7 @@ def _source(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> N
     if pod is not None and (not facts.source_principal or pod.principal == facts.source_principal):
         _workload(bag, "source", pod)
         bag["source.name"] = pod.name
-        bag["source.uid"] = f"kubernetes://{pod.name}.{pod.namespace}"
+        bag["source.uid"] = pod_uid(pod.namespace, pod.name)
 
 
 def _destination(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> None:
@@ -127,13 +127,13 @@ def _destination(bag: dict[str, Value], facts: CheckFacts, directory: Directory)
     if pod is not None:
         _workload(bag, "destination", pod)
         bag["destination.name"] = pod.name
-        bag["destination.uid"] = f"kubernetes://{pod.name}.{pod.namespace}"
+        bag["destination.uid"] = pod_uid(pod.namespace, pod.name)
     service = service_ref(directory, facts.service)
     _put(bag, "destination.service.host", service.host)
     _put(bag, "destination.service.name", service.name)
     _put(bag, "destination.service.namespace", service.namespace)
     if service.name and service.namespace:
-        bag["destination.service.uid"] = f"istio://{service.namespace}/services/{service.name}"
+        bag["destination.service.uid"] = service_uid(service.namespace, service.name)
 
 
 def _workload(bag: dict[str, Value], side: str, pod: PodRef) -> None:
@@ -147,7 +147,7 @@ def _workload(bag: dict[str, Value], side: str, pod: PodRef) -> None:
     if workload.known:
         bag[f"{side}.workload.name"] = workload.name
         bag[f"{side}.workload.namespace"] = workload.namespace
-        bag[f"{side}.workload.uid"] = f"istio://{workload.namespace}/workloads/{workload.name}"
+        bag[f"{side}.workload.uid"] = workload_uid(workload.namespace, workload.name)
 
 
 def _is_grpc(facts: CheckFacts) -> bool:

@@ -6,7 +6,7 @@ namespace see all requests; rules of another namespace see those whose destinati
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,13 @@ from argosy.api.mixer import Handler
 from argosy.api.mixer_templates import ListEntry
 from argosy.core.errors import Finding
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
-from argosy.mixer.attributes import Attributes
+from argosy.mixer.attributes import Attributes, ValueType
 from argosy.mixer.bind import BoundAction, BoundInstance, BoundRule, bad_expression, bind_rules, finding, params_field
 from argosy.mixer.expr import Expression, compile_expression, may_match
 from argosy.mixer.handlers import Adapter, ParamsError, make_adapter
 from argosy.mixer.names import Ref
 from argosy.mixer.syntax import ExpressionError
+from argosy.mixer.vocabulary import resolve_vocabulary
 
 BAD_PARAMS = "ARG0912"
 _ADAPTERS = ("denier", "listchecker")
@@ -68,10 +69,12 @@ class CheckPolicy:
 
 def resolve_rules(objects: Iterable[Object[Any]]) -> CheckPolicy:
     """Build the policy of all rules among `objects`. Never fails: what is wrong becomes a finding."""
-    bindings = bind_rules(objects)
-    resolver = _Resolver()
+    objects = tuple(objects)
+    vocabulary = resolve_vocabulary(objects)
+    bindings = bind_rules(objects, vocabulary.types)
+    resolver = _Resolver(vocabulary.types)
     rules = tuple(found for rule in bindings.rules if (found := resolver.rule(rule)) is not None)
-    return CheckPolicy(rules, (*bindings.findings, *resolver.findings))
+    return CheckPolicy(rules, (*vocabulary.findings, *bindings.findings, *resolver.findings))
 
 
 def workload_needs_check(policy: CheckPolicy, destination: Attributes) -> bool:
@@ -95,8 +98,9 @@ def _is_constant(name: str) -> bool:
 class _Resolver:
     """Makes adapters and compiles instances, each once; collects findings."""
 
-    def __init__(self) -> None:
+    def __init__(self, vocabulary: Mapping[str, ValueType]) -> None:
         self.findings: list[Finding] = []
+        self._vocabulary = vocabulary
         self._adapters: dict[Ref, Adapter | None] = {}
         self._instances: dict[Ref, CheckInstance | None] = {}
 
@@ -136,7 +140,9 @@ class _Resolver:
         if not isinstance(params, ListEntry):
             return CheckInstance(bound.ref, bound.template, None)
         try:
-            return CheckInstance(bound.ref, bound.template, compile_expression(params.value))
+            return CheckInstance(
+                bound.ref, bound.template, compile_expression(params.value, vocabulary=self._vocabulary)
+            )
         except ExpressionError as error:
             at = params_field(bound.object, "value")
             self.findings.append(bad_expression(bound.object, at, params.value, error))

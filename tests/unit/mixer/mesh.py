@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from argosy.api import Object, decode_object, parse_documents
 from argosy.core.frozen import FrozenMap
 from argosy.flow.directory import MeshDirectory
 from argosy.flow.workload import PodRef, ServiceRef, workload_ref
@@ -51,3 +54,8 @@ def tags(**values: str) -> Tags:
         "service": "reviews.default.svc.cluster.local", "code": "200", "flags": "-", "grpc": "", "protocol": "http",
     }  # fmt: skip
     return tuple({**given, **values}.items())
+
+
+def objects(text: str) -> list[Object[Any]]:
+    """The objects in a text of YAML."""
+    return [decode_object(document) for document in parse_documents(text, "f.yaml")]

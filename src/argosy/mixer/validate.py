@@ -1,0 +1,81 @@
+"""Expressions of one object, checked before the object is accepted.
+
+Given a typed object, gives findings: errors for what can never be used, whatever else is configured (syntax, functions,
+types that do not fit); a warning for an attribute that is not a standard one, because a manifest may add it. A port of
+Galley's; looks at no other object. Source: Istio 1.4's type checking of configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from argosy.api.meta import Object
+from argosy.api.mixer import Instance, Rule
+from argosy.api.mixer_templates import InstanceParams
+from argosy.core.errors import Finding, Level
+from argosy.mixer.attributes import ValueType
+from argosy.mixer.bind import BAD_EXPRESSION, params_field
+from argosy.mixer.checker import UnknownAttribute
+from argosy.mixer.expr import compile_expression
+from argosy.mixer.syntax import ExpressionError
+from argosy.mixer.vocabulary import resolve_vocabulary
+
+WRONG = "ARG0915"
+_NO_EXPRESSIONS = frozenset({"monitored_resource_type"})
+
+
+def validate_expressions(obj: Object[Any]) -> list[Finding]:
+    """What is wrong with the expressions of a rule or an instance, or with a manifest of attributes."""
+    if obj.kind == "attributemanifest":
+        return list(resolve_vocabulary([obj]).findings)
+    return [
+        _finding(obj, field, text, error)
+        for field, text, expect in _expressions(obj)
+        if (error := _wrong(text, expect)) is not None
+    ]
+
+
+def _finding(obj: Object[Any], field: str, text: str, error: ExpressionError) -> Finding:
+    unknown = isinstance(error, UnknownAttribute)
+    code, level = (BAD_EXPRESSION, Level.WARNING) if unknown else (WRONG, Level.ERROR)
+    message = f"{error.message} (column {error.column} of `{text}`)"
+    hint = error.hint or "see the expression language in the reference"
+    return Finding(code, level, message, obj.kind, obj.namespace, obj.name, field, obj.origin, hint)
+
+
+def _wrong(text: str, expect: ValueType | None) -> ExpressionError | None:
+    try:
+        compile_expression(text, expect=expect)
+    except ExpressionError as error:
+        return error
+    return None
+
+
+def _expressions(obj: Object[Any]) -> Iterator[tuple[str, str, ValueType | None]]:
+    """Fields with their texts, and the type that each must have."""
+    if isinstance(obj.spec, Rule):
+        if obj.spec.match.strip():
+            yield "spec.match", obj.spec.match, ValueType.BOOL
+    elif isinstance(obj.spec, Instance) and isinstance(obj.spec.params, InstanceParams):
+        for name, text in _texts(obj.spec.params, ""):
+            yield params_field(obj, name), text, None
+
+
+def _texts(params: msgspec.Struct, prefix: str) -> Iterator[tuple[str, str]]:
+    for name in params.__struct_fields__:
+        value, at = getattr(params, name), f"{prefix}{_camel(name)}"
+        if isinstance(value, msgspec.Struct):
+            yield from _texts(value, f"{at}.")
+        elif isinstance(value, str):
+            if value and name not in _NO_EXPRESSIONS:
+                yield at, value
+        elif value:
+            yield from ((f"{at}[{key}]" if "." in key else f"{at}.{key}", text) for key, text in value.items())
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)

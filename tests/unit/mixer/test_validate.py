@@ -1,0 +1,69 @@
+"""Expressions are checked before an object is accepted."""
+
+import pytest
+from tests.unit.mixer.mesh import objects
+
+from argosy.api import parse_documents
+from argosy.core.errors import ArgosyError, Level
+from argosy.galley.memory import MemoryStore
+from argosy.galley.state import Galley
+from argosy.mixer.validate import validate_expressions
+
+RULE = """
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {{name: r, namespace: istio-system}}
+spec: {{match: '{0}', actions: [{{handler: h, instances: [i]}}]}}
+"""
+INSTANCE = """
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {{name: i, namespace: istio-system}}
+spec:
+  compiledTemplate: metric
+  params: {{value: "2", dimensions: {{a: '"x"', "b.c": '{0}'}}, monitored_resource_type: '"('}}
+"""
+OLD_INSTANCE = """
+apiVersion: config.istio.io/v1alpha2
+kind: listentry
+metadata: {{name: i, namespace: istio-system}}
+spec: {{value: '{0}'}}
+"""
+
+WRONG = [
+    (RULE, "request.size", "spec.match", "must be BOOL, is INT64 (column 1 of `request.size`)"),
+    (RULE, "source.ip ==", "spec.match", "expected a value, found the end (column 13 of `source.ip ==`)"),
+    (INSTANCE, "source.ip + 1", "spec.params.dimensions[b.c]", "operands of + differ"),
+    (OLD_INSTANCE, "nope()", "spec.value", "unknown function nope"),
+]
+
+
+@pytest.mark.parametrize(("form", "text", "field", "message"), WRONG)
+def test_a_wrong_expression_is_an_error(form: str, text: str, field: str, message: str) -> None:
+    [obj] = objects(form.format(text))
+    [finding] = validate_expressions(obj)
+    assert (finding.code, finding.level, finding.field) == ("ARG0915", Level.ERROR, field)
+    assert finding.message.startswith(message)
+    assert finding.hint
+
+
+def test_an_attribute_that_a_manifest_may_add_is_a_warning() -> None:
+    [obj] = objects(RULE.format('source.lables["a"] == "x"'))
+    [finding] = validate_expressions(obj)
+    assert (finding.code, finding.level) == ("ARG0911", Level.WARNING)
+    assert finding.hint == "did you mean source.labels?"
+
+
+@pytest.mark.parametrize("form", [RULE, INSTANCE, OLD_INSTANCE])
+def test_a_good_expression_is_none(form: str) -> None:
+    [obj] = objects(form.format("true"))
+    assert validate_expressions(obj) == []
+
+
+def test_galley_refuses_with_the_line() -> None:
+    galley = Galley(MemoryStore(), validators=[validate_expressions])
+    documents = parse_documents(RULE.format("true &&"), "rule.yaml")
+    with pytest.raises(ArgosyError) as caught:
+        galley.apply(documents, now=0.0, who="tester", dry_run=True)
+    [finding] = caught.value.findings
+    assert (finding.code, str(finding.origin)) == ("ARG0915", "rule.yaml:5")
