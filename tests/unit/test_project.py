@@ -32,6 +32,7 @@ TESTED_ELSEWHERE = {
     # Through the front door of their package.
     "cli/authz.py": "tests/e2e/test_authorization.py",
     "cli/columns.py": "tests/unit/cli/test_get.py",
+    "edge/galley_port.py": "tests/unit/edge/test_control_api.py",
     "galley/admit.py": "tests/unit/galley",
     "galley/analyze_authorization.py": "tests/analyze/test_warnings.py",
     "galley/analyze_tenancy.py": "tests/analyze/test_warnings.py",

@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,10 @@ from typing import Any
 
 import grpc
 import msgspec
-import uvicorn
 
 from argosy.app import mixer as mixer_app
-from argosy.app.galley import GalleyService, galley_handlers
+from argosy.app.flow_recorder import ask_revision
+from argosy.app.galley import GalleyService, follow_source, galley_handlers
 from argosy.app.kept import Keeper
 from argosy.app.key_loader import KeyLoader
 from argosy.app.mixer import Mixer
@@ -47,11 +47,13 @@ from argosy.edge.citadel_follower import CitadelAddress, CitadelFollower, holder
 from argosy.edge.citadel_server import CitadelService
 from argosy.edge.clock import SystemClock
 from argosy.edge.config_client import watch_config
-from argosy.edge.console_http import ConsolePorts, console_app
+from argosy.edge.console_http import ConsolePorts, DiffQuery, GraphQuery, console_app
 from argosy.edge.control_api import ControlPorts, control_app
+from argosy.edge.control_graph import GraphPorts
 from argosy.edge.denials import CountDenials
-from argosy.edge.directory_source import watch_source
+from argosy.edge.flow_store import FLOWS_FILE, Bounds
 from argosy.edge.grpc_server import GRPCServer, start_server
+from argosy.edge.http_server import serve_http
 from argosy.edge.kept_store import KEPT_FILE
 from argosy.edge.memory import return_freed_memory
 from argosy.edge.store_sqlite import DATABASE_FILE, SQLiteStore
@@ -68,6 +70,8 @@ logger = logging.getLogger(__name__)
 
 ALL = ("galley", "pilot", "citadel", "mixer")
 CONSOLE_FD = "ARGOSY_CONSOLE_FD"
+HISTORY_DAYS = 7.0
+HISTORY_MB = 256.0
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,7 +79,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: `argosy` for all in one, else the component. Addresses are `host:port`; `listen` takes mutual TLS,
     `citadel_listen` TLS with tokens. `sources` are watched directories (Galley). `platform` `local`: Galley
-    declares the gateways of one machine itself.
+    declares the gateways of one machine itself. `history_*`: how much Mixer keeps of past flows; 0: nothing.
     """
 
     name: str
@@ -91,6 +95,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     certificate_ttl_s: float = LEAF_TTL_S
     access_log: bool = True
     platform: str = ""
+    history_days: float = HISTORY_DAYS
+    history_mb: float = HISTORY_MB
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -309,8 +315,18 @@ class ControlPlane:
         return self.parts.xds.handlers()
 
     def _build_mixer(self) -> list[grpc.GenericRpcHandler]:
-        self.parts.mixer = Mixer(trust_domain=self.settings.trust_domain, clock=self.clock)
-        return self.parts.mixer.handlers()
+        settings = self.settings
+        mixer = self.parts.mixer = Mixer(trust_domain=settings.trust_domain, clock=self.clock)
+        if settings.history_days > 0 and settings.history_mb > 0:
+            bounds = Bounds(days=settings.history_days, bytes=int(settings.history_mb * (1 << 20)))
+            self.parts.tasks.append(mixer.record(self.home / FLOWS_FILE, bounds, self._revision).run())
+        return mixer.handlers()
+
+    async def _revision(self) -> int | None:
+        """The revision of the configuration in force, by this process's Galley or the one that runs apart."""
+        if self.parts.galley is not None:
+            return self.parts.galley.galley.revision
+        return await ask_revision(self.home)
 
     def _connect(self) -> None:
         """Let Pilot and Mixer hear of changes: from Galley in this process, or over xDS."""
@@ -396,25 +412,39 @@ class ControlPlane:
             listener.bind(str(path))
         finally:
             os.umask(old)
-        servers = [_server(control_app(self._control_ports()), listener)]
+        servers = [serve_http(control_app(self._control_ports()), listener)]
         descriptor = os.environ.get(CONSOLE_FD)
         if descriptor and "mixer" in self.settings.components:
-            ports = ConsolePorts(graph=self._graph, metrics=self.metrics, ready=self.ready)
-            servers.append(_server(console_app(ports, static_folder()), socket.socket(fileno=int(descriptor))))
+            ports = ConsolePorts(
+                graph=self._graph, metrics=self.metrics, ready=self.ready, past=self._past, diff=self._diff
+            )
+            servers.append(serve_http(console_app(ports, static_folder()), socket.socket(fileno=int(descriptor))))
         await asyncio.gather(*servers)
 
     def _graph(self, query: Any) -> Any:
         return self.parts.mixer.graph(query) if self.parts.mixer is not None else {}
 
+    def _mixer(self) -> Mixer:
+        if self.parts.mixer is None:
+            raise ArgosyError.of("ARG0702", "Mixer is not ready", hint=self.ready())
+        return self.parts.mixer
+
+    async def _past(self, query: GraphQuery) -> Any:
+        return await self._mixer().past(query)
+
+    async def _diff(self, query: DiffQuery) -> Any:
+        return await self._mixer().diff(query)
+
     def _plaintext(self) -> dict[str, Any]:
         return self.parts.mixer.plaintext() if self.parts.mixer is not None else {"observed_s": 0.0, "callers": []}
 
     def _control_ports(self) -> ControlPorts:
+        graph = GraphPorts(self._graph, self._past, self._diff)
         return ControlPorts(
             galley=lambda: self.parts.galley,
             pilot=lambda: self.parts.pilot,
             metrics=self.metrics,
-            graph=self._graph if "mixer" in self.settings.components else None,
+            graph=graph if "mixer" in self.settings.components else None,
             plaintext=self._plaintext if "mixer" in self.settings.components else None,
             seen=lambda: self.parts.mixer.findings() if self.parts.mixer is not None else (),
             ready=self.ready,
@@ -428,38 +458,12 @@ class ControlPlane:
         return await self.parts.galley.wait_read(deadline_s) if self.parts.galley is not None else []
 
 
-async def follow_source(service: GalleyService, path: Path, on_read: Callable[[], None]) -> None:
-    """Apply a watched directory, and again after each change; what was accepted stays while it cannot be read."""
-    async for found in watch_source(path):
-        try:
-            if isinstance(found, ArgosyError):
-                raise found
-            applied = service.apply(found, who=f"directory {path}", prune=f"dir:{path}")
-        except ArgosyError as error:
-            logger.error("%s is not applied: %s", path, error)
-        else:
-            for finding in applied.findings:
-                logger.warning("%s", finding)
-        on_read()
-
-
 @contextlib.asynccontextmanager
 async def _running(server: GRPCServer) -> AsyncIterator[None]:
     try:
         yield
     finally:
         await server.stop(grace_s=0.5)
-
-
-async def _server(app: Any, listener: socket.socket) -> None:
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # the program handles them
-    try:
-        await server.serve(sockets=[listener])
-    except asyncio.CancelledError:
-        listener.close()
-        raise
 
 
 def _text(rows: list[tuple[str, str, str, float]]) -> bytes:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
@@ -23,6 +24,7 @@ from argosy.core.errors import ArgosyError
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.core.spiffe import SpiffeID
 from argosy.edge.config_client import CONFIG_SERVICE
+from argosy.edge.directory_source import watch_source
 from argosy.edge.tls import peer_identity
 from argosy.edge.xds_server import Limits, Push, Refusal, XdsServer
 from argosy.galley.admit import BARE_POD
@@ -240,3 +242,18 @@ def galley_handlers(service: GalleyService, *, trust_domain: str, clock: Clock) 
         ),
     }
     return [*xds.handlers(CONFIG_SERVICE), grpc.method_handlers_generic_handler(REPORT_PODS, methods)]
+
+
+async def follow_source(service: GalleyService, path: Path, on_read: Callable[[], None]) -> None:
+    """Apply a watched directory, and again after each change; what was accepted stays while it cannot be read."""
+    async for found in watch_source(path):
+        try:
+            if isinstance(found, ArgosyError):
+                raise found
+            applied = service.apply(found, who=f"directory {path}", prune=f"dir:{path}")
+        except ArgosyError as error:
+            logger.error("%s is not applied: %s", path, error)
+        else:
+            for finding in applied.findings:
+                logger.warning("%s", finding)
+        on_read()

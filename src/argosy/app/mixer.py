@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
 
 from argosy.api import Object
 from argosy.api.mixer import MIXER_KINDS
+from argosy.app.flow_recorder import NO_HISTORY, FlowRecorder, Past, Revision
 from argosy.citadel.errors import SVIDError
 from argosy.core.clock import Clock
-from argosy.core.errors import Finding, Level
+from argosy.core.errors import ArgosyError, Finding, Level
 from argosy.core.hosts import service_host
 from argosy.core.names import ObjectKey
 from argosy.core.spiffe import SpiffeID, SpiffeIDError, workload_id
-from argosy.edge.console_http import GraphQuery
+from argosy.edge.console_http import DiffQuery, GraphQuery
+from argosy.edge.flow_store import Bounds
 from argosy.edge.mixer_server import MixerPorts, mixer_handlers
 from argosy.edge.tls import peer_identity
 from argosy.flow.directory import MeshDirectory
 from argosy.flow.misread import MisreadRow
 from argosy.flow.workload import PodRef, ServiceRef, workload_ref
 from argosy.graph.build import GraphOptions, build_graph
+from argosy.graph.diff import diff_graphs
 from argosy.graph.mtls import dump_caller
 from argosy.graph.view import build_view
 from argosy.mixer.access_record import AccessRecord
@@ -54,6 +58,7 @@ class Mixer:
         self.directory = MeshDirectory()
         self.policy = CheckPolicy()
         self.aggregator = MetricsAggregator(self.directory)
+        self.recorder: FlowRecorder | None = None
         self._began = clock.now()
         self.records = 0
         self.consumers: list[Callable[[AccessRecord], None]] = []
@@ -111,13 +116,38 @@ class Mixer:
             ("mixer_denials_total", "counter", "Requests that Mixer refused.", float(self.denials)),
             ("mixer_records_total", "counter", "Reports of single requests and connections.", float(self.records)),
         )
-        return expose(self.aggregator, (*mine, *own))
+        kept = self.recorder.metrics() if self.recorder is not None else ()
+        return expose(self.aggregator, (*mine, *kept, *own))
 
     def graph(self, query: GraphQuery) -> Mapping[str, Any]:
         """The finished view of the traffic graph."""
         window = self.aggregator.window(query.window_s, self._clock.now())
-        options = GraphOptions(namespaces=query.namespaces, service_nodes=query.service_nodes)
-        return build_view(build_graph(window, options))
+        return build_view(build_graph(window, _options(query)))
+
+    def record(self, path: Path, bounds: Bounds, revision: Revision) -> FlowRecorder:
+        """Keep flows in that file; run what is given back. `revision` tells that of the configuration in force."""
+        log = self.aggregator.minutes
+        self.recorder = FlowRecorder(log, path, bounds, clock=self._clock, revision=revision)
+        return self.recorder
+
+    async def past(self, query: GraphQuery) -> Mapping[str, Any]:
+        """The view of the graph as it was at `query.at`. Raises `ArgosyError`."""
+        assert query.at is not None
+        found = await self._recorder().past(query.at, query.window_s)
+        return {**build_view(build_graph(found.window, _options(query))), "past": _dump_past(found)}
+
+    async def diff(self, query: DiffQuery) -> Mapping[str, Any]:
+        """Two times compared. Raises `ArgosyError`."""
+        options = _options(query.graph)
+        sides = [await self._recorder().past(at, query.graph.window_s) for at in (query.before, query.after)]
+        graphs = [build_graph(one.window, options) for one in sides]
+        before, after = (_dump_past(one) for one in sides)
+        return {"before": before, "after": after, "edges": diff_graphs(*graphs)}
+
+    def _recorder(self) -> FlowRecorder:
+        if self.recorder is None:
+            raise ArgosyError.of(NO_HISTORY, "this mesh keeps no history of flows")
+        return self.recorder
 
     def plaintext(self) -> dict[str, Any]:
         """Who calls without mutual TLS. `observed_s`: for how long this Mixer has been looking."""
@@ -126,8 +156,9 @@ class Mixer:
         return {"observed_s": now - self._began, "callers": rows}
 
     def findings(self) -> list[Finding]:
-        """Ports that are declared to speak HTTP and were sent something else in the last hour."""
-        return [_misread(row) for row in self.aggregator.misread.rows(self._clock.now() - MISREAD_S)]
+        """Ports that are declared to speak HTTP and were sent something else in the last hour; a history with gaps."""
+        found = [_misread(row) for row in self.aggregator.misread.rows(self._clock.now() - MISREAD_S)]
+        return found + (self.recorder.findings() if self.recorder is not None else [])
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
         """gRPC handlers for proxies."""
@@ -175,6 +206,20 @@ class Concerns:
 
 class Reports(Unreported):
     """Pilot's port: what do rules want to be told of single requests? So far there are none that report."""
+
+
+def _options(query: GraphQuery) -> GraphOptions:
+    return GraphOptions(namespaces=query.namespaces, service_nodes=query.service_nodes)
+
+
+def _dump_past(found: Past) -> dict[str, Any]:
+    """Which minutes a graph is of. `watched_s`: for how many of their seconds somebody counted."""
+    return {
+        "start": found.start,
+        "end": found.end,
+        "watched_s": round(found.window.seconds, 1),
+        "revision": found.revision,
+    }
 
 
 def _pod_ref(pod: Object[Any], trust_domain: str) -> PodRef:

@@ -27,7 +27,7 @@ import httpx
 import msgspec
 
 from argosy.app.agent import AgentSettings
-from argosy.app.control_plane import ALL, CONSOLE_FD, Settings
+from argosy.app.control_plane import ALL, CONSOLE_FD, HISTORY_DAYS, HISTORY_MB, Settings
 from argosy.app.relay import RelaySettings
 from argosy.app.trust_domain import choose_trust_domain
 from argosy.core.errors import ArgosyError, errors_in
@@ -74,6 +74,8 @@ class UpOptions(msgspec.Struct, frozen=True):
     trust_domain: str = ""
     certificate_ttl_s: float = 86_400.0
     drain_s: float = 2.0
+    history_days: float = HISTORY_DAYS
+    history_mb: float = HISTORY_MB
 
 
 class MeshFile(msgspec.Struct):
@@ -239,6 +241,8 @@ class Supervisor:
             socket_mark=SOCKET_MARK if self.options.rootless else 0,
             certificate_ttl_s=self.options.certificate_ttl_s,
             platform="local",
+            history_days=self.options.history_days,
+            history_mb=self.options.history_mb,
         )
         path = self._write_settings(name, settings)
         fds = {CONSOLE_FD: console.fileno()} if name in ("argosy", "mixer") else {}

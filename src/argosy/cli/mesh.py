@@ -13,6 +13,7 @@ from argosy.cli.shell import PROGRAMS_PANEL, examples, home
 
 PANEL = "Mesh"
 CONSOLE_PORT = 20001
+HISTORY_DAYS, HISTORY_MB = 7.0, 256.0
 _PROGRAMS = {
     "galley": "Serve the configuration: changes, revisions, readers.",
     "pilot": "Serve Envoys: make their resources from the configuration.",
@@ -95,6 +96,10 @@ def up(
             "--trust-domain", metavar="NAME", help="The mesh's trust domain.", show_default="as the mesh configuration"
         ),
     ] = "",
+    history_days: Annotated[
+        float, typer.Option("--history-days", min=0, help="How long flows are kept for `graph --at`; 0: not at all.")
+    ] = HISTORY_DAYS,
+    history_mb: Annotated[float, typer.Option("--history-mb", min=0, help="And in how many MiB at most.")] = HISTORY_MB,
 ) -> None:
     """Start a mesh on this machine, with the given workloads."""
     from argosy.app.supervisor import UpOptions
@@ -111,6 +116,8 @@ def up(
         rootless=os.geteuid() != 0 if rootless is None else rootless,
         ca_dir=ca_dir,
         trust_domain=trust_domain,
+        history_days=history_days,
+        history_mb=history_mb,
     )
     raise typer.Exit(run(options, typer.echo))
 

@@ -1,4 +1,4 @@
-"""Commands that look at the mesh: graph, metrics, dashboard, status, check."""
+"""Commands that look at the mesh: metrics, dashboard, status, check; the graph is a family of its own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from argosy.cli import graph
 from argosy.cli.shell import DEFAULT_NAMESPACE, NamespaceOption, Output, OutputOption, control, examples, home, say
 
 PANEL = "Observation"
@@ -15,9 +16,7 @@ PANEL = "Observation"
 def register(app: typer.Typer) -> None:
     """Add this family's commands."""
     add = app.command
-    add(
-        "graph", rich_help_panel=PANEL, epilog=examples("argosy graph", "argosy graph --window 300 -n default -o json")
-    )(graph)
+    graph.register(app)
     add("metrics", rich_help_panel=PANEL, epilog=examples("argosy metrics | grep istio_requests_total"))(metrics)
     add("dashboard", rich_help_panel=PANEL, epilog=examples("argosy dashboard", "argosy dashboard --open"))(dashboard)
     add(
@@ -31,48 +30,6 @@ def register(app: typer.Typer) -> None:
         ),
     )(status)
     add("check", rich_help_panel=PANEL, epilog=examples("argosy check", "argosy check --rootless"))(check)
-
-
-def graph(
-    window: Annotated[int, typer.Option("--window", min=1, metavar="SECONDS", help="How far to look back.")] = 60,
-    namespace: Annotated[
-        list[str], typer.Option("-n", "--namespace", metavar="NS", help="Only these namespaces; repeatable.")
-    ] = [],  # noqa: B006 - typer reads the default, nobody changes it
-    output: OutputOption = Output.TABLE,
-) -> None:
-    """Show who talks to whom.
-
-    Requests a second, errors, latency, and whether it is mutual TLS.
-    """
-    from argosy.cli.output import print_json, print_table
-
-    view = control().get("graph", window=window, namespaces=",".join(namespace))
-    if output is Output.JSON:
-        print_json(view)
-        return
-    names = {node["id"]: _node_name(node) for node in view["nodes"]}
-    headers = ("SOURCE", "DESTINATION", "PROTOCOL", "RATE", "ERRORS", "P95", "SECURITY")
-    rows = [_edge_row(edge, names) for edge in view["edges"]]
-    print_table(headers, sorted(rows), empty=f"no traffic in the last {window} s")
-
-
-def _node_name(node: dict[str, Any]) -> str:
-    return " ".join(part for part in (node["title"], node["version"] or node["address"]) if part)
-
-
-def _edge_row(edge: dict[str, Any], names: dict[str, str]) -> tuple[str, ...]:
-    p95 = edge["p95_ms"]
-    mtls = edge["mtls"]
-    security = "unknown" if mtls is None else "mTLS" if mtls == 1 else "plaintext" if mtls == 0 else f"{mtls:.0%} mTLS"
-    return (
-        names[edge["source"]],
-        names[edge["target"]],
-        edge["protocol"],
-        edge["label"],
-        f"{edge['error_rate']:.1%}",
-        f"{p95:.0f} ms" if p95 is not None else "-",
-        security,
-    )
 
 
 def metrics() -> None:

@@ -40,11 +40,12 @@ def build_reference() -> str:
 
 
 def _commands(command: Any, parent: Any) -> list[str]:
-    """A command, or every command of a group."""
+    """A command, or every command of a group; one that does something by itself is the first of them."""
     if not isinstance(command, typer.core.TyperGroup):
         return [_command(command, parent)]
     context = typer.Context(command, info_name=command.name, parent=parent)
-    return [
+    own = [_command(command, parent)] if command.invoke_without_command else []
+    return own + [
         _command(found, context)
         for one in command.list_commands(context)
         if (found := command.get_command(context, one))

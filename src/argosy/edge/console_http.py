@@ -7,6 +7,7 @@ rebinding), so the Host header is checked; the page loads nothing from elsewhere
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from argosy.core.errors import ArgosyError
+from argosy.edge.times import BAD_TIME, parse_time
+
 WINDOWS_S = (30, 60, 300, 600)
 DEFAULT_WINDOW_S = 60
+PAST_WINDOW_S_MAX = 86_400
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECURITY_HEADERS = {
@@ -41,6 +46,17 @@ class GraphQuery:
     window_s: int = DEFAULT_WINDOW_S
     namespaces: frozenset[str] = frozenset()
     service_nodes: bool = False
+    at: float | None = None
+    """A time of the past, in seconds since the epoch; None: now, as it changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiffQuery:
+    """Two times to compare, in seconds since the epoch, and what to show of them."""
+
+    before: float
+    after: float
+    graph: GraphQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +67,10 @@ class ConsolePorts:
     metrics: Callable[[], bytes]
     ready: Callable[[], str]
     """Empty when ready, else why not."""
+    past: Callable[[GraphQuery], Awaitable[Mapping[str, Any]]] | None = None
+    """The graph of a time of the past. Raises `ArgosyError`."""
+    diff: Callable[[DiffQuery], Awaitable[Mapping[str, Any]]] | None = None
+    """Two times compared. Raises `ArgosyError`."""
 
 
 def console_app(ports: ConsolePorts, static: Path, hosts: Collection[str] = ()) -> Starlette:
@@ -58,6 +78,7 @@ def console_app(ports: ConsolePorts, static: Path, hosts: Collection[str] = ()) 
     routes = [
         Route("/", _page(static)),
         Route("/api/graph", _graph(ports)),
+        Route("/api/graph/diff", _diff(ports)),
         Route("/metrics", _metrics(ports)),
         Route("/healthz", _alive),
         Route("/readyz", _ready(ports)),
@@ -80,12 +101,35 @@ def _page(static: Path) -> _Handler:
 def _graph(ports: ConsolePorts) -> _Handler:
     async def graph(request: Request) -> Response:
         try:
-            query = parse_graph_query(request.query_params)
-        except ValueError as error:
-            return _json({"error": str(error)}, status=400)
-        return _json(ports.graph(query))
+            query = parse_graph_query(request.query_params, time.time())
+            if query.at is None or ports.past is None:
+                return _json(ports.graph(query))
+            return _json(await ports.past(query))
+        except (ValueError, ArgosyError) as error:
+            return _refused(error)
 
     return graph
+
+
+def _diff(ports: ConsolePorts) -> _Handler:
+    async def diff(request: Request) -> Response:
+        try:
+            query = parse_diff_query(request.query_params, time.time())
+            if ports.diff is None:
+                raise ValueError("this console has no history")
+            return _json(await ports.diff(query))
+        except (ValueError, ArgosyError) as error:
+            return _refused(error)
+
+    return diff
+
+
+def _refused(error: ValueError | ArgosyError) -> Response:
+    if isinstance(error, ArgosyError):
+        first = error.findings[0]
+        status = 400 if first.code == BAD_TIME else 404
+        return _json({"error": first.message, "code": first.code, "hint": first.hint}, status)
+    return _json({"error": str(error)}, status=400)
 
 
 def _metrics(ports: ConsolePorts) -> _Handler:
@@ -107,13 +151,30 @@ def _ready(ports: ConsolePorts) -> _Handler:
     return ready
 
 
-def parse_graph_query(params: Mapping[str, str]) -> GraphQuery:
-    """The query of `/api/graph`; raises ValueError with what is wrong. Times in seconds, lists by commas."""
+def parse_graph_query(params: Mapping[str, str], now: float) -> GraphQuery:
+    """The query of `/api/graph`. Spans in seconds, lists by commas, `at` as people write times.
+
+    Errors: ValueError with what is wrong; `ArgosyError` for a time that cannot be read.
+    """
+    at = parse_time(params["at"], now) if params.get("at") else None
+    return _graph_query(params, at, WINDOWS_S[-1] if at is None else PAST_WINDOW_S_MAX)
+
+
+def parse_diff_query(params: Mapping[str, str], now: float) -> DiffQuery:
+    """The query of a comparison: `from` and `to` as people write times. Errors: as above."""
+    for name in ("from", "to"):
+        if not params.get(name):
+            raise ValueError(f"{name} is missing: the two times to compare are `from` and `to`")
+    before, after = (parse_time(params[name], now) for name in ("from", "to"))
+    return DiffQuery(before, after, _graph_query(params, after, PAST_WINDOW_S_MAX))
+
+
+def _graph_query(params: Mapping[str, str], at: float | None, window_s_max: int) -> GraphQuery:
     window = params.get("window", str(DEFAULT_WINDOW_S))
-    if not window.isdigit() or not 1 <= int(window) <= WINDOWS_S[-1]:
-        raise ValueError(f"window must be a number of seconds from 1 to {WINDOWS_S[-1]}, not {window!r}")
+    if not window.isdigit() or not 1 <= int(window) <= window_s_max:
+        raise ValueError(f"window must be a number of seconds from 1 to {window_s_max}, not {window!r}")
     names = frozenset(name for name in params.get("namespaces", "").split(",") if name)
-    return GraphQuery(int(window), names, params.get("services", "") == "1")
+    return GraphQuery(int(window), names, params.get("services", "") == "1", at)
 
 
 def _json(data: Mapping[str, Any], status: int = 200) -> Response:

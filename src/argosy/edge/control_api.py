@@ -5,7 +5,8 @@ program of the control plane serves the same one; what a program lacks is a 404 
 their findings. Secrets' values never leave: they are masked here. Access is decided by the socket's mode, not here.
 
     POST /v1/apply  /v1/delete  /v1/rollback  /v1/diff  /v1/analyze  /v1/wait
-    GET  /v1/history  /v1/objects/{kind}[/{namespace}/{name}]  /v1/analyze  /v1/graph  /v1/metrics  /v1/status
+    GET  /v1/history  /v1/revisions/{before}/{after}  /v1/graph/diff
+    GET  /v1/objects/{kind}[/{namespace}/{name}]  /v1/analyze  /v1/graph  /v1/metrics  /v1/status
          /v1/mtls  /v1/plaintext
     GET  /v1/proxies  /v1/proxy-config/{namespace}/{pod}  /v1/explain[/{collection}]  /v1/object-status[/{kind}]
     GET  /healthz  /readyz  /metrics
@@ -17,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -32,12 +33,13 @@ from argosy.api.workload import HEALTH
 from argosy.core.errors import ArgosyError, Finding, Level, Origin
 from argosy.core.names import ObjectKey
 from argosy.edge.ca_keeper import CAKeeper
-from argosy.edge.console_http import GraphQuery, parse_graph_query
 from argosy.edge.control_bodies import ChangeRequest, ObjectRef
 from argosy.edge.control_ca import ca_routes
+from argosy.edge.control_graph import GraphPorts, graph_routes
 from argosy.edge.control_proxies import PilotPort, dump_proxies, dump_proxy_config, explain
 from argosy.edge.control_status import STATUS_KINDS, object_status
 from argosy.edge.control_tap import Tap, watch_routes
+from argosy.edge.galley_port import GalleyPort
 from argosy.galley.diff import diff_change
 from argosy.galley.memory import MemoryStore
 from argosy.galley.state import Applied, Change, Galley
@@ -53,37 +55,6 @@ _T = TypeVar("_T")
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class GalleyPort(Protocol):
-    """What the API needs of Galley; `app.galley.GalleyService` is one."""
-
-    @property
-    def galley(self) -> Galley:
-        """The configuration, for reading."""
-        ...
-
-    def apply(
-        self,
-        documents: Iterable[Document],
-        *,
-        who: str,
-        namespace: str = DEFAULT_NAMESPACE,
-        prune: str | None = None,
-        dry_run: bool = False,
-    ) -> Applied:
-        """One transaction. Raises `ArgosyError`."""
-        ...
-
-    def delete(
-        self, ids: Iterable[tuple[str, ObjectKey]], *, who: str, missing_ok: bool = False, dry_run: bool = False
-    ) -> Applied:
-        """Remove objects. Raises `ArgosyError`."""
-        ...
-
-    def rollback(self, revision: int, *, who: str, dry_run: bool = False) -> Applied:
-        """Go back to what a revision held. Raises `ArgosyError`."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class ControlPorts:
     """What this process has. A function that gives None: not here, or not yet."""
@@ -91,7 +62,7 @@ class ControlPorts:
     galley: Callable[[], GalleyPort | None]
     pilot: Callable[[], PilotPort | None]
     metrics: Callable[[], bytes]
-    graph: Callable[[GraphQuery], Mapping[str, Any]] | None
+    graph: GraphPorts | None
     ready: Callable[[], str]
     """Empty when ready, else why not."""
     status: Callable[[], Mapping[str, Any]]
@@ -124,6 +95,7 @@ def control_app(ports: ControlPorts) -> Starlette:
         *ca_routes(ports.ca),
         *watch_routes(ports.pilot, ports.tap),
         Route("/v1/history", api.history),
+        Route("/v1/revisions/{before:int}/{after:int}", api.revisions),
         Route("/v1/objects/{kind}", api.objects),
         Route("/v1/objects/{kind}/{namespace}/{name}", api.one_object),
         Route("/v1/analyze", api.analyze, methods=["GET"]),
@@ -133,7 +105,7 @@ def control_app(ports: ControlPorts) -> Starlette:
         Route("/v1/object-status/{kind}", api.object_status),
         Route("/v1/explain", api.explain),
         Route("/v1/explain/{collection}", api.explain),
-        Route("/v1/graph", api.graph),
+        *graph_routes(api.graph),
         Route("/v1/plaintext", api.plaintext),
         Route("/v1/mtls", api.mtls),
         Route("/v1/metrics", api.metrics),
@@ -260,6 +232,14 @@ class _Api:
         ]
         return _json({"revision": galley.revision, "revisions": rows})
 
+    async def revisions(self, request: Request) -> Response:
+        """What objects differ between two revisions, as unified diffs; values of Secrets are masked."""
+        before, after = (request.path_params[name] for name in ("before", "after"))
+        changes = self._galley().galley.changes_between(before, after)
+        captions = (f"revision {before}", f"revision {after}")
+        rows = [{**_dump_change(change), "diff": diff_change(change, *captions)} for change in changes]
+        return _json({"before": before, "after": after, "changes": rows})
+
     async def objects(self, request: Request) -> Response:
         """All objects of a kind, of one namespace if the query says so."""
         kind = _kind(request.path_params["kind"])
@@ -335,14 +315,9 @@ class _Api:
 
     # -- telemetry and health -----------------------------------------------------------------------------------
 
-    async def graph(self, request: Request) -> Response:
-        """The finished view of the traffic graph."""
-        graph = self._found("Mixer", self._ports.graph)
-        try:
-            query = parse_graph_query(request.query_params)
-        except ValueError as error:
-            raise ArgosyError.of(BAD_REQUEST, str(error)) from None
-        return _json(graph(query))
+    def graph(self) -> GraphPorts:
+        """Who answers about the graph."""
+        return self._found("Mixer", self._ports.graph)
 
     async def plaintext(self, request: Request) -> Response:
         """Who calls without mutual TLS."""

@@ -1,7 +1,8 @@
 """`FlowHistory`: the recent past of all flows in buckets of time, bounded.
 
 Two rings: fine buckets for short windows, coarse ones for long windows, so that memory stays
-(fine + coarse buckets) x active flows. Time is given with each call; the past is dropped as time goes on.
+(fine + coarse buckets) x active flows. Time is given with each call; the past is dropped as time goes on. Beside them
+the same is counted by the minute (`minutes`), for who writes it to disk.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from argosy.flow.minutes import MinuteLog, add_flows
 from argosy.flow.record import FlowCounters, FlowKey, FlowWindow
 
 
@@ -31,12 +33,13 @@ class FlowHistory:
         self._rings = rings
         self._buckets: tuple[OrderedDict[int, dict[FlowKey, FlowCounters]], ...] = tuple(OrderedDict() for _ in rings)
         self._began: float | None = None
+        self.minutes = MinuteLog()
 
     def touch(self, key: FlowKey, now: float) -> tuple[FlowCounters, ...]:
-        """The counters of `key` in the buckets of `now`, one of each ring; add the same to all of them."""
+        """The counters of `key` at `now`: one of each ring, and the minute's; add the same to all of them."""
         if self._began is None:
             self._began = now
-        found = []
+        found = [self.minutes.touch(key, now)]
         for ring, buckets in zip(self._rings, self._buckets, strict=True):
             flows = self._bucket(ring, buckets, now)
             counters = flows.get(key)
@@ -70,11 +73,7 @@ class FlowHistory:
         for number, flows in buckets.items():
             if number < first or number * ring.bucket_s > now:
                 continue
-            for key, counters in flows.items():
-                summed = total.get(key)
-                if summed is None:
-                    summed = total[key] = FlowCounters()
-                summed.merge(counters)
+            add_flows(total, flows.items())
         start = max(first * ring.bucket_s, self._began if self._began is not None else now)
         return FlowWindow(seconds=max(now - start, 1.0), until=now, flows=tuple(total.items()))
 

@@ -23,10 +23,13 @@ def render_yaml(data: dict[str, Any]) -> str:
     return yaml.dump(data, Dumper=yaml.CSafeDumper, sort_keys=True, default_flow_style=False, allow_unicode=True)
 
 
-def diff_change(change: Change) -> str:
-    """Unified diff of one change; a changed secret shows which keys it has, not what changed in them."""
+def diff_change(change: Change, before: str = "now", after: str = "then") -> str:
+    """Unified diff of one change; a changed secret shows which keys it has, not what changed in them.
+
+    before, after: what the two sides are called.
+    """
     name = f"{change.shown_kind} {change.key}"
-    lines = unified_diff(_lines(change.old), _lines(change.new), f"{name} (now)", f"{name} (then)", lineterm="")
+    lines = unified_diff(_lines(change.old), _lines(change.new), f"{name} ({before})", f"{name} ({after})", lineterm="")
     return "\n".join(lines)
 
 

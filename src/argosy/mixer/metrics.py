@@ -16,6 +16,7 @@ from argosy.flow.counters import CounterMemory
 from argosy.flow.directory import Directory
 from argosy.flow.histogram import Histogram
 from argosy.flow.history import FlowHistory
+from argosy.flow.minutes import MinuteLog
 from argosy.flow.misread import MisreadLedger
 from argosy.flow.plaintext import PlaintextLedger
 from argosy.flow.record import FlowCounters, FlowWindow
@@ -93,6 +94,11 @@ class MetricsAggregator:
     def window(self, seconds: float, now: float) -> FlowWindow:
         """The flows of the last `seconds`."""
         return self._history.window(seconds, now)
+
+    @property
+    def minutes(self) -> MinuteLog:
+        """The same flows by the minute, for who keeps them."""
+        return self._history.minutes
 
     def counters(self) -> Iterator[tuple[str, Mapping[Labels, float]]]:
         """Each counter family with its series."""

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,22 @@ from argosy.agent.pod import Container, PodPlan, Port, Role, pod_document
 from argosy.app.galley import GalleyService, PodReport
 from argosy.app.pilot import Pilot
 from argosy.cli.main import build_app
+from argosy.core.errors import ArgosyError
 from argosy.core.spiffe import workload_id
 from argosy.edge.ca_files import STATE_FOLDER, CAFolders, load_or_create_ca
 from argosy.edge.ca_keeper import CAKeeper
 from argosy.edge.clock import SystemClock
+from argosy.edge.console_http import DiffQuery, GraphQuery
 from argosy.edge.control_api import ControlPorts, control_app
+from argosy.edge.control_graph import GraphPorts
 from argosy.edge.exec_api import AgentAPI, PodCommand
 from argosy.edge.unix_socket import private_listener
 from argosy.envoy import api
+from argosy.flow.record import Outcome
 from argosy.galley.memory import MemoryStore
 from argosy.galley.state import Galley
+from argosy.graph.diff import diff_graphs
+from argosy.graph.model import Edge, Graph, Node, NodeKind
 from argosy.pilot.mesh import MeshSettings, Unconcerned
 from argosy.xds.messages import Changes, ErrorDetail, Snapshot
 from argosy.xds.server import Nacked, Settled
@@ -64,6 +71,24 @@ GRAPH = {
         },
     ],
 }
+
+
+_NODES = tuple(Node(f"ns/{name}/v1", NodeKind.APP, name, "ns", "v1") for name in "abcd")
+_EDGE = Edge(_NODES[0].id, _NODES[1].id, "http", 10.0, ((Outcome("200", "-", ""), 10.0),), 1.0, 8.0, 9.0, mtls=0.0)
+_FAILING = ((Outcome("200", "-", ""), 18.0), (Outcome("503", "UF", ""), 2.0))
+_OTHER = Edge(_NODES[1].id, _NODES[2].id, "http", 1.0)
+DIFFERENT = (
+    Graph(_NODES, (_EDGE, _OTHER, replace(_OTHER, protocol="grpc"))),
+    Graph(
+        _NODES,
+        (
+            replace(_EDGE, rps=20.0, outcomes=_FAILING, p95_ms=90.0, mtls=1.0),
+            _OTHER,
+            replace(_OTHER, target=_NODES[3].id, protocol="tcp"),
+        ),
+    ),
+)
+"""Two graphs: one edge appeared, one is gone, one changed in everything, one stayed."""
 
 
 class Proxy:
@@ -135,7 +160,11 @@ class Mesh:
             pilot=lambda: self.pilot if self.has_pilot else None,
             metrics=lambda: b"istio_requests_total 7\n",
             plaintext=lambda: self.plaintext,
-            graph=lambda query: {**GRAPH, "window_s": query.window_s, "namespaces": sorted(query.namespaces)},
+            graph=GraphPorts(
+                lambda query: {**GRAPH, "window_s": query.window_s, "namespaces": sorted(query.namespaces)},
+                self._past,
+                self._diff,
+            ),
             ready=lambda: self.unready,
             streams=lambda: [
                 {"client": str(one.status.pod), "session": {"types": {}}} for one in self.pilot.clients.values()
@@ -151,6 +180,22 @@ class Mesh:
         with contextlib.suppress(asyncio.CancelledError):
             self.loop.run_until_complete(agent)
 
+    async def _past(self, query: GraphQuery) -> dict[str, Any]:
+        assert query.at is not None
+        if query.at < 1_700_000_000:
+            raise ArgosyError.of("ARG0940", "no flows are kept of then", hint="the history begins at noon")
+        start = int(query.at // 60 * 60)
+        return {**GRAPH, "past": {"start": start, "end": start + 60, "watched_s": 20.0, "revision": 3}}
+
+    async def _diff(self, query: DiffQuery) -> dict[str, Any]:
+        revisions = self.revisions
+        times = [int(at // 60 * 60) for at in (query.before, query.after)]
+        sides = [
+            {"start": at, "end": at + 60, "watched_s": 60.0, "revision": revision}
+            for at, revision in zip(times, revisions, strict=True)
+        ]
+        return {"before": sides[0], "after": sides[1], "edges": diff_graphs(*DIFFERENT)}
+
     def call(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
 
@@ -162,6 +207,7 @@ class Mesh:
             self._committing.cancel()
         clock = SystemClock()
         self.unready, self.has_pilot = "", True
+        self.revisions: tuple[int | None, int | None] = (1, 2)
         self.plaintext: dict[str, Any] = {"observed_s": 1e6, "callers": []}
         self.access.rows, self.access.logs = [], {}
         self.documents: list[dict[str, Any]] = []

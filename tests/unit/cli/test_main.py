@@ -20,7 +20,9 @@ def commands() -> dict[str, object]:
     assert isinstance(root, typer.core.TyperGroup)
     found = {}
     for name, command in root.commands.items():
-        inner = command.commands if isinstance(command, typer.core.TyperGroup) else {"": command}
+        inner = dict(command.commands) if isinstance(command, typer.core.TyperGroup) else {"": command}
+        if isinstance(command, typer.core.TyperGroup) and command.invoke_without_command:
+            inner[""] = command
         found.update({f"{name} {one}".strip(): what for one, what in inner.items()})
     return found
 

@@ -26,20 +26,6 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
     return found
 
 
-def test_graph_shows_rates_errors_latency_and_security(mesh):
-    lines = mesh.run("graph").stdout.splitlines()
-    assert lines[1].split("   ")[0] == "productpage v1"
-    assert lines[1].endswith("12/s    5.0%     8 ms   mTLS")
-    assert lines[2].startswith("unknown 10.88.0.9   productpage v1")
-    assert lines[2].endswith("-      plaintext")
-
-
-def test_graph_as_json_is_the_whole_view_of_what_was_asked(mesh):
-    view = mesh.json("graph", "--window", "300", "-n", "b", "-n", "a")
-    assert (view["window_s"], view["namespaces"], len(view["edges"])) == (300, ["a", "b"], 2)
-    assert mesh.run("graph", "--window", "9999").exit_code == 1
-
-
 def test_metrics_are_printed_as_they_are(mesh):
     assert mesh.run("metrics").stdout == "istio_requests_total 7\n"
 

@@ -1,20 +1,42 @@
 """The console over HTTP."""
 
+import time
 from pathlib import Path
 
 import pytest
 from httpx import ASGITransport, AsyncClient, Response
 
 from argosy.console import static_folder
-from argosy.edge.console_http import ConsolePorts, GraphQuery, console_app, parse_graph_query
+from argosy.core.errors import ArgosyError
+from argosy.edge.console_http import (
+    ConsolePorts,
+    DiffQuery,
+    GraphQuery,
+    console_app,
+    parse_diff_query,
+    parse_graph_query,
+)
 
 
 def graph(query: GraphQuery) -> dict[str, object]:
     return {"window": query.window_s, "namespaces": sorted(query.namespaces)}
 
 
+async def past(query: GraphQuery) -> dict[str, object]:
+    assert query.at is not None
+    if time.time() - query.at > 86_400:
+        raise ArgosyError.of("ARG0940", "no flows are kept of that time")
+    return {"at": query.at, "window": query.window_s}
+
+
+async def diff(query: DiffQuery) -> dict[str, object]:
+    return {"apart_s": query.after - query.before}
+
+
 async def get(path: str, host: str = "localhost", *, ready: str = "", method: str = "GET") -> Response:
-    ports = ConsolePorts(graph=graph, metrics=lambda: b"istio_requests_total 1\n", ready=lambda: ready)
+    ports = ConsolePorts(
+        graph=graph, metrics=lambda: b"istio_requests_total 1\n", ready=lambda: ready, past=past, diff=diff
+    )
     app = console_app(ports, static_folder(), hosts=["console.example"])
     async with AsyncClient(transport=ASGITransport(app), base_url=f"http://{host}") as client:
         return await client.request(method, path)
@@ -68,8 +90,37 @@ async def test_a_bad_window_is_one_clear_error(window: str) -> None:
 
 
 def test_service_nodes_are_asked_for_by_1() -> None:
-    assert parse_graph_query({"services": "1"}).service_nodes
-    assert not parse_graph_query({}).service_nodes
+    assert parse_graph_query({"services": "1"}, 0.0).service_nodes
+    assert not parse_graph_query({}, 0.0).service_nodes
+
+
+def test_a_time_of_the_past_is_asked_for_as_people_write_it() -> None:
+    assert parse_graph_query({}, 1e9).at is None
+    assert parse_graph_query({"at": "-1m", "window": "3600"}, 2e9) == GraphQuery(3600, at=2e9 - 60)
+    wanted = parse_diff_query({"from": "-2m", "to": "now", "namespaces": "a"}, 2e9)
+    assert (wanted.before, wanted.after, wanted.graph.namespaces) == (2e9 - 120, 2e9, frozenset({"a"}))
+
+
+async def test_the_past_and_two_times_compared() -> None:
+    past = await get("/api/graph?at=-5m&window=120")
+    assert past.json() == {"at": pytest.approx(time.time() - 300, abs=30), "window": 120}
+    diff = await get("/api/graph/diff?from=-5m&to=now")
+    assert diff.json() == {"apart_s": pytest.approx(300, abs=1)}
+
+
+@pytest.mark.parametrize(
+    "path, status, error",
+    [
+        ("/api/graph?at=soon", 400, "'soon' is no time"),
+        ("/api/graph?at=now&window=90000", 400, "window must be"),
+        ("/api/graph/diff?from=now", 400, "to is missing"),
+        ("/api/graph?at=-9d", 404, "no flows are kept"),
+    ],
+)
+async def test_a_time_that_cannot_be_shown_is_one_clear_error(path: str, status: int, error: str) -> None:
+    answer = await get(path)
+    assert answer.status_code == status
+    assert error in answer.json()["error"]
 
 
 async def test_metrics_are_prometheus_text() -> None:

@@ -1,0 +1,67 @@
+"""The traffic graph on the command line."""
+
+CONFIG_MAP = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: words}
+data: {word: TEXT}
+"""
+
+
+def test_graph_shows_rates_errors_latency_and_security(mesh):
+    lines = mesh.run("graph").stdout.splitlines()
+    assert lines[1].split("   ")[0] == "productpage v1"
+    assert lines[1].endswith("12/s    5.0%     8 ms   mTLS")
+    assert lines[2].startswith("unknown 10.88.0.9   productpage v1")
+    assert lines[2].endswith("-      plaintext")
+
+
+def test_graph_as_json_is_the_whole_view_of_what_was_asked(mesh):
+    view = mesh.json("graph", "--window", "300", "-n", "b", "-n", "a")
+    assert (view["window_s"], view["namespaces"], len(view["edges"])) == (300, ["a", "b"], 2)
+    assert mesh.run("graph", "--window", "9999").exit_code == 1
+
+
+def test_graph_of_a_time_says_which_minute_and_revision_it_is_of(mesh):
+    found = mesh.run("graph", "--at", "-10m")
+    assert "(watched for 20 s of 60 s), revision 3" in found.stderr
+    assert found.stdout == mesh.run("graph").stdout
+    assert mesh.json("graph", "--at", "1800000030")["past"]["start"] == 1_800_000_000
+
+
+def test_graph_of_a_time_that_is_not_kept_says_what_is(mesh):
+    found = mesh.run("graph", "--at", "2020-01-01")
+    assert found.exit_code == 1
+    assert "ARG0940" in found.stderr
+    assert "hint: the history begins at noon" in found.stderr
+    assert "ARG0943" in mesh.run("graph", "--at", "soon").stderr
+
+
+def test_graph_diff_shows_what_changed_on_edges_and_in_the_configuration(mesh):
+    for text in ("one", "two"):
+        document = CONFIG_MAP.replace("TEXT", text)
+        assert mesh.run("apply", "-f", "-", input=document).exit_code == 0
+    found = mesh.run("graph", "diff", "-10m", "now")
+    lines = found.stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["appeared", "gone", "changed"]
+    assert "10/s -> 20/s" in lines[3]
+    assert "0.0% -> 10.0%" in lines[3]
+    assert "8 ms -> 90 ms" in lines[3]
+    assert lines[3].endswith("plaintext -> mTLS")
+    assert lines[5:] == ["configuration, revision 1 to 2:", "  ConfigMap default/words changed"]
+    assert ", revision 1" in found.stderr.splitlines()[0]
+    answer = mesh.json("graph", "diff", "-10m", "now")
+    assert [row["change"] for row in answer["edges"]] == ["appeared", "gone", "changed", "same"]
+    (change,) = answer["configuration"]["changes"]
+    assert "-  word: one" in change["diff"]
+    assert "+  word: two" in change["diff"]
+    assert len(mesh.run("graph", "diff", "-10m", "now", "--all").stdout.splitlines()) == len(lines) + 1
+
+
+def test_graph_diff_says_why_the_configuration_is_not_compared(mesh):
+    mesh.revisions = (None, 2)
+    assert "the revision of that time is not known" in mesh.run("graph", "diff", "-10m", "now").stderr
+    mesh.revisions = (77, 78)
+    assert "revision 77 is not kept" in mesh.run("graph", "diff", "-10m", "now").stderr
+    mesh.revisions = (0, 0)
+    assert "the same at both times" in mesh.run("graph", "diff", "-10m", "now").stderr
