@@ -45,6 +45,15 @@ def require_root() -> None:
         pytest.skip(reason)
 
 
+def require_programs(*programs: str) -> None:
+    """Skip (in CI: fail) where a real program that a test wants is not installed."""
+    missing = [program for program in programs if not shutil.which(program)]
+    if missing and os.environ.get("CI"):
+        pytest.fail(f"needs {', '.join(missing)}")
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
+
+
 def require_corpus() -> None:
     """Skip where Istio's samples do not lie beside the project."""
     if not CORPUS.is_dir():

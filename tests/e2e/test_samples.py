@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.e2e.calls import applied, in_pod
-from tests.e2e.harness import CORPUS, Mesh, require_corpus, running, wait_for
+from tests.e2e.harness import CORPUS, Mesh, require_corpus, require_programs, running, wait_for
 from tests.e2e.pages import BLACK, NO_RATINGS, NO_STARS, PAGE, RED, fetch
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -64,6 +64,19 @@ spec:
 """
 
 
+LIMITS = """---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: ratelimit-config}
+data:
+  config.yaml: |
+    domain: productpage-ratelimit
+    descriptors:
+      - {key: PATH, value: /productpage, rate_limit: {unit: hour, requests_per_unit: 1}}
+      - {key: PATH, rate_limit: {unit: hour, requests_per_unit: 100}}
+"""
+
+
 def stand_in(app: str, program: str, port: int, port_name: str, *, namespace: str = "default") -> str:
     """A Service and its pod, which runs one of our programs."""
     command = f"argosy.io/command: '{sys.executable} {PROGRAMS}/{program}'"
@@ -82,11 +95,12 @@ def version(app: str, label: str) -> str:
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     require_corpus()
+    require_programs("redis-server")
     home = tmp_path_factory.mktemp("samples")
     others = [
         stand_in("tornado", "knobs.py http:8888", 8888, "http"),
         stand_in("cert-manager-resolver", "knobs.py http:8089", 8089, "http", namespace="istio-system"),
-        stand_in("ratelimit", "rate_limits.py 8081", 8081, "grpc-port"),
+        LIMITS,
         version("details", "v2"),
         *(version("ratings", label) for label in ("v2", "v2-mysql", "v2-mysql-vm")),
     ]
@@ -98,6 +112,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
         SAMPLES / "helloworld/helloworld.yaml",
         SAMPLES / "httpbin/httpbin.yaml",
         SAMPLES / "tcp-echo/tcp-echo-services.yaml",
+        SAMPLES / "ratelimit/rate-limit-service.yaml",
         home / "stand-ins.yaml",
     )
     with running(home / "mesh", *files) as found:

@@ -63,6 +63,15 @@ class Container(msgspec.Struct, frozen=True):
     probe: Probe | None = None
 
 
+class Volume(msgspec.Struct, frozen=True):
+    """A ConfigMap that the pod sees as files below `path`: all of its keys, or `items` (key, file)."""
+
+    path: str
+    config_map: str
+    items: tuple[tuple[str, str], ...] = ()
+    optional: bool = False
+
+
 class Exclusions(msgspec.Struct, frozen=True):
     """What the capture leaves alone; Istio's `traffic.sidecar.istio.io/*` annotations. `include_ranges` ("*",): all."""
 
@@ -97,6 +106,7 @@ class PodPlan(msgspec.Struct, frozen=True):
     proxy_environment: tuple[tuple[str, str], ...] = ()
     proxy_stats: tuple[tuple[str, str], ...] = ()
     """Statistics that the Envoy keeps besides its usual ones: (`prefix`, `suffix` or `regex`, text)."""
+    volumes: tuple[Volume, ...] = ()
 
     @property
     def key(self) -> ObjectKey:

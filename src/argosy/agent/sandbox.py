@@ -46,6 +46,39 @@ _OTHERS_READ_ONLY = (
 """Other file systems than the root's (say, /home) read-only as well; some of the names have escapes."""
 
 
+_PLACE = """\
+place() {
+  path=$(realpath -m "$1")
+  case $path in /tmp/* | /run/*) mkdir -p "$path"; return ;; esac
+  at=$path
+  while [ ! -d "$at" ]; do at=${at%/*}; at=${at:-/}; done
+  if [ "$at" = "$path" ]; then return; fi
+  mount -t tmpfs -o mode=0755,nosuid,nodev tmpfs /mnt/view
+  for one in "${at%/}"/* "${at%/}"/.[!.]*; do
+    name=${one##*/}
+    if [ "$one" = /mnt ]; then continue; fi
+    if [ -h "$one" ]; then cp -P "$one" /mnt/view
+    elif [ -d "$one" ]; then mkdir "/mnt/view/$name"; mount --rbind "$one" "/mnt/view/$name"
+    elif [ -e "$one" ]; then : >"/mnt/view/$name"; mount --bind "$one" "/mnt/view/$name"
+    fi
+  done
+  mkdir -p "/mnt/view/${path#"${at%/}"/}"
+  if [ "$at" != / ]; then mount --move /mnt/view "$at"; mount -o remount,bind,ro "$at"; return; fi
+  mkdir /mnt/view/mnt /mnt/view/.node
+  mount -t tmpfs -o mode=0755 tmpfs /mnt/view/mnt
+  mkdir /mnt/view/mnt/view
+  for one in /mnt/volume-*; do
+    mkdir "/mnt/view/mnt/${one##*/}"
+    mount --move "$one" "/mnt/view/mnt/${one##*/}"
+  done
+  cd /mnt/view; pivot_root . .node; cd /
+  umount -l /.node; rmdir /.node
+  mount -o remount,bind,ro /
+}"""
+"""Makes a folder to mount at, in the pod's view only: where its path does not exist, the nearest folder that does is
+replaced by one that shows the same and can be added to."""
+
+
 @dataclass(frozen=True, slots=True)
 class NodePaths:
     """Where things lie inside the node. `home` is hidden from pods.
@@ -178,9 +211,12 @@ class Sandboxes:
             f"mount --bind {directory}/hosts /etc/hosts",
             "mount -o remount,bind,ro /etc",
         ]
-        if self.paths.keep:
+        if self.paths.keep or plan.volumes:
             lines += ["mount -t tmpfs -o mode=0755 tmpfs /mnt"]
             lines += [f"mkdir /mnt/{n}; mount --rbind {quote(held)} /mnt/{n}" for n, held in enumerate(self._held())]
+        for n in range(len(plan.volumes)):
+            lines += [f"mkdir /mnt/volume-{n}; mount --bind {directory}/volumes/{n} /mnt/volume-{n}"]
+            lines += [f"mount -o remount,bind,ro /mnt/volume-{n}"]
         lines += [
             "mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs /tmp",
             "mount -t tmpfs -o mode=0755,nosuid,nodev tmpfs /run",
@@ -189,7 +225,11 @@ class Sandboxes:
             lines += [f"mkdir -p {quote(path)}; mount --move /mnt/{n} {quote(path)}"]
             if not self.privileges.rootless:
                 lines += [f"mount -o remount,bind,ro {quote(path)}"]
-        if self.paths.keep:
+        if plan.volumes:
+            paths = [quote(volume.path) for volume in plan.volumes]
+            lines += ["mkdir /mnt/view", _PLACE, *(f"place {path}" for path in paths)]
+            lines += [f'mount --move /mnt/volume-{n} "$(realpath {path})"' for n, path in enumerate(paths)]
+        if self.paths.keep or plan.volumes:
             lines += ["umount /mnt"]
         # Last: what is kept may hold the state, or be it.
         home = quote(self.paths.home)

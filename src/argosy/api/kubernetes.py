@@ -131,6 +131,14 @@ class Probe(Tolerant, frozen=True, kw_only=True):
     success_threshold: int = 1
 
 
+class VolumeMount(Tolerant, frozen=True, kw_only=True):
+    """Where a container sees one of the pod's volumes."""
+
+    name: str
+    mount_path: str
+    sub_path: str = ""
+
+
 class Container(Tolerant, frozen=True, kw_only=True):
     """One container: its image names the program, `command` and `args` override it."""
 
@@ -141,6 +149,7 @@ class Container(Tolerant, frozen=True, kw_only=True):
     working_dir: str = ""
     env: tuple[EnvVar, ...] = ()
     ports: tuple[ContainerPort, ...] = ()
+    volume_mounts: tuple[VolumeMount, ...] = ()
     readiness_probe: Probe | None = None
 
 

@@ -31,12 +31,14 @@ from argosy.edge.exec_api import PodCommand
 from argosy.edge.kube_proxy import ServiceRules
 from argosy.edge.pod_runner import NodeTools, PodRunner
 from argosy.edge.pod_state import Processes
+from argosy.edge.pod_volumes import write_volumes
 from argosy.galley.admit import BARE_POD
 from argosy.local.desired import AddressPool, PresentPod, Wish, next_moves, pod_name, template_hash
 from argosy.local.names_table import build_names
 from argosy.local.plans import Planner
 from argosy.local.service_endpoints import Declared, PodFact, backends
 from argosy.local.service_rules import service_rules
+from argosy.local.volumes import volume_files
 
 _log = logging.getLogger("argosy.agent")
 ADOPTION_S = 5.0
@@ -131,6 +133,8 @@ class Pods:
                 objects[change.key] = change.object
             if change.kind in _RUNNING:
                 self._update_wish(change)
+            if change.kind == "ConfigMap":
+                self._refresh_volumes(change.key)
             self._guard.on_change(change.kind)
         self._synced = self._synced or synced
         self._dirty.set()
@@ -196,6 +200,7 @@ class Pods:
             namespace_labels=labels,
             proxy_configs=list(self._objects["ProxyConfig"].values()),
             defaults=mesh_config_of(self._objects["ConfigMap"]).default_config,
+            config_maps=self._objects["ConfigMap"],
         )
         if isinstance(plan, PodPlan):
             self._findings.pop(place, None)
@@ -213,11 +218,27 @@ class Pods:
         life = PodLife(
             has_envoy=plan.has_envoy, has_apps=bool(plan.containers), timing=timing, finished=running.finished
         )
-        runner = PodRunner(self._tools, running, life, self._on_pod_change, self._withdrawn)
+        runner = PodRunner(self._tools, running, life, self._on_pod_change, self._withdrawn, self._volumes)
         self._runners[plan.key] = runner
         task = asyncio.get_running_loop().create_task(runner.run(), name=f"pod:{plan.name}")
         self._tasks[plan.key] = task
         task.add_done_callback(lambda done: self._on_pod_gone(plan, done))
+
+    def _volumes(self, plan: PodPlan) -> list[dict[str, str]]:
+        """The files of a pod's volumes."""
+        found = [volume_files(one, plan.namespace, self._objects["ConfigMap"]) for one in plan.volumes]
+        if None in found:
+            raise FileNotFoundError("a ConfigMap that the pod mounts is gone")
+        return [files for files in found if files is not None]
+
+    def _refresh_volumes(self, key: ObjectKey) -> None:
+        for runner in self._runners.values():
+            plan = runner.plan
+            mounts = plan.namespace == key.namespace and any(one.config_map == key.name for one in plan.volumes)
+            # What is gone stays as it was last, and a pod that is only coming writes its files itself.
+            if mounts and runner.directory.exists():
+                with contextlib.suppress(OSError):
+                    write_volumes(runner.directory, self._volumes(plan))
 
     def _on_pod_change(self) -> None:
         self._dirty.set()

@@ -41,6 +41,7 @@ from argosy.edge.pod_holder import REASON_CHARS_MAX, start_holder
 from argosy.edge.pod_probes import PodProbes
 from argosy.edge.pod_secrets import Files, PodSecrets, TrustPort
 from argosy.edge.pod_state import Processes, save_state
+from argosy.edge.pod_volumes import VolumesPort, write_volumes
 from argosy.edge.probes import envoy_admin
 from argosy.edge.processes import ProcessId
 from argosy.edge.standby import StandbyPort
@@ -80,6 +81,7 @@ class PodRunner:
     changed: Callable[[], None]
     withdrawn: Callable[[ObjectKey], Awaitable[None]]
     """Returns when no client's proxy has the pod as an endpoint any more."""
+    volumes: VolumesPort
     reason: str = ""
     _inputs: asyncio.Queue[Input] = field(default_factory=asyncio.Queue)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -92,7 +94,8 @@ class PodRunner:
         return self.running.plan
 
     @property
-    def _directory(self) -> Path:
+    def directory(self) -> Path:
+        """The pod's private directory."""
         return Path(self.tools.sandboxes.paths.of_pod(self.plan.ip))
 
     @property
@@ -115,7 +118,7 @@ class PodRunner:
     def stop(self) -> None:
         """Ask for an orderly end; remembered across a restart of the agent."""
         self.running.stopping = True
-        if self._directory.exists():
+        if self.directory.exists():
             self._save()
         self.put(Input.STOP)
 
@@ -249,10 +252,11 @@ class PodRunner:
         self._proxy_directory.mkdir(parents=True, mode=0o700)
         os.chown(self._proxy_directory, boxes.privileges.envoy_uid, boxes.privileges.envoy_uid)
         # Envoy, another uid, must be able to pass through to its own directory.
-        self._directory.chmod(0o755)
+        self.directory.chmod(0o755)
         self.log_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (self._directory / "resolv.conf").write_text(boxes.resolv_conf(plan.namespace))
-        (self._directory / "hosts").write_text(boxes.hosts(plan))
+        (self.directory / "resolv.conf").write_text(boxes.resolv_conf(plan.namespace))
+        (self.directory / "hosts").write_text(boxes.hosts(plan))
+        write_volumes(self.directory, self.volumes(plan))
         link = link_name(plan.ip)
         holder = await start_holder(boxes.holder_argv(plan, link=link), self.tools.base_env)
         await self.tools.network.connect_pod(link, plan.ip)
@@ -485,7 +489,7 @@ class PodRunner:
         for process in ours:
             await processes.wait_exit(process)
         await self.tools.network.remove_link(link_name(self.plan.ip))
-        shutil.rmtree(self._directory, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def _save(self) -> None:
-        save_state(self._directory, self.running)
+        save_state(self.directory, self.running)

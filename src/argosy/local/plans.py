@@ -14,16 +14,19 @@ from argosy.api.mesh_config import DefaultConfig
 from argosy.api.meta import Object
 from argosy.api.proxy_config import ProxyConfig
 from argosy.core.errors import Finding, Level
+from argosy.core.frozen import FrozenMap
 from argosy.inject.decide import Decision, Template, should_inject
 from argosy.inject.pod import TrafficWishes, parse_traffic_annotations
 from argosy.inject.proxy_settings import proxy_settings
 from argosy.local.desired import Wish
 from argosy.local.images import CatalogueEntry, Command, find_command
+from argosy.local.volumes import ConfigMaps, config_map_volumes, missing_volumes
 
 UNKNOWN_PORT = "ARG0604"
 _ROLES = {Template.NONE: Role.NONE, Template.SIDECAR: Role.SIDECAR, Template.GATEWAY: Role.ROUTER}
 # What a program may assume; everything else comes from the image's stand-in and the manifest.
 _NO_DEFAULTS = DefaultConfig()
+_NO_CONFIG_MAPS: ConfigMaps = FrozenMap()
 _BASE_ENV = {"HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -60,6 +63,7 @@ class Planner:
         namespace_labels: Mapping[str, str] | None,
         proxy_configs: Sequence[Object[ProxyConfig]] = (),
         defaults: DefaultConfig = _NO_DEFAULTS,
+        config_maps: ConfigMaps = _NO_CONFIG_MAPS,
     ) -> PodPlan | tuple[Finding, ...]:
         """The whole plan of one pod, or all findings of its template."""
         meta, spec = wish.template.metadata, wish.template.spec
@@ -83,6 +87,8 @@ class Planner:
                 problems.append(made)
             else:
                 containers.append(made)
+        volumes = config_map_volumes(spec)
+        problems += missing_volumes(volumes, wish.key.namespace, config_maps)
         if problems or isinstance(proxy, Finding):
             return tuple(_about(finding, wish) for finding in problems)
         return PodPlan(
@@ -103,6 +109,7 @@ class Planner:
             concurrency=proxy.concurrency,
             proxy_environment=proxy.environment,
             proxy_stats=proxy.stats,
+            volumes=volumes,
         )
 
     def _container(self, container: kubernetes.Container, fields: _Fields) -> Container | Finding:

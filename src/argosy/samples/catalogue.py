@@ -20,7 +20,8 @@ class Sample:
 
     module: what `python -m` runs; None for an image that is only a shell and tools (curl, busybox): the manifest's
     command is then run as it stands. args: used where the manifest gives none. env: what the image itself would set;
-    the manifest's `env` goes over it. ports: where it listens with these args.
+    the manifest's `env` goes over it. ports: where it listens with these args. program: what the image calls the
+    program, so that a manifest's `command` may name it.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Sample:
     args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[int, ...] = ()
+    program: str = ""
 
 
 def _bookinfo(app: str, version: str, env: Mapping[str, str] | None = None) -> Sample:
@@ -56,6 +58,8 @@ _IMAGES: Mapping[str, Sample] = {
     "tcp-echo-server": _ECHO,
     "tcp-echo": _ECHO,
     "ext-authz": Sample("ext-authz", "argosy.samples.ext_authz", ("8000", "9000"), {}, (8000, 9000)),
+    "ratelimit": Sample("ratelimit", "argosy.samples.ratelimit", (), {}, (8080, 8081, 6070), "ratelimit"),
+    "redis": Sample("redis", "argosy.samples.redis", (), {}, (6379,), "redis-server"),
     **{name: Sample(name, None, IDLE) for name in _SHELLS},
 }
 
@@ -85,15 +89,18 @@ def command_for(sample: Sample, command: Sequence[str] | None, args: Sequence[st
     """The command line for a container: the image's program, with the manifest's `command` and `args`.
 
     As on Kubernetes: `args` replace the image's own arguments (`["9000,9001", "one"]` for tcp-echo), `command` replaces
-    its program and is run literally (`["/bin/sleep", "infinity"]`). One exception: `gunicorn -b HOST:PORT ...` names a
-    program that only exists inside the image of httpbin, and means: this program, on that port.
+    its program and is run literally (`["/bin/sleep", "infinity"]`), unless it names a program that only exists in the
+    image: `/bin/ratelimit` is the rate limit service here too, and `gunicorn -b HOST:PORT ...` is httpbin on that port.
     """
     if sample.module is None:
         return [*(command or ()), *(args or ())] or list(sample.args)
     program = [sys.executable, "-m", sample.module]
     if not command:
         return [*program, *(args or sample.args)]
-    if command[0].rpartition("/")[2] == "gunicorn":
+    name = command[0].rpartition("/")[2]
+    if name == sample.program:
+        return [*program, *command[1:], *(args or ())]
+    if name == "gunicorn":
         return [*program, *(_gunicorn_port([*command, *(args or ())]) or sample.args)]
     return [*command, *(args or ())]
 

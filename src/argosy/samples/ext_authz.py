@@ -13,13 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.message import Message
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from argosy.samples.messages import Schema, build_messages
 from argosy.samples.serving import build_server, open_socket, port_argument
 
 CHECK_HEADER = "x-ext-authz"
@@ -32,8 +31,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PERMISSION_DENIED = 7  # google.rpc.Code
 FORBIDDEN = 403
 
-# message -> fields: (name, number, type); a type that ends in [] is repeated
-_SCHEMA: Mapping[str, tuple[tuple[str, int, str], ...]] = {
+SCHEMA: Schema = {
     "HeaderEntry": (("key", 1, "string"), ("value", 2, "string")),
     "HttpRequest": (
         ("method", 2, "string"),
@@ -93,35 +91,12 @@ def build_app() -> Starlette:
     return Starlette(routes=[Route("/{path:path}", check, methods=METHODS)])
 
 
-def build_messages() -> Mapping[str, type[Message]]:
-    """Make the message classes of `_SCHEMA`, in a descriptor pool of their own."""
-    file = descriptor_pb2.FileDescriptorProto(name="ext_authz_sample.proto", package="sample", syntax="proto3")
-    for name, fields in _SCHEMA.items():
-        message = file.message_type.add(name=name)
-        for field_name, number, kind in fields:
-            _add_field(message, field_name, number, kind)
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"sample.{name}")) for name in _SCHEMA}
-
-
-def _add_field(message: descriptor_pb2.DescriptorProto, name: str, number: int, kind: str) -> None:
-    proto = descriptor_pb2.FieldDescriptorProto
-    label = proto.LABEL_REPEATED if kind.endswith("[]") else proto.LABEL_OPTIONAL
-    scalar = {"string": proto.TYPE_STRING, "int32": proto.TYPE_INT32}.get(kind)
-    if scalar is not None:
-        message.field.add(name=name, number=number, label=label, type=scalar)
-    else:
-        type_name = f".sample.{kind.removesuffix('[]')}"
-        message.field.add(name=name, number=number, label=label, type=proto.TYPE_MESSAGE, type_name=type_name)
-
-
 class Checker:
     """The gRPC half: bytes of a CheckRequest in, bytes of a CheckResponse out."""
 
     def __init__(self) -> None:
         """Build the message classes once."""
-        self._messages = build_messages()
+        self._messages = build_messages("ext_authz_sample", SCHEMA)
 
     def check(self, request: bytes) -> bytes:
         """Decide one request.

@@ -2,13 +2,14 @@ import subprocess
 
 import pytest
 
-from argosy.agent.pod import PodPlan, Role
+from argosy.agent.pod import PodPlan, Role, Volume
 from argosy.agent.privileges import Privileges
 from argosy.agent.sandbox import NodePaths, Sandboxes
 
 PATHS = NodePaths(home="/home/some one/argosy", envoy="/run/argosy/envoy", keep=(("/tmp/v", "/run/argosy/keep/0"),))
 SIDECAR = PodPlan("shop", "cart-1", "10.88.0.7", Role.SIDECAR)
 PLAIN = PodPlan("shop", "cart-1", "10.88.0.7", Role.NONE)
+MOUNTED = PodPlan("shop", "cart-1", "10.88.0.7", Role.NONE, volumes=(Volume("/data/it's", "m"), Volume("/etc/b", "m")))
 GATEWAY = PodPlan("istio-system", "gw", "10.88.0.8", Role.ROUTER)
 
 
@@ -20,7 +21,7 @@ def script(argv: tuple[str, ...]) -> str:
     return argv[argv.index("-c") + 1]
 
 
-@pytest.mark.parametrize("plan", [SIDECAR, PLAIN, GATEWAY])
+@pytest.mark.parametrize("plan", [SIDECAR, PLAIN, GATEWAY, MOUNTED])
 @pytest.mark.parametrize("rootless", [False, True])
 def test_the_set_up_is_a_valid_shell_script(plan, rootless):
     text = script(boxes(rootless).holder_argv(plan, link="pod-0-7"))

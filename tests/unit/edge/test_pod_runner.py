@@ -95,7 +95,7 @@ class Pod:
             slots=asyncio.Semaphore(1),
         )
         life = PodLife(has_envoy=False, has_apps=bool(running.plan.containers), timing=QUICK)
-        self.runner = PodRunner(tools, running, life, self.changed.set, self.withdrawn)
+        self.runner = PodRunner(tools, running, life, self.changed.set, self.withdrawn, lambda _: [])
 
     async def withdrawn(self, _key: ObjectKey) -> None:
         """Nobody has it: there are no clients here."""

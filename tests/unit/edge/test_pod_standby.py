@@ -90,7 +90,7 @@ class Front:
             slots=asyncio.Semaphore(1),
         )
         life = PodLife(has_envoy=True, has_apps=False, timing=QUICK)
-        self.runner = PodRunner(tools, Processes(PLAN), life, self.changed.set, self.withdrawn)
+        self.runner = PodRunner(tools, Processes(PLAN), life, self.changed.set, self.withdrawn, lambda _: [])
 
     async def withdrawn(self, _key: Any) -> None:
         """Nobody has it."""

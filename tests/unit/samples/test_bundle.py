@@ -9,7 +9,7 @@ from argosy.samples.bundle import manifest_path
 from argosy.samples.catalogue import lookup
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-NAMES = ("bookinfo", "helloworld", "httpbin", "sleep", "tcp-echo")
+NAMES = ("bookinfo", "helloworld", "httpbin", "rate-limit", "sleep", "tcp-echo")
 BOOKINFO = {
     "all-v1.yaml", "bookinfo.yaml", "deny-reviews-to-ratings.yaml", "destination-rules.yaml", "gateway.yaml",
     "mixer-deny-reviews-v3.yaml", "ratings-abort-500.yaml", "ratings-delay-7s.yaml", "reviews-90-10.yaml",
@@ -45,7 +45,7 @@ def test_every_document_is_an_object_with_kind_and_name(path: Path) -> None:
 
 def test_every_image_of_the_examples_has_a_stand_in_that_listens_on_its_ports() -> None:
     deployments = [d for path in EXAMPLES.glob("*/*.yaml") for d in load(path) if d["kind"] == "Deployment"]
-    assert len(deployments) == 12
+    assert len(deployments) == 14
     for deployment in deployments:
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
         sample = lookup(container["image"])

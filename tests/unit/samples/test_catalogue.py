@@ -74,6 +74,9 @@ def test_known_images_lead_to_samples_whose_module_exists() -> None:
         ("httpbin", ["gunicorn", "httpbin:app"], None, ["argosy.samples.httpbin", "80"]),
         ("go-httpbin", None, None, ["argosy.samples.httpbin", "8080"]),
         ("ext-authz", None, None, ["argosy.samples.ext_authz", "8000", "9000"]),
+        ("docker.io/envoyproxy/ratelimit:30a4ce1a", ["/bin/ratelimit"], None, ["argosy.samples.ratelimit"]),
+        ("docker.io/redis:alpine", None, None, ["argosy.samples.redis"]),
+        ("redis", ["redis-server", "--maxmemory"], ["1mb"], ["argosy.samples.redis", "--maxmemory", "1mb"]),
     ],
 )
 def test_the_command_runs_the_module_with_the_arguments_of_the_manifest(
@@ -103,7 +106,7 @@ def test_a_command_of_the_manifest_is_run_literally(
 # Databases, tools and test programs of the corpus that Argosy does not play.
 WITHOUT_STAND_IN = {
     "app", "examples-bookinfo-mongodb", "examples-bookinfo-mysqldb", "fortio", "health", "jwt-server",
-    "opentelemetry-collector-contrib", "ratelimit", "redis", "tornado-websocket-example",
+    "opentelemetry-collector-contrib", "tornado-websocket-example",
 }  # fmt: skip
 
 

@@ -6,7 +6,10 @@ import grpc
 import pytest
 from google.protobuf.message import DecodeError
 
-from argosy.samples.ext_authz import DENIED_BODY, Checker, build_app, build_messages, decide, parse_ports
+from argosy.samples.ext_authz import DENIED_BODY, SCHEMA, Checker, build_app, decide, parse_ports
+from argosy.samples.messages import build_messages
+
+MESSAGES = build_messages("test", SCHEMA)
 
 
 async def test_http_allows_exactly_the_header_value_allow(open_client: Any) -> None:
@@ -31,13 +34,13 @@ def encode_request(headers: dict[str, str]) -> bytes:
     """Build a CheckRequest, with a field that the sample does not know (destination, 2)."""
     entries = [{"key": key, "value": value} for key, value in headers.items()]
     http = {"method": "GET", "host": "h", "path": "/p", "headers": entries}
-    return build_messages()["CheckRequest"](attributes={"request": {"http": http}}).SerializeToString() + b"\x12\x00"
+    return MESSAGES["CheckRequest"](attributes={"request": {"http": http}}).SerializeToString() + b"\x12\x00"
 
 
 @pytest.mark.parametrize("value, code, answer", [("allow", 0, "ok_response"), ("deny", 7, "denied_response")])
 def test_grpc_checks_answer_with_status_and_headers(value: str, code: int, answer: str) -> None:
     raw = Checker().check(encode_request({"x-ext-authz": value}))
-    response = build_messages()["CheckResponse"].FromString(raw)
+    response = MESSAGES["CheckResponse"].FromString(raw)
     assert response.status.code == code
     assert {field.name for field, _ in response.ListFields()} >= {answer}
     headers = {option.header.key: option.header.value for option in getattr(response, answer).headers}
@@ -61,7 +64,7 @@ async def test_the_service_answers_over_grpc() -> None:
         check = channel.unary_unary("/envoy.service.auth.v3.Authorization/Check")
         raw = await check(encode_request({"x-ext-authz": "allow"}))
     await server.stop(None)
-    assert build_messages()["CheckResponse"].FromString(raw).status.code == 0
+    assert MESSAGES["CheckResponse"].FromString(raw).status.code == 0
 
 
 @pytest.mark.parametrize("argv, ports", [([], (8000, 9000)), (["1"], (1, 9000)), (["1", "2"], (1, 2))])

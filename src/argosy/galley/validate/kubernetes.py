@@ -11,7 +11,19 @@ from collections.abc import Mapping
 from string import ascii_letters, digits
 
 from argosy.api.endpoints import SERVICE_LABEL, EndpointPort, Endpoints, EndpointSlice
-from argosy.api.kubernetes import Container, Deployment, EnvVar, Job, Pod, PodSpec, Probe, Secret, Service, ServicePort
+from argosy.api.kubernetes import (
+    Container,
+    Deployment,
+    EnvVar,
+    Job,
+    Pod,
+    PodSpec,
+    Probe,
+    Secret,
+    Service,
+    ServicePort,
+    VolumeMount,
+)
 from argosy.api.mesh_config import PROXY_ANNOTATION, parse_proxy_config
 from argosy.core.errors import ArgosyError
 from argosy.core.labels import selects
@@ -185,8 +197,41 @@ def validate_pod_spec(check: Check, at: str, spec: PodSpec) -> None:
     if spec.host_network:
         check.warn("ARG0151", f"{at}.hostNetwork", "a pod has its own network on this platform; it gets no sidecar")
     for index, volume in enumerate(spec.volumes):
-        if "emptyDir" not in volume:
-            check.warn("ARG0151", f"{at}.volumes[{index}]", "volumes are not mounted by this platform")
+        if "configMap" in volume:
+            _validate_config_map_volume(check, f"{at}.volumes[{index}].configMap", volume["configMap"])
+        elif "emptyDir" not in volume:
+            message = "of volumes only ConfigMaps are mounted by this platform"
+            check.warn("ARG0151", f"{at}.volumes[{index}]", message)
+    names = {str(volume.get("name", "")) for volume in spec.volumes}
+    for index, container in enumerate(spec.containers):
+        for number, mount in enumerate(container.volume_mounts):
+            _validate_mount(check, f"{at}.containers[{index}].volumeMounts[{number}]", mount, names)
+
+
+def _validate_config_map_volume(check: Check, at: str, source: object) -> None:
+    if not isinstance(source, Mapping):
+        check.error("ARG0012", at, "must be an object with the name of a ConfigMap")
+        return
+    check.not_empty(f"{at}.name", source.get("name"), "the name of a ConfigMap")
+    items = source.get("items") or ()
+    for index, item in enumerate(items if isinstance(items, tuple) else ()):
+        path = item.get("path") if isinstance(item, Mapping) else None
+        if not isinstance(path, str) or not path or path.startswith("/") or ".." in path.split("/"):
+            check.error("ARG0101", f"{at}.items[{index}].path", f"{path!r} is not a path below the volume")
+
+
+def _validate_mount(check: Check, at: str, mount: VolumeMount, names: set[str]) -> None:
+    if mount.name not in names:
+        check.error(
+            "ARG0121", f"{at}.name", f"the pod has no volume {mount.name!r}", f"volumes: {', '.join(sorted(names))}"
+        )
+    path = mount.mount_path
+    if not path.startswith("/") or path == "/" or ".." in path.split("/") or not path.isprintable():
+        check.error(
+            "ARG0101", f"{at}.mountPath", f"{path!r} is not the path of a folder", "write it from the root: /etc/app"
+        )
+    if mount.sub_path:
+        check.warn("ARG0151", f"{at}.subPath", "single files of a volume are not mounted by this platform")
 
 
 def _validate_container(check: Check, at: str, container: Container) -> None:
