@@ -167,7 +167,7 @@ class StdioParams(Params, frozen=True, kw_only=True):
     log_stream: Literal["STDOUT", "STDERR", "FILE", "ROTATED_FILE"] = "STDOUT"
     severity_levels: FrozenMap[str, Level] = FrozenMap()
     metric_level: Level = "INFO"
-    output_as_json: bool = False
+    output_as_json: bool = True
     output_level: Level = "INFO"
     output_path: str = ""
     max_megabytes_before_rotation: int = 100
@@ -213,6 +213,17 @@ class ZipkinParams(Params, frozen=True, kw_only=True):
     sample_probability: float = 0.0
 
 
+class OtlpParams(Params, frozen=True, kw_only=True):
+    """`otlp`: log entries, metrics and trace spans to an OpenTelemetry collector. Not one of Istio 1.4's."""
+
+    address: str = "localhost:4317"
+    """Where the collector takes OTLP over gRPC."""
+    instance_buffer_size: int = 1024
+    max_batch_size_bytes: int = 1024 * 1024
+    push_interval_duration: Seconds = Seconds(5.0)
+    push_timeout_duration: Seconds = Seconds(10.0)
+
+
 ADAPTERS: MappingProxyType[str, type[Params]] = MappingProxyType(
     {
         "denier": DenierParams,
@@ -226,6 +237,7 @@ ADAPTERS: MappingProxyType[str, type[Params]] = MappingProxyType(
         "noop": NoopParams,
         "opa": OpaParams,
         "zipkin": ZipkinParams,
+        "otlp": OtlpParams,
     }
 )
 """Compiled adapters and what their `params` are; also kinds of their own, as before Istio 1.4."""

@@ -316,7 +316,8 @@ class ControlPlane:
 
     def _build_mixer(self) -> list[grpc.GenericRpcHandler]:
         settings = self.settings
-        mixer = self.parts.mixer = Mixer(trust_domain=settings.trust_domain, clock=self.clock)
+        mixer = self.parts.mixer = Mixer(trust_domain=settings.trust_domain, clock=self.clock, home=self.home)
+        self.parts.tasks.append(mixer.reports.run())
         if settings.history_days > 0 and settings.history_mb > 0:
             bounds = Bounds(days=settings.history_days, bytes=int(settings.history_mb * (1 << 20)))
             self.parts.tasks.append(mixer.record(self.home / FLOWS_FILE, bounds, self._revision).run())

@@ -11,6 +11,7 @@ import grpc
 from argosy.api import Object
 from argosy.api.mixer import MIXER_KINDS
 from argosy.app.flow_recorder import NO_HISTORY, FlowRecorder, Past, Revision
+from argosy.app.report import ReportHandlers
 from argosy.citadel.errors import SVIDError
 from argosy.core.clock import Clock
 from argosy.core.errors import ArgosyError, Finding, Level
@@ -23,7 +24,7 @@ from argosy.edge.mixer_server import MixerPorts, mixer_handlers
 from argosy.edge.tls import peer_identity
 from argosy.flow.directory import MeshDirectory
 from argosy.flow.misread import MisreadRow
-from argosy.flow.workload import PodRef, ServiceRef, workload_ref
+from argosy.flow.workload import ContainerRef, PodRef, ServiceRef, workload_ref
 from argosy.graph.build import GraphOptions, build_graph
 from argosy.graph.diff import diff_graphs
 from argosy.graph.mtls import dump_caller
@@ -31,11 +32,15 @@ from argosy.graph.view import build_view
 from argosy.mixer.access_record import AccessRecord
 from argosy.mixer.check import Decision, check
 from argosy.mixer.exposition import expose
+from argosy.mixer.mesh_addresses import MeshAddresses
 from argosy.mixer.metrics import MetricsAggregator
+from argosy.mixer.report_attributes import workload_attributes
+from argosy.mixer.report_needs import header_needs, inbound_reports, outbound_reports
+from argosy.mixer.report_rules import ReportPolicy, resolve_reports
 from argosy.mixer.request import CheckFacts, destination_attributes, find_asker, node_belongs, request_attributes
 from argosy.mixer.rules import CheckPolicy, resolve_rules, workload_needs_check
 from argosy.pilot.mesh import Destination
-from argosy.pilot.reporting import Unreported
+from argosy.pilot.reporting import ReportedHeaders, Switches
 
 KINDS = ("Pod", "Service", "ServiceEntry", *MIXER_KINDS)
 _MIXER_KINDS = frozenset(MIXER_KINDS)
@@ -47,7 +52,7 @@ MISREAD_S = 3600.0
 class Mixer:
     """Directory, aggregator and rules of one process."""
 
-    def __init__(self, *, trust_domain: str, clock: Clock) -> None:
+    def __init__(self, *, trust_domain: str, clock: Clock, home: Path) -> None:
         self.trust_domain = trust_domain
         self.synced = False
         self.checks = 0
@@ -61,6 +66,7 @@ class Mixer:
         self.recorder: FlowRecorder | None = None
         self._began = clock.now()
         self.records = 0
+        self.reports = ReportHandlers(home=home, clock=clock, resolve=self._address)
         self.consumers: list[Callable[[AccessRecord], None]] = []
         """Who is given every record that a proxy reports."""
 
@@ -78,7 +84,9 @@ class Mixer:
         if touched & {"Pod", "Service", "ServiceEntry"}:
             self._refresh_directory()
         if touched & _MIXER_KINDS:
-            self.policy = resolve_rules(one for kind in MIXER_KINDS for one in self._objects[kind].values())
+            objects = [one for kind in MIXER_KINDS for one in self._objects[kind].values()]
+            self.policy = resolve_rules(objects)
+            self.reports.use(resolve_reports(objects))
         self.synced = self.synced or synced
 
     def _refresh_directory(self) -> None:
@@ -106,6 +114,7 @@ class Mixer:
     def on_record(self, record: AccessRecord) -> None:
         """Take what a proxy reports of one request or of one moment of a connection."""
         self.records += 1
+        self.reports.on_record(record, self.directory)
         for consumer in self.consumers:
             consumer(record)
 
@@ -117,7 +126,9 @@ class Mixer:
             ("mixer_records_total", "counter", "Reports of single requests and connections.", float(self.records)),
         )
         kept = self.recorder.metrics() if self.recorder is not None else ()
-        return expose(self.aggregator, (*mine, *kept, *own))
+        reports = self.reports
+        page = expose(self.aggregator, (*mine, *kept, *own), more=reports.families(), without=reports.defined)
+        return page + reports.expose()
 
     def graph(self, query: GraphQuery) -> Mapping[str, Any]:
         """The finished view of the traffic graph."""
@@ -149,6 +160,12 @@ class Mixer:
             raise ArgosyError.of(NO_HISTORY, "this mesh keeps no history of flows")
         return self.recorder
 
+    def _address(self, host: str, port: int, namespace: str) -> tuple[str, int]:
+        """Where a handler's server is."""
+        return MeshAddresses(self._objects["Pod"].values(), self._objects["Service"].values()).find(
+            host, port, namespace
+        )
+
     def plaintext(self) -> dict[str, Any]:
         """Who calls without mutual TLS. `observed_s`: for how long this Mixer has been looking."""
         now = self._clock.now()
@@ -156,8 +173,10 @@ class Mixer:
         return {"observed_s": now - self._began, "callers": rows}
 
     def findings(self) -> list[Finding]:
-        """Ports that are declared to speak HTTP and were sent something else in the last hour; a history with gaps."""
+        """Ports that are declared to speak HTTP and were sent something else in the last hour; handlers that cannot
+        deliver; a history with gaps."""
         found = [_misread(row) for row in self.aggregator.misread.rows(self._clock.now() - MISREAD_S)]
+        found += self.reports.findings()
         return found + (self.recorder.findings() if self.recorder is not None else [])
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
@@ -193,19 +212,43 @@ class Concerns:
         """True if any rule concerns that workload."""
         if not policy.rules:
             return False
-        pod = PodRef(
-            namespace=destination.namespace,
-            name="",
-            address="",
-            labels=destination.labels,
-            service_account=destination.service_account,
-            workload=workload_ref(destination.namespace, destination.workload, destination.labels),
+        return workload_needs_check(policy, destination_attributes(_known_pod(destination)))
+
+
+class Reports:
+    """Pilot's port: what do rules want to be told of single requests?"""
+
+    def policy(self, objects: Sequence[Object[Any]]) -> ReportPolicy:
+        """The rules."""
+        return resolve_reports(objects)
+
+    def sides(self, policy: ReportPolicy, workload: Destination) -> Switches:
+        """The sides that some rule could report."""
+        if not policy.rules:
+            return Switches()
+        pod = _known_pod(workload)
+        return Switches(
+            inbound_reports(policy, workload_attributes(pod, "destination")),
+            outbound_reports(policy, workload_attributes(pod, "source")),
         )
-        return workload_needs_check(policy, destination_attributes(pod))
+
+    def headers(self, policy: ReportPolicy) -> ReportedHeaders:
+        """The headers that expressions name."""
+        needs = header_needs(policy)
+        return ReportedHeaders(needs.request, needs.response)
 
 
-class Reports(Unreported):
-    """Pilot's port: what do rules want to be told of single requests? So far there are none that report."""
+def _known_pod(workload: Destination) -> PodRef:
+    """What is known beforehand of all pods of a workload."""
+    return PodRef(
+        namespace=workload.namespace,
+        name="",
+        address="",
+        labels=workload.labels,
+        service_account=workload.service_account,
+        owner=_owner(workload.namespace, workload.workload),
+        workload=workload_ref(workload.namespace, workload.workload, workload.labels),
+    )
 
 
 def _options(query: GraphQuery) -> GraphOptions:
@@ -236,9 +279,17 @@ def _pod_ref(pod: Object[Any], trust_domain: str) -> PodRef:
         labels=pod.labels,
         service_account=account,
         principal=principal,
-        owner=pod.spec.workload,
+        owner=_owner(pod.namespace, pod.spec.workload),
         workload=workload_ref(pod.namespace, pod.spec.workload or pod.name, pod.labels, sidecar=sidecar),
+        containers=tuple(
+            ContainerRef(one.name, one.image, tuple(port.container_port for port in one.ports))
+            for one in pod.spec.spec.containers
+        ),
     )
+
+
+def _owner(namespace: str, workload: str) -> str:
+    return f"kubernetes://apis/apps/v1/namespaces/{namespace}/deployments/{workload}" if workload else ""
 
 
 def _misread(row: MisreadRow) -> Finding:

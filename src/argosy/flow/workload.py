@@ -41,6 +41,15 @@ UNKNOWN = WorkloadRef()
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerRef:
+    """A container of a pod, and the ports that it says it listens on."""
+
+    name: str
+    image: str = ""
+    ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PodRef:
     """A pod of the registry. `principal` is its SPIFFE id as a URI, or empty when it has no identity."""
 
@@ -51,7 +60,16 @@ class PodRef:
     service_account: str = ""
     principal: str = ""
     owner: str = ""
+    """The object that keeps the pod running, as `kubernetes://apis/apps/v1/namespaces/<ns>/deployments/<name>`."""
     workload: WorkloadRef = UNKNOWN
+    containers: tuple[ContainerRef, ...] = ()
+
+    def container(self, port: int) -> ContainerRef | None:
+        """The container that listens on `port`; where none says so, the only one there is."""
+        for container in self.containers:
+            if port in container.ports:
+                return container
+        return self.containers[0] if len(self.containers) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ TAKES: Mapping[str, frozenset[str]] = MappingProxyType(
         "stdio": frozenset({"logentry", "metric"}),
         "fluentd": frozenset({"logentry"}),
         "zipkin": frozenset({"tracespan"}),
+        "otlp": frozenset({"logentry", "metric", "tracespan"}),
         "kubernetesenv": frozenset({"kubernetes"}),
         "opa": frozenset({"authorization"}),
         "noop": (CHECK_TEMPLATES | REPORT_TEMPLATES | {"quota"}) - {"edge", "apikey"},

@@ -5,7 +5,7 @@ Uses `prometheus_client` for format and escaping; families are built for each sc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
@@ -19,30 +19,47 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LIMITS = (*(f"{bound:g}" if bound < 1e6 else str(int(bound)) for bound in BOUNDS), "+Inf")
 
 
-def expose(aggregator: MetricsAggregator, own: Iterable[tuple[str, str, str, float]] = ()) -> bytes:
-    """The text of `/metrics`: Istio's metrics, then `mixer_*`, then `own` as (name, type, help, value) of others."""
+def expose(
+    aggregator: MetricsAggregator,
+    own: Iterable[tuple[str, str, str, float]] = (),
+    more: Iterable[Metric] = (),
+    without: Collection[str] = (),
+) -> bytes:
+    """The text of `/metrics`: Istio's metrics, then `mixer_*`, then `own` as (name, type, help, value) of others.
+
+    `more` are families as they are; metrics `without` are left out, because somebody else tells them.
+    """
     registry = CollectorRegistry()
-    registry.register(_Families(aggregator, tuple(own)))
+    registry.register(_Families(aggregator, tuple(own), tuple(more), frozenset(without)))
     return generate_latest(registry)
 
 
 class _Families:
     """A collector over the aggregator."""
 
-    def __init__(self, aggregator: MetricsAggregator, own: tuple[tuple[str, str, str, float], ...]) -> None:
-        self._aggregator = aggregator
-        self._own = own
+    def __init__(
+        self,
+        aggregator: MetricsAggregator,
+        own: tuple[tuple[str, str, str, float], ...],
+        more: tuple[Metric, ...],
+        without: frozenset[str],
+    ) -> None:
+        self._aggregator, self._own, self._more, self._without = aggregator, own, more, without
 
     def describe(self) -> list[Metric]:
         return []
 
     def collect(self) -> Iterator[Metric]:
         for name, series in self._aggregator.counters():
+            if name in self._without:
+                continue
             family = Metric(name.removesuffix("_total"), COUNTERS[name], "counter")
             for labels, value in series.items():
                 family.add_sample(name, dict(labels), value)
             yield family
         for name, observed in self._aggregator.histograms():
+            if name in self._without:
+                continue
             family = Metric(name, HISTOGRAMS[name], "histogram")
             for labels, histogram in observed.items():
                 _add_histogram(family, name, labels, histogram)
@@ -51,6 +68,7 @@ class _Families:
             family = Metric(name.removesuffix("_total"), text, kind)
             family.add_sample(name, {}, value)
             yield family
+        yield from self._more
 
 
 def _add_histogram(family: Metric, name: str, labels: Labels, histogram: Histogram) -> None:

@@ -1,6 +1,7 @@
 """Mixer as a running thing: the directory that objects make, its decisions, and what concerns whom."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -41,7 +42,7 @@ spec: {match: 'destination.labels["version"] == "v2"', actions: [{handler: deny,
 
 
 def mixer(*texts: str) -> Mixer:
-    made = Mixer(trust_domain="cluster.local", clock=HandClock())
+    made = Mixer(trust_domain="cluster.local", clock=HandClock(), home=Path())
     made.on_changes(added(*texts), synced=True)
     return made
 
@@ -62,7 +63,7 @@ def facts(pod_name: str = "cart-1", address: str = "10.88.0.2") -> CheckFacts:
 
 
 def test_it_is_ready_once_everything_was_read() -> None:
-    one = Mixer(trust_domain="cluster.local", clock=HandClock())
+    one = Mixer(trust_domain="cluster.local", clock=HandClock(), home=Path())
     one.on_changes(added(CART), synced=False)
     assert not one.synced
     one.on_changes([], synced=True)
@@ -140,7 +141,7 @@ def test_a_proxy_asks_only_where_a_rule_may_concern_its_workload(text: str, vers
 
 
 def test_the_principal_of_a_pod_is_in_the_meshs_own_trust_domain() -> None:
-    one = Mixer(trust_domain="corp", clock=HandClock())
+    one = Mixer(trust_domain="corp", clock=HandClock(), home=Path())
     one.on_changes(added(pod()), synced=True)
     found = one.directory.pod_at("10.88.0.2")
     assert found is not None

@@ -1,0 +1,309 @@
+"""Mixer's reports as a running thing: records in; metrics, lines and batches out.
+
+Ties the pure rules to what writes and sends. Handlers are kept while their parameters stay as they are, so that what
+waits in their buffers outlives other changes of configuration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from argosy.api.meta import Object
+from argosy.api.mixer import Handler
+from argosy.api.mixer_adapters import FluentdParams, OtlpParams, Params, StdioParams, ZipkinParams
+from argosy.core.clock import Clock
+from argosy.core.errors import Finding, Level
+from argosy.edge.report_lines import LineWriter, Target, megabytes
+from argosy.edge.report_push import Address, FluentdSender, OtlpSender, Pusher, Resolve, Sender, ZipkinSender
+from argosy.flow.directory import Directory
+from argosy.mixer.access_record import AccessRecord
+from argosy.mixer.names import Ref
+from argosy.mixer.report import Reporter
+from argosy.mixer.report_attributes import report_attributes
+from argosy.mixer.report_connections import ConnectionBytes
+from argosy.mixer.report_handlers import fluentd, otlp, zipkin
+from argosy.mixer.report_handlers.buffer import Buffer
+from argosy.mixer.report_handlers.prometheus import PrometheusRegistry
+from argosy.mixer.report_handlers.stdio import LineFormat, line_format
+from argosy.mixer.report_rules import ReportPolicy
+from argosy.mixer.report_values import LogEntryValue, MetricValue, ReportValue, TraceSpanValue
+
+UNDELIVERED = "ARG0930"
+LINES_FOLDER = "mixer-logs"
+KEEP_BUFFERS = 8
+"""How many times a handler's buffer is kept while its server does not take it."""
+ZIPKIN_INTERVAL_S, ZIPKIN_TIMEOUT_S, ZIPKIN_SPANS, ZIPKIN_BYTES = 1.0, 10.0, 512, 1 << 20
+
+
+class Sink(Protocol):
+    """What a handler does with values; `waiting`, `dropped` and `failures` are told on Mixer's page."""
+
+    def take(self, value: ReportValue, moment: datetime) -> None: ...
+
+    def close(self) -> None: ...
+
+    def state(self) -> SinkState: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SinkState:
+    """How a handler fares."""
+
+    waiting: int = 0
+    dropped: int = 0
+    failures: int = 0
+    last_error: str = ""
+
+
+class ReportHandlers:
+    """All of Mixer's Report side in one process."""
+
+    def __init__(self, *, home: Path, clock: Clock, resolve: Callable[[str, int, str], Address]) -> None:
+        self._home, self._clock, self._resolve = home, clock, resolve
+        self._reporter = Reporter(random.SystemRandom().random)
+        self._connections = ConnectionBytes(began=clock.now())
+        self._registry = PrometheusRegistry()
+        self._sinks: dict[Ref, tuple[Params, Sink]] = {}
+        self._writers: dict[Target, LineWriter] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._delivered: dict[Ref, int] = {}
+        self._faults: dict[Ref, int] = {}
+
+    @property
+    def policy(self) -> ReportPolicy:
+        """The rules in force."""
+        return self._reporter.policy
+
+    @property
+    def defined(self) -> frozenset[str]:
+        """Metrics that handlers define."""
+        return self._registry.names
+
+    def use(self, policy: ReportPolicy) -> None:
+        """Take over rules and handlers. To be called in the loop that sends."""
+        self._reporter.use(policy)
+        self._registry.configure(policy.definitions.metrics)
+        old, self._sinks = self._sinks, {}
+        for ref, about in policy.handlers.items():
+            params = about.spec.params
+            known = old.pop(ref, None)
+            if known is not None and known[0] == params:
+                self._sinks[ref] = known
+                continue
+            if known is not None:
+                known[1].close()
+            sink = self._sink(about)
+            if sink is not None:
+                self._sinks[ref] = (params, sink)
+        for _params, sink in old.values():
+            sink.close()
+
+    def on_record(self, record: AccessRecord, directory: Directory) -> None:
+        """Report one request or moment of a connection, if rules say so."""
+        deltas = self._connections.advance(record)
+        if not self.policy.rules:
+            return
+        now = self._clock.now()
+        moment = datetime.fromtimestamp(record.start + record.duration_s, UTC)
+        bag = report_attributes(record, deltas, directory)
+        for delivery in self._reporter.report(bag, directory, moment, now):
+            self._delivered[delivery.handler] = self._delivered.get(delivery.handler, 0) + 1
+            if isinstance(delivery.value, MetricValue):
+                for name in self.policy.definitions.fed.get((delivery.handler, delivery.instance), ()):
+                    if self._registry.observe(name, delivery.value, now):
+                        self._faults[delivery.handler] = self._faults.get(delivery.handler, 0) + 1
+            if (found := self._sinks.get(delivery.handler)) is not None:
+                found[1].take(delivery.value, moment)
+
+    def expose(self) -> bytes:
+        """The text of the metrics that handlers define."""
+        self._registry.expire(self._clock.now())
+        return self._registry.expose()
+
+    def families(self) -> Iterator[Metric]:
+        """Mixer's own metrics of its handlers."""
+        delivered = CounterMetricFamily("mixer_report_values", "Values given to handlers.", labels=["handler"])
+        dropped = CounterMetricFamily("mixer_report_dropped", "Values that a handler lost.", labels=["handler"])
+        failures = CounterMetricFamily("mixer_report_failures", "Failed attempts to deliver.", labels=["handler"])
+        waiting = GaugeMetricFamily("mixer_report_waiting", "Values that wait for delivery.", labels=["handler"])
+        for ref in sorted(self.policy.handlers):
+            state = self._state(ref)
+            label = [str(ref)]
+            delivered.add_metric(label, self._delivered.get(ref, 0))
+            dropped.add_metric(label, state.dropped + self._faults.get(ref, 0))
+            failures.add_metric(label, state.failures)
+            waiting.add_metric(label, state.waiting)
+        yield from (delivered, dropped, failures, waiting)
+        problems = CounterMetricFamily("mixer_report_problems", "Matches and instances of reports without a value.")
+        problems.add_metric([], self._reporter.problems)
+        series = GaugeMetricFamily("mixer_report_series", "Series of the metrics that handlers define.")
+        series.add_metric([], self._registry.series)
+        overflowed = CounterMetricFamily("mixer_report_series_overflowed", "Observations beyond the limit on series.")
+        overflowed.add_metric([], self._registry.overflowed)
+        yield from (problems, series, overflowed)
+
+    def findings(self) -> list[Finding]:
+        """What is wrong with rules, and handlers that cannot deliver just now."""
+        found = list(self.policy.findings)
+        for ref, about in sorted(self.policy.handlers.items()):
+            state = self._state(ref)
+            if state.last_error:
+                message = (
+                    f"{about.spec.compiled_adapter} cannot deliver: {state.last_error}; "
+                    f"{state.waiting} wait, {state.dropped} were dropped"
+                )
+                hint = "requests go on without it; correct its address, or see whether its server runs"
+                found.append(_finding(UNDELIVERED, about, message, hint))
+        return found
+
+    async def run(self) -> None:
+        """Until cancelled; then what waits is written, or sent if that does not take long."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _params, sink in self._sinks.values():
+                sink.close()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            for writer in self._writers.values():
+                await asyncio.to_thread(writer.close)
+
+    def _state(self, ref: Ref) -> SinkState:
+        found = self._sinks.get(ref)
+        return found[1].state() if found is not None else SinkState()
+
+    def _sink(self, about: Object[Handler]) -> Sink | None:
+        params = about.spec.params
+        if isinstance(params, StdioParams):
+            return _LineSink(line_format(params), self._writer(params))
+        if isinstance(params, FluentdParams):
+            host, _, port = params.address.rpartition(":")
+            sender = FluentdSender(host, int(port), self._in_namespace(about))
+            integers = params.integer_duration
+
+            def entry(value: ReportValue, _moment: datetime) -> bytes | None:
+                if not isinstance(value, LogEntryValue):
+                    return None
+                return fluentd.encode_entry(value, integer_duration=integers)
+
+            return self._push(entry, _pusher(params, sender))
+        if isinstance(params, OtlpParams):
+            host, _, port = params.address.rpartition(":")
+            return self._push(_otlp, _pusher(params, OtlpSender(host, int(port), self._in_namespace(about))))
+        if isinstance(params, ZipkinParams):
+            return self._zipkin(params, self._in_namespace(about))
+        return None
+
+    def _zipkin(self, params: ZipkinParams, resolve: Resolve) -> Sink:
+        probability = params.sample_probability
+        buffer = Buffer(wanted=ZIPKIN_SPANS, entries_max=ZIPKIN_SPANS * KEEP_BUFFERS, batch_bytes_max=ZIPKIN_BYTES)
+        sender = ZipkinSender(params.url, resolve)
+
+        def span(value: ReportValue, _moment: datetime) -> bytes | None:
+            if not isinstance(value, TraceSpanValue) or not zipkin.sampled(value, probability):
+                return None
+            return zipkin.encode_span(value)
+
+        return self._push(span, Pusher(buffer, sender, interval_s=ZIPKIN_INTERVAL_S, timeout_s=ZIPKIN_TIMEOUT_S))
+
+    def _push(self, encode: Callable[[ReportValue, datetime], bytes | None], pusher: Pusher) -> Sink:
+        task = asyncio.get_running_loop().create_task(pusher.run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return _PushSink(encode, pusher, task)
+
+    def _in_namespace(self, about: Object[Handler]) -> Resolve:
+        """Short names are meant in the handler's namespace."""
+        return lambda host, port: self._resolve(host, port, about.namespace)
+
+    def _writer(self, params: StdioParams) -> LineWriter:
+        target = _target(params, self._home / LINES_FOLDER)
+        if target not in self._writers:
+            self._writers[target] = LineWriter(target)
+        return self._writers[target]
+
+
+def _target(params: StdioParams, folder: Path) -> Target:
+    if params.log_stream in ("STDOUT", "STDERR"):
+        return Target(descriptor=1 if params.log_stream == "STDOUT" else 2)
+    path = folder / params.output_path.lstrip("/")
+    if params.log_stream == "FILE":
+        return Target(path=path)
+    return Target(
+        path=path,
+        bytes_max=megabytes(params.max_megabytes_before_rotation),
+        age_days_max=params.max_days_before_rotation,
+        files_max=params.max_rotated_files,
+    )
+
+
+def _pusher(params: FluentdParams | OtlpParams, sender: Sender) -> Pusher:
+    buffer = Buffer(
+        wanted=params.instance_buffer_size,
+        entries_max=params.instance_buffer_size * KEEP_BUFFERS,
+        batch_bytes_max=params.max_batch_size_bytes,
+    )
+    return Pusher(buffer, sender, interval_s=params.push_interval_duration, timeout_s=params.push_timeout_duration)
+
+
+def _otlp(value: ReportValue, moment: datetime) -> bytes | None:
+    if isinstance(value, LogEntryValue):
+        return otlp.encode_log(value)
+    if isinstance(value, MetricValue):
+        return otlp.encode_metric(value, moment)
+    return otlp.encode_span(value) if isinstance(value, TraceSpanValue) else None
+
+
+def _finding(code: str, about: Object[Handler], message: str, hint: str) -> Finding:
+    return Finding(code, Level.WARNING, message, about.kind, about.namespace, about.name, "spec", about.origin, hint)
+
+
+class _LineSink:
+    """`stdio`."""
+
+    def __init__(self, form: LineFormat, writer: LineWriter) -> None:
+        self._form, self._writer = form, writer
+
+    def take(self, value: ReportValue, moment: datetime) -> None:
+        line = None
+        if isinstance(value, LogEntryValue):
+            line = self._form.entry(value)
+        elif isinstance(value, MetricValue):
+            line = self._form.metric(value, moment)
+        if line is not None:
+            self._writer.write(line)
+
+    def close(self) -> None:
+        """Its writer goes on: others may write there too."""
+
+    def state(self) -> SinkState:
+        writer = self._writer
+        return SinkState(len(writer), writer.dropped, writer.failures, writer.last_error)
+
+
+class _PushSink:
+    """What is sent in batches: values as bytes, to a pusher that runs as a task."""
+
+    def __init__(
+        self, encode: Callable[[ReportValue, datetime], bytes | None], pusher: Pusher, task: asyncio.Task[None]
+    ) -> None:
+        self._encode, self._pusher, self._task = encode, pusher, task
+
+    def take(self, value: ReportValue, moment: datetime) -> None:
+        data = self._encode(value, moment)
+        if data is not None:
+            self._pusher.add(data)
+
+    def close(self) -> None:
+        self._task.cancel()
+
+    def state(self) -> SinkState:
+        pusher = self._pusher
+        return SinkState(len(pusher.buffer), pusher.buffer.dropped, pusher.failures, pusher.last_error)

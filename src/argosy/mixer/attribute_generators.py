@@ -1,0 +1,158 @@
+"""Rules that make attributes: the template `kubernetes`, answered by `kubernetesenv` from the mesh's own registry.
+
+Given a bag and the directory, gives the bag with what the instance's `attributeBindings` say. What is in the bag
+already stays: reports come with what the registry knows, so that these rules matter for names of their own and for
+calls whose `source_uid` or addresses they choose. Source: Istio 1.4's template `kubernetes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+import msgspec
+
+from argosy.core.errors import Finding
+from argosy.flow.directory import Directory
+from argosy.flow.workload import PodRef
+from argosy.mixer.attributes import Attributes, Value, ValueType, workload_uid
+from argosy.mixer.bind import BAD_EXPRESSION, BoundInstance, BoundRule, bad_expression, finding, params_field
+from argosy.mixer.expr import EvaluationError, Expression, compile_expression
+from argosy.mixer.syntax import ExpressionError
+
+TEMPLATE = "kubernetes"
+ADAPTER = "kubernetesenv"
+_OUT, _VIEW = "$out.", "output."
+_UID = "kubernetes://"
+T = ValueType
+_INPUTS = {
+    "source_uid": T.STRING,
+    "source_ip": T.IP_ADDRESS,
+    "destination_uid": T.STRING,
+    "destination_ip": T.IP_ADDRESS,
+    "destination_port": T.INT64,
+}
+_OUTPUTS: Mapping[str, ValueType] = {
+    **{
+        f"output.{side}_{name}": kind
+        for side in ("source", "destination")
+        for name, kind in (
+            ("pod_ip", T.IP_ADDRESS),
+            ("pod_name", T.STRING),
+            ("labels", T.STRING_MAP),
+            ("namespace", T.STRING),
+            ("service_account_name", T.STRING),
+            ("host_ip", T.IP_ADDRESS),
+            ("workload_uid", T.STRING),
+            ("workload_name", T.STRING),
+            ("workload_namespace", T.STRING),
+            ("owner", T.STRING),
+        )
+    },
+    "output.destination_container_name": T.STRING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeGenerator:
+    """One rule's instance: what it looks up, and which attributes it makes of the answer."""
+
+    rule: BoundRule
+    inputs: Mapping[str, Expression]
+    bindings: Mapping[str, Expression]
+
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        """All that it evaluates of the bag."""
+        return (*self.inputs.values(), *self.bindings.values())
+
+
+def compile_generator(
+    rule: BoundRule, bound: BoundInstance, vocabulary: Mapping[str, ValueType]
+) -> tuple[AttributeGenerator, list[Finding]]:
+    """The generator without what is wrong with it, and that as findings."""
+    about, spec = bound.object, bound.object.spec
+    findings: list[Finding] = []
+    inputs: dict[str, Expression] = {}
+    bindings: dict[str, Expression] = {}
+    for member in msgspec.structs.fields(spec.params):
+        text = getattr(spec.params, member.name)
+        if member.name in _INPUTS and text:
+            try:
+                inputs[member.name] = compile_expression(text, expect=_INPUTS[member.name], vocabulary=vocabulary)
+            except ExpressionError as error:
+                findings.append(bad_expression(about, params_field(about, member.encode_name), text, error))
+    for name, text in spec.attribute_bindings.items():
+        field = f"spec.attributeBindings.{name}"
+        kind = vocabulary.get(name)
+        if kind is None:
+            hint = "name it in an attributemanifest"
+            findings.append(finding(about, BAD_EXPRESSION, field, f"unknown attribute {name}", hint))
+            continue
+        try:
+            changed = text.replace(_OUT, _VIEW)
+            bindings[name] = compile_expression(changed, expect=kind, vocabulary={**vocabulary, **_OUTPUTS})
+        except ExpressionError as error:
+            findings.append(bad_expression(about, field, text, error))
+    return AttributeGenerator(rule, inputs, bindings), findings
+
+
+def generate(generator: AttributeGenerator, bag: Attributes, directory: Directory) -> Attributes:
+    """The bag with the attributes that the generator adds."""
+    output = {**_of_pod("source", _find(generator, bag, directory, "source"))}
+    pod = _find(generator, bag, directory, "destination")
+    output.update(_of_pod("destination", pod))
+    if pod is not None:
+        port = _input(generator, bag, "destination_port")
+        container = pod.container(port if isinstance(port, int) else 0)
+        if container is not None:
+            output["output.destination_container_name"] = container.name
+    view = {**bag, **output}
+    made: dict[str, Value] = {}
+    for name, expression in generator.bindings.items():
+        if name in bag:
+            continue
+        try:
+            made[name] = expression.evaluate(view)
+        except EvaluationError:
+            continue
+    return {**bag, **made}
+
+
+def _input(generator: AttributeGenerator, bag: Attributes, name: str) -> object:
+    expression = generator.inputs.get(name)
+    try:
+        return None if expression is None else expression.evaluate(bag)
+    except EvaluationError:
+        return None
+
+
+def _find(generator: AttributeGenerator, bag: Attributes, directory: Directory, side: str) -> PodRef | None:
+    uid = _input(generator, bag, f"{side}_uid")
+    if isinstance(uid, str) and uid.startswith(_UID):
+        name, dot, namespace = uid.removeprefix(_UID).rpartition(".")
+        if dot and (found := directory.pod(namespace, name)) is not None:
+            return found
+    address = _input(generator, bag, f"{side}_ip")
+    return directory.pod_at(str(address)) if address is not None else None
+
+
+def _of_pod(side: str, pod: PodRef | None) -> dict[str, Value]:
+    if pod is None:
+        return {}
+    workload = pod.workload
+    found: dict[str, Value] = {
+        "pod_name": pod.name,
+        "labels": pod.labels,
+        "namespace": pod.namespace,
+        "service_account_name": pod.service_account,
+        "owner": pod.owner,
+    }
+    if pod.address:
+        found["pod_ip"] = ip_address(pod.address)
+    if workload.known:
+        found["workload_uid"] = workload_uid(workload.namespace, workload.name)
+        found["workload_name"] = workload.name
+        found["workload_namespace"] = workload.namespace
+    return {f"output.{side}_{name}": value for name, value in found.items() if value != ""}

@@ -1,0 +1,80 @@
+"""What reports need of proxies: which sides of which workloads must report, and which headers they must send along.
+
+Asked before any request is made, with only what is constant about a workload; never "no" where some request could be
+reported. Source: as `report_rules`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from argosy.mixer.attributes import Attributes
+from argosy.mixer.expr import Expression, may_match
+from argosy.mixer.report_attributes import is_constant
+from argosy.mixer.report_rules import ReportPolicy
+from argosy.mixer.syntax import Attribute as AttributeNode
+from argosy.mixer.syntax import Call, Constant, Node
+
+_REQUEST, _RESPONSE = "request.headers", "response.headers"
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderNames:
+    """Headers that expressions read by name, in lower case and sorted."""
+
+    request: tuple[str, ...] = ()
+    response: tuple[str, ...] = ()
+
+
+def inbound_reports(policy: ReportPolicy, destination: Attributes) -> bool:
+    """True if some rule could report a request to the workload that `destination` describes."""
+    namespace = str(destination.get("destination.namespace", ""))
+    return any(
+        rule.covers(namespace) and _may(rule.match, destination, "destination") for rule in policy.rules if rule.actions
+    )
+
+
+def outbound_reports(policy: ReportPolicy, source: Attributes) -> bool:
+    """True if some rule could report a request of the workload that `source` describes, wherever it goes."""
+    return any(_may(rule.match, source, "source") for rule in policy.rules if rule.actions)
+
+
+def header_needs(policy: ReportPolicy) -> HeaderNames:
+    """The headers that matches, instances and generators read."""
+    request: set[str] = set()
+    response: set[str] = set()
+    for expression in _expressions(policy):
+        for name, key in _map_keys(expression.tree):
+            if name == _REQUEST:
+                request.add(key.lower())
+            elif name == _RESPONSE:
+                response.add(key.lower())
+    return HeaderNames(tuple(sorted(request)), tuple(sorted(response)))
+
+
+def _may(match: Expression | None, known: Attributes, side: str) -> bool:
+    return match is None or may_match(match, known, lambda name: is_constant(side, name))
+
+
+def _expressions(policy: ReportPolicy) -> Iterator[Expression]:
+    for rule in policy.rules:
+        if rule.match is not None:
+            yield rule.match
+        if rule.sampling is not None and rule.sampling.share is not None:
+            yield rule.sampling.share
+        for action in rule.actions:
+            yield from action.instance.expressions
+    for generator in policy.generators:
+        yield from generator.expressions
+
+
+def _map_keys(tree: Node) -> Iterable[tuple[str, str]]:
+    if not isinstance(tree, Call):
+        return
+    if tree.function == "[]":
+        mapping, key = tree.operands
+        if isinstance(mapping, AttributeNode) and isinstance(key, Constant):
+            yield mapping.name, str(key.value)
+    for operand in tree.operands:
+        yield from _map_keys(operand)

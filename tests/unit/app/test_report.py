@@ -1,0 +1,131 @@
+"""Handlers over changes of configuration: what is kept, what is written, and what is told of trouble."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from argosy.app.mixer import Mixer
+from argosy.app.report import ReportHandlers
+from argosy.mixer.report_rules import resolve_reports
+
+from ..citadel.meshca import HandClock
+from ..mixer.mesh import DIRECTORY
+from ..mixer.reports import inbound, objects, outbound
+
+INSTANCES = """
+apiVersion: config.istio.io/v1alpha2
+kind: logentry
+metadata: {name: line}
+spec: {severity: '"info"', timestamp: request.time, variables: {code: response.code}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: metric
+metadata: {name: calls}
+spec: {value: '1', dimensions: {code: response.code}}
+"""
+FILE = """
+apiVersion: config.istio.io/v1alpha2
+kind: stdio
+metadata: {name: file}
+spec: {logStream: FILE, outputPath: /var/log/calls.log}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: file}
+spec: {actions: [{handler: file.stdio, instances: [line.logentry, calls.metric]}]}
+"""
+FLUENTD = """
+apiVersion: config.istio.io/v1alpha2
+kind: fluentd
+metadata: {name: far}
+spec: {address: "127.0.0.1:1", instanceBufferSize: 1, pushIntervalDuration: 60s}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: far}
+spec: {actions: [{handler: far.fluentd, instances: [line.logentry]}]}
+"""
+PAGE = """
+apiVersion: config.istio.io/v1alpha2
+kind: prometheus
+metadata: {name: page}
+spec: {metrics: [{name: requests_total, instanceName: calls.metric.default, kind: COUNTER, labelNames: [code]}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: page}
+spec: {actions: [{handler: page.prometheus, instances: [calls.metric]}]}
+"""
+
+
+def handlers(home: Path) -> ReportHandlers:
+    return ReportHandlers(home=home, clock=HandClock(), resolve=lambda host, port, _namespace: (host, port))
+
+
+def use(made: ReportHandlers, *texts: str) -> None:
+    made.use(resolve_reports(objects(INSTANCES, *texts)))
+
+
+def told(made: ReportHandlers) -> dict[tuple[str, str], float]:
+    return {
+        (sample.name, sample.labels.get("handler", "")): sample.value
+        for family in made.families()
+        for sample in family.samples
+    }
+
+
+async def test_lines_are_written_below_the_meshs_own_folder(tmp_path: Path) -> None:
+    made = handlers(tmp_path)
+    use(made, FILE)
+    running = asyncio.create_task(made.run())
+    await asyncio.sleep(0)
+    made.on_record(inbound(), DIRECTORY)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    lines = (tmp_path / "mixer-logs" / "var" / "log" / "calls.log").read_text().splitlines()
+    assert [line.partition('"instance":')[2] for line in lines] == [
+        '"line.logentry.default","code":200}',
+        '"calls.metric.default","value":1,"code":200}',
+    ]
+
+
+async def test_a_server_that_is_away_is_a_finding_and_blocks_nobody(tmp_path: Path) -> None:
+    made = handlers(tmp_path)
+    use(made, FLUENTD, PAGE)
+    for _ in range(20):
+        made.on_record(outbound(), DIRECTORY)
+    async with asyncio.timeout(10):
+        while not made.findings():  # noqa: ASYNC110  # it is told, not announced
+            await asyncio.sleep(0.01)
+    (found,) = made.findings()
+    assert (found.code, found.kind, found.name) == ("ARG0930", "fluentd", "far")
+    assert found.message.startswith("fluentd cannot deliver: ")
+    assert found.message.endswith("; 8 wait, 12 were dropped")
+    assert told(made)["mixer_report_dropped_total", "far.fluentd.default"] == 12
+    assert told(made)["mixer_report_values_total", "page.prometheus.default"] == 20
+    # What waits stays while the handler stays, and goes with it.
+    use(made, FLUENTD)
+    assert told(made)["mixer_report_waiting", "far.fluentd.default"] == 8
+    use(made)
+    assert made.findings() == []
+
+
+async def test_a_metric_of_the_standard_name_stands_in_for_the_standard_one(tmp_path: Path) -> None:
+    mixer = Mixer(trust_domain="cluster.local", clock=HandClock(), home=tmp_path)
+    assert b"istio_requests_total" in mixer.metrics()
+    mixer.on_changes([(one.kind, one.key, one) for one in objects(INSTANCES, PAGE)], synced=True)
+    mixer.on_record(inbound())
+    page = mixer.metrics().decode()
+    assert page.count("# TYPE istio_requests_total counter") == 1
+    samples = [
+        (sample.labels, sample.value)
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.name == "istio_requests_total"
+    ]
+    assert samples == [({"code": "200"}, 1.0)]

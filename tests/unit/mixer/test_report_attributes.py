@@ -1,0 +1,143 @@
+"""What a record becomes: the forms of values, both reporters, and whom it believes."""
+
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+from argosy.core.frozen import FrozenMap
+from argosy.mixer.access_record import Address, ConnectionEvent
+from argosy.mixer.attributes import VOCABULARY
+from argosy.mixer.report_attributes import is_constant, workload_attributes
+
+from .mesh import PODS, TRUST, node
+from .reports import START, bag, connection, http_part, inbound, outbound, shown
+
+
+def test_every_attribute_is_one_of_the_vocabulary() -> None:
+    for made in (bag(inbound()), bag(outbound()), bag(connection(ConnectionEvent.CLOSE, 1, 2))):
+        assert set(made) <= set(VOCABULARY)
+
+
+def test_the_server_reports_whom_the_certificate_names() -> None:
+    made = bag(inbound())
+    assert shown(made, ("source.uid", "source.principal", "source.owner", "source.workload.uid", "source.ip")) == {
+        "source.uid": "kubernetes://productpage-v1-x.default",
+        "source.principal": "cluster.local/ns/default/sa/bookinfo-productpage",
+        "source.owner": "kubernetes://apis/apps/v1/namespaces/default/deployments/productpage-v1",
+        "source.workload.uid": "istio://default/workloads/productpage-v1",
+        "source.ip": ip_address("10.88.0.2"),
+    }
+    assert shown(made, ("destination.uid", "destination.service.uid", "destination.principal", "destination.port")) == {
+        "destination.uid": "kubernetes://reviews-v2-x.default",
+        "destination.service.uid": "istio://default/services/reviews",
+        "destination.principal": "cluster.local/ns/default/sa/bookinfo-reviews",
+        "destination.port": 9080,
+    }
+    assert made["connection.mtls"] is True
+    assert made["context.reporter.kind"] == "inbound"
+
+
+def test_the_client_reports_whose_address_was_dialled() -> None:
+    made = bag(outbound())
+    assert shown(made, ("source.workload.name", "destination.workload.name", "destination.ip")) == {
+        "source.workload.name": "productpage-v1",
+        "destination.workload.name": "reviews-v2",
+        "destination.ip": ip_address("10.88.0.4"),
+    }
+    assert made["context.reporter.kind"] == "outbound"
+    assert made["source.principal"] == "cluster.local/ns/default/sa/bookinfo-productpage"
+
+
+def test_a_pod_whose_identity_is_another_is_not_believed() -> None:
+    made = bag(inbound(peer_principal=f"{TRUST}/default/sa/somebody", peer_workload=""))
+    assert "source.workload.name" not in made
+    assert made["source.principal"] == "cluster.local/ns/default/sa/somebody"
+
+
+def test_without_mutual_tls_nobody_has_a_principal() -> None:
+    made = bag(inbound(peer_principal="", peer_workload="", local_principal=""))
+    assert made["connection.mtls"] is False
+    assert shown(made, ("source.principal", "destination.principal", "source.user")) == {
+        "source.principal": None,
+        "destination.principal": None,
+        "source.user": None,
+    }
+    assert made["source.workload.name"] == "productpage-v1"
+
+
+def test_a_call_that_reached_nobody_belongs_to_the_namespace_that_was_called() -> None:
+    made = bag(outbound(upstream_remote=Address(), upstream_principal="", flags=("UH",), http=http_part(code=503)))
+    assert made["destination.namespace"] == "default"
+    assert "destination.workload.name" not in made
+    assert made["context.proxy_error_code"] == "UH"
+    assert made["response.code"] == 503
+
+
+def test_requests_have_sizes_times_and_headers() -> None:
+    made = bag(inbound())
+    assert shown(made, ("response.size", "response.total_size", "request.total_size", "response.duration")) == {
+        "response.size": 295,
+        "response.total_size": 345,
+        "request.total_size": 100,
+        "response.duration": timedelta(milliseconds=919.4),
+    }
+    assert made["request.time"] == datetime.fromtimestamp(START, UTC)
+    assert made["request.query_params"] == {"a": "1", "b": ""}
+    assert made["request.url_path"] == "/reviews/0"
+    assert made["request.headers"] == {"end-user": "jason", "user-agent": "curl/8", "x-request-id": "00000010-aaaa"}
+    assert made["context.proxy_error_code"] == "-"
+
+
+def test_grpc_is_told_by_its_content_type() -> None:
+    http = http_part(request_headers=FrozenMap({"content-type": "application/grpc"}), grpc_status=5)
+    made = bag(inbound(http=http))
+    assert shown(made, ("context.protocol", "api.protocol", "response.grpc_status")) == {
+        "context.protocol": "grpc",
+        "api.protocol": "grpc",
+        "response.grpc_status": "5",
+    }
+
+
+def test_connections_have_what_was_new_and_all_so_far() -> None:
+    made = bag(connection(ConnectionEvent.CONTINUE, 30, 70), received=10, sent=20)
+    names = ("context.protocol", "connection.event", "connection.received.bytes", "connection.sent.bytes_total")
+    assert shown(made, (*names, "connection.duration", "response.code")) == {
+        "context.protocol": "tcp",
+        "connection.event": "continue",
+        "connection.received.bytes": 10,
+        "connection.sent.bytes_total": 70,
+        "connection.duration": None,
+        "response.code": None,
+    }
+    closed = bag(connection(ConnectionEvent.CLOSE, 30, 70))
+    assert closed["connection.duration"] == timedelta(seconds=0.9194)
+
+
+def test_tokens_and_tried_policies_come_from_metadata() -> None:
+    claims = FrozenMap({"iss": "me", "sub": "you", "aud": ("a", "b"), "azp": "app", "n": 3})
+    metadata = FrozenMap(
+        {
+            "envoy.filters.http.jwt_authn": FrozenMap({"payload": claims}),
+            "envoy.filters.http.rbac": FrozenMap(
+                {"x_shadow_engine_result": "denied", "x_shadow_effective_policy_id": "p"}
+            ),
+        }
+    )
+    made = bag(inbound(metadata=metadata))
+    assert made["request.auth.principal"] == "me/you"
+    assert made["request.auth.claims"] == {"iss": "me", "sub": "you", "aud": "a,b", "azp": "app"}
+    assert made["rbac.permissive.response_code"] == "denied"
+    assert made["rbac.permissive.effective_policy_id"] == "p"
+
+
+def test_the_container_is_the_one_that_listens() -> None:
+    made = bag(inbound(node=node("nobody")))
+    assert "destination.container.name" not in made
+    assert made["destination.namespace"] == "default"
+
+
+def test_constant_attributes_are_those_of_the_workload() -> None:
+    known = workload_attributes(PODS[0], "source")
+    assert known["context.reporter.kind"] == "outbound"
+    assert all(is_constant("source", name) for name in known)
+    assert not is_constant("source", "source.ip")
+    assert not is_constant("source", "destination.labels")

@@ -1,0 +1,46 @@
+"""Whose proxies must report, and which headers they must send."""
+
+from __future__ import annotations
+
+import pytest
+
+from argosy.mixer.report_attributes import workload_attributes
+from argosy.mixer.report_needs import HeaderNames, header_needs, inbound_reports, outbound_reports
+
+from .mesh import LEGACY, PODS
+from .reports import (
+    metric,
+    policy,
+)
+
+
+@pytest.mark.parametrize(
+    "match, sides",
+    [
+        ("", (True, True)),
+        ('context.reporter.kind == "inbound"', (True, False)),
+        ('context.reporter.kind == "outbound"', (False, True)),
+        ('destination.labels["app"] == "ratings"', (True, True)),
+        ('source.labels["app"] == "ratings"', (True, True)),
+        ('destination.labels["app"] == "reviews"', (False, True)),
+        ('source.labels["app"] == "reviews"', (True, False)),
+    ],
+)
+def test_only_sides_that_a_rule_may_concern_must_report(match: str, sides: tuple[bool, bool]) -> None:
+    found = policy(metric(match=match))
+    ratings = PODS[3]
+    inwards = inbound_reports(found, workload_attributes(ratings, "destination"))
+    outwards = outbound_reports(found, workload_attributes(ratings, "source"))
+    assert (inwards, outwards) == sides
+
+
+def test_rules_of_a_namespace_ask_its_workloads_and_all_that_may_call_them() -> None:
+    found = policy(metric(namespace="default"))
+    assert not inbound_reports(found, workload_attributes(LEGACY, "destination"))
+    assert outbound_reports(found, workload_attributes(LEGACY, "source"))
+    assert not inbound_reports(policy(), workload_attributes(PODS[0], "destination"))
+
+
+def test_headers_that_expressions_read_are_known() -> None:
+    match = 'request.headers["X-Mine"] == "a" && response.headers["server"] == "b"'
+    assert header_needs(policy(metric(match=match))) == HeaderNames(("end-user", "x-mine"), ("server",))
