@@ -76,6 +76,8 @@ def graph(
     headers = ("SOURCE", "DESTINATION", "PROTOCOL", "RATE", "ERRORS", "P95", "SECURITY")
     rows = [_edge_row(edge, names) for edge in view["edges"]]
     print_table(headers, sorted(rows), empty="no traffic then" if at else f"no traffic in the last {window} s")
+    for line in _reasons(view, names):
+        typer.echo(line)
 
 
 def diff(
@@ -155,6 +157,15 @@ def _tell_configuration(found: dict[str, Any]) -> None:
         for change in found["changes"]:
             path = f"{change['namespace']}/{change['name']}".lstrip("/")
             typer.echo(f"  {change['kind']} {path} {change['verb']}")
+
+
+def _reasons(view: dict[str, Any], names: dict[str, str]) -> list[str]:
+    """What stands out, each with the reason and what to do: nodes that are no workloads, edges with notes."""
+    lines = {f"{names[node['id']]}: {node['why']}": None for node in view["nodes"] if node.get("why")}
+    for edge in view["edges"]:
+        for note in edge.get("notes", ()):
+            lines[f"{names[edge['source']]} to {names[edge['target']]}: {note}"] = None
+    return ["", *lines] if lines else []
 
 
 def node_name(node: dict[str, Any]) -> str:

@@ -19,6 +19,14 @@ PLAINTEXT = "none"
 UNKNOWN_SECURITY = "unknown"
 
 
+_NOT_CONNECTED = frozenset({"UF", "UH", "URX", "UO", "NR", "NC", "PLAINTEXT_REFUSED", "UAEX", "RBAC"})
+
+
+def is_failed_connection(flags: str) -> bool:
+    """Whether Envoy's response flags of a TCP connection say that it was refused or reached nobody."""
+    return not _NOT_CONNECTED.isdisjoint(flags.split(","))
+
+
 class Outcome(NamedTuple):
     """How requests ended: HTTP code, Envoy's response flags (`-`: none), gRPC status number (empty: not gRPC)."""
 
@@ -56,6 +64,8 @@ class FlowCounters:
     received_bytes: float = 0.0
     opened: float = 0.0
     closed: float = 0.0
+    failed: float = 0.0
+    """Of the TCP connections, those that were refused or reached nobody."""
 
     def add_requests(self, outcome: Outcome, count: float) -> None:
         """Count requests with one outcome."""
@@ -79,6 +89,7 @@ class FlowCounters:
         self.received_bytes += other.received_bytes
         self.opened += other.opened
         self.closed += other.closed
+        self.failed += other.failed
 
     @property
     def request_count(self) -> float:

@@ -20,13 +20,37 @@ from argosy.graph.model import Edge, Graph, Node, NodeKind
 
 _NO_SIDECAR = "This workload runs without a sidecar: its traffic is plaintext. Enable injection for its namespace."
 _UNKNOWN_PLAINTEXT = (
-    "Something at this address calls in plaintext and is no pod of the mesh: STRICT mutual TLS would refuse it."
+    "Something at this address calls in plaintext and is no pod of the mesh: let it come through the ingress gateway "
+    "or run it with a sidecar; STRICT mutual TLS refuses it."
 )
-_UNKNOWN = "No certificate and no registry entry names this peer."
-_PASSTHROUGH = "Traffic to hosts that the mesh does not know. A ServiceEntry gives it a name, metrics and policy."
-_BLACKHOLE = "Traffic that was refused: no route and no ServiceEntry matches what was called."
-_NO_ENDPOINT = "Requests for this service reached no endpoint."
+_UNKNOWN = (
+    "This caller showed no certificate, and nothing in the registry has its address: let it come through the ingress "
+    "gateway, or run it with a sidecar."
+)
+_OWN_ANSWER = (
+    "The caller's proxy answered by itself (a redirect, a fixed response, or no route): if that is not meant, see the "
+    "route's name in `argosy logs POD -c istio-proxy`."
+)
+_PASSTHROUGH = (
+    "Hosts that the mesh does not know were called and let through (outboundTrafficPolicy ALLOW_ANY): a ServiceEntry "
+    "gives them names, metrics and policy."
+)
+_INBOUND_PASSTHROUGH = (
+    "A port that no Service declares was called: declare it in a Service to see and rule its traffic."
+)
+_BLACKHOLE = (
+    "Refused: outboundTrafficPolicy is REGISTRY_ONLY and nothing declares what was called. Declare it by a "
+    "ServiceEntry; `argosy logs POD -c istio-proxy` names the hosts."
+)
+_NO_ENDPOINT = (
+    "Requests for this service reached no pod: none is ready, or none has the labels of the subset. "
+    "`argosy proxy-config endpoints` shows what the caller knows."
+)
 _EXTERNAL = "A host outside the mesh, declared by a ServiceEntry."
+_BY_ADDRESS = (
+    "Some of it called the pod's address: no route, policy or balancing of a service applied. Call the service's name."
+)
+_REFUSED = "{share} of the connections were refused or reached nobody."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +69,7 @@ class _Sides:
     destination: FlowCounters | None = None
     secured: dict[tuple[str, str], float] = field(default_factory=dict)
     services: set[str] = field(default_factory=set)
+    by_address: bool = False
 
     def add(self, key: FlowKey, counters: FlowCounters) -> None:
         if key.reporter == SOURCE:
@@ -56,8 +81,9 @@ class _Sides:
         weight = counters.opened + counters.closed if key.protocol == "tcp" else counters.request_count
         slot = (key.reporter, key.security)
         self.secured[slot] = self.secured.get(slot, 0.0) + weight
-        if key.service.host:
+        if key.service.host and key.service.name != "unknown":
             self.services.add(key.service.host)
+        self.by_address |= key.service.name == PASSTHROUGH_CLUSTER
 
     @property
     def counters(self) -> FlowCounters:
@@ -145,11 +171,12 @@ def _unknown_node(address: str) -> Node:
 def _service_node(key: FlowKey, *, reached: bool = False) -> Node:
     name = key.service.name
     if name in (PASSTHROUGH_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER):
-        return Node(f"passthrough/{name}", NodeKind.PASSTHROUGH, name, why=_PASSTHROUGH)
+        why = _PASSTHROUGH if name == PASSTHROUGH_CLUSTER else _INBOUND_PASSTHROUGH
+        return Node(f"passthrough/{name}", NodeKind.PASSTHROUGH, name, why=why)
     if name == BLACKHOLE_CLUSTER:
         return Node(f"blackhole/{name}", NodeKind.BLACKHOLE, name, why=_BLACKHOLE)
     if not key.service.host:
-        return Node("unknown-destination", NodeKind.UNKNOWN, "unknown", why=_UNKNOWN)
+        return Node("unknown-destination", NodeKind.UNKNOWN, "unknown", why=_OWN_ANSWER)
     if service_of_host(key.service.host) is None:
         return Node(
             f"external/{key.service.host}", NodeKind.EXTERNAL, key.service.host, key.service.namespace, why=_EXTERNAL
@@ -185,8 +212,16 @@ def _edge(source: Node, target: Node, protocol: str, parts: list[_Sides], second
         rps_destination=_rate([sides.destination for sides in parts], seconds),
         services=tuple(sorted({host for sides in parts for host in sides.services})),
         notes=_notes(source, target, parts),
-        health=health_of(outcomes, tcp_active=not http),
+        failed=_failed(parts),
+        health=health_of(outcomes, tcp_active=not http, tcp_failed=_failed(parts)),
     )
+
+
+def _failed(parts: list[_Sides]) -> float:
+    """The share of TCP connections that were refused or reached nobody, by the side that knows of more of them."""
+    failed = sum(max(one.failed for one in (sides.source, sides.destination) if one is not None) for sides in parts)
+    opened = sum(sides.counters.opened for sides in parts)
+    return min(failed / opened, 1.0) if opened else 0.0
 
 
 def _rate(reports: list[FlowCounters | None], seconds: float) -> float | None:
@@ -197,6 +232,10 @@ def _rate(reports: list[FlowCounters | None], seconds: float) -> float | None:
 
 def _notes(source: Node, target: Node, parts: list[_Sides]) -> tuple[str, ...]:
     notes = []
+    if target.kind in (NodeKind.APP, NodeKind.GATEWAY) and any(sides.by_address for sides in parts):
+        notes.append(_BY_ADDRESS)
+    if share := _failed(parts):
+        notes.append(_REFUSED.format(share="All" if share == 1 else f"{share:.0%}"))
     workloads = (NodeKind.APP, NodeKind.GATEWAY)
     if target.kind in workloads and all(sides.destination is None for sides in parts):
         if target.sidecar:

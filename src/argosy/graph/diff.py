@@ -61,7 +61,7 @@ def _figures(edge: Edge | None) -> dict[str, Any] | None:
     return {
         "rps": round(edge.rps, 3),
         "bytes_ps": round(edge.sent_bps + edge.received_bps, 1),
-        "error_rate": round(server + client, 4),
+        "error_rate": round(edge.failed if tcp else server + client, 4),
         "p50_ms": None if edge.p50_ms is None else round(edge.p50_ms, 2),
         "p95_ms": None if edge.p95_ms is None else round(edge.p95_ms, 2),
         "p99_ms": None if edge.p99_ms is None else round(edge.p99_ms, 2),

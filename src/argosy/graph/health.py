@@ -42,9 +42,16 @@ def error_shares(outcomes: Iterable[tuple[Outcome, float]]) -> tuple[float, floa
     return (total, server / total, client / total) if total else (0.0, 0.0, 0.0)
 
 
-def health_of(outcomes: Iterable[tuple[Outcome, float]], *, tcp_active: bool = False) -> Health:
-    """The health of requests with these outcomes; TCP traffic without requests is healthy while there is some."""
+def health_of(
+    outcomes: Iterable[tuple[Outcome, float]], *, tcp_active: bool = False, tcp_failed: float = 0.0
+) -> Health:
+    """The health of requests with these outcomes; of TCP traffic without requests while there is some.
+
+    tcp_failed: the share of TCP connections that were refused or reached nobody; they count as server failures.
+    """
     total, server, client = error_shares(outcomes)
+    if not total and tcp_active and tcp_failed:
+        return Health.FAILURE if tcp_failed >= SERVER_FAILURE_SHARE else Health.DEGRADED
     if not total:
         return Health.HEALTHY if tcp_active else Health.IDLE
     if server >= SERVER_FAILURE_SHARE or client >= CLIENT_FAILURE_SHARE:

@@ -71,6 +71,8 @@ class Edge:
     sent_bps: float = 0.0
     received_bps: float = 0.0
     connections_ps: float = 0.0
+    failed: float = 0.0
+    """Share of TCP connections that were refused or reached nobody."""
     rps_source: float | None = None
     rps_destination: float | None = None
     services: tuple[str, ...] = ()

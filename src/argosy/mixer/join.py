@@ -8,6 +8,7 @@ its address, and its security stays `none`.
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -68,7 +69,7 @@ def join(directory: Directory, node: Node, tags: Tags) -> Joined:
         *_service_labels(service),
         ("request_protocol", protocol),
         *_outcome_labels(protocol, outcome),
-        ("connection_security_policy", (tag.get("security") or PLAINTEXT) if reporter == DESTINATION else NOBODY),
+        ("connection_security_policy", flow.security if reporter == DESTINATION else NOBODY),
     )
     return Joined(labels, flow, outcome)
 
@@ -101,11 +102,21 @@ def _peer_end(directory: Directory, tag: dict[str, str]) -> _End:
     if name := _peer_workload(peer):
         workload, namespace = name
         return _End(directory.workload(namespace, workload) or WorkloadRef(namespace, workload), principal)
-    address = tag.get("peer_ip", "").rpartition(":")[0] or tag.get("peer_ip", "")
+    address = _address(tag.get("peer_ip", "") or peer)
     pod = directory.pod_at(address) if address else None
     if pod is not None:
         return _End(pod.workload, principal)
     return _End(UNKNOWN, principal, address)
+
+
+def _address(text: str) -> str:
+    """The IP address in `text`, maybe with a port behind it; empty if it is a name that is nobody's here."""
+    for one in (text, text.rpartition(":")[0]):
+        try:
+            return str(ipaddress.ip_address(one))
+        except ValueError:
+            continue
+    return ""
 
 
 def _peer_workload(peer: str) -> tuple[str, str] | None:
@@ -128,9 +139,12 @@ def _seen_security(reporter: str, tag: dict[str, str], outcome: Outcome) -> str:
     if tag.get("peer_id"):
         return MUTUAL_TLS
     if reporter == DESTINATION:
-        return tag.get("security") or PLAINTEXT
+        security = tag.get("security") or PLAINTEXT
+        # It ended before the client showed its certificate.
+        return UNKNOWN_SECURITY if security == MUTUAL_TLS else security
     # A call that never reached a peer says nothing about how it would have been secured.
-    return PLAINTEXT if tag.get("peer") and outcome.flags == "-" else UNKNOWN_SECURITY
+    reached = _peer_workload(tag.get("peer", "")) is not None and outcome.flags == "-"
+    return PLAINTEXT if reached else UNKNOWN_SECURITY
 
 
 def _end_labels(side: str, end: _End) -> Labels:

@@ -19,7 +19,7 @@ from argosy.flow.history import FlowHistory
 from argosy.flow.minutes import MinuteLog
 from argosy.flow.misread import MisreadLedger
 from argosy.flow.plaintext import PlaintextLedger
-from argosy.flow.record import FlowCounters, FlowWindow
+from argosy.flow.record import FlowCounters, FlowWindow, is_failed_connection
 from argosy.mixer import telemetry as t
 from argosy.mixer.join import Joined, Labels, join, join_note, unknowns
 from argosy.mixer.notes import expand
@@ -215,6 +215,7 @@ def _count(counters: FlowCounters, name: str, joined: Joined, added: float) -> N
         counters.received_bytes += added
     elif name == t.TCP_OPENED:
         counters.opened += added
+        counters.failed += added if is_failed_connection(joined.outcome.flags) else 0.0
     elif name == t.TCP_CLOSED:
         counters.closed += added
 

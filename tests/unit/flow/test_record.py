@@ -1,7 +1,9 @@
 """Flow counters merge."""
 
+import pytest
+
 from argosy.flow.histogram import Histogram
-from argosy.flow.record import FlowCounters, Outcome
+from argosy.flow.record import FlowCounters, Outcome, is_failed_connection
 
 
 def test_merging_adds_every_counter() -> None:
@@ -19,3 +21,11 @@ def test_merging_adds_every_counter() -> None:
     assert one.latency.total == 2
     assert (one.request_bytes, one.response_bytes, one.sent_bytes, one.received_bytes) == (5, 6, 8, 8)
     assert (one.opened, one.closed) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "flags, failed",
+    [("-", False), ("DC", False), ("UF,URX", True), ("UH", True), ("PLAINTEXT_REFUSED", True), ("", False)],
+)
+def test_flags_say_whether_a_connection_reached_anybody(flags: str, failed: bool) -> None:
+    assert is_failed_connection(flags) is failed

@@ -142,3 +142,56 @@ def test_tcp_counts_bytes_and_connections() -> None:
     )
     assert (edge.sent_bps, edge.received_bps, edge.connections_ps, edge.mtls) == (100, 50, 2, 1.0)
     assert edge.health is Health.HEALTHY
+
+
+def test_a_call_by_address_is_drawn_to_its_pod_and_says_so() -> None:
+    through = ServiceRef(name="PassthroughCluster")
+    edge = only_edge(
+        graph(
+            (FlowKey("source", PRODUCTPAGE, DETAILS, through), FlowCounters({OK: 10})),
+            (
+                FlowKey("destination", PRODUCTPAGE, DETAILS, service("details"), security="mutual_tls"),
+                FlowCounters({OK: 10}),
+            ),
+        )
+    )
+    assert (edge.target, edge.rps, edge.services) == ("default/details/v1", 1.0, (DETAILS_HOST,))
+    (note,) = edge.notes
+    assert "called the pod's address" in note
+    assert "Call the service's name" in note
+
+
+def test_tcp_connections_that_reached_nobody_are_failures() -> None:
+    hole = FlowKey("source", PRODUCTPAGE, service=ServiceRef(name="BlackHoleCluster"), protocol="tcp")
+    edge = only_edge(graph((hole, FlowCounters(opened=4, closed=4, failed=4))))
+    assert (edge.failed, edge.health) == (1.0, Health.FAILURE)
+    assert edge.notes == ("All of the connections were refused or reached nobody.",)
+
+
+def test_a_failure_that_only_the_receiver_knows_of_counts() -> None:
+    keys = [FlowKey(side, PRODUCTPAGE, DETAILS, protocol="tcp") for side in ("source", "destination")]
+    counters = [FlowCounters(opened=40, closed=40), FlowCounters(opened=40, closed=40, failed=1)]
+    edge = only_edge(graph(*zip(keys, counters, strict=True)))
+    assert (edge.failed, edge.health) == (0.025, Health.DEGRADED)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        FlowKey("destination", destination=DETAILS, security="none", source_address="10.9.8.7"),
+        FlowKey("destination", destination=DETAILS),
+        FlowKey("source", PRODUCTPAGE),
+        FlowKey("source", PRODUCTPAGE, service=service("nobody")),
+        FlowKey("source", PRODUCTPAGE, service=ServiceRef("www.example.com", "www.example.com", "default")),
+        *(
+            FlowKey("source", PRODUCTPAGE, service=ServiceRef(name=name))
+            for name in ("PassthroughCluster", "InboundPassthroughCluster", "BlackHoleCluster")
+        ),
+        FlowKey("destination", LEGACY, DETAILS, security="none"),
+    ],
+)
+def test_nothing_unknown_is_without_a_reason(key: FlowKey) -> None:
+    found = graph((key, FlowCounters({OK: 1})))
+    known = {"default/productpage/v1", "default/details/v1"}
+    assert all(node.why.endswith(".") for node in found.nodes if node.id not in known)
+    assert any(node.why for node in found.nodes)

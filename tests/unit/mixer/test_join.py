@@ -108,3 +108,31 @@ def test_an_unknown_reporter_is_unknown_not_an_error() -> None:
     labels = dict(join(DIRECTORY, node("gone"), ()).labels)
     assert labels["destination_workload"] == "unknown"
     assert labels["destination_workload_namespace"] == "default"
+
+
+def test_a_connection_that_ended_before_its_certificate_is_named_by_its_address() -> None:
+    tag = tags(reporter="destination", peer="10.88.0.8", peer_id="", security="mutual_tls", flags="UF,URX")
+    joined = join(DIRECTORY, node("reviews-v2"), tag)
+    labels = dict(joined.labels)
+    assert (labels["source_workload"], labels["source_principal"]) == ("client", "unknown")
+    assert labels["connection_security_policy"] == "unknown", "nobody proved anything"
+    assert joined.flow.security == "unknown"
+
+
+def test_the_name_in_a_foreign_certificate_is_nobodys_address_and_no_proof_of_plaintext() -> None:
+    joined = join(
+        DIRECTORY, node("productpage-v1"), tags(peer="www.example.com", peer_id="", service="www.example.com")
+    )
+    assert joined.flow.destination == UNKNOWN
+    assert joined.flow.security == "unknown"
+
+
+def test_what_a_proxy_refuses_has_the_name_of_the_black_hole() -> None:
+    labels = dict(join(DIRECTORY, node("productpage-v1"), tags(peer="", peer_id="", service="BlackHoleCluster")).labels)
+    assert (labels["destination_service_name"], labels["destination_service"]) == ("BlackHoleCluster", "unknown")
+
+
+def test_a_pod_that_is_called_by_its_address_is_known_by_its_certificate() -> None:
+    joined = join(DIRECTORY, node("productpage-v1"), tags(service="PassthroughCluster"))
+    assert joined.flow.destination.name == "reviews-v2"
+    assert joined.flow.service.name == "PassthroughCluster"

@@ -53,7 +53,7 @@ function edgePanel(edge, view, choose) {
     ...edge.notes.map((note) => html("p", { class: "note", "data-test": "panel-note" }, note)),
     html("h3", {}, "Traffic"),
     table(tcp
-      ? [["Sent to client", bytes(edge.sent_bps)], ["Received from client", bytes(edge.received_bps)], ["Connections", `${number(edge.connections_ps)}/s`]]
+      ? [["Sent to client", bytes(edge.sent_bps)], ["Received from client", bytes(edge.received_bps)], ["Connections", `${number(edge.connections_ps)}/s`], ["Refused, or reached nobody", percent(edge.error_rate), "panel-errors"]]
       : [
         ["Requests", `${number(edge.rps)}/s`, "panel-rps"], ["Errors", percent(edge.error_rate), "panel-errors"],
         ["Request bodies", bytes(edge.received_bps)], ["Response bodies", bytes(edge.sent_bps)],

@@ -37,11 +37,21 @@ def build_builtin_clusters(socket_mark: int, *, direct_domains: Sequence[str] = 
     cluster = message(_CLUSTER)
     own = _own_pod(INBOUND_PASSTHROUGH_CLUSTER, socket_mark)
     return (
-        resource(BLACKHOLE_CLUSTER, cluster(name=BLACKHOLE_CLUSTER, type="STATIC", connect_timeout=v.duration(1))),
+        resource(BLACKHOLE_CLUSTER, cluster(**_nowhere())),
         resource(PASSTHROUGH_CLUSTER, cluster(**_original_destination(PASSTHROUGH_CLUSTER, None, None))),
         resource(INBOUND_PASSTHROUGH_CLUSTER, cluster(**own)),
         *([_direct(direct_domains)] if direct_domains else []),
     )
+
+
+def _nowhere() -> dict[str, Any]:
+    """What is refused; it is counted under its own name."""
+    return {
+        "name": BLACKHOLE_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": v.duration(1),
+        "metadata": v.metadata(argosy={"service": BLACKHOLE_CLUSTER}),
+    }
 
 
 def _direct(trust_domains: Sequence[str]) -> Resource:

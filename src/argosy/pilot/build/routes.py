@@ -132,7 +132,12 @@ def unknown_virtual_host(route: str, cluster: str, refused: bool, *, by_address:
     """
     if not refused:
         return _catch_all(virtual_host_name(route, OTHERS), cluster, by_address=by_address)
-    answer = {"name": REFUSED, "match": {"prefix": "/"}, "direct_response": {"status": _REFUSED_STATUS}}
+    answer = {
+        "name": REFUSED,
+        "match": {"prefix": "/"},
+        "direct_response": {"status": _REFUSED_STATUS},
+        "metadata": v.metadata(argosy={"service": BLACKHOLE_CLUSTER}),
+    }
     # One name whatever it does: of two, the one that comes would meet the one that goes.
     name = virtual_host_name(route, OTHERS)
     made = message("envoy.config.route.v3.VirtualHost")(name=name, domains=["*"], routes=[answer])

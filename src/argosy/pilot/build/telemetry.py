@@ -7,6 +7,7 @@ Source: envoy.extensions.access_loggers.stats.v3.Config; Istio standard metrics.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from argosy.envoy import values as v
@@ -28,16 +29,20 @@ def source_tags(protocol: str) -> dict[str, str]:
     """Tags of a client's side: what was called, who answered."""
     return {
         "reporter": "source",
-        "peer": "%UPSTREAM_METADATA(argosy:workload)%",
+        # A pod that is called by its address has no metadata; its certificate says who it is.
+        "peer": _first_of(("UPSTREAM_METADATA", "argosy:workload"), ("UPSTREAM_PEER_DNS_SAN", "")),
         "peer_id": "%UPSTREAM_PEER_URI_SAN%",
-        "service": "%CLUSTER_METADATA(argosy:service)%",
+        # What the proxy refuses by itself goes to no cluster.
+        "service": _first_of(("CLUSTER_METADATA", "argosy:service"), ("METADATA", "ROUTE:argosy:service")),
         **_result_tags(protocol),
     }
 
 
 def destination_tags(protocol: str, *, service: str, mtls: bool) -> dict[str, str]:
     """Tags of a server's side, for one service and one kind of connection."""
-    peer = {"peer": "%DOWNSTREAM_PEER_DNS_SAN%", "peer_id": "%DOWNSTREAM_PEER_URI_SAN%"}
+    # A connection that ended before its client showed a certificate is known by its address alone.
+    known = _first_of(("DOWNSTREAM_PEER_DNS_SAN", ""), ("DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT", ""))
+    peer = {"peer": known, "peer_id": "%DOWNSTREAM_PEER_URI_SAN%"}
     # Who connected, not whom the caller says it calls for: nobody is to be blamed for another's request.
     unknown = {"peer_ip": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"}
     return {
@@ -47,6 +52,12 @@ def destination_tags(protocol: str, *, service: str, mtls: bool) -> dict[str, st
         "security": "mutual_tls" if mtls else "none",
         **_result_tags(protocol),
     }
+
+
+def _first_of(*operators: tuple[str, str]) -> str:
+    """The first of these (name, argument) that says anything."""
+    made = [{"command": name, "param": argument} if argument else name for name, argument in operators]
+    return f"%COALESCE({json.dumps({'operators': made})})%"
 
 
 def _result_tags(protocol: str) -> dict[str, str]:
