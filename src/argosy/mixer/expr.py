@@ -27,12 +27,14 @@ class MissingAttribute(EvaluationError):
     """An attribute or map key is absent and nothing stands in for it."""
 
 
-class _Mark:
-    """Stands where a value would."""
+class Unknown:
+    """Stands where a value would be that is not known."""
 
 
-_UNKNOWN = _Mark()
+UNKNOWN = Unknown()
 """What partial evaluation cannot know."""
+
+KnownNames = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,22 @@ def compile_expression(
     return Expression(text, kind, checked)
 
 
-def may_match(expression: Expression, known: Attributes, is_known: Callable[[str], bool]) -> bool:
+def may_match(expression: Expression, known: Attributes, is_known: KnownNames) -> bool:
     """False only if no bag that agrees with `known` makes this BOOL expression true.
 
     `is_known(name)` says which attributes `known` answers for completely (absent there means missing everywhere);
     all others may have any value.
     """
     return _may_hold(expression.tree, _Evaluator(known, is_known))
+
+
+def evaluate_partly(tree: Node, known: Attributes, is_known: KnownNames) -> Value | Unknown:
+    """The value that `tree` has in every bag that agrees with `known` (see `may_match`), or `UNKNOWN`.
+
+    Raises `EvaluationError` where it has no value in any of them.
+    """
+    value: Value | Unknown = _Evaluator(known, is_known).value(tree)
+    return value
 
 
 def _may_hold(tree: Node, evaluator: _Evaluator) -> bool:
@@ -90,7 +101,7 @@ def _may_hold(tree: Node, evaluator: _Evaluator) -> bool:
 class _Evaluator:
     """Walks the tree. With `is_known` given, names it denies have any value and the result may be unknown."""
 
-    def __init__(self, attributes: Attributes, is_known: Callable[[str], bool] | None = None) -> None:
+    def __init__(self, attributes: Attributes, is_known: KnownNames | None = None) -> None:
         self._attributes = attributes
         self._is_known = is_known
 
@@ -107,9 +118,9 @@ class _Evaluator:
             return self._logic(node)
         if node.function == CONDITIONAL:
             condition = self.value(node.operands[0])
-            return _UNKNOWN if condition is _UNKNOWN else self.value(node.operands[1 if condition else 2])
+            return UNKNOWN if condition is UNKNOWN else self.value(node.operands[1 if condition else 2])
         values = [self.value(operand) for operand in node.operands]
-        return _UNKNOWN if any(value is _UNKNOWN for value in values) else _compute(node, values)
+        return UNKNOWN if any(value is UNKNOWN for value in values) else _compute(node, values)
 
     def _or_missing(self, node: Node) -> Any:
         """The value on the left of a `|`, or what is missing: of an attribute, an entry of a map, or another `|`.
@@ -131,8 +142,8 @@ class _Evaluator:
                 if isinstance(found, MissingAttribute):
                     return found
                 values.append(found)
-            if any(value is _UNKNOWN for value in values):
-                return _UNKNOWN
+            if any(value is UNKNOWN for value in values):
+                return UNKNOWN
             try:
                 return _compute(node, values)
             except MissingAttribute as error:
@@ -141,24 +152,17 @@ class _Evaluator:
 
     def _attribute(self, name: str) -> Any:
         if self._is_known is not None and not self._is_known(name):
-            return _UNKNOWN
+            return UNKNOWN
         try:
             return self._attributes[name]
         except KeyError:
             raise MissingAttribute(f"attribute {name} is missing") from None
 
     def _logic(self, node: Call) -> Any:
+        # The right side cannot outvote an unknown left one, which may fail the whole.
         decisive = node.function == "||"
         left = self.value(node.operands[0])
-        if left is decisive:
-            return decisive
-        if left is not _UNKNOWN:
-            return self.value(node.operands[1])
-        try:
-            right = self.value(node.operands[1])
-        except EvaluationError:
-            return _UNKNOWN
-        return right if right is decisive else _UNKNOWN
+        return left if left is decisive or left is UNKNOWN else self.value(node.operands[1])
 
 
 def _compute(node: Call, values: list[Any]) -> Any:

@@ -77,7 +77,7 @@ class Rig:
         self.folder = folder
         self.ports = tuple(ports)
         self.tcp_port = tcp_port
-        self.certificates = _Certificates(folder)
+        self.certificates = Certificates(folder)
         self._lines: dict[tuple[Any, ...], _Line] = {}
 
     @contextlib.contextmanager
@@ -300,7 +300,7 @@ class _Line:
         self._line.close()
 
 
-class _Certificates:
+class Certificates:
     """An authority of the test's own, and a certificate for every caller."""
 
     def __init__(self, folder: Path) -> None:
@@ -309,8 +309,8 @@ class _Certificates:
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "root")])
         root = self._build(self._name, self._key, x509.BasicConstraints(ca=True, path_length=None))
         (folder / "root.pem").write_bytes(root.public_bytes(serialization.Encoding.PEM))
-        self._issue("server", "spiffe://td/ns/shop/sa/server")
-        self._clients = {peer: self._context(number, peer) for number, peer in enumerate(PEERS) if peer}
+        self.issue("server", "spiffe://td/ns/shop/sa/server")
+        self._clients = {peer: self.context(number, peer) for number, peer in enumerate(PEERS) if peer}
 
     def client(self, peer: str) -> ssl.SSLContext:
         """How a caller with that identity connects."""
@@ -332,15 +332,15 @@ class _Certificates:
         )
         return {"name": "envoy.transport_sockets.tls", "typed_config": pack(context)}
 
-    def _context(self, number: int, peer: str) -> ssl.SSLContext:
-        self._issue(f"client{number}", peer)
+    def context(self, number: int, peer: str) -> ssl.SSLContext:
+        self.issue(f"client{number}", peer)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         context.load_cert_chain(self.folder / f"client{number}.pem", self.folder / f"client{number}.key")
         return context
 
-    def _issue(self, name: str, uri: str) -> None:
+    def issue(self, name: str, uri: str) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])
         made = self._build(x509.Name([]), key, names)
