@@ -187,10 +187,18 @@ class AuthorizationSettings(Strict, frozen=True, kw_only=True):
     close_forbidden_connections: bool = False
 
 
+class ReportSettings(Strict, frozen=True, kw_only=True):
+    """Headers that proxies tell Mixer, and who watches, beyond those that they always tell."""
+
+    request_headers: tuple[str, ...] = ()
+    response_headers: tuple[str, ...] = ()
+
+
 class OwnConfig(Strict, frozen=True, kw_only=True):
     """Argosy's own settings of the mesh."""
 
     authorization: AuthorizationSettings = AuthorizationSettings()
+    reports: ReportSettings = ReportSettings()
 
 
 def mesh_config_of(config_maps: Mapping[ObjectKey, Object[Any]]) -> MeshConfig:

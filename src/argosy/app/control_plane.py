@@ -448,6 +448,7 @@ class ControlPlane:
             graph=graph if "mixer" in self.settings.components else None,
             plaintext=self._plaintext if "mixer" in self.settings.components else None,
             seen=lambda: self.parts.mixer.findings() if self.parts.mixer is not None else (),
+            tap=(lambda query: self._mixer().taps.stream(query)) if "mixer" in self.settings.components else None,
             ready=self.ready,
             status=self._status,
             streams=lambda: self.parts.xds.dump() if self.parts.xds is not None else [],

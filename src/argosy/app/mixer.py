@@ -12,6 +12,7 @@ from argosy.api import Object
 from argosy.api.mixer import MIXER_KINDS
 from argosy.app.flow_recorder import NO_HISTORY, FlowRecorder, Past, Revision
 from argosy.app.report import ReportHandlers
+from argosy.app.taps import Taps
 from argosy.citadel.errors import SVIDError
 from argosy.core.clock import Clock
 from argosy.core.errors import ArgosyError, Finding, Level
@@ -67,7 +68,8 @@ class Mixer:
         self._began = clock.now()
         self.records = 0
         self.reports = ReportHandlers(home=home, clock=clock, resolve=self._address)
-        self.consumers: list[Callable[[AccessRecord], None]] = []
+        self.taps = Taps(lambda: self.directory)
+        self.consumers: list[Callable[[AccessRecord], None]] = [self.taps.on_record]
         """Who is given every record that a proxy reports."""
 
     def on_changes(self, changes: Iterable[tuple[str, ObjectKey, Object[Any] | None]], *, synced: bool) -> None:

@@ -19,6 +19,7 @@ from argosy.api.mesh_config import NAME as MESH_NAME
 from argosy.api.mesh_config import NAMESPACE as MESH_NAMESPACE
 from argosy.api.mesh_config import mesh_config_of
 from argosy.app.key_loader import KeyLoader
+from argosy.app.pilot_client import Client
 from argosy.app.pilot_findings import left_out, moving, refusal
 from argosy.app.proxy_status import ProxyStatus, lacks_nothing_new
 from argosy.core.clock import Clock
@@ -27,8 +28,9 @@ from argosy.core.names import ObjectKey
 from argosy.core.spiffe import SpiffeID
 from argosy.edge.xds_server import Push, Refusal, XdsServer
 from argosy.incr import Change, Engine
+from argosy.pilot.aspects import Aspect
 from argosy.pilot.build.origins import owners_of
-from argosy.pilot.build.resource import LISTENER
+from argosy.pilot.build.report import REQUEST_HEADERS
 from argosy.pilot.classes import ROUTER, ProxyClass
 from argosy.pilot.effects import Facts
 from argosy.pilot.mesh import KINDS, SETTINGS_KEY, ConcernPort, Mesh, MeshSettings
@@ -42,8 +44,8 @@ from argosy.pilot.watching import Watchers
 from argosy.pilot.world import Outcome, World
 from argosy.pilot.xds_rules import ENVOY_RULES, pod_of_node
 from argosy.xds.keeping import Layer
-from argosy.xds.messages import Resource, ResourceRef, Snapshot
-from argosy.xds.server import Acked, Event, Held, Nacked, Settled, Stuck, Subscribed
+from argosy.xds.messages import Resource, ResourceRef
+from argosy.xds.server import Acked, Nacked, Stuck
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +71,7 @@ class Pilot:
         self.model = Model(self.mesh)
         self.world = World(self.model)
         self.synced = False
-        self.clients: dict[int, _Client] = {}
+        self.clients: dict[int, Client] = {}
         self.commits = 0
         self.last: Outcome | None = None
         self._settings = settings
@@ -136,8 +138,14 @@ class Pilot:
     def watch(self, name: str, places: Collection[Watched], switches: Switches, *, lease_s: float) -> bool:
         """Let the proxies of these workloads report to Mixer for that long; see `Watchers.hold`."""
         held = self.watchers.hold(name, places, switches, now=self._clock.monotonic(), lease_s=lease_s)
+        self._accepted += 1
         self._wake.set()
         return held
+
+    def told_headers(self) -> list[str]:
+        """The request headers that proxies report."""
+        settings = self.mesh.engine.get(self.mesh.aspects, Aspect.LISTENERS) or self._settings
+        return sorted({*REQUEST_HEADERS, *settings.reported.request})
 
     async def run(self) -> None:
         """Commit whatever is queued, until cancelled."""
@@ -251,7 +259,7 @@ class Pilot:
         return behind
 
     def _push(self, outcome: Outcome) -> None:
-        by_class: dict[ProxyClass, list[_Client]] = {}
+        by_class: dict[ProxyClass, list[Client]] = {}
         moved = set(outcome.moved)
         for client in list(self.clients.values()):
             if client.status.pod in moved:
@@ -266,7 +274,7 @@ class Pilot:
 
     # -- proxies ------------------------------------------------------------------------------------------------
 
-    def connect(self, identity: SpiffeID, node: bytes, push: Push) -> _Client:
+    def connect(self, identity: SpiffeID, node: bytes, push: Push) -> Client:
         """Accept a proxy: its certificate must be that of the pod that its node id names."""
         if not self.synced:
             raise Refusal(grpc.StatusCode.UNAVAILABLE, "configuration is still being read")
@@ -279,7 +287,7 @@ class Pilot:
             raise Refusal(grpc.StatusCode.UNAVAILABLE, "the pod is not known yet")
         if (identity.namespace, identity.service_account) != (pod.namespace, found.spec.spec.service_account_name):
             raise Refusal(grpc.StatusCode.PERMISSION_DENIED, "the certificate is not this pod's")
-        return _Client(self, pod, push)
+        return Client(self, pod, push)
 
     def on_answer(self, status: ProxyStatus, event: Acked | Nacked) -> None:
         """Leave out whose patches a proxy cannot take. What it says is judged only if it is about the newest."""
@@ -336,7 +344,7 @@ class Pilot:
         return []
 
     def _behind(
-        self, asked: list[tuple[_Client, ProxyClass, int]], before: Mapping[int, Stuck | None]
+        self, asked: list[tuple[Client, ProxyClass, int]], before: Mapping[int, Stuck | None]
     ) -> list[ProxyStatus]:
         """Of proxies that were to run a snapshot, those that are still here and do not. `before`: what each lacked."""
         found = []
@@ -397,97 +405,6 @@ class Pilot:
 
 def _patchers(resource: Resource) -> list[ObjectKey]:
     return [ObjectKey(by.namespace, by.name) for by in owners_of(resource) if by.kind == "EnvoyFilter"]
-
-
-class _Client:
-    """One connected proxy: a `Connection` of the xDS server."""
-
-    def __init__(self, pilot: Pilot, pod: ObjectKey, push: Push) -> None:
-        self._pilot = pilot
-        self.push = push
-        proxy_class = pilot.world.class_of(pod)
-        assert proxy_class is not None, "the pod was looked up just now"
-        self.snapshot = pilot.world.join(proxy_class)
-        self.status = ProxyStatus(pod, proxy_class, offered=self.snapshot.number)
-        pilot.clients[id(self)] = self
-        pilot.gone.discard(pod)
-        self._asked_for_listeners = False
-        self.note_age()
-
-    @property
-    def name(self) -> str:
-        """The pod."""
-        return str(self.status.pod)
-
-    def move(self) -> None:
-        """The pod's labels changed its class: offer the new class's world."""
-        world = self._pilot.world
-        new = self._pilot.mesh.engine.get(self._pilot.model.pod_class, self.status.pod)
-        if new is None or new == self.status.proxy_class:
-            return
-        snapshot: Snapshot = world.join(new)
-        world.leave(self.status.proxy_class)
-        self.status.proxy_class = new
-        self.status.offered = snapshot.number
-        # Each class counts for itself: what was settled of the old one says nothing about the new one.
-        self.status.settled = 0
-        self.status.stuck = None
-        self.note_age()
-        self.push(snapshot, None)
-
-    def on_event(self, event: Event) -> None:
-        """Keep the status; log what a person should know."""
-        status = self.status
-        if isinstance(event, Settled):
-            status.settled = max(status.settled, event.number)
-            self._note_ran(event.number)
-            self.note_age()
-            status.rejected.clear()
-            status.held.clear()
-            status.stuck = None
-            self._pilot.note_progress()
-        elif isinstance(event, Stuck):
-            status.stuck = event
-            self._pilot.note_progress()
-        elif isinstance(event, Nacked):
-            status.rejected[event.type_url] = (event.names, event.detail.message)
-            logger.error("%s refused %s: %s", status.pod, ", ".join(event.names), event.detail.message)
-            self._pilot.on_answer(status, event)
-        elif isinstance(event, Acked):
-            self._pilot.on_answer(status, event)
-        elif isinstance(event, Subscribed):
-            self._asked_for_listeners |= event.type_url == LISTENER
-        elif isinstance(event, Held):
-            waiting = tuple(f"{ref.name}" for ref in event.waiting_for)
-            status.held[event.ref.name] = waiting
-            logger.warning("%s: %s waits for %s", status.pod, event.ref.name, ", ".join(waiting))
-
-    def _note_ran(self, number: int) -> None:
-        """Note what the proxy runs, if that is still the newest. References only: nobody looks inside here.
-
-        A proxy that starts has acknowledged all that it asked for also before it has asked for listeners.
-        """
-        world, status = self._pilot.world, self.status
-        if self._asked_for_listeners and world.current(status.proxy_class).number == number:
-            self._pilot.ran[status.pod] = world.layers(status.proxy_class)
-
-    def note_age(self) -> None:
-        """Note since when the proxy has been behind. What is offered meanwhile makes it no younger."""
-        status = self.status
-        if status.settled >= status.offered:
-            status.behind_since = None
-        elif status.behind_since is None:
-            status.behind_since = self._pilot.now()
-
-    def close(self) -> None:
-        """The stream has ended."""
-        del self._pilot.clients[id(self)]
-        pod = self.status.pod
-        if ("Pod", pod) in self._pilot.objects and all(one.status.pod != pod for one in self._pilot.clients.values()):
-            self._pilot.gone.add(pod)
-        self._pilot.world.leave(self.status.proxy_class)
-        self._pilot.world.forget_pod(self.status.pod)
-        self._pilot.note_progress()
 
 
 def pilot_server(pilot: Pilot, *, trust_domain: str, clock: Clock) -> XdsServer:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from argosy.cli import authz, ca, changes, get, mesh, mtls, observe, proxies, workloads
+from argosy.cli import authz, ca, changes, get, mesh, mtls, observe, proxies, tap, workloads
 from argosy.cli.shell import Group
 
 
@@ -31,6 +31,7 @@ def build_app() -> typer.Typer:
     proxies.register(app)
     authz.register(app)
     observe.register(app)
+    tap.register(app)
     mtls.register(app)
     ca.register(app)
     mesh.register_programs(app)

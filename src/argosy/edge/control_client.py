@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import http.client
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ _OWNERS = {
     "graph": "mixer",
     "plaintext": "mixer",
     "metrics": "mixer",
+    "tap": "mixer",
+    "watch": "pilot",
     "ca": "citadel",
 }
 PROGRAMS = (CONTROL, "pilot", "mixer", "citadel")
@@ -79,6 +81,24 @@ class ControlClient:
         """Like `get`, for who can do without an answer: one that takes `GLANCE_S` counts as none."""
         return _decoded(self._call("GET", path, timeout_s=GLANCE_S))
 
+    def lines(self, path: str, params: Sequence[tuple[str, str]]) -> Iterator[bytes]:
+        """GET `/v1/<path>`: an endless answer line by line, until it ends or the caller has enough."""
+        owner = self._owner(path)
+        connection = _Connection(self._run / f"{owner}.sock", CALL_TIMEOUT_S)
+        try:
+            connection.request("GET", f"/v1/{quote(path)}?{urlencode(params)}")
+            response = connection.getresponse()
+            if response.status >= 300:
+                raise ArgosyError(_findings(_Answer(response.status, response.read())))
+            while line := response.readline():
+                yield line
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise not_running(owner) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise self._no_answer(error) from None
+        finally:
+            connection.close()
+
     def get_text(self, path: str) -> str:
         """GET `/v1/<path>`: the answer as text."""
         return self._call("GET", path).content.decode()
@@ -119,8 +139,15 @@ class ControlClient:
         return (self._run / f"{program}.sock").exists()
 
     def _call(self, method: str, path: str, **rest: Any) -> _Answer:
+        return self._send(self._owner(path), method, path, **rest)
+
+    def _owner(self, path: str) -> str:
         owner = _OWNERS.get(path.partition("/")[0], CONTROL)
-        return self._send(owner if self._has(owner) else CONTROL, method, path, **rest)
+        return owner if self._has(owner) else CONTROL
+
+    def _no_answer(self, error: Exception) -> ArgosyError:
+        message = f"the control plane does not answer: {error or type(error).__name__}"
+        return ArgosyError.of(NO_ANSWER, message, hint=f"see logs/ in {self._run.parent}")
 
     def _send(
         self,
@@ -142,8 +169,7 @@ class ControlClient:
         except (FileNotFoundError, ConnectionRefusedError):
             raise not_running(program) from None
         except (OSError, http.client.HTTPException) as error:
-            message = f"the control plane does not answer: {error or type(error).__name__}"
-            raise ArgosyError.of(NO_ANSWER, message, hint=f"see logs/ in {self._run.parent}") from None
+            raise self._no_answer(error) from None
         finally:
             connection.close()
         if answer.status < 300:

@@ -1,6 +1,7 @@
 """The control API for who watches requests: a lease at Pilot, which lets proxies report, and a stream from Mixer.
 
     POST /v1/watch   {"watcher": ID, "workloads": [[NS, NAME], ...], "inbound": true, "outbound": true, "lease_s": 15}
+                     answers with the names of request headers that proxies tell; `wait_s`: waits for the proxies
     GET  /v1/tap     lines of JSON: requests that the query's filter lets through; empty lines while there are none
 
 Given functions of this process, gives routes. Both end with who asks: the lease by time, the stream with its client.
@@ -8,7 +9,7 @@ Given functions of this process, gives routes. Both end with who asks: the lease
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -23,6 +24,7 @@ from argosy.pilot.watching import LEASES_MAX
 BAD_REQUEST = "ARG0703"
 NO_COMPONENT = "ARG0702"
 TOO_MANY = "ARG0716"
+_WAIT_S_MAX = 10.0
 _LINES = "application/jsonl"
 
 
@@ -31,6 +33,14 @@ class WatchPort(Protocol):
 
     def watch(self, name: str, places: frozenset[Watched], switches: Switches, *, lease_s: float) -> bool:
         """Take, renew or end a lease; False if there are too many."""
+        ...
+
+    def told_headers(self) -> Sequence[str]:
+        """The request headers that proxies report."""
+        ...
+
+    async def wait_settled(self, deadline_s: float) -> Sequence[Any]:
+        """Wait until the proxies run what is known now."""
         ...
 
 
@@ -42,9 +52,10 @@ class WatchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inbound: bool = False
     outbound: bool = False
     lease_s: float = 0.0
+    wait_s: float = 0.0
 
 
-Tap = Callable[[Mapping[str, str]], AsyncIterator[bytes]]
+Tap = Callable[[Iterable[tuple[str, str]]], AsyncIterator[bytes]]
 
 
 def watch_routes(pilot: Callable[[], WatchPort | None], tap: Tap | None) -> list[Route]:
@@ -62,12 +73,14 @@ def watch_routes(pilot: Callable[[], WatchPort | None], tap: Tap | None) -> list
         if not found.watch(body.watcher, frozenset(body.workloads), switches, lease_s=body.lease_s):
             hint = "end one of them, or wait until it has ended"
             raise ArgosyError.of(TOO_MANY, f"{LEASES_MAX} people are watching already", hint=hint)
-        return _json({})
+        if body.wait_s > 0:
+            await found.wait_settled(min(body.wait_s, _WAIT_S_MAX))
+        return _json({"headers": list(found.told_headers())})
 
     async def stream(request: Request) -> Response:
         if tap is None:
             return _absent("Mixer")
-        return StreamingResponse(tap(request.query_params), media_type=_LINES)
+        return StreamingResponse(tap(request.query_params.multi_items()), media_type=_LINES)
 
     return [Route("/v1/watch", watch, methods=["POST"]), Route("/v1/tap", stream)]
 

@@ -222,8 +222,17 @@ class Mesh:
         """The settings as far as one aspect of the mesh configuration goes."""
         found = read.get(self.effective, SETTINGS_KEY) or MeshSettings()
         # Loggers are a matter of listeners alone.
-        reported = read.get(self.reported, SETTINGS_KEY) or NO_MORE if aspect is Aspect.LISTENERS else NO_MORE
+        reported = self._headers(read, found) if aspect is Aspect.LISTENERS else NO_MORE
         return replace(found, config=narrowed(found.config, aspect), reported=reported)
+
+    def _headers(self, read: Reader, settings: MeshSettings) -> ReportedHeaders:
+        """What rules read, and what the mesh configuration lists."""
+        ruled = read.get(self.reported, SETTINGS_KEY) or NO_MORE
+        listed = settings.own.reports
+        return ReportedHeaders(
+            tuple(sorted({*ruled.request, *map(str.lower, listed.request_headers)})),
+            tuple(sorted({*ruled.response, *map(str.lower, listed.response_headers)})),
+        )
 
     def _reported(self, read: Reader, _key: str) -> ReportedHeaders:
         return self.reporting.headers(read.get(self.report_policy, SETTINGS_KEY))

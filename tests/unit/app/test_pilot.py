@@ -7,6 +7,7 @@ import grpc
 import pytest
 
 from argosy.app.pilot import Pilot, ProxyStatus
+from argosy.app.pilot_client import Client
 from argosy.core.names import ObjectKey
 from argosy.edge.clock import SystemClock
 from argosy.edge.control_proxies import STALE_S, dump_proxies
@@ -41,7 +42,7 @@ class Proxy:
     def __init__(self, pilot: Pilot, name: str = "cart-1") -> None:
         self.pushes: list[tuple[Snapshot, Changes | None]] = []
         self.pushed = asyncio.Event()
-        self.connection = pilot.connect(identity(), node(name), self._push)
+        self.connection: Client = pilot.connect(identity(), node(name), self._push)
 
     def _push(self, snapshot: Snapshot, changes: Changes | None) -> None:
         self.pushes.append((snapshot, changes))

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from typer.testing import CliRunner, Result
 from argosy.agent.pod import Container, PodPlan, Port, Role, pod_document
 from argosy.app.galley import GalleyService, PodReport
 from argosy.app.pilot import Pilot
+from argosy.app.taps import Taps
 from argosy.cli.main import build_app
 from argosy.core.errors import ArgosyError
 from argosy.core.spiffe import workload_id
@@ -40,9 +41,12 @@ from argosy.galley.memory import MemoryStore
 from argosy.galley.state import Galley
 from argosy.graph.diff import diff_graphs
 from argosy.graph.model import Edge, Graph, Node, NodeKind
+from argosy.mixer.access_record import AccessRecord
 from argosy.pilot.mesh import MeshSettings, Unconcerned
 from argosy.xds.messages import Changes, ErrorDetail, Snapshot
 from argosy.xds.server import Nacked, Settled
+
+from ..mixer.test_tap import DIRECTORY
 
 GRAPH = {
     "nodes": [
@@ -170,6 +174,7 @@ class Mesh:
                 {"client": str(one.status.pod), "session": {"types": {}}} for one in self.pilot.clients.values()
             ],
             ca=lambda: self.keeper,
+            tap=self._tap,
             status=lambda: {"name": "argosy", "pid": 7, "ready": self.unready or "ok", "revision": 3},
         )
         config = uvicorn.Config(control_app(ports), log_level="warning", access_log=False, lifespan="off")
@@ -196,6 +201,20 @@ class Mesh:
         ]
         return {"before": sides[0], "after": sides[1], "edges": diff_graphs(*DIFFERENT)}
 
+    def _tap(self, query: Iterable[tuple[str, str]]) -> AsyncIterator[bytes]:
+        """The real stream, over which the records of the test come once it is open."""
+        taps = Taps(lambda: DIRECTORY)
+        stream = taps.stream(query)
+
+        async def following() -> AsyncIterator[bytes]:
+            async for line in stream:
+                yield line
+                records, self.records = self.records, []
+                for record in records:
+                    taps.on_record(record)
+
+        return following()
+
     def call(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
 
@@ -208,6 +227,7 @@ class Mesh:
         clock = SystemClock()
         self.unready, self.has_pilot = "", True
         self.revisions: tuple[int | None, int | None] = (1, 2)
+        self.records: list[AccessRecord] = []
         self.plaintext: dict[str, Any] = {"observed_s": 1e6, "callers": []}
         self.access.rows, self.access.logs = [], {}
         self.documents: list[dict[str, Any]] = []

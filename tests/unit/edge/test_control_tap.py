@@ -1,6 +1,6 @@
 """The control API for who watches."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable
 
 import httpx
 import pytest
@@ -18,13 +18,21 @@ class Pilot:
 
     def __init__(self) -> None:
         self.watchers = Watchers()
+        self.waited = 0.0
 
     def watch(self, name: str, places: frozenset[Watched], switches: Switches, *, lease_s: float) -> bool:
         return self.watchers.hold(name, places, switches, now=0.0, lease_s=lease_s)
 
+    def told_headers(self) -> list[str]:
+        return ["end-user"]
+
+    async def wait_settled(self, deadline_s: float) -> list[str]:
+        self.waited = deadline_s
+        return []
+
 
 def client(pilot: Pilot | None, *, lines: tuple[bytes, ...] | None = None) -> httpx.AsyncClient:
-    async def tap(query: Mapping[str, str]) -> AsyncIterator[bytes]:
+    async def tap(query: Iterable[tuple[str, str]]) -> AsyncIterator[bytes]:
         for line in lines or ():
             yield line
 
@@ -39,7 +47,8 @@ LEASE = {"watcher": "me", "workloads": [["shop", "cart"]], "inbound": True, "lea
 async def test_a_lease_is_taken_renewed_and_given_back() -> None:
     pilot = Pilot()
     asking = client(pilot)
-    assert (await asking.post("/v1/watch", json=LEASE)).status_code == 200
+    answer = await asking.post("/v1/watch", json={**LEASE, "wait_s": 99})
+    assert (answer.status_code, answer.json(), pilot.waited) == (200, {"headers": ["end-user"]}, 10.0)
     assert pilot.watchers.take_changes() == {("shop", "cart"): Switches(inbound=True)}
     assert (await asking.post("/v1/watch", json={"watcher": "me"})).status_code == 200
     assert pilot.watchers.take_changes() == {("shop", "cart"): None}

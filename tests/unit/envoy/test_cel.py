@@ -59,5 +59,7 @@ def test_terms_as_envoys_message() -> None:
     }
     constants = [decoded(constant(value)) for value in (True, 7, 0.5)]
     assert constants == [
-        {"const_expr": {"bool_value": True}}, {"const_expr": {"int64_value": "7"}}, {"const_expr": {"double_value": 0.5}},
-    ]  # fmt: skip
+        {"const_expr": {"bool_value": True}},
+        {"const_expr": {"int64_value": "7"}},
+        {"const_expr": {"double_value": 0.5}},
+    ]

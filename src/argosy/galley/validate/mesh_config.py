@@ -49,8 +49,10 @@ def validate_config_map(check: Check, config_map: ConfigMap) -> None:
     _validate_annotations(check)
     if ENTRY in config_map.data and (config := _read(check, ENTRY, parse_mesh_config, config_map)) is not None:
         _validate(check, config)
-    if OWN_ENTRY in config_map.data:
-        _read(check, OWN_ENTRY, parse_own_config, config_map)
+    if OWN_ENTRY in config_map.data and (own := _read(check, OWN_ENTRY, parse_own_config, config_map)) is not None:
+        for name, headers in (("request", own.reports.request_headers), ("response", own.reports.response_headers)):
+            for index, header in enumerate(headers):
+                check.header_name(f"data.{OWN_ENTRY}.reports.{name}Headers[{index}]", header)
 
 
 def _read(check: Check, entry: str, parse: Callable[[str], _T], config_map: ConfigMap) -> _T | None:

@@ -1,0 +1,273 @@
+"""What `argosy tap` asks the mesh for, and how it writes a request.
+
+A watch is a lease at Pilot, renewed while the stream from Mixer lives, and the stream; either may go away for a while
+when the control plane is restarted.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+import typer
+
+from argosy.core.errors import ArgosyError
+
+if TYPE_CHECKING:
+    from argosy.edge.control_client import ControlClient
+
+LEASE_S = 15.0
+RENEW_S = 4.0
+SETTLE_S = 5.0
+"""How long proxies may take to hear that somebody watches."""
+AWAY_S = 30.0
+"""How long the control plane may be away before the command gives up."""
+UNKNOWN_HEADER = "ARG0718"
+_NATIVE = ("user-agent", "referer", "x-forwarded-for", "x-request-id", "host")
+
+Place = tuple[str, str]
+Request = dict[str, Any]
+
+
+def choose(
+    target: str, namespace: str, from_: Sequence[str], to: Sequence[str], direction: str
+) -> tuple[list[Place], list[tuple[str, str]]]:
+    """Whose proxies have to report, and the filter for that: of a pod, of a Deployment, of those who call or are
+    called, of a namespace, of all. Raises `ArgosyError` if there is no such pod."""
+    from argosy.cli.pods import DEPLOYMENT_WORDS, find_pod
+    from argosy.cli.shell import DEFAULT_NAMESPACE
+
+    if target:
+        own = namespace or DEFAULT_NAMESPACE
+        row = find_pod(target, own)
+        place = (own, str(row.get("owner") or row["name"]))
+        kind, slash, _name = target.rpartition("/")
+        narrow = ("workload", place[1]) if slash and kind in DEPLOYMENT_WORDS else ("pod", str(row["name"]))
+        return [place], [("namespace", own), narrow, ("direction", direction or "both")]
+    home = [("namespace", namespace)] if namespace else []
+    if from_ and direction in ("", "outbound"):
+        return [_place(one, namespace) for one in from_], [*home, ("direction", "outbound")]
+    if to and direction in ("", "inbound"):
+        return [_place(one, namespace) for one in to], [*home, ("direction", "inbound")]
+    return [(namespace, "")], [*home, ("direction", direction or "both")]
+
+
+def _place(text: str, namespace: str) -> Place:
+    """A workload; of one without a namespace, all of that name may be meant, so their whole namespace reports."""
+    given, _, name = text.removeprefix("deploy/").rpartition("/")
+    return (given, name) if given else (namespace, name) if namespace else ("", "")
+
+
+class Watch:
+    """One person's watch."""
+
+    def __init__(
+        self,
+        mesh: ControlClient,
+        places: Sequence[Place],
+        query: Sequence[tuple[str, str]],
+        *,
+        inbound: bool,
+        outbound: bool,
+    ) -> None:
+        self._mesh = mesh
+        self._query = list(query)
+        self._lease = {
+            "watcher": secrets.token_hex(8),
+            "workloads": [list(place) for place in places],
+            "inbound": inbound,
+            "outbound": outbound,
+            "lease_s": LEASE_S,
+        }
+        self._due = 0.0
+
+    def begin(self) -> None:
+        """Let the proxies report. Raises `ArgosyError`: no mesh, too many watchers, a header that nobody tells."""
+        answer = self._renew(wait_s=SETTLE_S)
+        known = {*answer["headers"], *_NATIVE}
+        for name, text in self._query:
+            header = text.partition("=")[0].strip().lower()
+            if name == "header" and header and header not in known:
+                self.end()
+                hint = (
+                    f"add it once to `reports.requestHeaders` in the entry `argosy` of ConfigMap istio-system/istio; "
+                    f"they tell {', '.join(sorted(known))}"
+                )
+                raise ArgosyError.of(UNKNOWN_HEADER, f"proxies do not tell of the header {header!r}", hint=hint)
+
+    def end(self) -> None:
+        """Give the lease back; if nobody takes it, it ends by itself."""
+        try:
+            self._mesh.post("watch", {"watcher": self._lease["watcher"]})
+        except ArgosyError:
+            return
+
+    def requests(self, duration_s: float, on_open: Callable[[], None]) -> Iterator[Request]:
+        """Requests as they come; 0 is without an end. Raises `ArgosyError` if the mesh stays away.
+
+        `on_open`: called once Mixer has taken the filter.
+        """
+        import msgspec
+
+        until = time.monotonic() + duration_s if duration_s else None
+        opened = False
+        seen = time.monotonic()
+        while True:
+            try:
+                for line in self._mesh.lines("tap", self._query):
+                    seen = time.monotonic()
+                    if not opened:
+                        opened = True
+                        on_open()
+                    if line.strip():
+                        yield msgspec.json.decode(line, type=dict[str, Any])
+                    if until is not None and time.monotonic() >= until:
+                        return
+                    if time.monotonic() >= self._due:
+                        self._renew()
+            except ArgosyError as error:
+                # The filter cannot be read, or there are too many: waiting does not help.
+                if error.findings[0].code not in ("ARG0701", "ARG0702", "ARG0705"):
+                    raise
+                if time.monotonic() - seen > AWAY_S:
+                    raise
+            time.sleep(0.2)
+            self._due = 0.0
+
+    def _renew(self, *, wait_s: float = 0.0) -> dict[str, Any]:
+        self._due = time.monotonic() + RENEW_S
+        return self._mesh.post("watch", {**self._lease, "wait_s": wait_s}, wait_s=wait_s)
+
+
+class Explainer:
+    """Adds to a refusal by an AuthorizationPolicy what its rule says, by the policies as they are now."""
+
+    FRESH_S = 2.0
+
+    def __init__(self, mesh: ControlClient) -> None:
+        self._mesh = mesh
+        self._policies: list[Any] = []
+        self._labels: dict[Place, dict[str, str]] = {}
+        self._read = 0.0
+
+    def __call__(self, found: Request) -> None:
+        """Change a request's `reason` and `refusedBy` in place."""
+        refused = found.get("refusedBy")
+        if refused is None or refused["kind"] not in ("AuthorizationPolicy", "authorizer"):
+            return
+        from argosy.authz.refusals import Refusal, explain
+
+        try:
+            self._refresh((found["namespace"], found["pod"]))
+        except ArgosyError:
+            return
+        labels = self._labels.get((found["namespace"], found["pod"]), {})
+        one = Refusal("", "", str(found.get("code", "")), "", "", refused["rule"], found.get("details", ""))
+        reason = explain(one, self._policies, found["namespace"], labels)
+        found["reason"] = [reason.text, *found["reason"][1:]]
+        found["refusedBy"] = {
+            **refused,
+            "policies": [
+                {"namespace": one.namespace, "name": one.name, "origin": str(one.origin)} for one in reason.policies
+            ],
+        }
+
+    def _refresh(self, pod: Place) -> None:
+        if self._policies and time.monotonic() - self._read < self.FRESH_S and pod in self._labels:
+            return
+        from argosy.api import decode_object
+        from argosy.api.document import Document
+        from argosy.core.errors import Origin
+
+        listing = self._mesh.glance("objects/AuthorizationPolicy")
+        pairs = zip(listing["objects"], listing["origins"], strict=True)
+        self._policies = [decode_object(Document(data, Origin(at["file"], at["line"]))) for data, at in pairs]
+        found = self._mesh.glance(f"objects/Pod/{pod[0]}/{pod[1]}")["objects"][0]
+        self._labels[pod] = found["metadata"].get("labels", {})
+        self._read = time.monotonic()
+
+
+# -- text -----------------------------------------------------------------------------------------------------------
+
+_HEAD = f"{'TIME':<12} {'VIEW':<4} {'SOURCE':<24} {'DESTINATION':<28} {'REQUEST':<34} {'CODE':<5} {'TOOK':>9}  SECURITY"
+_INDENT = " " * 18
+
+
+def lines_of(found: Request, *, colour: bool, first: bool) -> list[str]:
+    """A request in columns, and below it why it went so."""
+    view = "in" if found["direction"] == "inbound" else "out"
+    code, shade = _code(found)
+    who = f"{_clock(found['time']):<12} {view:<4} {_party(found['source']):<24} {_called(found):<28}"
+    took = f"{found['durationMs']:.1f} ms"
+    security = typer.style("mTLS", fg="green") if found["mtls"] else typer.style("plaintext", fg="yellow")
+    lines = [_HEAD] if first else []
+    lines.append(f"{who} {_request(found):<34} {typer.style(f'{code:<5}', fg=shade)} {took:>9}  {security}")
+    lines += [_INDENT + typer.style(text, fg="red") for text in found["reason"]]
+    lines += [_INDENT + typer.style(text, dim=True) for text in _notes(found)]
+    return lines if colour else [click.unstyle(line) for line in lines]
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(seconds)) + f".{int(seconds % 1 * 1000):03d}"
+
+
+def _code(found: Request) -> tuple[str, str]:
+    if found["protocol"] == "tcp":
+        return str(found["event"]), "red" if found["flags"] or found["reason"] else "green"
+    code = int(found["code"])
+    grpc = found.get("grpcStatus")
+    if grpc is not None:
+        return f"{code}/{grpc}", "red" if grpc else "green"
+    return str(code or "-"), "red" if code >= 500 or not code else "yellow" if code >= 400 else "green"
+
+
+def _party(party: dict[str, str]) -> str:
+    if party["workload"]:
+        return f"{party['workload']}.{party['namespace']}"
+    return party["address"] or "-"
+
+
+def _called(found: Request) -> str:
+    """The workload that was called; if there was none, the service or host that was meant."""
+    destination = found["destination"]
+    return _party(destination) if destination["workload"] else found["service"] or found.get("host", "") or "-"
+
+
+def _request(found: Request) -> str:
+    if found["protocol"] == "tcp":
+        return f"TCP {found['sni'] or found['service'] or found['upstream']['address']}"
+    return f"{found['method']} {found['path']}"
+
+
+def _notes(found: Request) -> list[str]:
+    route = found.get("route", {})
+    made = [
+        f"policy {one['namespace']}/{one['name']}" + (f" ({one['origin']})" if one["origin"] else "")
+        for one in _policies(found)
+    ]
+    if found["direction"] == "outbound" and route.get("name"):
+        made.append(f"route {route['name']}{_of(route)}")
+    if "listener" in found and found["protocol"] == "tcp":
+        made.append(f"listener{_of(found['listener'])}")
+    upstream = found["upstream"]
+    if upstream["address"] or upstream["cluster"]:
+        retries = f", {found['retries']} retries" if found["retries"] else ""
+        made.append(f"upstream {upstream['address'] or 'none'} of {upstream['cluster'] or 'no cluster'}{retries}")
+    other = found["source"] if found["direction"] == "inbound" else found["destination"]
+    if found["mtls"]:
+        made.append(f"peer {other['principal']}")
+    return made
+
+
+def _policies(found: Request) -> list[dict[str, str]]:
+    policies: list[dict[str, str]] = found.get("refusedBy", {}).get("policies", [])
+    return policies
+
+
+def _of(origin: dict[str, str]) -> str:
+    if not origin.get("kind"):
+        return ""
+    return f" of {origin['kind']} {origin['object']}" + (f" ({origin['origin']})" if origin["origin"] else "")

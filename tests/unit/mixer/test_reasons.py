@@ -1,0 +1,90 @@
+"""Why a request ended as it did, in words."""
+
+from dataclasses import replace
+
+import pytest
+
+from argosy.core.frozen import FrozenMap
+from argosy.edge.access_log_server import FLAGS
+from argosy.mixer.access_record import AccessRecord, Direction, HTTPPart
+from argosy.mixer.reasons import FLAG_WORDS, Refusal, refusal, sentences
+from argosy.mixer.telemetry import Node
+
+RECORD = AccessRecord(node=Node("", "shop", "cart-1"), direction=Direction.INBOUND, start=0.0, http=HTTPPart())
+
+
+def record(details: str, *flags: str, **headers: str) -> AccessRecord:
+    answered = FrozenMap({name.replace("_", "-"): text for name, text in headers.items()})
+    return replace(RECORD, http=HTTPPart(details=details, response_headers=answered), flags=flags)
+
+
+def test_every_flag_has_words() -> None:
+    assert FLAG_WORDS.keys() == set(FLAGS.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "who", "words"),
+    [
+        (record("via_upstream"), None, []),
+        (record(""), None, []),
+        (record("no_healthy_upstream", "UH"), None, ["UH: no healthy upstream"]),
+        (record("x", "NEW"), None, ["NEW"]),
+        (record("direct_response"), None, ["the route answers by itself"]),
+        (record("some_new_detail{a}"), None, ["some new detail{a}"]),
+        (
+            record("rbac_access_denied_matched_policy[ns[a]-policy[b]-rule[0]]"),
+            Refusal("AuthorizationPolicy", "ns[a]-policy[b]-rule[0]"),
+            ["refused by AuthorizationPolicy rule ns[a]-policy[b]-rule[0]"],
+        ),
+        (
+            record("rbac_access_denied_matched_policy[none]"),
+            Refusal("AuthorizationPolicy", "none"),
+            ["no rule of the ALLOW policies matched"],
+        ),
+        (
+            record("jwt_authn_access_denied{Jwt_is_expired}"),
+            Refusal("RequestAuthentication"),
+            ["refused by a RequestAuthentication: Jwt is expired"],
+        ),
+        (
+            record("jwt_authn_access_denied"),
+            Refusal("RequestAuthentication"),
+            ["refused by a RequestAuthentication"],
+        ),
+        (
+            record("ext_authz_denied", "UAEX", x_argosy_denied_by="shop/no"),
+            Refusal("rule", "shop/no"),
+            ["refused by Mixer's rule shop/no"],
+        ),
+        (
+            record("ext_authz_denied", "UAEX"),
+            Refusal("authorizer"),
+            ["refused by who was asked for authorization"],
+        ),
+        (
+            record("ext_authz_error", "UAEX"),
+            Refusal("authorizer"),
+            ["who was to be asked for authorization did not answer"],
+        ),
+        (record("x", "UAEX"), None, ["UAEX: refused by who was asked for authorization"]),
+    ],
+)
+def test_reasons(given: AccessRecord, who: Refusal | None, words: list[str]) -> None:
+    assert refusal(given) == who
+    assert sentences(given) == words
+
+
+def test_what_transport_sockets_say_is_told() -> None:
+    given = replace(record("", "UF"), upstream_failure=" TLS_error ", downstream_failure="bad certificate")
+    assert sentences(given) == [
+        "UF: no connection to the upstream",
+        "upstream: TLS_error",
+        "client: bad certificate",
+    ]
+
+
+def test_a_refused_connection_names_its_policy() -> None:
+    given = replace(RECORD, http=None, termination="rbac_access_denied_matched_policy[none]")
+    assert refusal(given) == Refusal("AuthorizationPolicy", "none")
+    assert sentences(given) == ["no rule of the ALLOW policies matched"]
+    assert sentences(replace(RECORD, http=None)) == []
