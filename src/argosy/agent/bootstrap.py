@@ -15,7 +15,7 @@ from typing import Any
 
 from argosy.agent.pod import PodPlan, Role
 from argosy.agent.privileges import Privileges
-from argosy.core.names import HEALTH_PORT, MIXER_CLUSTER, REPORT_RUNTIME, XDS_CLUSTER
+from argosy.core.names import COUNTS_CLUSTER, HEALTH_PORT, MIXER_CLUSTER, NODE_HEADER, REPORT_RUNTIME, XDS_CLUSTER
 
 PROXY_DIR = "/etc/argosy/proxy"
 BOOTSTRAP_FILE = "bootstrap.json"
@@ -32,6 +32,9 @@ REGEX_PROGRAM_MAX = 32_768
 """The largest program that a regular expression may become; its length is limited where it is written."""
 _RUNTIME_S = 2.0
 """How long a proxy waits for the first word on what it reports."""
+_FLUSHES_MAX = 4
+_EVICTION_FLUSHES = 60
+"""After so many flushes without a report, a connection's gauges are forgotten."""
 _ADMIN_CLUSTER = "argosy-admin"
 _TYPES = "type.googleapis.com/envoy"
 _MONITORS = f"{_TYPES}.extensions.resource_monitors"
@@ -70,12 +73,14 @@ def build_bootstrap(
             "clusters": [
                 _xds_cluster(upstreams.pilot, kept=kept),
                 _control_plane_cluster(MIXER_CLUSTER, "mixer", upstreams.mixer),
+                _counts_cluster(upstreams.mixer),
                 _admin_cluster(),
             ],
             "listeners": [_health_listener()],
         },
         "stats_flush_interval": f"{upstreams.flush_s:g}s",
-        "stats_sinks": [_metrics_sink()],
+        "stats_eviction_interval": f"{upstreams.flush_s * _EVICTION_FLUSHES:g}s",
+        "stats_sinks": [_counts_sink(plan)],
         "stats_config": {"use_all_default_tags": False, "stats_matcher": _stats_matcher(plan)},
         "overload_manager": _overload_manager(_CONNECTIONS_MAX[plan.role]),
         "typed_dns_resolver_config": _resolver(upstreams.resolver),
@@ -145,6 +150,13 @@ def _control_plane_cluster(name: str, component: str, address: tuple[str, int]) 
         "typed_extension_protocol_options": _http2(),
         "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 300}},
     }
+
+
+def _counts_cluster(mixer: tuple[str, int]) -> dict[str, Any]:
+    """Few flushes may be on their way: what a Mixer that does not answer is still to get, the next one will tell."""
+    limits = {"max_requests": _FLUSHES_MAX, "max_pending_requests": _FLUSHES_MAX}
+    cluster = _control_plane_cluster(COUNTS_CLUSTER, "mixer", mixer)
+    return {**cluster, "circuit_breakers": {"thresholds": [limits]}}
 
 
 def _xds_cluster(pilot: tuple[str, int], *, kept: bool) -> dict[str, Any]:
@@ -246,15 +258,20 @@ def _health_listener() -> dict[str, Any]:
     }
 
 
-def _metrics_sink() -> dict[str, Any]:
+def _counts_sink(plan: PodPlan) -> dict[str, Any]:
+    """Counters and histograms to Mixer, each with all that it has counted since the proxy began.
+
+    So a flush that is lost is made good by the next one. Envoy's own metrics service tells of histograms only what came
+    since the last flush.
+    """
     return {
-        "name": "envoy.stat_sinks.metrics_service",
+        "name": "envoy.stat_sinks.open_telemetry",
         "typed_config": {
-            "@type": f"{_TYPES}.config.metrics.v3.MetricsServiceConfig",
-            "transport_api_version": "V3",
-            "grpc_service": {"envoy_grpc": {"cluster_name": MIXER_CLUSTER}},
-            "emit_tags_as_labels": True,
-            "histogram_emit_mode": "HISTOGRAM",
+            "@type": f"{_TYPES}.extensions.stat_sinks.open_telemetry.v3.SinkConfig",
+            "grpc_service": {
+                "envoy_grpc": {"cluster_name": COUNTS_CLUSTER},
+                "initial_metadata": [{"key": NODE_HEADER, "value": plan.node_id}],
+            },
         },
     }
 

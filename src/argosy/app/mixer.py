@@ -186,7 +186,6 @@ class Mixer:
         return mixer_handlers(
             MixerPorts(
                 receive=self.aggregator.receive,
-                close=self.aggregator.close,
                 check=self.check,
                 now=self._clock.now,
                 identity=self._identity,

@@ -1,14 +1,13 @@
 """Mixer on the wire: Envoy's metrics, authorization and access log services, as gRPC handlers.
 
 Given: bytes from proxies, the verified identity of each connection, and ports of Mixer's pure core. Gives: telemetry
-handed on, and verdicts. A stream's node id must belong to the namespace and account of the caller's certificate.
-Source: envoy.service.metrics.v3.MetricsService, envoy.service.auth.v3.Authorization.
+handed on, and verdicts. A node id must belong to the namespace and account of the caller's certificate.
+Source: envoy.service.auth.v3.Authorization.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -18,36 +17,23 @@ from google.protobuf.message import DecodeError
 
 from argosy.core.spiffe import SpiffeID
 from argosy.edge.access_log_server import AccessLogPorts, access_log_handler
+from argosy.edge.metrics_server import MetricsPorts, metrics_handler
 from argosy.envoy import api
 from argosy.mixer.access_record import AccessRecord
 from argosy.mixer.check import Decision
 from argosy.mixer.request import CheckFacts
-from argosy.mixer.telemetry import (
-    COUNTERS,
-    HISTOGRAMS,
-    NOTES,
-    CounterSample,
-    Flush,
-    HistogramSample,
-    Node,
-    istio_name,
-    parse_node_id,
-)
+from argosy.mixer.telemetry import Flush, Node, parse_node_id
 
-UPTIME = "server.uptime"
 DENIED_BY_HEADER = "x-argosy-denied-by"
 SERVICE_EXTENSION = "argosy.service"
-_METRICS_SERVICE = "envoy.service.metrics.v3.MetricsService"
 _AUTHORIZATION = "envoy.service.auth.v3.Authorization"
-_COUNTER, _GAUGE, _HISTOGRAM = 0, 1, 4
 
 
 @dataclass(frozen=True, slots=True)
 class MixerPorts:
     """What the server needs of the process: telemetry in, checks out, time, and who is calling."""
 
-    receive: Callable[[int, Node, Flush, float], None]
-    close: Callable[[int, float], None]
+    receive: Callable[[Node, Flush, float], None]
     check: Callable[[CheckFacts], Decision]
     now: Callable[[], float]
     identity: Callable[[Any], SpiffeID | None]
@@ -65,9 +51,7 @@ def mixer_handlers(ports: MixerPorts) -> list[grpc.GenericRpcHandler]:
     server = _Server(ports)
     return [
         access_log_handler(AccessLogPorts(verified=server.verified, on_record=ports.on_record)),
-        grpc.method_handlers_generic_handler(
-            _METRICS_SERVICE, {"StreamMetrics": grpc.stream_unary_rpc_method_handler(server.stream_metrics)}
-        ),
+        metrics_handler(MetricsPorts(verified=server.verified, receive=server.receive)),
         grpc.method_handlers_generic_handler(
             _AUTHORIZATION, {"Check": grpc.unary_unary_rpc_method_handler(server.check)}
         ),
@@ -79,23 +63,11 @@ class _Server:
 
     def __init__(self, ports: MixerPorts) -> None:
         self._ports = ports
-        self._streams = itertools.count(1)
-        self._message = api.message("envoy.service.metrics.v3.StreamMetricsMessage")
         self._check_request = api.message("envoy.service.auth.v3.CheckRequest")
 
-    async def stream_metrics(self, requests: AsyncIterator[bytes], context: Any) -> bytes:
-        """One proxy's stream: the first message carries the node."""
-        stream = next(self._streams)
-        node: Node | None = None
-        try:
-            async for data in requests:
-                message = await self._parse(self._message, data, context)
-                if node is None:
-                    node = await self.verified(message.identifier.node.id, context)
-                self._ports.receive(stream, node, parse_flush(message), self._ports.now())
-        finally:
-            self._ports.close(stream, self._ports.now())
-        return b""
+    def receive(self, node: Node, flush: Flush) -> None:
+        """All that one proxy has counted."""
+        self._ports.receive(node, flush, self._ports.now())
 
     async def check(self, data: bytes, context: Any) -> bytes:
         """One authorization check."""
@@ -132,35 +104,6 @@ class _Server:
 async def _refuse(context: Any, code: grpc.StatusCode, reason: str) -> NoReturn:
     await context.abort(code, reason)
     raise AssertionError("abort raises")
-
-
-def parse_flush(message: Any) -> Flush:
-    """The samples of one `StreamMetricsMessage`. Families that are not Istio's are skipped before they are read."""
-    flush = Flush()
-    for family in message.envoy_metrics:
-        name = istio_name(family.name)
-        if not name:
-            if family.name == UPTIME and family.type == _GAUGE and family.metric:
-                flush.uptime_s = family.metric[0].gauge.value
-        elif (name in COUNTERS or name == NOTES) and family.type == _COUNTER:
-            for metric in family.metric:
-                flush.counters.append(CounterSample(name, _tags(metric), metric.counter.value))
-        elif name in HISTOGRAMS and family.type == _HISTOGRAM:
-            for metric in family.metric:
-                histogram = metric.histogram
-                # Most intervals of most series are empty; those are not worth reading.
-                if histogram.sample_count:
-                    flush.histograms.append(_histogram(name, metric, histogram))
-    return flush
-
-
-def _tags(metric: Any) -> tuple[tuple[str, str], ...]:
-    return tuple([(label.name, label.value) for label in metric.label])
-
-
-def _histogram(name: str, metric: Any, histogram: Any) -> HistogramSample:
-    buckets = tuple([(bucket.upper_bound, float(bucket.cumulative_count)) for bucket in histogram.bucket])
-    return HistogramSample(name, _tags(metric), float(histogram.sample_count), histogram.sample_sum, buckets)
 
 
 def parse_check_request(request: Any, node: Node) -> CheckFacts:

@@ -41,6 +41,12 @@ class Histogram:
         self.total += count
         self.sum += total
 
+    def add_counts(self, counts: Iterable[float], *, count: float, total: float) -> None:
+        """Add observations: `counts` are those of each bucket alone, the last one above all bounds."""
+        self.counts = [mine + theirs for mine, theirs in zip(self.counts, counts, strict=True)]
+        self.total += count
+        self.sum += total
+
     def merge(self, other: Histogram) -> None:
         """Add all of `other`'s observations."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]

@@ -81,8 +81,11 @@ def _add_histogram(family: Metric, name: str, labels: Labels, histogram: Histogr
 
 def _own_metrics(state: dict[str, int]) -> tuple[tuple[str, str, str, float], ...]:
     return (
-        ("mixer_streams", "gauge", "Open telemetry streams.", state["streams"]),
+        ("mixer_proxies_reporting", "gauge", "Proxies that were heard from in the last 10 s.", state["reporting"]),
         ("mixer_nodes", "gauge", "Proxies whose counters are remembered.", state["nodes"]),
         ("mixer_series", "gauge", "Metric series held.", state["series"]),
-        ("mixer_series_overflowed_total", "counter", "Updates beyond the limit on series.", state["overflowed"]),
+        ("mixer_label_sets", "gauge", "Different sets of labels among them.", state["label_sets"]),
+        ("mixer_series_expired_total", "counter", "Series given up because nothing moved them.", state["expired"]),
+        ("mixer_series_overflowed_total", "counter", "Updates beyond a budget of label sets.", state["overflowed"]),
+        ("mixer_workloads_over_budget", "gauge", "Workloads that were over their budget.", state["over_budget"]),
     )

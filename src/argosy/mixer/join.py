@@ -1,7 +1,8 @@
 """Few tags to Istio's full labels: joins a proxy's series with what the registry knows.
 
 Given: the reporting pod, the tags of the telemetry contract (peer, peer_id, peer_ip, service, code, flags, grpc,
-security, protocol) and a `Directory`. Gives: the label set that Istio documents, and the flow key of the graph.
+security, protocol; and what Telemetry objects make of tags: `drop`, `peer.<tag>`, tags of any other name) and a
+`Directory`. Gives: the label set that Istio documents, and the flow key of the graph.
 Who the peer is comes from its certificate or from Pilot's own endpoint metadata; a plaintext caller is looked up by
 its address, and its security stays `none`.
 """
@@ -23,6 +24,36 @@ NOBODY = "unknown"
 _PSEUDO_SERVICES = (PASSTHROUGH_CLUSTER, BLACKHOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER)
 
 Labels = tuple[tuple[str, str], ...]
+END_LABELS = (
+    "workload",
+    "workload_namespace",
+    "principal",
+    "app",
+    "version",
+    "canonical_service",
+    "canonical_revision",
+    "cluster",
+)
+"""What is said of each end of the traffic, after `source_` and `destination_`."""
+STANDARD_LABELS = frozenset(
+    {
+        "reporter",
+        *(f"{side}_{name}" for side in ("source", "destination") for name in END_LABELS),
+        "destination_service",
+        "destination_service_name",
+        "destination_service_namespace",
+        "request_protocol",
+        "response_code",
+        "grpc_response_status",
+        "response_flags",
+        "connection_security_policy",
+    }
+)
+_STANDARD_TAGS = frozenset(
+    {"reporter", "protocol", "peer", "peer_id", "peer_ip", "service", "security", "code", "flags", "grpc"}
+)
+_CONTRACT = _STANDARD_TAGS | {"drop"}
+_OF_PEER = "peer."
 
 
 class Joined(NamedTuple):
@@ -51,7 +82,7 @@ def join(directory: Directory, node: Node, tags: Tags) -> Joined:
     peer = _peer_end(directory, tag)
     source, destination = (own, peer) if reporter == SOURCE else (peer, own)
     outcome = Outcome(tag.get("code", ""), tag.get("flags") or "-", tag.get("grpc", ""))
-    protocol = "grpc" if outcome.grpc else tag.get("protocol") or "http"
+    protocol = tag.get("protocol") or "http"
     service = _service(directory, tag.get("service", ""))
     flow = FlowKey(
         reporter=reporter,
@@ -71,7 +102,45 @@ def join(directory: Directory, node: Node, tags: Tags) -> Joined:
         *_outcome_labels(protocol, outcome),
         ("connection_security_policy", flow.security if reporter == DESTINATION else NOBODY),
     )
-    return Joined(labels, flow, outcome)
+    if tag.keys() <= _STANDARD_TAGS:
+        return Joined(labels, flow, outcome)
+    return Joined(_customized(labels, tag, _pod_of(directory, peer)), flow, outcome)
+
+
+def _customized(labels: Labels, tag: dict[str, str], peer: PodRef | None) -> Labels:
+    """What Telemetry objects have made of the labels: some left out, some with another value, some more."""
+    made = dict(labels)
+    for name in tag.get("drop", "").split(","):
+        made.pop(name, None)
+    for name, value in tag.items():
+        if name.startswith(_OF_PEER):
+            made[name.removeprefix(_OF_PEER)] = _of_peer(value, peer)
+        elif name not in _CONTRACT:
+            made[name] = value or NOBODY
+    return tuple(made.items())
+
+
+def _of_peer(asked: str, peer: PodRef | None) -> str:
+    """One attribute of the other end: `labels:app`, `name`, ..."""
+    if peer is None:
+        return NOBODY
+    kind, _, name = asked.partition(":")
+    if kind == "labels":
+        return peer.labels.get(name, "") or NOBODY
+    known = {
+        "name": peer.name,
+        "namespace": peer.namespace,
+        "owner": peer.owner,
+        "workload_name": peer.workload.name,
+        "cluster_id": CLUSTER_ID,
+        "service_account": peer.service_account,
+    }
+    return known.get(kind, "") or NOBODY
+
+
+def _pod_of(directory: Directory, end: _End) -> PodRef | None:
+    pods = directory.pods_of(end.workload.namespace, end.workload.name) if end.workload.known else ()
+    return pods[0] if pods else None
 
 
 def join_note(directory: Directory, node: Node, tags: Tags) -> Labels:
@@ -149,16 +218,17 @@ def _seen_security(reporter: str, tag: dict[str, str], outcome: Outcome) -> str:
 
 def _end_labels(side: str, end: _End) -> Labels:
     workload = end.workload
-    return (
-        (f"{side}_workload", workload.name or NOBODY),
-        (f"{side}_workload_namespace", workload.namespace or NOBODY),
-        (f"{side}_principal", end.principal or NOBODY),
-        (f"{side}_app", workload.app or NOBODY),
-        (f"{side}_version", workload.version or NOBODY),
-        (f"{side}_canonical_service", workload.canonical_service or NOBODY),
-        (f"{side}_canonical_revision", workload.canonical_revision or ("latest" if workload.known else NOBODY)),
-        (f"{side}_cluster", CLUSTER_ID if workload.known else NOBODY),
+    values = (
+        workload.name,
+        workload.namespace,
+        end.principal,
+        workload.app,
+        workload.version,
+        workload.canonical_service,
+        workload.canonical_revision or ("latest" if workload.known else ""),
+        CLUSTER_ID if workload.known else "",
     )
+    return tuple((f"{side}_{name}", value or NOBODY) for name, value in zip(END_LABELS, values, strict=True))
 
 
 def _service_labels(service: ServiceRef) -> Labels:

@@ -1,9 +1,9 @@
 """`MetricsAggregator`: all proxies' series to one set of Istio metrics and to the flows of the graph.
 
 Given: flushes of verified nodes (plain data) and the time. Gives: totals for `/metrics`, flow windows, findings.
-Counters come absolute and are remembered per node, so a broken stream, a restarted Envoy or a Mixer that was away
-neither lose nor count twice; histograms come per interval and are added. Labels are joined when a series first moves
-and again when the directory has changed. Bounded: `series_max` series, beyond that all goes to one `overflow` series.
+Counters and histograms come absolute and are remembered per node, so a flush that was lost, a restarted Envoy or a
+Mixer that was away neither lose nor count twice. Labels are joined when a series first moves and again when the
+directory has changed. Bounded by a `LabelBudget`, for each workload and for the mesh, without changing any sum.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from argosy.core.errors import Finding, Level
-from argosy.flow.counters import CounterMemory
+from argosy.flow.counters import CarriedMemory, CounterMemory, HistogramMemory, Observed
 from argosy.flow.directory import Directory
 from argosy.flow.histogram import Histogram
 from argosy.flow.history import FlowHistory
@@ -21,16 +21,21 @@ from argosy.flow.misread import MisreadLedger
 from argosy.flow.plaintext import PlaintextLedger
 from argosy.flow.record import FlowCounters, FlowWindow, is_failed_connection
 from argosy.mixer import telemetry as t
-from argosy.mixer.join import Joined, Labels, join, join_note, unknowns
+from argosy.mixer.budget import LabelBudget, Owner
+from argosy.mixer.join import NOBODY, Joined, Labels, join, join_note, unknowns
 from argosy.mixer.notes import expand
-from argosy.mixer.telemetry import Flush, Node, Tags
+from argosy.mixer.telemetry import CounterSample, Flush, Node, Tags, take_apart
 
-SERIES_MAX = 50_000
 RESTART_TOLERANCE_S = 2.0
 # A proxy that reports for the first time at this age had counted before we listened: totals, but no recent traffic.
 YOUNG_S = 15.0
 FORGET_AFTER_S = 3600.0
-OVERFLOW = "overflow"
+SWEEP_S = 30.0
+CLOCK_STEP_S = 60.0
+"""A flush that is older than the last one by more than this is a newer one, after the clock was set back."""
+REPORTING_S = 10.0
+"""A proxy that was heard from so recently counts as one that reports."""
+_TCP_BYTES = (t.TCP_SENT, t.TCP_RECEIVED)
 
 _SeriesKey = tuple[str, Tags]
 
@@ -40,26 +45,39 @@ class _Process:
     """What is remembered of one node's Envoy."""
 
     memory: CounterMemory[_SeriesKey] = field(default_factory=CounterMemory)
+    histograms: HistogramMemory[_SeriesKey] = field(default_factory=HistogramMemory)
+    carried: CarriedMemory[_SeriesKey] = field(default_factory=CarriedMemory)
     joined: dict[Tags, tuple[int, Joined]] = field(default_factory=dict)
     """With the directory's revision that they were joined at."""
-    stream: int = -1
     started: float | None = None
+    taken_at: float = 0.0
     seen: float = 0.0
     flushes: int = 0
+
+    def restart(self) -> None:
+        """The process began again."""
+        self.memory.restart()
+        self.histograms.restart()
+        self.carried.restart()
+
+    def forget_joins(self) -> None:
+        """Keep the joins only of series that the process still has."""
+        held = {tags for _, tags in (*self.memory.series(), *self.histograms.series())}
+        self.joined = {tags: joined for tags, joined in self.joined.items() if tags in held}
 
 
 class MetricsAggregator:
     """Mutable sum of everything reported. One writer; readers call `families` and `window` between writes."""
 
-    def __init__(self, directory: Directory, *, series_max: int = SERIES_MAX) -> None:
+    def __init__(self, directory: Directory, *, budget: LabelBudget | None = None) -> None:
         self._directory = directory
-        self._series_max = series_max
+        self.budget = LabelBudget() if budget is None else budget
         self._processes: dict[str, _Process] = {}
-        self._open: set[int] = set()
         self._counters: dict[str, dict[Labels, float]] = {name: {} for name in t.COUNTERS}
         self._histograms: dict[str, dict[Labels, Histogram]] = {name: {} for name in t.HISTOGRAMS}
-        self._series = 0
-        self._overflowed = 0
+        self._swept = 0.0
+        self._now = 0.0
+        self._expired = 0
         self._history = FlowHistory()
         self.plaintext = PlaintextLedger()
         self.misread = MisreadLedger()
@@ -68,28 +86,35 @@ class MetricsAggregator:
         """Use a newer directory; series are joined anew when they next move. What was counted stays as labelled."""
         self._directory = directory
 
-    def receive(self, stream: int, node: Node, flush: Flush, now: float) -> None:
-        """Take in one flush that arrived on `stream` (a number unique to each stream, rising with its opening)."""
+    def receive(self, node: Node, flush: Flush, now: float) -> None:
+        """Take in one flush: all series of one proxy. One that was taken before the last one is passed over."""
         process = self._processes.get(node.id)
         if process is None:
             process = self._processes[node.id] = _Process()
-        self._open.add(stream)
-        if stream >= process.stream:
-            self._detect_restart(process, stream, flush, now)
-            process.stream = stream
-            process.seen = now
-            recent = process.flushes > 0 or flush.uptime_s is None or flush.uptime_s <= YOUNG_S
-            self._add_counters(process, node, flush, now, recent)
-            process.flushes += 1
-        # A late flush of a superseded stream: its absolute counters are in the newer one, its intervals are not.
-        self._add_histograms(process, node, flush, now)
+        if flush.taken_at and process.taken_at - CLOCK_STEP_S < flush.taken_at <= process.taken_at:
+            return
+        self._detect_restart(process, flush, now)
+        process.taken_at = flush.taken_at
+        process.seen = self._now = now
+        recent = process.flushes > 0 or flush.uptime_s is None or flush.uptime_s <= YOUNG_S
+        process.flushes += 1
+        owner = self._owner(node)
+        self._add_counters(process, node, owner, flush, now, recent)
+        self._add_histograms(process, node, owner, flush, now, recent)
+        if now - self._swept >= SWEEP_S:
+            self.sweep(now)
 
-    def close(self, stream: int, now: float) -> None:
-        """The stream ended. Its node's counters stay remembered for `FORGET_AFTER_S`, for when it comes back."""
-        self._open.discard(stream)
+    def sweep(self, now: float) -> None:
+        """Forget proxies that stay away, and label sets that nothing was counted under for long."""
+        self._swept = self._now = now
         for node_id, process in list(self._processes.items()):
-            if process.stream not in self._open and now - process.seen > FORGET_AFTER_S:
+            if now - process.seen > FORGET_AFTER_S:
                 del self._processes[node_id]
+            else:
+                process.forget_joins()
+        for labels in self.budget.sweep(now, self._gone):
+            self._expired += sum(family.pop(labels, None) is not None for family in self._counters.values())
+            self._expired += sum(family.pop(labels, None) is not None for family in self._histograms.values())
 
     def window(self, seconds: float, now: float) -> FlowWindow:
         """The flows of the last `seconds`."""
@@ -109,52 +134,103 @@ class MetricsAggregator:
         yield from self._histograms.items()
 
     def findings(self) -> tuple[Finding, ...]:
-        """What an operator should know: the limit on series was reached."""
-        if not self._overflowed:
-            return ()
-        return (
-            Finding(
-                code="ARG0901",
-                level=Level.WARNING,
-                message=f"over {self._series_max} metric series: {self._overflowed} updates were counted as overflow",
-                hint="look for a label with unbounded values: hosts made up by clients, or very many versions",
-            ),
-        )
+        """What an operator should know: which limits on series were reached."""
+        sets_max, workload_sets_max = self.budget.limits
+        found = []
+        if self.budget.mesh_over:
+            found.append(
+                Finding(
+                    code="ARG0901",
+                    level=Level.WARNING,
+                    message=f"over {sets_max} sets of labels: what is beyond is counted as overflow",
+                    hint="look for a label with unbounded values: tags of Telemetry objects, or very many versions",
+                )
+            )
+        for namespace, name in sorted(self.budget.over):
+            found.append(
+                Finding(
+                    "ARG0902",
+                    Level.WARNING,
+                    f"proxies of {namespace}/{name} came to more than {workload_sets_max} sets of labels: "
+                    "the other ends of their traffic are counted as overflow",
+                    namespace=namespace,
+                    name=name,
+                    hint="look for a tag with unbounded values, or for very many workloads that call or are called",
+                )
+            )
+        return tuple(found)
 
     def dump(self) -> dict[str, int]:
         """Sizes, for the admin page and Mixer's own metrics."""
         return {
-            "streams": len(self._open),
             "nodes": len(self._processes),
-            "series": self._series,
-            "overflowed": self._overflowed,
+            "reporting": sum(self._now - process.seen <= REPORTING_S for process in self._processes.values()),
+            "series": sum(map(len, self._counters.values())) + sum(map(len, self._histograms.values())),
+            "label_sets": len(self.budget),
+            "expired": self._expired,
+            "overflowed": self.budget.collapsed,
+            "over_budget": len(self.budget.over),
             **self._history.dump(),
         }
 
-    def _detect_restart(self, process: _Process, stream: int, flush: Flush, now: float) -> None:
+    def _detect_restart(self, process: _Process, flush: Flush, now: float) -> None:
         if flush.uptime_s is not None:
-            started = now - flush.uptime_s
+            started = (flush.taken_at or now) - flush.uptime_s
             if process.started is not None and started - process.started > RESTART_TOLERANCE_S:
-                process.memory.restart()
+                process.restart()
             if process.started is None or started - process.started > RESTART_TOLERANCE_S:
                 process.started = started
             return
-        # Without an age, one counter that fell on a new stream means that the whole process is a new one.
-        if stream != process.stream and any(process.memory.fell((c.name, c.tags), c.value) for c in flush.counters):
-            process.memory.restart()
+        # Without an age, one counter that fell means that the whole process is a new one.
+        if any(process.memory.fell((c.name, c.tags), c.value) for c in flush.counters):
+            process.restart()
 
-    def _add_counters(self, process: _Process, node: Node, flush: Flush, now: float, recent: bool) -> None:
+    def _owner(self, node: Node) -> Owner:
+        pod = self._directory.pod(node.namespace, node.pod)
+        return (pod.workload.namespace, pod.workload.name) if pod is not None else (node.namespace, node.pod)
+
+    def _gone(self, labels: Labels) -> bool:
+        """True if an end of the traffic is a workload that the registry no longer has."""
+        found = dict(labels)
+        for side in ("source", "destination"):
+            name, namespace = found.get(f"{side}_workload", NOBODY), found.get(f"{side}_workload_namespace", NOBODY)
+            if NOBODY not in (name, namespace) and self._directory.workload(namespace, name) is None:
+                return True
+        return False
+
+    def _moves(self, process: _Process, flush: Flush) -> Iterator[CounterSample]:
+        """What was added to each series since the last flush."""
+        process.memory.begin()
+        ended: dict[_SeriesKey, float] = {}
         for name, tags, value in expand(flush.counters):
-            added = process.memory.advance((name, tags), value)
-            family = self._counters.get(name)
-            if not added or family is None:
+            if name not in self._counters:
                 continue
+            added = process.memory.advance((name, tags), value)
+            if not added:
+                continue
+            if name in _TCP_BYTES:
+                ended[name, tags] = added
+            else:
+                yield CounterSample(name, tags, added)
+        live: dict[_SeriesKey, float] = {}
+        for name, tags, value in flush.open_bytes:
+            if value:
+                key = name, tuple(tag for tag in tags if tag[0] != t.CONNECTION)
+                live[key] = live.get(key, 0.0) + value
+        for (name, tags), added in process.carried.advance(ended, live).items():
+            yield CounterSample(name, tags, added)
+
+    def _add_counters(
+        self, process: _Process, node: Node, owner: Owner, flush: Flush, now: float, recent: bool
+    ) -> None:
+        for name, tags, added in self._moves(process, flush):
+            family = self._counters[name]
             if name in (t.DRY_RUN, t.AUDIT):
-                labels = self._admit(family, join_note(self._directory, node, tags))
+                labels = self.budget.admit(owner, join_note(self._directory, node, tags), now)
                 family[labels] = family.get(labels, 0.0) + added
                 continue
             joined = self._join(process, node, tags)
-            labels = self._admit(family, joined.labels)
+            labels = self.budget.admit(owner, joined.labels, now)
             family[labels] = family.get(labels, 0.0) + added
             if recent:
                 for counters in self._history.touch(joined.flow, now):
@@ -168,42 +244,36 @@ class MetricsAggregator:
         elif name == t.TCP_OPENED:
             self.plaintext.note(joined.flow, joined.outcome.flags, now, connections=added)
 
-    def _add_histograms(self, process: _Process, node: Node, flush: Flush, now: float) -> None:
-        for name, tags, count, total, buckets in flush.histograms:
-            family = self._histograms.get(name)
-            if not count or family is None:
+    def _add_histograms(
+        self, process: _Process, node: Node, owner: Owner, flush: Flush, now: float, recent: bool
+    ) -> None:
+        process.histograms.begin()
+        for name, tags, count, total, counts in flush.histograms:
+            added = process.histograms.advance((name, tags), count, total, counts)
+            if added is None:
                 continue
-            interval = Histogram()
-            interval.add(buckets, count=count, total=total)
             joined = self._join(process, node, tags)
-            labels = self._admit(family, joined.labels)
+            family = self._histograms[name]
+            labels = self.budget.admit(owner, joined.labels, now)
             known = family.get(labels)
             if known is None:
                 known = family[labels] = Histogram()
-            known.merge(interval)
-            for counters in self._history.touch(joined.flow, now):
-                _observe(counters, name, interval)
+            known.add_counts(added.counts, count=added.count, total=added.total)
+            if recent:
+                for counters in self._history.touch(joined.flow, now):
+                    _observe(counters, name, added)
 
     def _join(self, process: _Process, node: Node, tags: Tags) -> Joined:
         revision = self._directory.revision
         cached = process.joined.get(tags)
         if cached is not None and cached[0] == revision:
             return cached[1]
-        joined = join(self._directory, node, tags)
+        joined = join(self._directory, node, take_apart(tags))
         # The last counts of a pod arrive after the registry has let go of it: keep what was known when it was there.
         if cached is not None and unknowns(cached[1]) < unknowns(joined):
             joined = cached[1]
         process.joined[tags] = (revision, joined)
         return joined
-
-    def _admit(self, family: Mapping[Labels, object], labels: Labels) -> Labels:
-        if labels in family:
-            return labels
-        if self._series < self._series_max:
-            self._series += 1
-            return labels
-        self._overflowed += 1
-        return tuple((name, OVERFLOW) for name, _ in labels)
 
 
 def _count(counters: FlowCounters, name: str, joined: Joined, added: float) -> None:
@@ -220,10 +290,12 @@ def _count(counters: FlowCounters, name: str, joined: Joined, added: float) -> N
         counters.closed += added
 
 
-def _observe(counters: FlowCounters, name: str, interval: Histogram) -> None:
+def _observe(counters: FlowCounters, name: str, added: Observed) -> None:
     if name == t.DURATION:
-        counters.add_latency(interval)
+        latency = Histogram()
+        latency.add_counts(added.counts, count=added.count, total=added.total)
+        counters.add_latency(latency)
     elif name == t.REQUEST_BYTES:
-        counters.request_bytes += interval.sum
+        counters.request_bytes += added.total
     elif name == t.RESPONSE_BYTES:
-        counters.response_bytes += interval.sum
+        counters.response_bytes += added.total

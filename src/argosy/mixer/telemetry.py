@@ -5,6 +5,7 @@ Names and tags are those that Argosy's own access-log configuration makes; nothi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -12,10 +13,14 @@ REQUESTS = "istio_requests_total"
 DURATION = "istio_request_duration_milliseconds"
 REQUEST_BYTES = "istio_request_bytes"
 RESPONSE_BYTES = "istio_response_bytes"
+REQUEST_MESSAGES = "istio_request_messages_total"
+RESPONSE_MESSAGES = "istio_response_messages_total"
 TCP_SENT = "istio_tcp_sent_bytes_total"
 TCP_RECEIVED = "istio_tcp_received_bytes_total"
 TCP_OPENED = "istio_tcp_connections_opened_total"
 TCP_CLOSED = "istio_tcp_connections_closed_total"
+OPEN_BYTES = {"istio_tcp_open_sent_bytes": TCP_SENT, "istio_tcp_open_received_bytes": TCP_RECEIVED}
+"""Gauges of what connections that are open have carried so far, and the counters of ended ones."""
 NOTES = "istio_authorization_notes_total"
 """As proxies report it; see `mixer.notes`."""
 DRY_RUN = "istio_authorization_dry_run_total"
@@ -23,6 +28,8 @@ AUDIT = "istio_authorization_audit_total"
 
 COUNTERS: dict[str, str] = {
     REQUESTS: "Requests that a proxy handled.",
+    REQUEST_MESSAGES: "Messages that gRPC clients sent.",
+    RESPONSE_MESSAGES: "Messages that gRPC servers sent.",
     TCP_SENT: "Bytes sent to the client on TCP connections.",
     TCP_RECEIVED: "Bytes received from the client on TCP connections.",
     TCP_OPENED: "TCP connections opened.",
@@ -37,6 +44,9 @@ HISTOGRAMS: dict[str, str] = {
 }
 
 Tags = tuple[tuple[str, str], ...]
+CALL = "call"
+"""The tag that holds most others, as `name=value|...`: a tag of its own for each would cost the proxy more."""
+CONNECTION = "conn"
 
 
 class CounterSample(NamedTuple):
@@ -48,22 +58,26 @@ class CounterSample(NamedTuple):
 
 
 class HistogramSample(NamedTuple):
-    """One series' observations since the last flush; buckets are (upper bound, cumulative count)."""
+    """All that one series has observed since its process began; `counts` are those of each bucket alone."""
 
     name: str
     tags: Tags
     observed: float
     total: float
-    buckets: tuple[tuple[float, float], ...]
+    counts: Sequence[float]
 
 
 @dataclass(slots=True)
 class Flush:
-    """One flush of one proxy. `uptime_s` is the process's age where the proxy reports it."""
+    """One flush of one proxy: all its series. `uptime_s` is the process's age where the proxy reports it."""
 
     counters: list[CounterSample] = field(default_factory=list)
     histograms: list[HistogramSample] = field(default_factory=list)
     uptime_s: float | None = None
+    open_bytes: list[CounterSample] = field(default_factory=list)
+    """For each connection that is open and has reported: the counter's name, its tags, what it has carried."""
+    taken_at: float = 0.0
+    """When the proxy took its snapshot, by its own clock: a later one has all that an earlier one has."""
 
 
 class Node(NamedTuple):
@@ -84,6 +98,18 @@ def parse_node_id(node_id: str) -> Node | None:
     if not dot or not pod or not namespace:
         return None
     return Node(node_id, namespace, pod)
+
+
+def take_apart(tags: Tags) -> Tags:
+    """The tags with `call` replaced by what it holds."""
+    found: list[tuple[str, str]] = []
+    for name, value in tags:
+        if name == CALL:
+            parts = (part.partition("=") for part in value.split("|"))
+            found += [(key, text) for key, equals, text in parts if equals]
+        else:
+            found.append((name, value))
+    return tuple(found)
 
 
 def istio_name(name: str) -> str:

@@ -32,7 +32,8 @@ def test_a_gateway_is_a_router():
 def test_each_control_plane_cluster_checks_its_servers_name():
     clusters = build_bootstrap(PLAN, UPSTREAMS, Privileges(False))["static_resources"]["clusters"]
     names = {c["name"]: c["transport_socket"]["typed_config"]["sni"] for c in clusters if "transport_socket" in c}
-    assert names == {"argosy-pilot": "pilot.istio-system.svc", "argosy-mixer": "mixer.istio-system.svc"}
+    mixer = dict.fromkeys(("argosy-mixer", "argosy-mixer-counts"), "mixer.istio-system.svc")
+    assert names == {"argosy-pilot": "pilot.istio-system.svc", **mixer}
     ports = [
         c["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]["port_value"]
         for c in clusters[:2]
@@ -83,3 +84,22 @@ def test_a_proxy_that_starts_without_pilot_also_asks_the_agent() -> None:
     assert kept["transport_socket"] == usual["transport_socket"]
     (match,) = kept["transport_socket_matches"]
     assert match["match"] == group["lb_endpoints"][1]["metadata"]["filter_metadata"]["envoy.transport_socket_match"]
+
+
+def test_counts_say_whose_they_are_and_few_of_them_wait():
+    """A Mixer that does not answer must not fill the proxy's memory."""
+    bootstrap = build_bootstrap(PLAN, UPSTREAMS, Privileges(False))
+    (sink,) = bootstrap["stats_sinks"]
+    service = sink["typed_config"]["grpc_service"]
+    assert service["initial_metadata"] == [{"key": "argosy-node", "value": PLAN.node_id}]
+    clusters = {one["name"]: one for one in bootstrap["static_resources"]["clusters"]}
+    (limits,) = clusters[service["envoy_grpc"]["cluster_name"]]["circuit_breakers"]["thresholds"]
+    assert limits["max_requests"] <= 10
+    assert "circuit_breakers" not in clusters["argosy-mixer"]
+
+
+def test_idle_statistics_are_looked_for_at_a_multiple_of_flushes():
+    """Envoy refuses anything else."""
+    bootstrap = build_bootstrap(PLAN, UPSTREAMS, Privileges(False))
+    seconds = [float(bootstrap[f"stats_{name}_interval"].removesuffix("s")) for name in ("eviction", "flush")]
+    assert seconds[0] % seconds[1] == 0

@@ -1,6 +1,6 @@
 """Mixer's gRPC services, over a real channel on the loopback."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -9,33 +9,15 @@ import pytest
 
 from argosy.core.names import ObjectKey
 from argosy.core.spiffe import SpiffeID, parse_spiffe_id
-from argosy.edge.mixer_server import MixerPorts, encode_decision, mixer_handlers, parse_check_request, parse_flush
+from argosy.edge.mixer_server import MixerPorts, encode_decision, mixer_handlers, parse_check_request
 from argosy.envoy import api
 from argosy.mixer.check import Decision
 from argosy.mixer.request import CheckFacts
-from argosy.mixer.telemetry import CounterSample, Flush, HistogramSample, Node, parse_node_id
+from argosy.mixer.telemetry import Flush, Node, parse_node_id
 
 NODE_ID = "sidecar~10.88.0.2~reviews-x.default~default.svc.cluster.local"
 REVIEWS = parse_spiffe_id("spiffe://cluster.local/ns/default/sa/reviews")
-STREAM = "/envoy.service.metrics.v3.MetricsService/StreamMetrics"
 CHECK = "/envoy.service.auth.v3.Authorization/Check"
-
-
-def flush_message(node_id: str = NODE_ID) -> Any:
-    label = [{"name": "reporter", "value": "source"}]
-    bucket = [{"upper_bound": 5, "cumulative_count": 2}, {"upper_bound": 10, "cumulative_count": 3}]
-    histogram = {"sample_count": 3, "sample_sum": 21, "bucket": bucket}
-    duration = "istio_request_duration_milliseconds"
-    return api.message("envoy.service.metrics.v3.StreamMetricsMessage")(
-        identifier={"node": {"id": node_id}},
-        envoy_metrics=[
-            {"name": "istio_requests_total", "type": 0, "metric": [{"label": label, "counter": {"value": 7}}]},
-            {"name": duration, "type": 4, "metric": [{"label": label, "histogram": histogram}, {"histogram": {}}]},
-            {"name": "cluster_manager.cds.update_success", "type": 0, "metric": [{"counter": {"value": 1}}]},
-            {"name": "server.uptime", "type": 1, "metric": [{"gauge": {"value": 12}}]},
-            {"name": "istio_build", "type": 1, "metric": [{"gauge": {"value": 1}}]},
-        ],
-    )
 
 
 def check_message(**extensions: str) -> Any:
@@ -56,13 +38,11 @@ class Mesh:
     """The ports, recording."""
 
     def __init__(self, identity: SpiffeID | None = REVIEWS) -> None:
-        self.flushes: list[tuple[int, Node, Flush]] = []
-        self.closed: list[int] = []
+        self.flushes: list[tuple[Node, Flush]] = []
         self.facts: list[CheckFacts] = []
         self.decision = Decision(7, 403, "PERMISSION_DENIED:deny.default:no", ObjectKey("default", "r"))
         self.ports = MixerPorts(
-            receive=lambda stream, node, flush, now: self.flushes.append((stream, node, flush)),
-            close=lambda stream, now: self.closed.append(stream),
+            receive=lambda node, flush, now: self.flushes.append((node, flush)),
             check=self._check,
             now=lambda: 5.0,
             identity=lambda context: identity,
@@ -75,59 +55,16 @@ class Mesh:
         return self.decision
 
 
-async def call(mesh: Mesh, method: str, *messages: bytes) -> bytes:
+async def call(mesh: Mesh, method: str, message: bytes, metadata: Sequence[tuple[str, str]] = ()) -> bytes:
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(tuple(mixer_handlers(mesh.ports)))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            if method == STREAM:
-                return bytes(await channel.stream_unary(method)(_each(messages)))
-            return bytes(await channel.unary_unary(method)(messages[0]))
+            return bytes(await channel.unary_unary(method)(message, metadata=metadata))
     finally:
         await server.stop(None)
-
-
-async def _each(messages: tuple[bytes, ...]) -> AsyncIterator[bytes]:
-    for message in messages:
-        yield message
-
-
-def test_a_flush_keeps_istios_series_and_the_age_only() -> None:
-    tags = (("reporter", "source"),)
-    assert parse_flush(flush_message()) == Flush(
-        [CounterSample("istio_requests_total", tags, 7)],
-        [HistogramSample("istio_request_duration_milliseconds", tags, 3, 21, ((5, 2), (10, 3)))],
-        12,
-    )
-
-
-async def test_a_stream_is_handed_on_and_its_end_told() -> None:
-    mesh = Mesh()
-    later = flush_message(node_id="")
-    assert await call(mesh, STREAM, flush_message().SerializeToString(), later.SerializeToString()) == b""
-    assert [(stream, node.pod) for stream, node, _ in mesh.flushes] == [(1, "reviews-x"), (1, "reviews-x")]
-    assert mesh.closed == [1]
-
-
-@pytest.mark.parametrize(
-    "identity, node_id, data, code",
-    [
-        (None, NODE_ID, None, grpc.StatusCode.UNAUTHENTICATED),
-        (REVIEWS, "nobody", None, grpc.StatusCode.INVALID_ARGUMENT),
-        (REVIEWS, NODE_ID.replace("x.default", "x.prod"), None, grpc.StatusCode.PERMISSION_DENIED),
-        (REVIEWS, NODE_ID, b"\xff\xff", grpc.StatusCode.INVALID_ARGUMENT),
-    ],
-)
-async def test_a_stream_of_someone_else_is_refused(
-    identity: SpiffeID | None, node_id: str, data: bytes | None, code: grpc.StatusCode
-) -> None:
-    mesh = Mesh(identity)
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call(mesh, STREAM, data or flush_message(node_id).SerializeToString())
-    assert caught.value.code() is code
-    assert mesh.flushes == []
 
 
 async def test_a_refusal_carries_status_reason_and_rule() -> None:

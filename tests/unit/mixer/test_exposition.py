@@ -11,7 +11,7 @@ from .mesh import DIRECTORY, node, tags
 
 def text(flush: Flush) -> str:
     aggregator = MetricsAggregator(DIRECTORY)
-    aggregator.receive(1, node("productpage-v1"), flush, 1)
+    aggregator.receive(node("productpage-v1"), flush, 1)
     return expose(aggregator, [("argosy_up", "gauge", "Up.", 1)]).decode()
 
 
@@ -36,7 +36,7 @@ def test_odd_label_values_are_escaped() -> None:
 
 
 def test_histograms_have_cumulative_buckets_sum_and_count() -> None:
-    found = samples(Flush([], [HistogramSample(DURATION, tags(), 3, 27, ((5, 1), (10, 2)))]))
+    found = samples(Flush([], [HistogramSample(DURATION, tags(), 3, 27, [0, 0, 1, 1, *[0] * 15, 1])]))
     buckets = {labels["le"]: value for labels, value in found[f"{DURATION}_bucket"]}
     assert (buckets["1"], buckets["5"], buckets["10"], buckets["3600000"], buckets["+Inf"]) == (0, 1, 2, 2, 3)
     assert found[f"{DURATION}_sum"][0][1] == 27
@@ -47,4 +47,5 @@ def test_mixers_own_and_the_hosts_metrics_are_there() -> None:
     found = samples(Flush())
     assert found["mixer_nodes"] == [({}, 1)]
     assert found["argosy_up"] == [({}, 1)]
-    assert "mixer_series_overflowed_total" in found
+    for name in ("series", "label_sets", "series_overflowed_total", "series_expired_total", "workloads_over_budget"):
+        assert f"mixer_{name}" in found

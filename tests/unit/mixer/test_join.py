@@ -1,7 +1,7 @@
 """Few tags to Istio's labels (reference of the standard metrics)."""
 
 from argosy.flow.workload import UNKNOWN
-from argosy.mixer.join import join
+from argosy.mixer.join import STANDARD_LABELS, join
 
 from .mesh import DIRECTORY, TRUST, node, tags
 
@@ -52,8 +52,8 @@ def test_both_sides_agree_on_who_talks_to_whom() -> None:
     assert theirs["connection_security_policy"] == "mutual_tls"
 
 
-def test_grpc_status_makes_the_protocol_grpc() -> None:
-    labels = dict(join(DIRECTORY, node("productpage-v1"), tags(grpc="14")).labels)
+def test_grpc_calls_have_a_status() -> None:
+    labels = dict(join(DIRECTORY, node("productpage-v1"), tags(protocol="grpc", grpc="14")).labels)
     assert (labels["request_protocol"], labels["grpc_response_status"]) == ("grpc", "14")
 
 
@@ -136,3 +136,48 @@ def test_a_pod_that_is_called_by_its_address_is_known_by_its_certificate() -> No
     joined = join(DIRECTORY, node("productpage-v1"), tags(service="PassthroughCluster"))
     assert joined.flow.destination.name == "reviews-v2"
     assert joined.flow.service.name == "PassthroughCluster"
+
+
+def test_standard_labels_are_all_there_is() -> None:
+    """Literally those of Istio's reference, and no more."""
+    http = {name for name, _ in join(DIRECTORY, node("productpage-v1"), tags(protocol="grpc", grpc="0")).labels}
+    assert http == STANDARD_LABELS
+    tcp = {name for name, _ in join(DIRECTORY, node("productpage-v1"), tags(protocol="tcp")).labels}
+    assert tcp == STANDARD_LABELS - {"response_code", "grpc_response_status"}
+    plain = {name for name, _ in join(DIRECTORY, node("productpage-v1"), tags()).labels}
+    assert plain == STANDARD_LABELS - {"grpc_response_status"}
+
+
+def test_a_grpc_call_that_never_got_a_status_is_a_grpc_call() -> None:
+    labels = dict(join(DIRECTORY, node("productpage-v1"), tags(protocol="grpc", grpc="")).labels)
+    assert (labels["request_protocol"], labels["grpc_response_status"]) == ("grpc", "")
+
+
+def test_telemetry_objects_remove_change_and_add_labels() -> None:
+    """Attributes of the other end come from the directory; all else from the proxy."""
+    given = (
+        *tags(),
+        ("drop", "source_version,response_flags"),
+        ("request_host", "reviews"),
+        ("destination_version", "next"),
+        ("peer.destination_x", "labels:app"),
+        ("peer.who", "name"),
+        ("peer.none", "labels:nowhere"),
+        ("empty", ""),
+    )
+    labels = dict(join(DIRECTORY, node("productpage-v1"), given).labels)
+    assert not {"source_version", "response_flags", "drop"} & labels.keys()
+    wanted = {
+        "request_host": "reviews",
+        "destination_version": "next",
+        "destination_x": "reviews",
+        "who": "reviews-v2-x",
+        "none": "unknown",
+        "empty": "unknown",
+    }
+    assert wanted.items() <= labels.items()
+
+
+def test_nothing_is_known_of_a_peer_that_the_directory_does_not_have() -> None:
+    given = (*tags(peer=""), ("peer.destination_x", "labels:app"))
+    assert dict(join(DIRECTORY, node("productpage-v1"), given).labels)["destination_x"] == "unknown"

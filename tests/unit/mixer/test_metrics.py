@@ -1,18 +1,26 @@
 """The aggregator: absolute counters, restarts, lost streams, limits, rates."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from argosy.flow.directory import MeshDirectory
+from argosy.flow.histogram import BOUNDS
+from argosy.mixer.budget import LabelBudget
 from argosy.mixer.metrics import MetricsAggregator
 from argosy.mixer.telemetry import DURATION, REQUEST_BYTES, REQUESTS, TCP_SENT, CounterSample, Flush, HistogramSample
 
-from .mesh import DIRECTORY, PODS, node, tags
+from .mesh import DIRECTORY, PODS, node, pod, tags
 
 NODE = node("productpage-v1")
+
+
+def histogram(name: str, count: float, observed: float) -> HistogramSample:
+    """So many values between 10 and 25."""
+    return HistogramSample(name, tags(), count, observed, [0] * 4 + [count] + [0] * (len(BOUNDS) - 4))
 
 
 def flush(value: float, uptime: float | None = None, name: str = REQUESTS, **more: str) -> Flush:
@@ -30,111 +38,197 @@ def recent(aggregator: MetricsAggregator, now: float) -> float:
 def test_absolute_counters_are_not_added_twice() -> None:
     aggregator = MetricsAggregator(DIRECTORY)
     for now, value in enumerate((5, 5, 9)):
-        aggregator.receive(1, NODE, flush(value), now)
+        aggregator.receive(NODE, flush(value), now)
     assert total(aggregator) == 9
 
 
-def test_a_broken_stream_loses_and_repeats_nothing() -> None:
+def test_a_flush_that_was_lost_loses_and_repeats_nothing() -> None:
     aggregator = MetricsAggregator(DIRECTORY)
-    aggregator.receive(1, NODE, flush(5, 10), 10)
-    aggregator.close(1, 11)
-    aggregator.receive(2, NODE, flush(8, 15), 15)
+    aggregator.receive(NODE, flush(5, 10), 10)
+    aggregator.receive(NODE, flush(8, 15), 15)
     assert total(aggregator) == 8
 
 
 def test_a_restarted_envoy_counts_from_zero_again() -> None:
     aggregator = MetricsAggregator(DIRECTORY)
-    aggregator.receive(1, NODE, flush(5, 10), 10)
-    aggregator.receive(2, NODE, flush(3, 1), 20)
+    aggregator.receive(NODE, flush(5, 10), 10)
+    aggregator.receive(NODE, flush(3, 1), 20)
     assert total(aggregator) == 8
 
 
 def test_a_restart_is_seen_by_age_even_if_the_counter_is_higher() -> None:
     aggregator = MetricsAggregator(DIRECTORY)
-    aggregator.receive(1, NODE, flush(5, 10), 10)
-    aggregator.receive(2, NODE, flush(7, 30), 100)
+    aggregator.receive(NODE, flush(5, 10), 10)
+    aggregator.receive(NODE, flush(7, 30), 100)
     assert total(aggregator) == 12
 
 
 def test_without_age_one_fallen_counter_means_that_the_whole_process_is_new() -> None:
     aggregator = MetricsAggregator(DIRECTORY)
     both = [CounterSample(REQUESTS, tags(), 5), CounterSample(TCP_SENT, tags(protocol="tcp"), 100)]
-    aggregator.receive(1, NODE, Flush(both), 1)
+    aggregator.receive(NODE, Flush(both), 1)
     aggregator.receive(
-        2, NODE, Flush([CounterSample(REQUESTS, tags(), 1), CounterSample(TCP_SENT, tags(protocol="tcp"), 300)]), 2
+        NODE, Flush([CounterSample(REQUESTS, tags(), 1), CounterSample(TCP_SENT, tags(protocol="tcp"), 300)]), 2
     )
     assert (total(aggregator), total(aggregator, TCP_SENT)) == (6, 400)
 
 
-def test_a_late_flush_of_a_superseded_stream_adds_its_intervals_but_not_its_counters() -> None:
+def test_a_flush_that_arrives_after_a_later_one_is_passed_over() -> None:
     aggregator = MetricsAggregator(DIRECTORY)
-    aggregator.receive(2, NODE, flush(8), 2)
-    late = Flush([CounterSample(REQUESTS, tags(), 5)], [HistogramSample(DURATION, tags(), 1, 7, ((10, 1),))])
-    aggregator.receive(1, NODE, late, 3)
-    assert total(aggregator) == 8
-    assert sum(h.total for h in dict(aggregator.histograms())[DURATION].values()) == 1
+    aggregator.receive(NODE, replace(flush(8), taken_at=20), 2)
+    aggregator.receive(NODE, replace(flush(5), taken_at=19), 3)
+    aggregator.receive(NODE, replace(flush(9), taken_at=21), 3)
+    assert total(aggregator) == 9
+
+
+def test_a_clock_that_was_set_back_stops_nothing() -> None:
+    aggregator = MetricsAggregator(DIRECTORY)
+    aggregator.receive(NODE, replace(flush(8), taken_at=9000), 2)
+    aggregator.receive(NODE, replace(flush(9), taken_at=5400), 3)
+    assert total(aggregator) == 9
 
 
 def test_history_before_mixer_listened_counts_in_totals_but_is_no_recent_traffic() -> None:
     aggregator = MetricsAggregator(DIRECTORY)
-    aggregator.receive(1, NODE, flush(1000, uptime=3600), 10)
-    aggregator.receive(1, NODE, flush(1004, uptime=3602), 12)
+    aggregator.receive(NODE, flush(1000, uptime=3600), 10)
+    aggregator.receive(NODE, flush(1004, uptime=3602), 12)
     assert total(aggregator) == 1004
     assert recent(aggregator, 12) == 4
 
 
 def test_a_young_proxys_first_requests_are_recent_traffic() -> None:
     aggregator = MetricsAggregator(DIRECTORY)
-    aggregator.receive(1, NODE, flush(6, uptime=2), 10)
+    aggregator.receive(NODE, flush(6, uptime=2), 10)
     assert recent(aggregator, 11) == 6
 
 
-def test_histograms_of_intervals_are_added() -> None:
+def test_histograms_are_absolute_too() -> None:
     aggregator = MetricsAggregator(DIRECTORY)
-    sample = HistogramSample(REQUEST_BYTES, tags(), 2, 30, ((25, 2),))
-    for now in (1, 2):
-        aggregator.receive(1, NODE, Flush([], [sample, sample._replace(observed=0, buckets=())]), now)
-    (histogram,) = dict(aggregator.histograms())[REQUEST_BYTES].values()
-    assert (histogram.total, histogram.sum) == (4, 60)
+    for now, count in enumerate((2, 2, 5)):
+        aggregator.receive(NODE, Flush([], [histogram(REQUEST_BYTES, count, 15 * count)]), now)
+    (found,) = dict(aggregator.histograms())[REQUEST_BYTES].values()
+    assert (found.total, found.sum, found.counts[4]) == (5, 75, 5)
+    assert sum(counters.request_bytes for _, counters in aggregator.window(60, 2).flows) == 75
+
+
+def test_a_new_mixer_learns_all_that_proxies_have_counted() -> None:
+    """Histograms as well as counters, so that they still agree."""
+    aggregator = MetricsAggregator(DIRECTORY)
+    aggregator.receive(NODE, Flush([CounterSample(REQUESTS, tags(), 7)], [histogram(DURATION, 7, 70)], uptime_s=900), 1)
+    assert total(aggregator) == sum(one.total for one in dict(aggregator.histograms())[DURATION].values()) == 7
+    assert aggregator.window(60, 1).flows == ()
+
+
+def test_open_connections_report_what_they_have_carried_and_their_end_repeats_nothing() -> None:
+    aggregator = MetricsAggregator(DIRECTORY)
+    tcp = tags(protocol="tcp", code="")
+    for now, live, ended in ((1, {7: 40.0, 8: 60.0}, None), (2, {7: 90.0, 8: 60.0}, None), (3, {7: 0.0, 8: 60.0}, 95)):
+        carried = [CounterSample(TCP_SENT, (*tcp, ("conn", str(one))), value) for one, value in live.items()]
+        counters = [CounterSample(TCP_SENT, tcp, ended)] if ended else []
+        aggregator.receive(NODE, Flush(counters, open_bytes=carried), now)
+    assert total(aggregator, TCP_SENT) == 150
+    aggregator.receive(NODE, Flush([CounterSample(TCP_SENT, tcp, 155)]), 4)
+    assert total(aggregator, TCP_SENT) == 155
+
+
+def test_what_one_tag_holds_is_taken_apart() -> None:
+    aggregator = MetricsAggregator(DIRECTORY)
+    call = "|".join(f"{name}={value}" for name, value in tags())
+    sample = CounterSample(REQUESTS, (("call", call), ("request_host", "a|b=c")), 3)
+    aggregator.receive(NODE, Flush([sample]), 1)
+    ((labels, value),) = dict(aggregator.counters())[REQUESTS].items()
+    found = dict(labels)
+    assert (found["destination_workload"], found["request_host"], value) == ("reviews-v2", "a|b=c", 3)
 
 
 def test_series_are_joined_anew_when_the_directory_has_changed() -> None:
     aggregator = MetricsAggregator(MeshDirectory())
-    aggregator.receive(1, NODE, flush(1), 1)
+    aggregator.receive(NODE, flush(1), 1)
     aggregator.set_directory(MeshDirectory(PODS, revision=2))
-    aggregator.receive(1, NODE, flush(3), 2)
+    aggregator.receive(NODE, flush(3), 2)
     found = {dict(labels)["source_workload"]: value for labels, value in dict(aggregator.counters())[REQUESTS].items()}
     assert found == {"unknown": 1, "productpage-v1": 2}
 
 
 def test_the_last_counts_of_a_deleted_workload_keep_its_labels() -> None:
     aggregator = MetricsAggregator(DIRECTORY)
-    aggregator.receive(1, NODE, flush(1), 1)
+    aggregator.receive(NODE, flush(1), 1)
     aggregator.set_directory(MeshDirectory([PODS[0]], revision=2))
-    aggregator.receive(1, NODE, flush(3), 2)
+    aggregator.receive(NODE, flush(3), 2)
     ((labels, value),) = dict(aggregator.counters())[REQUESTS].items()
     assert (dict(labels)["destination_app"], value) == ("reviews", 3)
 
 
-def test_series_beyond_the_limit_are_counted_as_overflow_and_told() -> None:
-    aggregator = MetricsAggregator(DIRECTORY, series_max=2)
+def test_label_sets_beyond_the_budget_are_counted_as_overflow_and_told() -> None:
+    aggregator = MetricsAggregator(DIRECTORY, budget=LabelBudget(sets_max=2))
     for index in range(5):
-        aggregator.receive(1, NODE, flush(2, code=str(200 + index)), index)
+        aggregator.receive(NODE, flush(2, code=str(200 + index)), index)
     series = dict(aggregator.counters())[REQUESTS]
     assert len(series) == 3
     assert sum(series.values()) == 10
     assert {value for labels in series for _, value in labels if value == "overflow"}
-    assert aggregator.findings()[0].code == "ARG0901"
+    assert [finding.code for finding in aggregator.findings()] == ["ARG0901"]
     assert not MetricsAggregator(DIRECTORY).findings()
+
+
+def test_a_workload_over_its_budget_is_told_and_keeps_its_sum() -> None:
+    aggregator = MetricsAggregator(DIRECTORY, budget=LabelBudget(workload_sets_max=3))
+    for index in range(20):
+        aggregator.receive(NODE, flush(2, peer=f"w{index}.default.workload"), index)
+    series = dict(aggregator.counters())[REQUESTS]
+    assert sum(series.values()) == 40
+    assert len(series) == 4
+    (finding,) = aggregator.findings()
+    assert (finding.code, finding.namespace, finding.name) == ("ARG0902", "default", "productpage-v1")
+    assert aggregator.dump()["over_budget"] == 1
 
 
 def test_nodes_that_stay_away_are_forgotten() -> None:
     aggregator = MetricsAggregator(DIRECTORY)
-    aggregator.receive(1, NODE, flush(1), 0)
-    aggregator.close(1, 10)
-    assert aggregator.dump()["nodes"] == 1
-    aggregator.close(2, 4000)
+    aggregator.receive(NODE, flush(1), 0)
+    aggregator.sweep(10)
+    assert (aggregator.dump()["nodes"], aggregator.dump()["reporting"]) == (1, 1)
+    aggregator.sweep(20)
+    assert aggregator.dump()["reporting"] == 0
+    aggregator.sweep(4000)
     assert aggregator.dump()["nodes"] == 0
+
+
+def test_series_that_nothing_moves_are_given_up_and_begin_again_at_zero() -> None:
+    aggregator = MetricsAggregator(DIRECTORY)
+    aggregator.receive(NODE, flush(5), 0)
+    aggregator.receive(NODE, flush(5), 3700)
+    assert dict(aggregator.counters())[REQUESTS] == {}
+    assert (aggregator.dump()["expired"], aggregator.dump()["series"], aggregator.dump()["label_sets"]) == (1, 0, 0)
+    aggregator.receive(NODE, flush(6), 3710)
+    assert total(aggregator) == 1
+
+
+def test_series_of_workloads_that_are_no_more_are_given_up_soon() -> None:
+    aggregator = MetricsAggregator(DIRECTORY)
+    aggregator.receive(NODE, flush(5), 0)
+    aggregator.sweep(400)
+    assert total(aggregator) == 5
+    aggregator.set_directory(MeshDirectory([PODS[0]], revision=2))
+    aggregator.sweep(400)
+    assert dict(aggregator.counters())[REQUESTS] == {}
+
+
+def test_workloads_that_come_and_go_do_not_grow_the_number_of_series() -> None:
+    """K1: 200 workloads, each replaced ten times; all call one another's neighbours."""
+    aggregator = MetricsAggregator(MeshDirectory())
+    most = 0
+    for round_ in range(10):
+        pods = [pod(f"w{number}-r{round_}", f"w{number}", f"r{round_}", f"10.1.{number}.1") for number in range(200)]
+        aggregator.set_directory(MeshDirectory(pods, revision=round_ + 1))
+        for step in range(3):
+            now = round_ * 600 + step
+            for number in range(200):
+                peer = f"w{(number + 1) % 200}-r{round_}.default.workload"
+                aggregator.receive(node(f"w{number}-r{round_}"), flush(step + 1, uptime=step, peer=peer), now)
+        most = max(most, aggregator.dump()["series"])
+    assert most <= 2 * 200
+    assert aggregator.dump()["expired"] >= 8 * 200
 
 
 @settings(max_examples=60, deadline=None)
@@ -146,31 +240,21 @@ def test_totals_equal_the_truth_under_restarts_resets_and_lost_streams(seed: int
     names = ("productpage-v1", "reviews-v2", "ratings-v1")
     counts = dict.fromkeys(names, 0.0)
     born = dict.fromkeys(names, 0.0)
-    streams = {name: index for index, name in enumerate(names)}
-    truth, now, last_stream = 0.0, 0.0, len(names)
+    reached = dict.fromkeys(names, 0.0)
+    truth, now = 0.0, 0.0
     for _ in range(60):
         now += dice.choice((1, 5, 60))
         name = dice.choice(names)
-        event = dice.random()
-        if event < 0.2:
-            aggregator.close(streams[name], now)
-            last_stream += 1
-            streams[name] = last_stream
-        elif event < 0.3:
+        added = dice.randrange(0, 50)
+        if dice.random() < 0.1:
             # A restart takes longer than the tolerance; without an age only a fall of the counter shows it.
             now += 5
-            counts[name] = 0.0 if with_age else -1.0
-            born[name] = now
-            last_stream += 1
-            streams[name] = last_stream
-        if counts[name] < 0:
             counts[name] = 0.0
-            before = aggregator._processes.get(node(name).id)  # what a proxy of the same name had reached
-            reached = max(before.memory._last.values(), default=0.0) if before else 0.0
-            added = dice.randrange(0, int(reached)) if reached >= 1 else 0
-        else:
-            added = dice.randrange(0, 50)
+            born[name] = now
+            if not with_age:
+                added = dice.randrange(0, int(reached[name])) if reached[name] >= 1 else 0
         counts[name] += added
+        reached[name] = counts[name]
         truth += added
-        aggregator.receive(streams[name], node(name), flush(counts[name], now - born[name] if with_age else None), now)
+        aggregator.receive(node(name), flush(counts[name], now - born[name] if with_age else None), now)
         assert total(aggregator) == pytest.approx(truth)

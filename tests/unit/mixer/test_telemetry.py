@@ -2,7 +2,7 @@
 
 import pytest
 
-from argosy.mixer.telemetry import Node, istio_name, parse_node_id
+from argosy.mixer.telemetry import Node, istio_name, parse_node_id, take_apart
 
 
 def test_a_node_id_names_pod_and_namespace() -> None:
@@ -22,3 +22,12 @@ def test_other_texts_are_no_node_ids(text: str) -> None:
 )
 def test_prefixes_before_istio_names_are_stripped(name: str, found: str) -> None:
     assert istio_name(name) == found
+
+
+def test_the_tag_that_holds_others_is_taken_apart() -> None:
+    assert take_apart((("call", "reporter=source|flags=|x=a=b|"), ("k", "v|w"))) == (
+        ("reporter", "source"),
+        ("flags", ""),
+        ("x", "a=b"),
+        ("k", "v|w"),
+    )

@@ -78,9 +78,9 @@ def test_filters_are_put_where_they_were_asked_for() -> None:
         names.append([one["name"].rpartition(".")[2] for one in manager["http_filters"]])
         assert '"patchedBy": "default/patch"' in json.dumps(shown)
     assert names == [
-        ["lua", "cors", "fault", "router"],
-        ["cors", "lua", "fault", "router"],
-        ["cors", "fault", "lua", "router"],
+        ["lua", "cors", "fault", "grpc_stats", "router"],
+        ["cors", "lua", "fault", "grpc_stats", "router"],
+        ["cors", "fault", "grpc_stats", "lua", "router"],
     ]
 
 

@@ -27,12 +27,14 @@ _BY_XFF = "envoy.extensions.http.original_ip_detection.xff.v3.XffConfig"
 _ROUTER = "envoy.extensions.filters.http.router.v3.Router"
 _CORS = "envoy.extensions.filters.http.cors.v3.Cors"
 _FAULT = "envoy.extensions.filters.http.fault.v3.HTTPFault"
+_MESSAGES = "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig"
 _LIMIT = "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit"
 CONNECTIONS_MAX = 10_000
 """Connections of one chain of a gateway; all of a proxy's are bounded in its bootstrap."""
 # No request is sampled; but a client's side says what the call is (x-envoy-decorator-operation), and a server's side
 # takes that away again.
 _NO_TRACES = {"client_sampling": {"value": 0}, "random_sampling": {"value": 0}, "overall_sampling": {"value": 0}}
+_EARLY_BYTES = 64 * 1024
 TCP_IDLE_S = 3600.0
 """After how long without a byte a TCP connection is closed, where nobody says otherwise. The client's side does it."""
 HTTP10_HOST = "no-host.http10"
@@ -79,7 +81,12 @@ def http_connection_manager(
     """
     fields: dict[str, Any] = {
         "stat_prefix": stat_prefix,
-        "http_filters": [*(_told_client() if edge else ()), *http_filters, _http("envoy.filters.http.router", _ROUTER)],
+        "http_filters": [
+            *(_told_client() if edge else ()),
+            *http_filters,
+            _message_counter(),
+            _http("envoy.filters.http.router", _ROUTER),
+        ],
         "access_log": [*access_log, _reports(settings, inbound=not (edge or own))],
         **_normalization(settings.config.path_normalization.normalization, edge=edge),
         "strip_trailing_host_dot": True,
@@ -121,6 +128,11 @@ def http_connection_manager(
 
 def _reports(settings: MeshSettings, *, inbound: bool) -> Any:
     return report.report_logger(report.INBOUND if inbound else report.OUTBOUND, settings.reported, http=True)
+
+
+def _message_counter() -> Any:
+    """Counts the messages of gRPC streams, for what is counted when they end."""
+    return http_filter("envoy.filters.http.grpc_stats", message(_MESSAGES)(emit_filter_state=True))
 
 
 def _told_client() -> list[Any]:
@@ -246,11 +258,13 @@ def tcp_proxy(
     max_duration_s: float = 0,
     tunnel: Tunnel | None = None,
     inbound: bool = False,
+    mtls: bool = False,
 ) -> Any:
     """A TCP proxy to one cluster, or to several by weight (one choice for each connection).
 
     `access_log`: written when a connection ends, but for loggers that choose among its events themselves.
     `idle_timeout_s`: None is the default, an hour; 0 is never. `inbound`: it leads to the pod's application.
+    `mtls`: the client must show a certificate first.
     """
     reports = report.report_logger(report.INBOUND if inbound else report.OUTBOUND, http=False)
     fields: dict[str, Any] = {
@@ -258,6 +272,10 @@ def tcp_proxy(
         "access_log": [*map(report.at_end, access_log), reports],
         "access_log_options": report.tcp_log_options(),
     }
+    if mtls:
+        # The application is not called, nor the connection counted as opened, before it is known who comes.
+        fields["upstream_connect_mode"] = "ON_DOWNSTREAM_TLS_HANDSHAKE"
+        fields["max_early_data_bytes"] = v.wrap(_EARLY_BYTES)
     fields["idle_timeout"] = v.duration(TCP_IDLE_S if idle_timeout_s is None else idle_timeout_s)
     if max_duration_s:
         fields["max_downstream_connection_duration"] = v.duration(max_duration_s)

@@ -307,6 +307,7 @@ def _tcp_filters(port: InboundPort, context: InboundContext, *, mtls: bool) -> l
         access_log=[*telemetry.stats_loggers(tags), *access_log.log_loggers(context.settings), *noted],
         # The client's side decides, whose object says how long; a limit here would end what that lets live.
         idle_timeout_s=(pool.idle_timeout_s if pool is not None else None) or 0,
+        mtls=mtls,
     )
     return [*authz.tcp_authorization(context.authorization, "tcp."), proxy]
 

@@ -22,7 +22,7 @@ INBOUND, OUTBOUND = "inbound", "outbound"
 _GRPC = "envoy.extensions.access_loggers.grpc.v3"
 _BUFFER_BYTES = 64 * 1024
 _FLUSH_S = 1.0
-TCP_PERIOD_S = 10.0
+TCP_PERIOD_S = 5.0
 """How often a connection that goes on is reported."""
 
 # Headers that have fields of their own in a report (user-agent, referer, x-forwarded-for, x-request-id) are not here,

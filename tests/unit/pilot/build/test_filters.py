@@ -93,7 +93,7 @@ def test_a_gateway_tells_whose_request_it_is_and_only_proxies_are_believed() -> 
 
 def test_filters_come_before_the_router_in_their_order() -> None:
     names = [one["name"] for one in manager(http_filters=route_filters())["http_filters"]]
-    assert names == ["envoy.filters.http.cors", "envoy.filters.http.fault", "envoy.filters.http.router"]
+    assert names == [f"envoy.filters.http.{name}" for name in ("cors", "fault", "grpc_stats", "router")]
 
 
 def test_one_target_needs_no_weight_and_none_of_zero_is_listed() -> None:

@@ -55,9 +55,10 @@ def test_deny_is_asked_before_allow_and_mixer_last() -> None:
     (manager,) = chains()["8080-mtls"]["filters"]
     filters = manager["typed_config"]["http_filters"]
     noting = [f"envoy.filters.http.rbac.{name}" for name in ("audit", "dry_run_deny", "dry_run_allow")]
-    assert [one["name"] for one in filters] == [JWT, *noting, DENY, ALLOW, CHECK, "envoy.filters.http.router"]
+    last = [f"envoy.filters.http.{name}" for name in ("grpc_stats", "router")]
+    assert [one["name"] for one in filters] == [JWT, *noting, DENY, ALLOW, CHECK, *last]
     # All that judge requests sleep until a route wakes them.
-    assert [one.get("disabled", False) for one in filters] == [False] + [True] * 6 + [False]
+    assert [one.get("disabled", False) for one in filters] == [False] + [True] * 6 + [False] * 2
 
 
 def test_only_a_checked_route_wakes_the_question_to_mixer_and_names_the_service() -> None:

@@ -1,9 +1,30 @@
-"""What proxies count: few tags, and those that Mixer expects."""
+"""What proxies count: one tag that says everything, and what Mixer expects in it."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from argosy.envoy import api
+from argosy.mixer.telemetry import COUNTERS, HISTOGRAMS, OPEN_BYTES, take_apart
+from argosy.pilot.build import report
 from argosy.pilot.build.telemetry import destination_tags, source_tags, stats_loggers
+
+
+def made(tags: dict[str, str]) -> list[dict[str, Any]]:
+    """The loggers as plain data."""
+    return [api.to_dict(one) for one in stats_loggers(tags)]
+
+
+def counted(logger: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """What a logger counts: name -> what its tag says."""
+    config = logger["typed_config"]
+    stats = [one["stat"] for kind in ("counters", "gauges", "histograms") for one in config.get(kind, ())]
+    return {
+        stat["name"]: dict(take_apart(tuple((tag["name"], tag["value_format"]) for tag in stat["tags"])))
+        for stat in stats
+    }
 
 
 def test_a_client_names_who_answered() -> None:
@@ -23,18 +44,80 @@ def test_a_server_names_its_peer_by_certificate_or_by_address() -> None:
     assert "code" not in proved
 
 
-def test_requests_and_connections_are_counted_under_istios_names() -> None:
-    loggers = [api.to_dict(one) for one in stats_loggers(source_tags("http"))]
-    counted, timed = (one["typed_config"] for one in loggers)
-    names = [one["stat"]["name"] for one in (*counted["counters"], *counted["histograms"])]
-    assert names == ["istio_requests_total", "istio_request_bytes", "istio_response_bytes"]
-    assert [one["stat"]["name"] for one in timed["histograms"]] == ["istio_request_duration_milliseconds"]
-    (tcp,) = stats_loggers(source_tags("tcp"))
-    assert all(one["stat"]["name"].startswith("istio_tcp_") for one in api.to_dict(tcp)["typed_config"]["counters"])
+@pytest.mark.parametrize("protocol", ["http", "tcp"])
+def test_everything_has_istios_names_and_one_tag(protocol: str) -> None:
+    """Each further tag would cost the proxy more than all that stands in this one."""
+    names = set()
+    for logger in made(source_tags(protocol)):
+        config = logger["typed_config"]
+        for one in (*config.get("counters", ()), *config.get("histograms", ())):
+            assert [tag["name"] for tag in one["stat"]["tags"]] == ["call"]
+        names |= counted(logger).keys()
+    tcp = {name for name in COUNTERS if name.startswith("istio_tcp_")}
+    notes = {name for name in COUNTERS if name.startswith("istio_authorization_")}
+    http = COUNTERS.keys() - tcp - notes | HISTOGRAMS.keys()
+    assert names == (http if protocol == "http" else tcp | OPEN_BYTES.keys())
+
+
+def test_a_request_is_counted_by_one_logger_as_http_or_as_grpc() -> None:
+    plain, timed, grpc = made(source_tags("http"))
+    headers = [
+        plain["filter"]["header_filter"]["header"],
+        timed["filter"]["and_filter"]["filters"][0]["header_filter"]["header"],
+        grpc["filter"]["header_filter"]["header"],
+    ]
+    assert [one.get("invert_match", False) for one in headers] == [True, True, False]
+    assert {one["name"] for one in headers} == {"content-type"}
+    assert counted(plain)["istio_requests_total"]["protocol"] == "http"
+    found = counted(grpc)["istio_requests_total"]
+    assert (found["protocol"], found["grpc"]) == ("grpc", "%GRPC_STATUS_NUMBER%")
+    assert "grpc" not in counted(plain)["istio_requests_total"]
+    assert {"istio_request_messages_total", "istio_response_messages_total"} <= counted(grpc).keys()
 
 
 def test_how_long_an_upgraded_stream_lived_is_no_latency() -> None:
-    counted, timed = (api.to_dict(one) for one in stats_loggers(source_tags("http")))
-    assert "filter" not in counted
-    bounds = [one["status_code_filter"]["comparison"] for one in timed["filter"]["or_filter"]["filters"]]
+    plain, timed, _ = made(source_tags("http"))
+    assert "istio_request_duration_milliseconds" not in counted(plain)
+    (condition,) = timed["filter"]["and_filter"]["filters"][1:]
+    bounds = [one["status_code_filter"]["comparison"] for one in condition["or_filter"]["filters"]]
     assert [(one.get("op"), one["value"]["default_value"]) for one in bounds] == [("LE", 100), ("GE", 102)]
+
+
+def test_every_tcp_logger_says_of_what_it_wants_to_hear() -> None:
+    """Byte counts are cumulative: whoever heard of each event would count them again and again."""
+    for logger in stats_loggers(source_tags("tcp")):
+        assert report.at_end(logger) is logger
+
+
+def test_open_connections_are_forgotten_before_their_bytes_are_counted() -> None:
+    """So that nobody finds them in both; and only those are forgotten that may have reported."""
+    loggers = made(destination_tags("tcp", service="s", mtls=True))
+    names = [set(counted(one)) for one in loggers]
+    (end,) = [at for at, found in enumerate(names) if "istio_tcp_connections_closed_total" in found]
+    zero = max(at for at, found in enumerate(names) if "istio_tcp_open_sent_bytes" in found)
+    assert zero < end
+    (lived,) = [one for one in loggers[zero]["filter"]["and_filter"]["filters"] if "duration_filter" in one]
+    assert lived["duration_filter"]["comparison"]["value"]["default_value"] == report.TCP_PERIOD_S * 1000
+    assert all("conn" in dict(tags) for tags in counted(loggers[zero]).values())
+
+
+def test_bytes_are_told_before_the_end_is_known_so_they_carry_no_flags() -> None:
+    loggers = made(source_tags("tcp"))
+    found = {name: tags for one in loggers for name, tags in counted(one).items()}
+    assert found["istio_tcp_sent_bytes_total"]["flags"] == "-"
+    assert found["istio_tcp_connections_closed_total"]["flags"] == "%RESPONSE_FLAGS%"
+    refused = made({**destination_tags("tcp", service="s", mtls=False), "flags": "PLAINTEXT_REFUSED"})
+    found = {name: tags for one in refused for name, tags in counted(one).items()}
+    assert found["istio_tcp_sent_bytes_total"]["flags"] == "PLAINTEXT_REFUSED"
+
+
+def test_all_loggers_share_their_series_and_are_bounded() -> None:
+    """Series outlive the filter chains that made them; else the last counts of a replaced chain would be lost."""
+    scopes = {
+        str(one["typed_config"]["stats_scope"])
+        for protocol in ("http", "tcp")
+        for tags in (source_tags(protocol), destination_tags(protocol, service="s", mtls=True))
+        for one in made(tags)
+    }
+    assert len(scopes) == 2
+    assert all("sharing_name" in scope and "max_" in scope for scope in scopes)
