@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from tests.e2e.calls import applied, call, in_pod
-from tests.e2e.harness import CORPUS, EXAMPLES, Mesh, require_corpus, running, wait_for
+from tests.e2e.harness import CORPUS, EXAMPLES, Mesh, in_sync, kill, require_corpus, running, wait_for
+
+from argosy.envoy.api import message
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -19,6 +23,14 @@ SAMPLES = CORPUS / "istio-1.4-samples"
 TELEMETRY = SAMPLES / "bookinfo" / "telemetry"
 PROGRAM = Path(__file__).with_name("programs") / "collector.py"
 DETAILS = "http://details:9080/details/0"
+DETAILS_HOST, MONGODB = "details.default.svc.cluster.local", "mongodb.default.svc.cluster.local"
+PERIOD_S = 10
+"""How often a connection that goes on is reported."""
+_EXPORT = "opentelemetry.proto.collector"
+COLLECTOR = {
+    "Trace": f"{_EXPORT}.trace.v1.ExportTraceServiceRequest",
+    "Logs": f"{_EXPORT}.logs.v1.ExportLogsServiceRequest",
+}
 
 WORLD = f"""
 apiVersion: v1
@@ -79,14 +91,9 @@ def bookinfo(*apps: str) -> str:
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     folder = tmp_path_factory.mktemp("reports")
     with running(folder / "mesh") as one:
-        one.apply(bookinfo("productpage", "details"), WORLD)
+        one.apply(bookinfo("productpage", "details"), EXAMPLES / "bookinfo" / "gateway.yaml", WORLD)
         one.wait_pods()
         yield one
-
-
-def reporting(mesh: Mesh) -> set[str]:
-    """Workloads whose proxies report: the runtime says which of their sides do."""
-    return {proxy["pod"] for proxy in mesh.proxies()}
 
 
 def ask_details(mesh: Mesh, times: int, *options: str) -> None:
@@ -123,3 +130,310 @@ def test_the_doubled_metric_grows_by_two_for_each_request_and_reporter(mesh: Mes
             wait_for(lambda r=reporter: mesh.count(name, reporter=r, **labels) >= 16, 20, f"reports of the {reporter}")
         assert [mesh.count(name, reporter=reporter, **labels) for reporter in ("client", "server")] == [16, 16]
     assert list(mesh.metrics(name)) == []
+
+
+@pytest.mark.parametrize(
+    "file, instance", [("log-entry.yaml", "newlog.instance"), ("log-entry-crd.yaml", "newlog.logentry")]
+)
+def test_each_request_is_a_line_of_mixers_output(mesh: Mesh, file: str, instance: str) -> None:
+    require_corpus()
+    name = f"{instance}.istio-system"
+    with applied(mesh, TELEMETRY / file):
+        ask_details(mesh, 3)
+        # One of the server and one of the client, for each.
+        wait_for(lambda: len(lines(mesh, name)) >= 6, 20, "six lines")
+    found = lines(mesh, name)
+    assert len(found) == 6
+    for line in found:
+        assert list(line) == [
+            "level", "time", "instance", "destination", "latency", "responseCode", "responseSize", "source", "user",
+        ]  # fmt: skip
+        assert (line["level"], line["source"], line["destination"]) == ("warn", "productpage", "details")
+        assert line["user"] == "cluster.local/ns/default/sa/bookinfo-productpage"
+        assert line["responseCode"] == 200
+        assert line["responseSize"] > 50
+        assert line["latency"].endswith("s")
+
+
+@pytest.mark.parametrize(
+    "file, tag", [("fluentd-istio.yaml", "newlog.instance"), ("fluentd-istio-crd.yaml", "newlog.logentry")]
+)
+def test_fluentd_gets_the_same_records(mesh: Mesh, file: str, tag: str) -> None:
+    require_corpus()
+    name = f"{tag}.istio-system"
+    with applied(mesh, TELEMETRY / file):
+        ask_details(mesh, 2)
+        handler = "handler.fluentd.istio-system" if "-crd" in file else "handler.handler.istio-system"
+        wait_for(lambda: mesh.count("mixer_report_waiting", handler=handler) == 4, 20, "four records that wait")
+    # The sample leaves the interval of a minute; what waits is sent when the handler goes.
+    found = wait_for(lambda: [one for one in seen(mesh, "fluentd") if one[0] == name], 20, "records")
+    assert len(found) == 4
+    for _tag, seconds, record in found:
+        assert seconds > 1_700_000_000
+        assert set(record) == {
+            "source", "user", "destination", "responseCode", "responseSize", "latency", "severity",
+        }  # fmt: skip
+        assert (record["source"], record["destination"], record["severity"]) == ("productpage", "details", "info")
+        assert record["responseCode"] == 200
+
+
+def talk(mesh: Mesh, seconds: float = 0) -> None:
+    """One connection from ratings to its database: a word, a pause, another word."""
+    words = f"echo one >&3 && head -n1 <&3 && sleep {seconds} && echo two >&3 && head -n1 <&3"
+    said = in_pod(mesh, "ratings-v2", "bash", "-c", f"exec 3<>/dev/tcp/mongodb/27017 && {words}")
+    assert said.split() == ["mongo", "one", "mongo", "two"]
+
+
+@pytest.mark.parametrize("file", ["tcp-metrics.yaml", "tcp-metrics-crd.yaml"])
+def test_bytes_of_connections_are_counted_once(mesh: Mesh, file: str) -> None:
+    require_corpus()
+    labels = {"source_service": "ratings-v2", "source_version": "v2", "destination_version": "v1"}
+    with applied(mesh, TELEMETRY / file):
+        talk(mesh)
+        # Both sides report the same connection to the same series, as in Istio.
+        wait_for(lambda: mesh.count("istio_mongo_received_bytes", **labels) >= 16, 20, "the bytes of both sides")
+        assert mesh.count("istio_mongo_received_bytes", **labels) == 16
+        assert mesh.count("istio_mongo_sent_bytes", **labels) == 40
+
+
+def test_labels_come_from_the_registry(mesh: Mesh) -> None:
+    require_corpus()
+    with applied(mesh, SAMPLES / "bookinfo" / "policy" / "mixer-rule-kubernetesenv-telemetry.yaml"):
+        ask_details(mesh, 1)
+        wait_for(lambda: mesh.count("istio_kube_request_count") == 2, 20, "one report of each side")
+        (page,) = (pod["metadata"]["name"] for pod in mesh.pods("productpage-v1"))
+        (details,) = (pod["metadata"]["name"] for pod in mesh.pods("details-v1"))
+        owners = "kubernetes://apis/apps/v1/namespaces/default/deployments"
+        # Both sides know the same, and so feed one series.
+        assert [labels for labels, _value in mesh.metrics("istio_kube_request_count")] == [
+            {
+                "response_code": "200",
+                "source_pod": page,
+                "source_workload_uid": "istio://default/workloads/productpage-v1",
+                "source_workload": "productpage-v1",
+                "source_owner": f"{owners}/productpage-v1",
+                "destination_pod": details,
+                "destination_workload_uid": "istio://default/workloads/details-v1",
+                "destination_workload": "details-v1",
+                "destination_owner": f"{owners}/details-v1",
+                "destination_container": "details",
+            }
+        ]
+
+
+def test_the_metrics_of_1_4_count_what_they_always_did(mesh: Mesh) -> None:
+    """As somebody's own configuration; while it is applied it stands in for the metrics of the same name."""
+    with applied(mesh, EXAMPLES / "mixer" / "metrics-1.4.yaml"):
+        ask_details(mesh, 4)
+        assert httpx.get(f"{mesh.gateway()}/nowhere", timeout=20).status_code == 404
+        talk(mesh)
+        name = "istio_requests_total"
+        details = {"destination_workload": "details-v1", "source_workload": "productpage-v1", "response_code": "200"}
+        for reporter in ("source", "destination"):
+            wait_for(lambda r=reporter: mesh.count(name, reporter=r, **details) == 4, 20, f"4 of the {reporter}")
+        found = {labels["reporter"]: labels for labels, _ in mesh.metrics(name) if details.items() <= labels.items()}
+        assert found["destination"] == {
+            **details,
+            "reporter": "destination",
+            "source_workload_namespace": "default",
+            "source_principal": "cluster.local/ns/default/sa/bookinfo-productpage",
+            "source_app": "productpage",
+            "source_version": "v1",
+            "destination_workload_namespace": "default",
+            "destination_principal": "cluster.local/ns/default/sa/bookinfo-details",
+            "destination_app": "details",
+            "destination_version": "v1",
+            "destination_service": "details.default.svc.cluster.local",
+            "destination_service_name": "details",
+            "destination_service_namespace": "default",
+            "request_protocol": "http",
+            "response_flags": "-",
+            "permissive_response_code": "none",
+            "permissive_response_policyid": "none",
+            "connection_security_policy": "mutual_tls",
+        }
+        assert found["source"] == {
+            **found["destination"],
+            "reporter": "source",
+            "connection_security_policy": "unknown",
+        }
+        gateway = {"reporter": "source", "source_workload": "istio-ingressgateway", "response_code": "404"}
+        wait_for(lambda: mesh.count(name, **gateway) == 1, 20, "the report of the gateway")
+        assert mesh.count("istio_request_duration_seconds_count", reporter="source", **details) == 4
+        assert 0 < mesh.count("istio_request_duration_seconds_sum", reporter="source", **details) < 40
+        assert mesh.count("istio_response_bytes_bucket", reporter="source", le="1e+08", **details) == 4
+        tcp = {"source_workload": "ratings-v2", "destination_workload": "mongodb-v1", "reporter": "destination"}
+        wait_for(lambda: mesh.count("istio_tcp_connections_closed_total", **tcp) == 1, 20, "the end of the connection")
+        assert mesh.count("istio_tcp_connections_opened_total", **tcp) == 1
+        assert mesh.count("istio_tcp_received_bytes_total", **tcp) == 8
+        assert mesh.count("istio_tcp_sent_bytes_total", **tcp) == 20
+
+
+def test_the_access_log_of_1_4_tells_connections_from_their_beginning(mesh: Mesh) -> None:
+    name = "tcpaccesslog.instance.istio-system"
+    with applied(mesh, EXAMPLES / "mixer" / "access-log-1.4.yaml"):
+        ask_details(mesh, 1)
+        talk(mesh, PERIOD_S + 1)
+
+        def moments(reporter: str) -> list[dict[str, Any]]:
+            return [line for line in lines(mesh, name) if line["reporter"] == reporter]
+
+        for reporter in ("source", "destination"):
+            wait_for(lambda r=reporter: len(moments(r)) >= 3, 20, f"three reports of the {reporter}")
+            opened, goes_on, closed = moments(reporter)
+            assert [one["connectionEvent"] for one in (opened, goes_on, closed)] == ["open", "continue", "close"]
+            assert [one["receivedBytes"] for one in (opened, goes_on, closed)] == [0, 4, 4]
+            assert [one["totalSentBytes"] for one in (opened, goes_on, closed)] == [0, 10, 20]
+            assert (closed["sourceWorkload"], closed["destinationServiceHost"]) == ("ratings-v2", MONGODB)
+            assert closed["connectionDuration"].startswith("11")
+            assert opened["connectionDuration"] == "0s"
+        requests = [line for line in lines(mesh, "accesslog.instance.istio-system") if line["url"] == "/details/0"]
+    assert {line["reporter"]: line["connection_security_policy"] for line in requests} == {
+        "source": "unknown",
+        "destination": "mutual_tls",
+    }
+    one = requests[0]
+    assert (one["level"], one["method"], one["destinationServiceHost"]) == ("info", "GET", DETAILS_HOST)
+    assert one["userAgent"].startswith("curl/")
+    assert len(one) == 3 + 41
+
+
+FAR = """
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: span, namespace: istio-system}
+spec:
+  compiledTemplate: tracespan
+  params:
+    traceId: request.headers["x-b3-traceid"]
+    spanId: request.headers["x-b3-spanid"]
+    spanName: request.path
+    startTime: request.time
+    endTime: response.time
+    clientSpan: (context.reporter.kind | "inbound") == "outbound"
+    sourceName: source.workload.name | "unknown"
+    destinationName: destination.workload.name | "unknown"
+    httpStatusCode: response.code
+    spanTags: {user: 'request.headers["end-user"] | "nobody"'}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: line, namespace: istio-system}
+spec:
+  compiledTemplate: logentry
+  params: {severity: '"warning"', timestamp: request.time, variables: {code: response.code}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: zipkin, namespace: istio-system}
+spec:
+  compiledAdapter: zipkin
+  params: {url: "http://fluentd-es.logging:9411/api/v2/spans", sampleProbability: 1.0}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: otlp, namespace: istio-system}
+spec: {compiledAdapter: otlp, params: {address: "fluentd-es.logging:4317", pushIntervalDuration: 1s}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: nowhere, namespace: istio-system}
+spec: {compiledAdapter: fluentd, params: {address: "127.0.0.1:9", pushIntervalDuration: 1s, instanceBufferSize: 2}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: far, namespace: istio-system}
+spec:
+  match: destination.labels["app"] == "details"
+  actions:
+  - {handler: zipkin, instances: [span]}
+  - {handler: otlp, instances: [span, line]}
+  - {handler: nowhere, instances: [line]}
+"""
+
+
+def test_spans_and_lines_go_to_servers_and_one_that_is_away_holds_up_nobody(mesh: Mesh) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    headers = f"-H 'x-b3-traceid: {trace}' -H 'x-b3-spanid: b7ad6b7169203331' -H 'end-user: jason'"
+    with applied(mesh, FAR):
+        ask_details(mesh, 20, headers)
+        wait_for(lambda: len(seen(mesh, "zipkin")) >= 40, 20, "spans at Zipkin")
+        spans = seen(mesh, "zipkin")
+        assert len(spans) == 40
+        for kind, name in (("CLIENT", "productpage-v1"), ("SERVER", "details-v1")):
+            (span, *rest) = [one for one in spans if one["kind"] == kind]
+            assert len(rest) == 19
+            assert (span["traceId"], span["name"]) == (trace, "/details/0")
+            assert span["localEndpoint"] == {"serviceName": name}
+            assert span["tags"] == {"http.status_code": "200", "user": "jason"}
+
+        def exported(kind: str) -> int:
+            batches = [data for method, data in seen(mesh, "otlp") if kind.lower() in method]
+            found = 0
+            for data in batches:
+                request = message(COLLECTOR[kind]).FromString(bytes.fromhex(data))
+                (outer,) = request.ListFields()[0][1:]
+                found += sum(len(scope.ListFields()[-1][1]) for one in outer for scope in one.ListFields()[-1][1])
+            return found
+
+        wait_for(lambda: exported("Trace") >= 40 and exported("Logs") >= 40, 20, "spans and logs at the collector")
+        assert (exported("Trace"), exported("Logs")) == (40, 40)
+        # The third handler's server is away: that is told, and its buffer has an end.
+        handler = "nowhere.handler.istio-system"
+        wait_for(lambda: mesh.count("mixer_report_failures_total", handler=handler) > 0, 20, "failures")
+        assert mesh.count("mixer_report_waiting", handler=handler) == 16
+        assert mesh.count("mixer_report_dropped_total", handler=handler) == 24
+        assert "ARG0930" in mesh.cli("analyze", check=False).stdout
+
+
+def test_only_workloads_that_a_rule_concerns_report(mesh: Mesh) -> None:
+    mixer_records = "mixer_records_total"
+    before = mesh.count(mixer_records)
+    ask_details(mesh, 5)
+    with applied(mesh, FAR.replace('destination.labels["app"] == "details"', 'source.labels["app"] == "ratings"')):
+        # Of the callee it is not known beforehand who calls; of the caller it is.
+        ask_details(mesh, 5)
+        wait_for(lambda: mesh.count(mixer_records) >= before + 5, 20, "reports of the server")
+        assert mesh.count(mixer_records) == before + 5
+
+
+DOUBLED = """
+apiVersion: config.istio.io/v1alpha2
+kind: metric
+metadata: {name: doubled, namespace: istio-system}
+spec:
+  value: "2"
+  dimensions: {reporter: 'conditional(context.reporter.kind == "outbound", "client", "server")'}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: prometheus
+metadata: {name: doubled, namespace: istio-system}
+spec:
+  metrics: [{name: double_request_count, instanceName: doubled.metric, kind: COUNTER, labelNames: [reporter]}]
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: doubled, namespace: istio-system}
+spec: {actions: [{handler: doubled.prometheus, instances: [doubled.metric]}]}
+"""
+
+
+def test_requests_go_on_while_mixer_is_dead_and_reports_come_back(mesh: Mesh) -> None:
+    name, proxies = "istio_double_request_count", len(mesh.proxies())
+    with applied(mesh, DOUBLED):
+        ask_details(mesh, 1)
+        wait_for(lambda: mesh.count(name) == 4, 20, "reports of both sides")
+        curl = f"curl -s -o /dev/null -m 10 -w '%{{http_code}}\\n' {DETAILS}"
+        script = f"for number in $(seq 50); do {curl}; sleep 0.1; done"
+        with ThreadPoolExecutor(1) as threads:
+            answers = threads.submit(in_pod, mesh, "productpage-v1", "sh", "-c", script)
+            wait_for(lambda: mesh.count(name) > 4, 20, "the first reports of many")
+            kill(mesh.host_pid("argosy.app.control_plane"))
+            assert answers.result(60).split() == ["200"] * 50
+        wait_for(lambda: in_sync(mesh, proxies), 60, "a control plane with all proxies")
+
+        def counted() -> bool:
+            ask_details(mesh, 1)
+            return mesh.count(name, reporter="client") > 0 and mesh.count(name, reporter="server") > 0
+
+        wait_for(counted, 60, "reports of both sides to the new Mixer")
