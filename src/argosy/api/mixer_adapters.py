@@ -199,11 +199,12 @@ class NoopParams(Params, frozen=True, kw_only=True):
 
 
 class OpaParams(Params, frozen=True, kw_only=True):
-    """`opa`: policies in Rego."""
+    """`opa`: policies in Rego, evaluated by the OPA server at `server_url` (a parameter of this mesh's own)."""
 
     policy: tuple[str, ...] = ()
     check_method: str = ""
     fail_close: bool = False
+    server_url: str = ""
 
 
 class ZipkinParams(Params, frozen=True, kw_only=True):

@@ -34,6 +34,8 @@ class Verdict:
     valid_use_count: int = USES_MAX
     output: Mapping[str, Value] = field(default_factory=lambda: NO_OUTPUT)
     granted: int = 0
+    undecided: bool = False
+    """Whom the handler must ask could not be asked: what holds then is what is set for a Mixer that cannot be asked."""
 
 
 @dataclass(frozen=True, slots=True)

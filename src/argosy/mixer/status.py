@@ -6,7 +6,12 @@ Source: gRPC's code list; Istio's proxy of 1.4 for the HTTP statuses.
 from __future__ import annotations
 
 OK = 0
+INVALID_ARGUMENT = 3
+DEADLINE_EXCEEDED = 4
 PERMISSION_DENIED = 7
+RESOURCE_EXHAUSTED = 8
+INTERNAL = 13
+UNAVAILABLE = 14
 
 _TABLE: tuple[tuple[str, int], ...] = (
     ("OK", 200),

@@ -1,4 +1,4 @@
-"""Expressions of one object, checked before the object is accepted.
+"""Expressions and descriptors of one object, checked before the object is accepted.
 
 Given a typed object, gives findings: errors for what can never be used, whatever else is configured (syntax, functions,
 types that do not fit); a warning for an attribute that is not a standard one, because a manifest may add it. A port of
@@ -16,6 +16,7 @@ from argosy.api.meta import Object
 from argosy.api.mixer import Instance, Rule
 from argosy.api.mixer_templates import InstanceParams
 from argosy.core.errors import Finding, Level
+from argosy.mixer.adapters.models import build_models
 from argosy.mixer.attributes import ValueType
 from argosy.mixer.bind import BAD_EXPRESSION, params_field
 from argosy.mixer.checker import UnknownAttribute
@@ -28,9 +29,11 @@ _NO_EXPRESSIONS = frozenset({"monitored_resource_type"})
 
 
 def validate_expressions(obj: Object[Any]) -> list[Finding]:
-    """What is wrong with the expressions of a rule or an instance, or with a manifest of attributes."""
+    """What is wrong with expressions of a rule or an instance, a manifest of attributes, a descriptor of an adapter."""
     if obj.kind == "attributemanifest":
         return list(resolve_vocabulary([obj]).findings)
+    if obj.kind in ("template", "adapter"):
+        return list(build_models([obj]).findings)
     return [
         _finding(obj, field, text, error)
         for field, text, expect in _expressions(obj)

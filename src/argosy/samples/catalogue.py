@@ -58,6 +58,7 @@ _IMAGES: Mapping[str, Sample] = {
     "tcp-echo-server": _ECHO,
     "tcp-echo": _ECHO,
     "ext-authz": Sample("ext-authz", "argosy.samples.ext_authz", ("8000", "9000"), {}, (8000, 9000)),
+    "keyval": Sample("keyval", "argosy.samples.keyval", ("9070",), {}, (9070,), "keyval"),
     "ratelimit": Sample("ratelimit", "argosy.samples.ratelimit", (), {}, (8080, 8081, 6070), "ratelimit"),
     "redis": Sample("redis", "argosy.samples.redis", (), {}, (6379,), "redis-server"),
     **{name: Sample(name, None, IDLE) for name in _SHELLS},

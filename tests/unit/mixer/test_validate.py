@@ -67,3 +67,9 @@ def test_galley_refuses_with_the_line() -> None:
         galley.apply(documents, now=0.0, who="tester", dry_run=True)
     [finding] = caught.value.findings
     assert (finding.code, str(finding.origin)) == ("ARG0915", "rule.yaml:5")
+
+
+def test_a_descriptor_that_cannot_be_read_is_refused() -> None:
+    text = "apiVersion: config.istio.io/v1alpha2\nkind: template\nmetadata: {name: t}\nspec: {descriptor: bad}\n"
+    (finding,) = validate_expressions(decode_object(parse_documents(text, "t.yaml")[0]))
+    assert (finding.code, finding.level, finding.field) == ("ARG0931", Level.ERROR, "spec.descriptor")

@@ -6,8 +6,11 @@ rules. Source: Istio 1.4.
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from argosy.api.meta import StringMatch
 from argosy.api.mixer import (
+    Connection,
     Handler,
     HTTPAPISpec,
     HTTPAPISpecBinding,
@@ -26,6 +29,7 @@ from argosy.api.mixer_adapters import (
     MemQuota,
     MemQuotaOverride,
     MemQuotaParams,
+    OpaParams,
     RedisQuota,
     RedisQuotaOverride,
     RedisQuotaParams,
@@ -59,8 +63,7 @@ _CODES = frozenset(
 def validate_handler(check: Check, handler: Handler) -> None:
     """All rules about one handler, of whichever kind."""
     if handler.adapter and not handler.compiled_adapter:
-        if handler.connection is None or not handler.connection.address:
-            check.not_empty("spec.connection.address", "", "the address of the adapter")
+        _validate_connection(check, handler.connection)
         return
     if check.obj.kind == "handler" and not _known_adapter(check, handler):
         return
@@ -71,6 +74,48 @@ def validate_handler(check: Check, handler: Handler) -> None:
         _validate_list(check, at, handler.params)
     if isinstance(handler.params, (MemQuotaParams, RedisQuotaParams)):
         _validate_quotas(check, at, handler.params)
+    if isinstance(handler.params, OpaParams):
+        _validate_opa(check, at, handler.params)
+
+
+def _validate_connection(check: Check, connection: Connection | None) -> None:
+    at = "spec.connection"
+    if connection is None or not connection.address:
+        check.not_empty(f"{at}.address", "", "the address of the adapter")
+        return
+    check.duration(f"{at}.timeout", connection.timeout)
+    ways = connection.authentication
+    if ways is None:
+        return
+    at = f"{at}.authentication"
+    check.one_of(at, {"tls": ways.tls is not None, "mutual": ways.mutual is not None})
+    if ways.tls is not None and ways.tls.oauth is not None:
+        check.error("ARG0011", f"{at}.tls.oauth", "tokens by OAuth are not supported", "write tokenPath")
+    if ways.mutual is not None:
+        check.not_empty(f"{at}.mutual.privateKey", ways.mutual.private_key, "the file of a key")
+        check.not_empty(f"{at}.mutual.clientCertificate", ways.mutual.client_certificate, "the file of a certificate")
+
+
+def _validate_opa(check: Check, at: str, params: OpaParams) -> None:
+    """Rego is the server's to judge."""
+    if not params.server_url:
+        hint = "Rego is evaluated by an OPA server: write its address, e.g. serverUrl: http://opa.default:8181"
+        check.error("ARG0110", f"{at}.serverUrl", "the address of an OPA server is needed", hint)
+    elif not _is_http_url(params.server_url):
+        check.error("ARG0122", f"{at}.serverUrl", f"{params.server_url!r} is not the URL of a server")
+    check.not_empty(f"{at}.policy", params.policy, "at least one policy")
+    root, *path = params.check_method.split(".")
+    if root != "data" or not path or not all(path):
+        message = f"{params.check_method!r} is not the name of a rule"
+        check.error("ARG0101", f"{at}.checkMethod", message, "data.<package>.<rule>, e.g. data.mixerauthz.allow")
+
+
+def _is_http_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def validate_instance(check: Check, instance: Instance) -> None:

@@ -1,0 +1,161 @@
+"""An out-of-process adapter over gRPC: one connection for each handler, one call for each question.
+
+Given the handler's `connection`, where its address is now, and what to ask (`Question`, made by Mixer's core); gives
+verdicts. Whatever goes wrong with the adapter (away, slow, garbage) is a verdict that decides nothing, within the
+handler's time. Files of certificates and tokens are read when they are needed, and again when they have changed.
+Source: Istio 1.4's policy/v1beta1 `Connection`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from argosy.api.mixer import Connection, MutualAuthentication, TlsAuthentication
+from argosy.mixer.adapters.models import Question
+from argosy.mixer.adapters.templates import AnswerError
+from argosy.mixer.port import Call, Verdict
+from argosy.mixer.status import DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE
+
+_log = logging.getLogger("argosy.mixer")
+TIMEOUT_S = 1.0
+RECONNECT_MS_MAX = 1000
+ANSWER_BYTES_MAX = 1 << 20
+FILE_BYTES_MAX = 1 << 20
+_OPTIONS = (
+    ("grpc.max_reconnect_backoff_ms", RECONNECT_MS_MAX),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_receive_message_length", ANSWER_BYTES_MAX),
+    ("grpc.enable_http_proxy", 0),
+)
+
+Ask = Callable[[Call], Question]
+"""The question that a call means. Errors: `ValueError` when the objects do not fit."""
+PlaceOf = Callable[[str], tuple[str, int]]
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+class AdapterClient:
+    """One handler's adapter."""
+
+    def __init__(self, connection: Connection, place: PlaceOf, ask: Ask) -> None:
+        self._connection = connection
+        self._place = place
+        self._ask = ask
+        self._channel: Any = None
+        self._made_for: tuple[tuple[str, int], Stamp] | None = None
+        self._problem = ""
+
+    @property
+    def _timeout_s(self) -> float:
+        return self._connection.timeout or TIMEOUT_S
+
+    async def check(self, call: Call) -> Verdict:
+        """Ask about one instance. Never raises for what the adapter or its files do."""
+        try:
+            question = self._ask(call)
+        except ValueError as error:
+            return self._undecided(INTERNAL, str(error))
+        try:
+            channel = await self._connected()
+            method = channel.unary_unary(question.path)
+            data = await method(question.request, timeout=self._timeout_s, metadata=self._metadata())
+            verdict = question.answer(data)
+        except AnswerError as error:
+            return self._undecided(INTERNAL, f"its answer {error}")
+        except grpc.aio.AioRpcError as error:
+            late = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            return self._undecided(DEADLINE_EXCEEDED if late else UNAVAILABLE, _words(error))
+        except OSError as error:
+            return self._undecided(UNAVAILABLE, str(error))
+        self._tell("")
+        return verdict
+
+    async def close(self) -> None:
+        """Give up the connection."""
+        channel, self._channel, self._made_for = self._channel, None, None
+        if channel is not None:
+            await channel.close()
+
+    async def _connected(self) -> Any:
+        host, port = self._place(self._connection.address)
+        wanted = ((host, port), _stamp(self._files()))
+        if self._channel is None or self._made_for != wanted:
+            await self.close()
+            target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            self._channel, self._made_for = self._open(target), wanted
+        return self._channel
+
+    def _open(self, target: str) -> Any:
+        authentication = self._connection.authentication
+        way = authentication.mutual or authentication.tls if authentication is not None else None
+        if way is None:
+            return grpc.aio.insecure_channel(target, options=_OPTIONS)
+        name = way.server_name or self._connection.address.rpartition(":")[0]
+        options = (*_OPTIONS, ("grpc.ssl_target_name_override", name)) if name else _OPTIONS
+        return grpc.aio.secure_channel(target, _credentials(way), options=options)
+
+    def _files(self) -> tuple[str, ...]:
+        authentication = self._connection.authentication
+        if authentication is None:
+            return ()
+        mutual, tls = authentication.mutual, authentication.tls
+        if mutual is not None:
+            names = (mutual.ca_certificates, mutual.private_key, mutual.client_certificate)
+        else:
+            names = (tls.ca_certificates, "", "") if tls is not None else ("", "", "")
+        return tuple(name for name in names if name)
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        authentication = self._connection.authentication
+        tls = authentication.tls if authentication is not None else None
+        if tls is None or not tls.token_path:
+            return ()
+        token = _read(tls.token_path).decode("utf-8", "replace").strip()
+        name = tls.custom_header.lower() or "authorization"
+        bearer = tls.auth_header == "BEARER" or (not tls.custom_header and tls.auth_header != "PLAIN")
+        return ((name, f"Bearer {token}" if bearer else token),)
+
+    def _undecided(self, code: int, reason: str) -> Verdict:
+        message = f"the adapter at {self._connection.address} cannot be asked: {reason}"
+        self._tell(message)
+        return Verdict(code, message, 0.0, 0, undecided=True)
+
+    def _tell(self, problem: str) -> None:
+        """One line for each change, not for each request."""
+        if bool(problem) != bool(self._problem):
+            level = logging.WARNING if problem else logging.INFO
+            _log.log(level, "%s", problem or f"the adapter at {self._connection.address} answers")
+        self._problem = problem
+
+
+def _credentials(way: TlsAuthentication | MutualAuthentication) -> Any:
+    roots = _read(way.ca_certificates) if way.ca_certificates else None
+    if isinstance(way, TlsAuthentication):
+        return grpc.ssl_channel_credentials(roots)
+    return grpc.ssl_channel_credentials(roots, _read(way.private_key), _read(way.client_certificate))
+
+
+def _read(path: str) -> bytes:
+    file = Path(path)
+    if file.stat().st_size > FILE_BYTES_MAX:
+        raise OSError(f"{path} is larger than {FILE_BYTES_MAX} bytes")
+    return file.read_bytes()
+
+
+def _stamp(paths: tuple[str, ...]) -> Stamp:
+    """Tells whether files have changed. Errors: OSError for one that is not there."""
+    found = []
+    for path in paths:
+        status = Path(path).stat()
+        found.append((path, status.st_mtime_ns, status.st_size))
+    return tuple(found)
+
+
+def _words(error: grpc.aio.AioRpcError) -> str:
+    return f"{error.code().name}: {' '.join((error.details() or 'no details').split())[:200]}"

@@ -1,0 +1,90 @@
+"""The client of an OPA server, against a small stand-in that speaks OPA's REST API (OPA itself cannot be had here)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+import pytest
+from tests.e2e.programs.opa_stand_in import Opa
+
+from argosy.api.mixer_adapters import OpaParams
+from argosy.edge.opa_client import OpaClient
+from argosy.mixer.names import Ref
+from argosy.mixer.port import Call, Verdict
+
+METHOD = "data.mixerauthz.allow"
+POLICY = 'package mixerauthz\ndefault allow = false\nallow { input.subject.user == "admin" }\n'
+REJECTED = Verdict(7, "opa: request was rejected", 0.0, 0)
+ALLOWED = Verdict(0, "", 0.0, 0)
+
+
+@pytest.fixture
+def opa() -> Iterator[Opa]:
+    server = Opa(0, "127.0.0.1")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def client(port: int, policy: str = POLICY, method: str = METHOD, fail_close: bool = False) -> OpaClient:
+    params = OpaParams(policy=(policy,), check_method=method, fail_close=fail_close, server_url="http://opa.ns:8181/")
+    places = {"opa.ns:8181": ("127.0.0.1", port)}
+    return OpaClient(params, places.__getitem__, "handler/ns/h")
+
+
+def call(user: str) -> Call:
+    values = {"subject": {"user": user}, "action": {"path": "/a", "properties": {"ip": ip_address("10.0.0.1")}}}
+    return Call(Ref("handler", "ns", "h"), Ref("instance", "ns", "i"), "authorization", values)
+
+
+async def test_the_policy_decides(opa: Opa) -> None:
+    asked = client(opa.server_port)
+    assert [await asked.check(call(user)) for user in ("admin", "ann", "admin")] == [ALLOWED, REJECTED, ALLOWED]
+    await asked.close()
+    assert opa.asked[1] == {
+        "subject": {"user": "ann"},
+        "action": {"path": "/a", "properties": {"ip": "10.0.0.1"}},
+    }
+    assert len(opa.policies) == 1
+
+
+async def test_a_server_that_has_lost_the_policies_gets_them_again(opa: Opa) -> None:
+    asked = client(opa.server_port)
+    assert await asked.check(call("admin")) == ALLOWED
+    opa.policies.clear()
+    assert await asked.check(call("ann")) == REJECTED
+    await asked.close()
+
+
+@pytest.mark.parametrize("fail_close, code", [(True, 7), (False, 0)])
+@pytest.mark.parametrize(
+    "policy, method, status, words",
+    [
+        ("allow {", "data.mixerauthz.allow", 0, "rego_parse_error"),
+        (POLICY, "data.mixerauthz.other", 0, "data.mixerauthz.other has no value"),
+        (POLICY, "data.mixerauthz.allow", 500, "status 500"),
+    ],
+)
+async def test_where_the_server_cannot_tell_it_is_as_configured(
+    opa: Opa, policy: str, method: str, status: int, words: str, fail_close: bool, code: int
+) -> None:
+    opa.status = status
+    asked = client(opa.server_port, policy, method, fail_close)
+    verdict = await asked.check(call("admin"))
+    await asked.close()
+    assert (verdict.code, verdict.valid_duration_s) == (code, 0.0)
+    assert words in verdict.message
+
+
+@pytest.mark.parametrize("fail_close, code", [(True, 7), (False, 0)])
+async def test_without_a_server_it_is_as_configured(opa: Opa, fail_close: bool, code: int) -> None:
+    asked = client(1, fail_close=fail_close)
+    assert (await asked.check(call("admin"))).code == code
+    await asked.close()
