@@ -71,5 +71,5 @@ def test_galley_refuses_with_the_line() -> None:
 
 def test_a_descriptor_that_cannot_be_read_is_refused() -> None:
     text = "apiVersion: config.istio.io/v1alpha2\nkind: template\nmetadata: {name: t}\nspec: {descriptor: bad}\n"
-    (finding,) = validate_expressions(decode_object(parse_documents(text, "t.yaml")[0]))
+    (finding,) = validate_expressions(objects(text)[0])
     assert (finding.code, finding.level, finding.field) == ("ARG0931", Level.ERROR, "spec.descriptor")
