@@ -46,6 +46,8 @@ ca caCertificates certificates configSources disableEnvoyListenerLog discoverySe
 enableEnvoyAccessLogService inboundClusterStatName inboundTrafficPolicy ingressClass
 ingressControllerMode ingressSelector ingressService outboundClusterStatName proxyHttpPort
 proxyInboundListenPort proxyListenPort serviceScopeConfigs serviceSettings tlsDefaults verifyCertificateAtClient
+mixerCheckServer mixerReportServer sidecarToTelemetrySessionAffinity disableReportBatch reportBatchMaxEntries
+reportBatchMaxTime disableMixerHttpReports
 """
 
 _T = TypeVar("_T")
@@ -170,6 +172,11 @@ class MeshConfig(Strict, frozen=True, kw_only=True):
     trust_domain_aliases: tuple[str, ...] = ()
     root_namespace: str = NAMESPACE
     enable_prometheus_merge: bool | None = None
+    disable_policy_checks: bool = False
+    """Mixer is asked by no proxy, but for pods whose annotation says otherwise."""
+    policy_check_fail_open: bool = False
+    """Requests pass when Mixer cannot be asked; else they are refused with 503."""
+    enable_client_side_policy_check: bool = False
     default_config: MeshDefaults = MeshDefaults()
     extension_providers: tuple[ExtensionProvider, ...] = ()
     default_providers: DefaultProviders = DefaultProviders()

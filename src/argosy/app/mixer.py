@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import grpc
 
 from argosy.api import Object
 from argosy.api.mixer import MIXER_KINDS
+from argosy.app.checks import Checks
 from argosy.app.flow_recorder import NO_HISTORY, FlowRecorder, Past, Revision
 from argosy.app.report import ReportHandlers
 from argosy.app.taps import Taps
@@ -31,17 +33,25 @@ from argosy.graph.diff import diff_graphs
 from argosy.graph.mtls import dump_caller
 from argosy.graph.view import build_view
 from argosy.mixer.access_record import AccessRecord
-from argosy.mixer.check import Decision, check
+from argosy.mixer.check import Decision
 from argosy.mixer.exposition import expose
 from argosy.mixer.mesh_addresses import MeshAddresses
 from argosy.mixer.metrics import MetricsAggregator
 from argosy.mixer.report_attributes import workload_attributes
 from argosy.mixer.report_needs import header_needs, inbound_reports, outbound_reports
 from argosy.mixer.report_rules import ReportPolicy, resolve_reports
-from argosy.mixer.request import CheckFacts, destination_attributes, find_asker, node_belongs, request_attributes
-from argosy.mixer.rules import CheckPolicy, resolve_rules, workload_needs_check
-from argosy.pilot.mesh import Destination
-from argosy.pilot.reporting import ReportedHeaders, Switches
+from argosy.mixer.request import (
+    CheckFacts,
+    destination_attributes,
+    find_asker,
+    gateway_attributes,
+    is_constant,
+    node_belongs,
+    request_attributes,
+)
+from argosy.mixer.rules import CheckPolicy, concern_of, resolve_rules
+from argosy.pilot.checking import NO_CONCERN, Concern
+from argosy.pilot.reporting import Destination, ReportedHeaders, Switches
 
 KINDS = ("Pod", "Service", "ServiceEntry", *MIXER_KINDS)
 _MIXER_KINDS = frozenset(MIXER_KINDS)
@@ -56,13 +66,13 @@ class Mixer:
     def __init__(self, *, trust_domain: str, clock: Clock, home: Path) -> None:
         self.trust_domain = trust_domain
         self.synced = False
-        self.checks = 0
-        self.denials = 0
         self._clock = clock
         self._objects: dict[str, dict[ObjectKey, Object[Any]]] = {kind: {} for kind in KINDS}
         self._revision = 0
         self.directory = MeshDirectory()
-        self.policy = CheckPolicy()
+        self._places: dict[tuple[str, int, str], tuple[str, int]] = {}
+        """Addresses that were found in the present state of the registry."""
+        self.checks = Checks(clock, self._place)
         self.aggregator = MetricsAggregator(self.directory)
         self.recorder: FlowRecorder | None = None
         self._began = clock.now()
@@ -87,12 +97,13 @@ class Mixer:
             self._refresh_directory()
         if touched & _MIXER_KINDS:
             objects = [one for kind in MIXER_KINDS for one in self._objects[kind].values()]
-            self.policy = resolve_rules(objects)
+            self.checks.set_policy(resolve_rules(objects))
             self.reports.use(resolve_reports(objects))
         self.synced = self.synced or synced
 
     def _refresh_directory(self) -> None:
         self._revision += 1
+        self._places.clear()
         pods = [_pod_ref(pod, self.trust_domain) for pod in self._objects["Pod"].values()]
         services = [
             ServiceRef(host=service_host(key.name, key.namespace), name=key.name, namespace=key.namespace)
@@ -106,12 +117,15 @@ class Mixer:
         self.directory = MeshDirectory(pods, services, revision=self._revision)
         self.aggregator.set_directory(self.directory)
 
-    def check(self, facts: CheckFacts) -> Decision:
+    async def check(self, facts: CheckFacts) -> Decision:
         """Decide one request."""
-        self.checks += 1
-        decision = check(self.policy, request_attributes(facts, self.directory))
-        self.denials += not decision.allowed
-        return decision
+        attributes = request_attributes(facts, self.directory)
+        return await self.checks.check(facts.node.namespace, attributes, facts.stream)
+
+    def _place(self, namespace: str, address: str) -> tuple[str, int]:
+        """Where a handler of `namespace` finds `host:port`; raises OSError if nobody is there."""
+        host, _colon, port = address.rpartition(":")
+        return self._address(host.strip("[]"), int(port), namespace)
 
     def on_record(self, record: AccessRecord) -> None:
         """Take what a proxy reports of one request or of one moment of a connection."""
@@ -123,8 +137,7 @@ class Mixer:
     def metrics(self, own: Sequence[tuple[str, str, str, float]] = ()) -> bytes:
         """The text of `/metrics`."""
         mine = (
-            ("mixer_checks_total", "counter", "Requests that Mixer was asked about.", float(self.checks)),
-            ("mixer_denials_total", "counter", "Requests that Mixer refused.", float(self.denials)),
+            *self.checks.metrics(),
             ("mixer_records_total", "counter", "Reports of single requests and connections.", float(self.records)),
         )
         kept = self.recorder.metrics() if self.recorder is not None else ()
@@ -163,10 +176,12 @@ class Mixer:
         return self.recorder
 
     def _address(self, host: str, port: int, namespace: str) -> tuple[str, int]:
-        """Where a handler's server is."""
-        return MeshAddresses(self._objects["Pod"].values(), self._objects["Service"].values()).find(
-            host, port, namespace
-        )
+        """Where a handler's server is; raises OSError if nobody is there."""
+        key = (host, port, namespace)
+        if key not in self._places:
+            mesh = MeshAddresses(self._objects["Pod"].values(), self._objects["Service"].values())
+            self._places[key] = mesh.find(host, port, namespace)
+        return self._places[key]
 
     def plaintext(self) -> dict[str, Any]:
         """Who calls without mutual TLS. `observed_s`: for how long this Mixer has been looking."""
@@ -209,11 +224,13 @@ class Concerns:
         """The rules."""
         return resolve_rules(objects)
 
-    def concerns(self, policy: CheckPolicy, destination: Destination) -> bool:
-        """True if any rule concerns that workload."""
+    def concerns(self, policy: CheckPolicy, destination: Destination) -> Concern:
+        """What any rule has to say about that workload's requests and connections."""
         if not policy.rules:
-            return False
-        return workload_needs_check(policy, destination_attributes(_known_pod(destination)))
+            return NO_CONCERN
+        pod, gateway = _known_pod(destination), destination.gateway
+        known = gateway_attributes(pod) if gateway else destination_attributes(pod)
+        return Concern(*concern_of(policy, known, partial(is_constant, gateway=gateway), destination.namespace))
 
 
 class Reports:

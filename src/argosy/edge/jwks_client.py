@@ -9,10 +9,11 @@ environment's `SSL_CERT_FILE` counts). Raises `FetchError` with a reason that sa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -63,7 +64,7 @@ class Fetched:
 async def fetch_keys(uri: str, *, discover: bool, timeout_s: float, blocked: Iterable[Network] = NEVER) -> Fetched:
     """The keys at `uri`; with `discover`, where the OpenID document at `uri` says. All together within `timeout_s`."""
     try:
-        async with asyncio.timeout(timeout_s), _pool(tuple(blocked)) as pool:
+        async with _reading(uri, timeout_s), _pool(tuple(blocked)) as pool:
             if discover:
                 body, _age = await _get(pool, uri)
                 uri = _onward(uri, _keys_uri(body, uri))
@@ -71,6 +72,23 @@ async def fetch_keys(uri: str, *, discover: bool, timeout_s: float, blocked: Ite
             return Fetched(parse_jwks(body), age)
     except JWKSError as error:
         raise FetchError(f"what {uri} answers is no set of keys: {error}") from None
+
+
+async def fetch_document(uri: str, *, timeout_s: float, blocked: Iterable[Network] = NEVER) -> bytes:
+    """What `uri` answers, under the same rules as keys."""
+    async with _reading(uri, timeout_s), _pool(tuple(blocked)) as pool:
+        body, _age = await _get(pool, uri)
+        return body
+
+
+@contextlib.asynccontextmanager
+async def _reading(uri: str, timeout_s: float) -> AsyncIterator[None]:
+    """All that can go wrong with the network, as `FetchError`."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except JWKSError:
+        raise
     except TimeoutError:
         raise FetchError(f"no answer of {uri} within {timeout_s:g} s") from None
     except (OSError, httpcore.ConnectError) as error:

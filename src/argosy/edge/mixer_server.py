@@ -7,7 +7,7 @@ Source: envoy.service.auth.v3.Authorization.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -21,6 +21,7 @@ from argosy.edge.metrics_server import MetricsPorts, metrics_handler
 from argosy.envoy import api
 from argosy.mixer.access_record import AccessRecord
 from argosy.mixer.check import Decision
+from argosy.mixer.headers import REMOVE, REPLACE, HeaderEdit
 from argosy.mixer.request import CheckFacts
 from argosy.mixer.telemetry import Flush, Node, parse_node_id
 
@@ -34,7 +35,7 @@ class MixerPorts:
     """What the server needs of the process: telemetry in, checks out, time, and who is calling."""
 
     receive: Callable[[Node, Flush, float], None]
-    check: Callable[[CheckFacts], Decision]
+    check: Callable[[CheckFacts], Awaitable[Decision]]
     now: Callable[[], float]
     identity: Callable[[Any], SpiffeID | None]
     """The verified identity of a call's peer (given the gRPC context), or None."""
@@ -76,7 +77,8 @@ class _Server:
         node = self._ports.asker(await self._identity(context), address)
         if node is None:
             await _refuse(context, grpc.StatusCode.PERMISSION_DENIED, "the request was not sent to the caller")
-        return encode_decision(self._ports.check(parse_check_request(request, node)))
+        decision = await self._ports.check(parse_check_request(request, node, _metadata(context)))
+        return encode_decision(decision)
 
     async def _parse(self, message: Any, data: bytes, context: Any) -> Any:
         try:
@@ -106,8 +108,14 @@ async def _refuse(context: Any, code: grpc.StatusCode, reason: str) -> NoReturn:
     raise AssertionError("abort raises")
 
 
-def parse_check_request(request: Any, node: Node) -> CheckFacts:
-    """The facts of a `CheckRequest`."""
+def _metadata(context: Any) -> str:
+    """The called service, where the proxy's configuration says it with the call."""
+    found = (value for key, value in context.invocation_metadata() or () if key == SERVICE_EXTENSION)
+    return str(next(found, ""))
+
+
+def parse_check_request(request: Any, node: Node, service: str = "") -> CheckFacts:
+    """The facts of a `CheckRequest`; `service` is the called one, where the request does not say it itself."""
     attributes = request.attributes
     http = attributes.request.http
     source, destination = attributes.source, attributes.destination
@@ -117,12 +125,13 @@ def parse_check_request(request: Any, node: Node) -> CheckFacts:
         source_address=source.address.socket_address.address,
         destination_address=destination.address.socket_address.address,
         destination_port=destination.address.socket_address.port_value,
-        service=attributes.context_extensions.get(SERVICE_EXTENSION, ""),
+        service=attributes.context_extensions.get(SERVICE_EXTENSION, "") or service,
         method=http.method,
         scheme=http.scheme,
         path=http.path,
         host=http.host,
-        request_id=http.id,
+        request_id=http.headers.get("x-request-id", ""),
+        stream=f"{node.id}/{http.id}" if http.id else "",
         protocol="http" if attributes.request.HasField("http") else "tcp",
         size=http.size,
         requested_server_name=attributes.tls_session.sni,
@@ -131,14 +140,33 @@ def parse_check_request(request: Any, node: Node) -> CheckFacts:
 
 
 def encode_decision(decision: Decision) -> bytes:
-    """The `CheckResponse` of a decision: refused requests get the status, the reason as body, and the rule's name."""
+    """The `CheckResponse` of a decision.
+
+    Refused requests get the status, the reason as body, and the rule's name. Where Mixer itself could not tell, the
+    proxy does what is set for that.
+    """
     response = api.message("envoy.service.auth.v3.CheckResponse")
     if decision.allowed:
-        return api.encode(response(status={"code": 0}, ok_response={}))
+        return api.encode(response(status={"code": 0}, ok_response=_edits(decision)))
     headers = [{"header": {"key": DENIED_BY_HEADER, "value": str(decision.rule)}}] if decision.rule else []
-    return api.encode(
-        response(
-            status={"code": decision.code, "message": decision.body},
-            denied_response={"status": {"code": decision.http_status}, "headers": headers, "body": decision.body},
-        )
-    )
+    answer = {"status": {"code": decision.http_status}, "headers": headers, "body": decision.body}
+    status = {"code": decision.code, "message": decision.body}
+    if decision.undecided:
+        return api.encode(response(status=status, error_response=answer))
+    return api.encode(response(status=status, denied_response=answer))
+
+
+def _edits(decision: Decision) -> dict[str, Any]:
+    """Changes of headers, as Envoy is told them."""
+    removed = [edit.name for edit in decision.request_headers if edit.operation == REMOVE]
+    changed = [option for edit in decision.request_headers for option in _options(edit)]
+    answered = [option for edit in decision.response_headers for option in _options(edit)]
+    return {"headers": changed, "headers_to_remove": removed, "response_headers_to_add": answered}
+
+
+def _options(edit: HeaderEdit) -> Iterator[dict[str, Any]]:
+    """REPLACE puts the first value in the place of all that are there, APPEND adds to them."""
+    for number, value in enumerate(edit.values):
+        replaces = edit.operation == REPLACE and number == 0
+        action = "OVERWRITE_IF_EXISTS_OR_ADD" if replaces else "APPEND_IF_EXISTS_OR_ADD"
+        yield {"header": {"key": edit.name, "value": value}, "append_action": action}

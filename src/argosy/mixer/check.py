@@ -1,37 +1,49 @@
-"""`check`: one request's attributes against the policy, to a decision that can be sent to the proxy.
+"""`begin_check`: one request's attributes against the policy, step by step to a decision.
 
-Rules are asked in order; the first refusal decides. As in Istio, a rule whose `match` has no value (an attribute is
-missing) does not match. Unlike Istio, an action whose instance has no value refuses: a whitelist that skips callers
-without a version would be no whitelist. Both are reported in `events`.
+All rules that match are asked; the first refusal, in the order of rules, decides; how long a decision holds is the
+least that anybody said. Only if nobody refuses are quotas charged, and then headers changed. As in Istio, a rule whose
+`match` has no value (an attribute is missing) does not match. Unlike Istio, an action whose instance has no value
+refuses: a whitelist that skips callers without a version would be no whitelist. Both are reported in `events`.
+
+Handlers that must ask somebody are not asked here: `Check.calls` are the questions, `Check.answer` takes the verdicts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from argosy.core.names import ObjectKey
-from argosy.mixer.attributes import Attributes
+from argosy.mixer.attributes import Attributes, Value
 from argosy.mixer.expr import EvaluationError
-from argosy.mixer.handlers import CheckResult
+from argosy.mixer.headers import HeaderEdit, evaluate_headers, output_attributes
+from argosy.mixer.instances import evaluate_fields
+from argosy.mixer.names import Ref
+from argosy.mixer.port import USES_MAX, VALID_S_MAX, Call, LocalHandler, QuotaAsked, Verdict
+from argosy.mixer.quota_specs import Charge
 from argosy.mixer.rules import CheckAction, CheckPolicy, CheckRule
-from argosy.mixer.status import OK, PERMISSION_DENIED, STATUS_NAMES, http_status
-
-_VALID_S_DEFAULT = 60.0
-_USES_DEFAULT = 10_000
+from argosy.mixer.status import OK, PERMISSION_DENIED, RESOURCE_EXHAUSTED, STATUS_NAMES, http_status
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The verdict: gRPC `code`, HTTP status and body for a refusal, which rule said so, how long it may be re-used."""
+    """The verdict: gRPC `code`, HTTP status and body for a refusal, which rule said so, how long it may be re-used.
 
-    code: int
-    http_status: int
+    `undecided`: a handler could not tell; what holds then is what is set for when Mixer cannot be asked.
+    """
+
+    code: int = OK
+    http_status: int = 200
     body: str = ""
     rule: ObjectKey | None = None
-    valid_duration_s: float = _VALID_S_DEFAULT
-    valid_use_count: int = _USES_DEFAULT
+    valid_duration_s: float = VALID_S_MAX
+    valid_use_count: int = USES_MAX
     events: tuple[str, ...] = ()
+    request_headers: tuple[HeaderEdit, ...] = ()
+    response_headers: tuple[HeaderEdit, ...] = ()
+    undecided: bool = False
+    charged: bool = False
+    """A quota had a say: the decision is for this request only."""
 
     @property
     def allowed(self) -> bool:
@@ -39,39 +51,166 @@ class Decision:
         return self.code == OK
 
 
-def check(policy: CheckPolicy, attributes: Attributes) -> Decision:
-    """Decide one request. The shape of a refusal's body is `CODE:<handler>.<namespace>:<message>`."""
-    namespace = str(attributes.get("destination.namespace", ""))
-    events: list[str] = []
-    duration_s, uses = _VALID_S_DEFAULT, _USES_DEFAULT
-    for rule in policy.rules:
-        if not rule.covers(namespace) or not _matches(rule, attributes, events):
-            continue
-        for action, result in _results(rule, attributes, events):
-            duration_s, uses = min(duration_s, result.valid_duration_s), min(uses, result.valid_use_count)
-            if result.code != OK:
-                body = f"{STATUS_NAMES[result.code]}:{action.handler.label}:{result.message}"
-                return Decision(result.code, http_status(result.code), body, rule.key, duration_s, uses, tuple(events))
-    return Decision(OK, http_status(OK), "", None, duration_s, uses, tuple(events))
+@dataclass(slots=True)
+class _Asked:
+    """One action of one rule, its question, and the verdict when there is one."""
+
+    rule: CheckRule
+    action: CheckAction
+    call: Call | None
+    charge: Charge | None = None
+    verdict: Verdict | None = None
 
 
-def _matches(rule: CheckRule, attributes: Attributes, events: list[str]) -> bool:
-    if rule.match is None:
-        return True
-    try:
-        return rule.match.holds(attributes)
-    except EvaluationError as error:
-        events.append(f"rule {rule.key} does not match: {error}")
-        return False
+@dataclass(slots=True)
+class Check:
+    """One request being decided: while there are `calls`, `answer` them; then there is a `decision`."""
 
+    policy: CheckPolicy
+    handlers: Mapping[Ref, LocalHandler]
+    attributes: Attributes
+    now: float
+    request: str = ""
+    """Tells this request from all others; a request that is asked about twice is charged once."""
+    calls: tuple[Call, ...] = ()
+    decision: Decision | None = None
+    events: list[str] = field(default_factory=list)
+    _matching: list[CheckRule] = field(default_factory=list)
+    _asked: list[_Asked] = field(default_factory=list)
+    _passed: list[_Asked] = field(default_factory=list)
+    _charging: bool = False
 
-def _results(rule: CheckRule, attributes: Attributes, events: list[str]) -> Iterator[tuple[CheckAction, CheckResult]]:
-    for action in rule.actions:
-        expression = action.instance.value
+    def answer(self, verdicts: Sequence[Verdict]) -> None:
+        """Take the verdicts on `calls`, one each, in order."""
+        waiting = [one for one in self._asked if one.verdict is None]
+        for one, verdict in zip(waiting, verdicts, strict=True):
+            one.verdict = verdict
+        self._proceed()
+
+    def begin(self, namespace: str) -> None:
+        """Ask about the rules that a proxy of `namespace` is subject to."""
+        self._matching = [rule for rule in self.policy.rules if rule.covers(namespace) and self._matches(rule)]
+        self._asked = [
+            self._ask(rule, action) for rule in self._matching for action in rule.actions if not action.charges
+        ]
+        self._proceed()
+
+    def _proceed(self) -> None:
+        while self.decision is None:
+            waiting = tuple(one.call for one in self._asked if one.verdict is None and one.call is not None)
+            if waiting:
+                self.calls = waiting
+                return
+            self.calls = ()
+            self._passed += self._asked
+            refused = next((one for one in self._asked if _refuses(one)), None)
+            if refused is not None:
+                self.decision = self._refusal(refused)
+            elif self._charging:
+                self.decision = self._admission()
+            else:
+                self._charging = True
+                self._asked = list(self._charges())
+
+    def _charges(self) -> list[_Asked]:
+        charges = [one for bound in self.policy.quotas for one in bound.charges(self.attributes)]
+        return [
+            self._ask(rule, action, charge)
+            for charge in dict.fromkeys(charges)
+            for rule in self._matching
+            for action in rule.actions
+            if action.charges and _names(charge.quota, action.instance.ref)
+        ]
+
+    def _matches(self, rule: CheckRule) -> bool:
+        if rule.match is None:
+            return True
         try:
-            value = expression.evaluate(attributes) if expression is not None else None
+            return rule.match.holds(self.attributes)
         except EvaluationError as error:
-            events.append(f"rule {rule.key}, instance {action.instance.ref}: {error}")
-            yield action, CheckResult(PERMISSION_DENIED, f"no value to check: {error}", 0.0, 0)
-            continue
-        yield action, action.adapter.check(value)
+            self.events.append(f"rule {rule.key} does not match: {error}")
+            return False
+
+    def _ask(self, rule: CheckRule, action: CheckAction, charge: Charge | None = None) -> _Asked:
+        asked = _Asked(rule, action, None, charge)
+        instance = action.instance
+        try:
+            values = evaluate_fields(instance.fields, self.attributes)
+        except EvaluationError as error:
+            self.events.append(f"rule {rule.key}, instance {instance.ref}: {error}")
+            asked.verdict = Verdict(PERMISSION_DENIED, f"no value to check: {error}", 0.0, 0)
+            return asked
+        quota = None if charge is None else QuotaAsked(charge.amount, deduplication_id=self.request)
+        asked.call = Call(action.handler, instance.ref, instance.template, values, action.name, quota)
+        handler = self.handlers.get(action.handler)
+        if handler is not None:
+            asked.verdict = handler.check(asked.call, self.now)
+        return asked
+
+    def _refusal(self, asked: _Asked) -> Decision:
+        verdict = asked.verdict
+        assert verdict is not None
+        if asked.charge is not None and verdict.code == OK:
+            code, body = RESOURCE_EXHAUSTED, f"RESOURCE_EXHAUSTED:Quota is exhausted for: {asked.charge.quota}"
+        else:
+            code = verdict.code
+            body = f"{STATUS_NAMES[code]}:{asked.action.handler.label}:{verdict.message}"
+        decision = Decision(code, http_status(code), body, asked.rule.key, undecided=verdict.undecided)
+        return self._lasting(decision)
+
+    def _admission(self) -> Decision:
+        return self._lasting(
+            Decision(request_headers=self._headers("request"), response_headers=self._headers("response"))
+        )
+
+    def _headers(self, side: str) -> tuple[HeaderEdit, ...]:
+        found: list[HeaderEdit] = []
+        for rule in self._matching:
+            operations = rule.request_headers if side == "request" else rule.response_headers
+            if operations:
+                found += evaluate_headers(operations, self.attributes, self._outputs(rule), self.events)
+        return tuple(found)
+
+    def _outputs(self, rule: CheckRule) -> dict[str, Value]:
+        return {
+            name: value
+            for one in self._passed
+            if one.rule is rule and one.verdict is not None
+            for name, value in output_attributes(one.action.name, one.verdict.output).items()
+        }
+
+    def _lasting(self, decision: Decision) -> Decision:
+        verdicts = [one.verdict for one in self._passed if one.verdict is not None and one.charge is None]
+        return replace(
+            decision,
+            valid_duration_s=min([VALID_S_MAX, *(one.valid_duration_s for one in verdicts)]),
+            valid_use_count=min([USES_MAX, *(one.valid_use_count for one in verdicts)]),
+            events=tuple(self.events),
+            charged=any(one.charge is not None for one in self._passed),
+        )
+
+
+def begin_check(
+    policy: CheckPolicy,
+    handlers: Mapping[Ref, LocalHandler],
+    attributes: Attributes,
+    *,
+    namespace: str,
+    now: float,
+    request: str = "",
+) -> Check:
+    """Decide one request that a proxy of `namespace` asks about, as far as it goes without asking others."""
+    check = Check(policy, handlers, attributes, now, request)
+    check.begin(namespace)
+    return check
+
+
+def _refuses(asked: _Asked) -> bool:
+    verdict = asked.verdict
+    assert verdict is not None
+    return verdict.code != OK or (asked.charge is not None and verdict.granted < asked.charge.amount)
+
+
+def _names(written: str, ref: Ref) -> bool:
+    """True if a QuotaSpec's `written` means the instance `ref`: by its short name, as Istio compares, or in full."""
+    return written in (ref.name, str(ref))

@@ -23,7 +23,7 @@ class CheckFacts:
     """What arrived, unjudged: from Envoy's authorization request."""
 
     node: Node
-    """The asking proxy, verified: the destination."""
+    """The asking proxy, verified: the destination, or a gateway that passes the request on."""
     source_principal: str = ""
     """URI of the caller's certificate, empty without mutual TLS."""
     source_address: str = ""
@@ -36,15 +36,23 @@ class CheckFacts:
     path: str = ""
     host: str = ""
     request_id: str = ""
+    stream: str = ""
+    """Tells a request from all others of its proxy; the same if the proxy asks again."""
     protocol: str = "http"
     size: int = -1
     requested_server_name: str = ""
     headers: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def at_gateway(self) -> bool:
+        """True if a gateway asks: it is then the source of the request, and who receives it is not known yet."""
+        return self.node.id.startswith("router~")
+
 
 def request_attributes(facts: CheckFacts, directory: Directory) -> Attributes:
     """The bag of one request."""
-    bag: dict[str, Value] = {"context.reporter.kind": "inbound", "context.reporter.local": True}
+    bag: dict[str, Value] = dict(_REPORTERS[facts.at_gateway])
+    bag["context.reporter.uid"] = pod_uid(facts.node.namespace, facts.node.pod)
     bag["context.protocol"] = "grpc" if _is_grpc(facts) else facts.protocol
     bag["connection.mtls"] = bool(facts.source_principal)
     _put(bag, "connection.requested_server_name", facts.requested_server_name)
@@ -54,11 +62,44 @@ def request_attributes(facts: CheckFacts, directory: Directory) -> Attributes:
     return bag
 
 
+_REPORTERS: tuple[dict[str, Value], ...] = (
+    {"context.reporter.kind": "inbound", "context.reporter.local": True},
+    {"context.reporter.kind": "outbound", "context.reporter.local": False},
+)
+
+
+def gateway_attributes(pod: PodRef) -> Attributes:
+    """What is constant about requests that a gateway asks about; see `is_constant`."""
+    bag: dict[str, Value] = dict(_REPORTERS[True])
+    _workload(bag, "source", pod)
+    bag["destination.labels"] = EMPTY
+    return bag
+
+
 def destination_attributes(pod: PodRef) -> Attributes:
     """What is constant about requests to a pod's workload: for `workload_needs_check`."""
-    bag: dict[str, Value] = {}
+    bag: dict[str, Value] = dict(_REPORTERS[False])
     _workload(bag, "destination", pod)
     return bag
+
+
+def is_constant(name: str, *, gateway: bool) -> bool:
+    """True for what `destination_attributes` (`gateway_attributes`) answer for: what is not there is never there.
+
+    Which service, port or address was called is left open, and so is who calls a gateway.
+    """
+    if name.startswith("context.reporter."):
+        return name != "context.reporter.uid"
+    if gateway:
+        return name in _OF_GATEWAYS or name.startswith(("source.workload.", "destination.workload."))
+    varying = ("destination.service.", "destination.ip", "destination.port", "destination.name", "destination.uid")
+    return name.startswith("destination.") and not name.startswith(varying)
+
+
+_OF_GATEWAYS = frozenset(
+    {"source.labels", "source.namespace", "source.owner", "source.serviceAccount"}
+    | {"destination.labels", "destination.namespace", "destination.owner", "destination.principal"}
+)
 
 
 def node_belongs(directory: Directory, identity: SpiffeID, node: Node) -> bool:
@@ -110,6 +151,9 @@ def _source(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> N
         bag["source.principal"] = bag["source.user"] = identity.principal
         _put(bag, "source.namespace", identity.namespace)
         _put(bag, "source.serviceAccount", identity.service_account)
+    if facts.at_gateway:
+        _source_gateway(bag, facts, directory)
+        return
     pod = directory.pod_at(facts.source_address)
     if pod is not None and (not facts.source_principal or pod.principal == facts.source_principal):
         _workload(bag, "source", pod)
@@ -117,7 +161,22 @@ def _source(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> N
         bag["source.uid"] = pod_uid(pod.namespace, pod.name)
 
 
+def _source_gateway(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> None:
+    """A gateway is what requests come from; the principal is that of who called it, as in Istio."""
+    bag["source.uid"] = pod_uid(facts.node.namespace, facts.node.pod)
+    bag["source.namespace"] = facts.node.namespace
+    bag["source.name"] = facts.node.pod
+    bag.pop("source.serviceAccount", None)
+    pod = directory.pod(facts.node.namespace, facts.node.pod)
+    if pod is not None:
+        _workload(bag, "source", pod)
+
+
 def _destination(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> None:
+    if facts.at_gateway:
+        bag["destination.labels"] = EMPTY
+        _service(bag, facts, directory)
+        return
     _put_address(bag, "destination.ip", facts.destination_address)
     if facts.destination_port:
         bag["destination.port"] = facts.destination_port
@@ -128,6 +187,10 @@ def _destination(bag: dict[str, Value], facts: CheckFacts, directory: Directory)
         _workload(bag, "destination", pod)
         bag["destination.name"] = pod.name
         bag["destination.uid"] = pod_uid(pod.namespace, pod.name)
+    _service(bag, facts, directory)
+
+
+def _service(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> None:
     service = service_ref(directory, facts.service)
     _put(bag, "destination.service.host", service.host)
     _put(bag, "destination.service.name", service.name)

@@ -1,49 +1,68 @@
-"""Checks resolved: rules that decide requests, with compiled expressions and ready adapters.
+"""Checks resolved: rules that decide requests, with everything compiled that can be.
 
-Given: all objects of Mixer's configuration. Gives: a `CheckPolicy` that can be asked, and findings. Rules of the root
-namespace see all requests; rules of another namespace see those whose destination is in it.
+Given: all objects of Mixer's configuration. Gives: a `CheckPolicy`, a plain value that can be asked and compared, and
+findings. What handlers keep in memory or at hand is not here but in whoever runs them. Rules of the root namespace see
+all requests; rules of another namespace see those that a workload of it receives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from argosy.api.meta import Object
 from argosy.api.mixer import Handler
-from argosy.api.mixer_templates import ListEntry
 from argosy.core.errors import Finding
+from argosy.core.frozen import FrozenMap
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.mixer.attributes import Attributes, ValueType
-from argosy.mixer.bind import BoundAction, BoundInstance, BoundRule, bad_expression, bind_rules, finding, params_field
-from argosy.mixer.expr import Expression, compile_expression, may_match
-from argosy.mixer.handlers import Adapter, ParamsError, make_adapter
+from argosy.mixer.bind import (
+    ATTRIBUTES,
+    QUOTA,
+    REPORT_TEMPLATES,
+    BoundAction,
+    BoundInstance,
+    BoundRule,
+    bad_expression,
+    bind_rules,
+    finding,
+    params_field,
+)
+from argosy.mixer.expr import Expression, may_match
+from argosy.mixer.handlers import ParamsError, check_params
+from argosy.mixer.headers import HeaderRule, compile_headers
+from argosy.mixer.instances import Fields, compile_fields
 from argosy.mixer.names import Ref
-from argosy.mixer.syntax import ExpressionError
+from argosy.mixer.quota_specs import BoundQuota, bind_quotas
 from argosy.mixer.vocabulary import resolve_vocabulary
 
 BAD_PARAMS = "ARG0912"
-_ADAPTERS = ("denier", "listchecker")
-_TEMPLATES = ("checknothing", "listentry")
+UNCOUNTED = "ARG0916"
+NO_TYPES: Mapping[str, Mapping[str, ValueType]] = FrozenMap()
 
 
 @dataclass(frozen=True, slots=True)
 class CheckInstance:
-    """A template's value: `value` is None for `checknothing`."""
+    """What a handler is given: compiled fields of a template."""
 
     ref: Ref
     template: str
-    value: Expression | None
+    fields: Fields
 
 
 @dataclass(frozen=True, slots=True)
 class CheckAction:
-    """One adapter with one instance."""
+    """One handler with one instance."""
 
+    name: str
     handler: Ref
-    adapter: Adapter
     instance: CheckInstance
+
+    @property
+    def charges(self) -> bool:
+        """True if this gives quota instead of deciding."""
+        return self.instance.template == QUOTA
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,97 +72,148 @@ class CheckRule:
     key: ObjectKey
     match: Expression | None
     actions: tuple[CheckAction, ...]
+    request_headers: tuple[HeaderRule, ...] = ()
+    response_headers: tuple[HeaderRule, ...] = ()
 
-    def covers(self, destination_namespace: str) -> bool:
-        """True if requests to that namespace are in the rule's scope."""
-        return self.key.namespace in (ROOT_NAMESPACE, destination_namespace)
+    def covers(self, namespace: str) -> bool:
+        """True if requests that a proxy of `namespace` asks about are in the rule's scope."""
+        return self.key.namespace in (ROOT_NAMESPACE, namespace)
 
 
 @dataclass(frozen=True, slots=True)
 class CheckPolicy:
-    """All rules, root namespace first, then by name; and what was wrong with the others."""
+    """All rules, root namespace first, then by name; what requests cost; the handlers; what is wrong with the rest."""
 
     rules: tuple[CheckRule, ...] = ()
+    quotas: tuple[BoundQuota, ...] = ()
+    handlers: FrozenMap[Ref, Object[Handler]] = field(default_factory=FrozenMap)
     findings: tuple[Finding, ...] = ()
 
 
-def resolve_rules(objects: Iterable[Object[Any]]) -> CheckPolicy:
-    """Build the policy of all rules among `objects`. Never fails: what is wrong becomes a finding."""
-    objects = tuple(objects)
-    vocabulary = resolve_vocabulary(objects)
-    bindings = bind_rules(objects, vocabulary.types)
-    resolver = _Resolver(vocabulary.types)
-    rules = tuple(found for rule in bindings.rules if (found := resolver.rule(rule)) is not None)
-    return CheckPolicy(rules, (*vocabulary.findings, *bindings.findings, *resolver.findings))
+def resolve_rules(
+    objects: Iterable[Object[Any]],
+    outputs: Mapping[str, Mapping[str, ValueType]] = NO_TYPES,
+) -> CheckPolicy:
+    """Build the policy of all rules among `objects`. Never fails: what is wrong becomes a finding.
 
-
-def workload_needs_check(policy: CheckPolicy, destination: Attributes) -> bool:
-    """True if some rule could act on requests to the workload that `destination` describes.
-
-    `destination` must hold all `destination.*` attributes that are constant for the workload; which service, port or
-    address was called is left open.
+    `outputs` are the fields that templates give back, by template.
     """
-    namespace = str(destination.get("destination.namespace", ""))
-    return any(
-        rule.covers(namespace) and (rule.match is None or may_match(rule.match, destination, _is_constant))
-        for rule in policy.rules
+    given = tuple(objects)
+    vocabulary = resolve_vocabulary(given)
+    bindings = bind_rules(given, vocabulary.types)
+    resolver = _Resolver(vocabulary.types, outputs)
+    rules = tuple(found for rule in bindings.rules if (found := resolver.rule(rule)) is not None)
+    quotas, dangling = bind_quotas(given)
+    findings = (*vocabulary.findings, *bindings.findings, *resolver.findings, *dangling)
+    return CheckPolicy(rules, quotas, FrozenMap(resolver.handlers), findings)
+
+
+def concern_of(
+    policy: CheckPolicy, known: Attributes, is_known: Callable[[str], bool], namespace: str
+) -> tuple[bool, bool]:
+    """Whether a proxy of `namespace`, whose requests all have the attributes `known`, has to ask: of HTTP, of TCP.
+
+    `is_known` tells which names `known` answers for: what is not there is missing in every request.
+    """
+    rules = [rule for rule in policy.rules if rule.covers(namespace)]
+    return (
+        any(_acts(rule, policy, tcp=False) and _may(rule, known, is_known, tcp=False) for rule in rules),
+        any(_acts(rule, policy, tcp=True) and _may(rule, known, is_known, tcp=True) for rule in rules),
     )
 
 
-def _is_constant(name: str) -> bool:
-    varying = ("destination.service.", "destination.ip", "destination.port", "destination.name", "destination.uid")
-    return name.startswith("destination.") and not name.startswith(varying)
+def _acts(rule: CheckRule, policy: CheckPolicy, *, tcp: bool) -> bool:
+    """True if the rule does anything: connections have no headers, and quotas are asked for only where bound."""
+    if any(not action.charges for action in rule.actions):
+        return True
+    if tcp:
+        return False
+    return bool(rule.request_headers or rule.response_headers or (policy.quotas and rule.actions))
+
+
+def _may(rule: CheckRule, known: Attributes, is_known: Callable[[str], bool], *, tcp: bool) -> bool:
+    if rule.match is None:
+        return True
+    if tcp:
+        bag = {**known, "context.protocol": "tcp"}
+        return may_match(rule.match, bag, lambda name: name.startswith(_HTTP_ONLY) or name in bag or is_known(name))
+    return any(
+        may_match(rule.match, {**known, "context.protocol": protocol}, _or_protocol(is_known))
+        for protocol in ("http", "grpc")
+    )
+
+
+_HTTP_ONLY = ("request.", "response.", "api.")
+
+
+def _or_protocol(is_known: Callable[[str], bool]) -> Callable[[str], bool]:
+    return lambda name: name == "context.protocol" or is_known(name)
 
 
 class _Resolver:
-    """Makes adapters and compiles instances, each once; collects findings."""
+    """Compiles instances and checks parameters, each once; collects findings."""
 
-    def __init__(self, vocabulary: Mapping[str, ValueType]) -> None:
+    def __init__(self, vocabulary: Mapping[str, ValueType], outputs: Mapping[str, Mapping[str, ValueType]]) -> None:
         self.findings: list[Finding] = []
+        self.handlers: dict[Ref, Object[Handler]] = {}
         self._vocabulary = vocabulary
-        self._adapters: dict[Ref, Adapter | None] = {}
+        self._outputs = outputs
+        self._usable: dict[Ref, bool] = {}
         self._instances: dict[Ref, CheckInstance | None] = {}
 
     def rule(self, rule: BoundRule) -> CheckRule | None:
-        """The rule as far as it decides checks, or None."""
+        """The rule as far as it decides requests, or None."""
         actions = tuple(one for action in rule.actions for one in self._actions(action))
-        return CheckRule(rule.key, rule.match, actions) if actions else None
+        types = {
+            action.name: self._outputs.get(action.instances[0].template, {}) for action in rule.actions if action.name
+        }
+        request, bad = compile_headers(rule.object, "request", vocabulary=self._vocabulary, outputs=types)
+        response, worse = compile_headers(rule.object, "response", vocabulary=self._vocabulary, outputs=types)
+        self.findings += [*bad, *worse]
+        if not actions and not request and not response:
+            return None
+        return CheckRule(rule.key, rule.match, actions, request, response)
 
     def _actions(self, action: BoundAction) -> Iterator[CheckAction]:
         for bound in action.instances:
-            if bound.template not in _TEMPLATES or action.object.spec.compiled_adapter not in _ADAPTERS:
+            if bound.template in REPORT_TEMPLATES or bound.template == ATTRIBUTES:
                 continue
-            adapter, instance = self._adapter(action), self._instance(bound)
-            if adapter is not None and instance is not None:
-                yield CheckAction(action.handler, adapter, instance)
+            instance = self._instance(bound)
+            if self._is_usable(action) and instance is not None:
+                self._warn_of_uncounted(action, instance)
+                yield CheckAction(action.name, action.handler, instance)
 
-    def _adapter(self, action: BoundAction) -> Adapter | None:
-        if action.handler not in self._adapters:
-            self._adapters[action.handler] = self._make_adapter(action.object)
-        return self._adapters[action.handler]
+    def _is_usable(self, action: BoundAction) -> bool:
+        if action.handler not in self._usable:
+            self._usable[action.handler] = self._check_handler(action.object)
+            if self._usable[action.handler]:
+                self.handlers[action.handler] = action.object
+        return self._usable[action.handler]
 
-    def _make_adapter(self, handler: Object[Handler]) -> Adapter | None:
+    def _check_handler(self, handler: Object[Handler]) -> bool:
         try:
-            return make_adapter(handler.spec.params)
+            check_params(handler.spec.params)
         except ParamsError as error:
             at = params_field(handler, error.field)
             self.findings.append(finding(handler, BAD_PARAMS, at, error.message, error.hint))
-            return None
+            return False
+        return True
+
+    def _warn_of_uncounted(self, action: BoundAction, instance: CheckInstance) -> None:
+        quotas = getattr(action.object.spec.params, "quotas", None)
+        names = None if quotas is None else {quota.name for quota in quotas}
+        if names is not None and str(instance.ref) not in names:
+            message = f"no quota is named {instance.ref}, so it is not limited"
+            hint = f"the names of quotas are those of instances in full: {instance.ref}"
+            told = finding(action.object, UNCOUNTED, params_field(action.object, "quotas"), message, hint)
+            if told not in self.findings:
+                self.findings.append(told)
 
     def _instance(self, bound: BoundInstance) -> CheckInstance | None:
         if bound.ref not in self._instances:
-            self._instances[bound.ref] = self._make_instance(bound)
+            fields, bad = compile_fields(bound.object.spec.params, self._vocabulary)
+            for one in bad:
+                at = params_field(bound.object, one.field)
+                self.findings.append(bad_expression(bound.object, at, one.text, one.error))
+            self._instances[bound.ref] = None if bad else CheckInstance(bound.ref, bound.template, fields)
         return self._instances[bound.ref]
-
-    def _make_instance(self, bound: BoundInstance) -> CheckInstance | None:
-        params = bound.object.spec.params
-        if not isinstance(params, ListEntry):
-            return CheckInstance(bound.ref, bound.template, None)
-        try:
-            return CheckInstance(
-                bound.ref, bound.template, compile_expression(params.value, vocabulary=self._vocabulary)
-            )
-        except ExpressionError as error:
-            at = params_field(bound.object, "value")
-            self.findings.append(bad_expression(bound.object, at, params.value, error))
-            return None

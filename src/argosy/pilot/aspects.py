@@ -23,6 +23,8 @@ class Aspect(StrEnum):
     """Who sees what says nothing about it."""
     TRAFFIC = "traffic"
     """What happens to traffic to unknown hosts."""
+    CHECKS = "checks"
+    """Whether and how Mixer is asked."""
     LISTENERS = "listeners"
     """All the rest: how proxies listen, log and speak."""
 
@@ -39,6 +41,8 @@ _ASPECT_OF_FIELD = {
     "default_virtual_service_export_to": Aspect.EXPORTS,
     "default_destination_rule_export_to": Aspect.EXPORTS,
     "outbound_traffic_policy": Aspect.TRAFFIC,
+    "disable_policy_checks": Aspect.CHECKS,
+    "policy_check_fail_open": Aspect.CHECKS,
 }
 
 

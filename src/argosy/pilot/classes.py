@@ -15,6 +15,7 @@ from argosy.api.meta import Object
 from argosy.core.errors import ArgosyError
 from argosy.core.frozen import FrozenMap
 from argosy.core.locality import locality_of_labels
+from argosy.pilot.checking import UNSAID_CHECKS, OwnChecks, own_checks
 
 # Labels that only tell replicas or revisions of a workload apart; nothing selects on them.
 _VOLATILE_LABELS = frozenset({"pod-template-hash", "controller-revision-hash", "statefulset.kubernetes.io/pod-name"})
@@ -39,6 +40,8 @@ class ProxyClass:
     """`region/zone/subzone` of the pods, as far as known."""
     trusted_proxies: int = UNSAID
     """A gateway's own `gatewayTopology.numTrustedProxies`."""
+    checks: OwnChecks = UNSAID_CHECKS
+    """What the pods say about asking Mixer."""
 
     def serves(self, namespace: str, labels: Mapping[str, str]) -> bool:
         """True for the sidecars of the workloads with just these labels."""
@@ -82,6 +85,7 @@ def class_of_pod(pod: Object[Any]) -> ProxyClass:
         ),
         locality=locality_of_labels(pod.labels),
         trusted_proxies=_trusted_proxies(pod),
+        checks=own_checks(pod.annotations),
     )
 
 

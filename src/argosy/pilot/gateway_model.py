@@ -21,7 +21,7 @@ from argosy.core.names import ObjectKey
 from argosy.incr import Derived, Reader
 from argosy.pilot import policy, registry
 from argosy.pilot.aspects import Aspect
-from argosy.pilot.build import gateways, routes, secrets
+from argosy.pilot.build import check, gateways, routes, secrets
 from argosy.pilot.build.authz import Authorization, authorization, route_settings
 from argosy.pilot.build.gateways import ServerRef, SniTarget
 from argosy.pilot.build.route_rules import OwnedRule, in_order, owned_rules
@@ -135,9 +135,12 @@ class GatewayModel:
             servers=refs,
             tcp_targets={ref: found for ref in refs if (found := self._tcp(read, proxies, ref))},
             sni_targets=[one for ref in refs for one in self._sni(read, proxies, ref)],
-            settings=settings,
-            authorization=self._authorization(read, proxies),
-            audited=self.model.authn.facts(read, proxies).audited,
+            context=gateways.GatewayContext(
+                settings=settings,
+                authorization=self._authorization(read, proxies),
+                audited=self.model.authn.facts(read, proxies).audited,
+                checking=self.model.checks.of(read, proxies),
+            ),
         )
         return () if made is None else (made,)
 
@@ -209,8 +212,9 @@ class GatewayModel:
         """One route configuration, and its catch-all: so it always has a virtual host to begin with."""
         proxies, name = key
         headers = self.model.authn.facts(read, proxies).headers
+        checked = check.route_settings(self.model.checks.of(read, proxies))
         allowed = route_settings(self._authorization(read, proxies), headers)
-        head = routes.build_open_route_configuration(name, allowed)
+        head = routes.build_open_route_configuration(name, {**allowed, **checked})
         if "*" in (read.get(self.table, (proxies, name)) or {}):
             return (head,)
         own = [ref for ref in read.get(self.servers, proxies) or () if ref.routes_http and ref.route_name == name]
@@ -239,6 +243,7 @@ class GatewayModel:
             fallback=None,
             default_retries=settings.config.default_http_retry_policy,
             require_tls=found.require_tls,
+            checking=self.model.checks.of(read, proxies),
         )
         return (routes.virtual_host_resource(part),)
 

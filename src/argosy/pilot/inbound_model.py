@@ -17,8 +17,6 @@ from argosy.pilot.build import builtin_clusters, inbound
 from argosy.pilot.build.authz import Authorization, authorization
 from argosy.pilot.build.inbound import InboundPort, Speaks
 from argosy.pilot.classes import ProxyClass
-from argosy.pilot.mesh import SETTINGS_KEY
-from argosy.pilot.report_model import destination_of
 from argosy.pilot.scopes import ServerKey
 from argosy.pilot.visibility import sidecar_for
 from argosy.xds.messages import Resource
@@ -48,6 +46,7 @@ class InboundModel:
             audited=self.model.authn.facts(read, key).audited,
             mode=self._mode(read, key, 0),
             settings=settings,
+            checking=self.model.checks.of(read, key),
         )
         made = [
             builtin_clusters.build_inbound_cluster(
@@ -63,10 +62,10 @@ class InboundModel:
 
     def routes(self, read: Reader, key: ProxyClass) -> Resources:
         """The route configurations of a class's HTTP ports."""
-        allowed, checked = self._authorization(read, key), self._concerned(read, key)
+        allowed, checking = self._authorization(read, key), self.model.checks.of(read, key)
         headers = self.model.authn.facts(read, key).headers
         return tuple(
-            inbound.build_inbound_route(port, allowed, checked=checked, claim_headers=headers)
+            inbound.build_inbound_route(port, allowed, checking=checking, claim_headers=headers)
             for port in read.get(self.ports, key) or ()
             if port.http
         )
@@ -150,9 +149,6 @@ class InboundModel:
 
     def _mode(self, read: Reader, key: ProxyClass, port: int) -> str:
         return read.get(self.model.server_mode, ServerKey(key.namespace, key.labels, port)) or policy.PERMISSIVE
-
-    def _concerned(self, read: Reader, key: ProxyClass) -> bool:
-        return self.mesh.concerns.concerns(read.get(self.mesh.check_policy, SETTINGS_KEY), destination_of(key))
 
 
 def _is_http1(protocol: Protocol) -> bool:

@@ -5,9 +5,9 @@ Nothing here derives anything. Keys are `ObjectKey`s, values are `api.Object`s; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -30,6 +30,7 @@ from argosy.core.hosts import resolve_host, service_host, service_of_host
 from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE, TENANCY_ANNOTATION, ObjectKey
 from argosy.incr import Derived, Engine, Index, Input, Reader
 from argosy.pilot.aspects import Aspect, narrowed
+from argosy.pilot.checking import ConcernPort, Unconcerned
 from argosy.pilot.key_sources import KeySource
 from argosy.pilot.reporting import NO_MORE, Destination, ReportedHeaders, ReportPort, Switches, Unreported, Watched
 from argosy.pilot.scopes import MovingMode, ServerKey
@@ -128,30 +129,6 @@ class MeshSettings:
     def log(self) -> bool:
         """Whether proxies write an access log."""
         return self.access_log and bool(self.config.access_log_file)
-
-
-class ConcernPort(Protocol):
-    """Pilot's question to Mixer's rules: who has to ask at all?"""
-
-    def policy(self, objects: Sequence[Object[Any]]) -> Any:
-        """What all objects of `MIXER_KINDS` together say; equal where nothing changed."""
-        ...
-
-    def concerns(self, policy: Any, destination: Destination) -> bool:
-        """True if Mixer has to be asked about requests to that workload."""
-        ...
-
-
-class Unconcerned:
-    """The port of a mesh without Mixer: nobody asks."""
-
-    def policy(self, objects: Sequence[Object[Any]]) -> Any:
-        """No rules."""
-        return ()
-
-    def concerns(self, policy: Any, destination: Destination) -> bool:
-        """Never."""
-        return False
 
 
 class Mesh:

@@ -22,6 +22,7 @@ from argosy.pilot.authn_model import AuthnModel
 from argosy.pilot.build import builtin_clusters, clusters, endpoints, ext_authz, secrets
 from argosy.pilot.build.authz import authorizers
 from argosy.pilot.build.localities import Balance
+from argosy.pilot.check_model import CheckModel
 from argosy.pilot.classes import ROUTER, ProxyClass, class_of_pod, stable_labels
 from argosy.pilot.endpoint import Endpoint, HostPort
 from argosy.pilot.gateway_model import GatewayModel
@@ -67,6 +68,7 @@ class Model:
         self.inbound = InboundModel(self)
         self.authn = AuthnModel(mesh)
         self.reports = ReportModel(mesh)
+        self.checks = CheckModel(mesh)
         self.patches = PatchModel(self)
         # Members of groups: what proxies hold.
         giving: dict[str, Callable[[Reader, Any], Resources]] = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from argosy.incr import Derived, Reader
 from argosy.pilot.build.report import build_runtime
-from argosy.pilot.classes import ProxyClass
+from argosy.pilot.classes import ROUTER, ProxyClass
 from argosy.pilot.mesh import SETTINGS_KEY, Mesh
 from argosy.pilot.reporting import QUIET, Destination, Switches, watched
 from argosy.xds.messages import Resource
@@ -42,4 +42,5 @@ class ReportModel:
 
 def destination_of(proxies: ProxyClass) -> Destination:
     """What Mixer's rules may know beforehand of a workload."""
-    return Destination(proxies.namespace, proxies.labels, proxies.service_account, proxies.workload)
+    gateway = proxies.role == ROUTER
+    return Destination(proxies.namespace, proxies.labels, proxies.service_account, proxies.workload, gateway)

@@ -52,6 +52,8 @@ class Destination:
     labels: FrozenMap[str, str]
     service_account: str
     workload: str
+    gateway: bool = False
+    """A gateway: not where requests end, but where they come from."""
 
 
 class ReportPort(Protocol):

@@ -16,6 +16,7 @@ from argosy.api import Document, Object, decode_object, parse_documents
 from argosy.core.names import ObjectKey
 from argosy.envoy import api
 from argosy.incr import Change, Engine
+from argosy.pilot.checking import NO_CONCERN, Concern
 from argosy.pilot.classes import ProxyClass
 from argosy.pilot.mesh import SETTINGS_KEY, Destination, Mesh, MeshSettings
 from argosy.pilot.model import Model
@@ -81,15 +82,15 @@ spec:
 
 
 class _AnyRule:
-    """Mixer's port of a world: as soon as there is any rule, all proxies ask."""
+    """Mixer's port of a world: as soon as there is any rule, all sidecars ask."""
 
     def policy(self, objects: Sequence[Object[Any]]) -> bool:
         """Is there a rule?"""
         return any(one.kind == "rule" for one in objects)
 
-    def concerns(self, policy: bool, destination: Destination) -> bool:
+    def concerns(self, policy: bool, destination: Destination) -> Concern:
         """Whoever it is."""
-        return policy
+        return Concern(http=policy) if not destination.gateway else NO_CONCERN
 
 
 class MeshWorld:

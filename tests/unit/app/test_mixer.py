@@ -12,6 +12,7 @@ from argosy.core.spiffe import parse_spiffe_id
 from argosy.edge.console_http import GraphQuery
 from argosy.mixer.request import CheckFacts
 from argosy.mixer.telemetry import parse_node_id
+from argosy.pilot.checking import Concern
 from argosy.pilot.mesh import Destination
 
 from ..citadel.meshca import HandClock
@@ -97,19 +98,19 @@ def test_a_pod_without_a_sidecar_has_no_identity_that_could_be_proved() -> None:
     assert found.principal == ""
 
 
-def test_a_request_is_decided_by_the_rules_and_counted() -> None:
+async def test_a_request_is_decided_by_the_rules_and_counted() -> None:
     one = mixer(CART, pod(version="v1"), pod("cart-2", "10.88.0.3", version="v2"), DENY)
-    assert one.check(facts()).allowed
-    denied = one.check(facts("cart-2", "10.88.0.3"))
+    assert (await one.check(facts())).allowed
+    denied = await one.check(facts("cart-2", "10.88.0.3"))
     assert not denied.allowed
-    assert (one.checks, one.denials) == (2, 1)
+    assert (one.checks.asked, one.checks.refused) == (2, 1)
     one.on_changes(removed(added(DENY)), synced=True)
-    assert one.check(facts("cart-2", "10.88.0.3")).allowed
+    assert (await one.check(facts("cart-2", "10.88.0.3"))).allowed
 
 
-def test_its_metrics_tell_of_checks_and_of_what_its_program_adds() -> None:
+async def test_its_metrics_tell_of_checks_and_of_what_its_program_adds() -> None:
     one = mixer(CART, pod(version="v2"), DENY)
-    one.check(facts())
+    await one.check(facts())
     text = one.metrics([("argosy_ready", "gauge", "1 if ready.", 1.0)]).decode()
     for line in ("mixer_checks_total 1", "mixer_denials_total 1", "argosy_ready 1"):
         assert re.search(rf"^{line}(\.0)?$", text, re.MULTILINE), text
@@ -136,8 +137,8 @@ def test_a_proxy_asks_only_where_a_rule_may_concern_its_workload(text: str, vers
     found = [decode_object(one) for one in documents(text)]
     destination = Destination(namespace="shop", labels=labels, service_account="cart", workload="cart")
     port = Concerns()
-    assert port.concerns(port.policy(found), destination) is answer
-    assert port.concerns(port.policy([one for one in found if one.kind != "rule"]), destination) is False
+    assert port.concerns(port.policy(found), destination) == Concern(answer, answer)
+    assert port.concerns(port.policy([one for one in found if one.kind != "rule"]), destination) == Concern()
 
 
 def test_the_principal_of_a_pod_is_in_the_meshs_own_trust_domain() -> None:

@@ -12,6 +12,7 @@ from argosy.core.spiffe import SpiffeID, parse_spiffe_id
 from argosy.edge.mixer_server import MixerPorts, encode_decision, mixer_handlers, parse_check_request
 from argosy.envoy import api
 from argosy.mixer.check import Decision
+from argosy.mixer.headers import HeaderEdit
 from argosy.mixer.request import CheckFacts
 from argosy.mixer.telemetry import Flush, Node, parse_node_id
 
@@ -50,7 +51,7 @@ class Mesh:
             asker=lambda who, address: parse_node_id(NODE_ID) if address == "10.88.0.2" and who == REVIEWS else None,
         )
 
-    def _check(self, facts: CheckFacts) -> Decision:
+    async def _check(self, facts: CheckFacts) -> Decision:
         self.facts.append(facts)
         return self.decision
 
@@ -102,3 +103,31 @@ def test_an_allowed_request_goes_on() -> None:
     answer = api.decode("envoy.service.auth.v3.CheckResponse", encode_decision(Decision(0, 200)))
     assert answer.status.code == 0
     assert answer.HasField("ok_response")
+
+
+def answered(decision: Decision) -> Any:
+    return api.decode("envoy.service.auth.v3.CheckResponse", encode_decision(decision))
+
+
+def test_changes_of_headers_are_told_as_envoy_makes_them() -> None:
+    request = (HeaderEdit("REPLACE", "a", ("1", "2")), HeaderEdit("REMOVE", "b"), HeaderEdit("APPEND", "c", ("3",)))
+    found = answered(
+        Decision(request_headers=request, response_headers=(HeaderEdit("APPEND", "d", ("4",)),))
+    ).ok_response
+    options = [(one.header.key, one.header.value, one.append_action) for one in found.headers]
+    assert options == [("a", "1", 2), ("a", "2", 0), ("c", "3", 0)]
+    assert list(found.headers_to_remove) == ["b"]
+    assert [(one.header.key, one.append_action) for one in found.response_headers_to_add] == [("d", 0)]
+
+
+def test_where_mixer_cannot_tell_the_proxy_does_what_is_set() -> None:
+    found = answered(Decision(14, 503, "UNAVAILABLE:redis.default:gone", undecided=True))
+    assert found.WhichOneof("http_response") == "error_response"
+    assert (found.error_response.status.code, found.error_response.body) == (503, "UNAVAILABLE:redis.default:gone")
+
+
+def test_the_service_of_a_connection_comes_with_the_call() -> None:
+    node = parse_node_id(NODE_ID)
+    assert node is not None
+    facts = parse_check_request(check_message(), node, "db.default.svc.cluster.local")
+    assert facts.service == "db.default.svc.cluster.local"

@@ -1,16 +1,24 @@
 """Checks as the 2019 Bookinfo policy tasks want them."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from argosy.api.meta import Object
 from argosy.core.names import ObjectKey
-from argosy.mixer.check import check
+from argosy.mixer.check import Check, Decision, begin_check
+from argosy.mixer.handlers import make_handler
+from argosy.mixer.headers import HeaderEdit
+from argosy.mixer.names import Ref
+from argosy.mixer.port import LocalHandler, Verdict
 from argosy.mixer.request import CheckFacts, request_attributes
 from argosy.mixer.rules import CheckPolicy, resolve_rules
 
 from .mesh import DIRECTORY, TRUST, node
-from .test_rules import handler, instance, rule
+from .test_rules import handler, instance, made_from, rule
+
+Handlers = dict[Ref, LocalHandler]
 
 FACTS = CheckFacts(
     node=node("ratings-v1"), source_principal=f"{TRUST}/default/sa/bookinfo-reviews", source_address="10.88.0.5",
@@ -22,8 +30,26 @@ DENY_V3 = (
 )
 
 
-def decide(policy: CheckPolicy, facts: CheckFacts = FACTS) -> tuple[int, str]:
-    decision = check(policy, request_attributes(facts, DIRECTORY))
+def started(policy: CheckPolicy, facts: CheckFacts = FACTS, handlers: Handlers | None = None) -> Check:
+    if handlers is None:
+        handlers = table(policy)
+    attributes = request_attributes(facts, DIRECTORY)
+    return begin_check(policy, handlers, attributes, namespace=facts.node.namespace, now=100.0, request=facts.stream)
+
+
+def table(policy: CheckPolicy) -> Handlers:
+    made = {ref: make_handler(one.spec.params) for ref, one in policy.handlers.items()}
+    return {ref: one for ref, one in made.items() if one is not None}
+
+
+def decided(policy: CheckPolicy, facts: CheckFacts = FACTS, handlers: Handlers | None = None) -> Decision:
+    decision = started(policy, facts, handlers).decision
+    assert decision is not None
+    return decision
+
+
+def decide(policy: CheckPolicy, facts: CheckFacts = FACTS, handlers: Handlers | None = None) -> tuple[int, str]:
+    decision = decided(policy, facts, handlers)
     return decision.http_status, decision.body
 
 
@@ -76,7 +102,7 @@ def test_a_value_that_is_missing_is_refused_not_skipped() -> None:
 
 
 def test_a_match_without_a_value_does_not_match_and_is_reported() -> None:
-    decision = check(denying('source.labels["nope"] == "x"'), request_attributes(FACTS, DIRECTORY))
+    decision = decided(denying('source.labels["nope"] == "x"'))
     assert decision.allowed
     assert "does not match" in decision.events[0]
 
@@ -88,7 +114,7 @@ def test_a_rule_of_another_namespace_is_not_asked() -> None:
 
 def test_the_decision_names_its_rule_and_how_long_it_holds() -> None:
     policy = resolve_rules([rule(), instance(), handler(validDuration="2s", validUseCount=5)])
-    decision = check(policy, request_attributes(FACTS, DIRECTORY))
+    decision = decided(policy)
     assert (decision.rule, decision.valid_duration_s, decision.valid_use_count) == (ObjectKey("default", "r"), 2, 5)
 
 
@@ -100,3 +126,169 @@ def test_an_address_cannot_lend_another_pods_labels_to_a_certificate(address: st
     assert attributes["source.labels"] == {}
     assert attributes["source.principal"] == "cluster.local/ns/default/sa/bookinfo-ratings"
     assert "source.workload.name" not in attributes
+
+
+def test_all_rules_are_asked_and_the_least_of_all_holds() -> None:
+    objects = [
+        rule(name="a", to="list", of=("value",)),
+        rule(name="b"),
+        rule(name="c", to="other"),
+        instance(),
+        instance("value", template="listentry", value="source.name"),
+        handler("list", adapter="listchecker", overrides=["reviews-v3-x"], cachingInterval="3s", cachingUseCount=9),
+        handler(validUseCount=7, status={"code": 8}),
+        handler("other", status={"code": 16}, validDuration="4s"),
+    ]
+    decision = decided(resolve_rules(objects))
+    assert decision.body == "RESOURCE_EXHAUSTED:deny.default:RESOURCE_EXHAUSTED"
+    assert (decision.rule, decision.valid_duration_s, decision.valid_use_count) == (ObjectKey("default", "b"), 3, 7)
+
+
+def quota_policy(match: str = "", clause: dict[str, object] | None = None, charge: int = 1) -> CheckPolicy:
+    return resolve_rules(quota_objects(match, clause, charge))
+
+
+def quota_objects(match: str = "", clause: dict[str, object] | None = None, charge: int = 1) -> list[Object[Any]]:
+    limits = {"name": "requestcount.quota.default", "maxAmount": 2, "validDuration": "5s"}
+    rules = [{"match": [{"clause": clause}] if clause else [], "quotas": [{"quota": "requestcount", "charge": charge}]}]
+    bound = {"quotaSpecs": [{"name": "count"}], "services": [{"name": "ratings"}]}
+    return [
+        made_from("memquota", "default", "handler", {"quotas": [limits]}),
+        made_from("quota", "default", "requestcount", {"dimensions": {"source": "source.name"}}),
+        made_from("QuotaSpec", "default", "count", {"rules": rules}),
+        made_from("QuotaSpecBinding", "default", "bound", bound),
+        rule(match, to="handler.memquota", of=("requestcount.quota",)),
+    ]
+
+
+TO_RATINGS = replace(FACTS, service="ratings.default.svc.cluster.local")
+EXHAUSTED = (429, "RESOURCE_EXHAUSTED:Quota is exhausted for: requestcount")
+
+
+def test_a_quota_lets_pass_as_much_as_there_is() -> None:
+    policy = quota_policy()
+    handlers = table(policy)
+    assert [decide(policy, TO_RATINGS, handlers)[0] for _ in range(3)] == [200, 200, 429]
+    assert decide(policy, TO_RATINGS, handlers) == EXHAUSTED
+    assert decided(policy, TO_RATINGS, handlers).charged
+    from_v2 = replace(TO_RATINGS, source_address="10.88.0.4")
+    assert decide(policy, from_v2, handlers)[0] == 200
+
+
+def test_what_is_not_bound_or_does_not_match_is_not_limited() -> None:
+    for policy, facts in (
+        (quota_policy(), FACTS),
+        (quota_policy('source.name == "else"'), TO_RATINGS),
+        (quota_policy(clause={"request.method": {"exact": "POST"}}), TO_RATINGS),
+    ):
+        handlers = table(policy)
+        assert [decide(policy, facts, handlers)[0] for _ in range(4)] == [200] * 4
+
+
+@pytest.mark.parametrize(
+    "clause",
+    [{"request.method": {"exact": "GET"}}, {"request.path": {"prefix": "/ra"}}, {"request.path": {"regex": "/.*7"}}],
+)
+def test_a_quota_is_charged_where_its_clauses_hold(clause: dict[str, object]) -> None:
+    policy = quota_policy(clause=clause)
+    handlers = table(policy)
+    assert [decide(policy, TO_RATINGS, handlers)[0] for _ in range(3)] == [200, 200, 429]
+
+
+def test_a_request_that_is_asked_about_again_is_charged_once() -> None:
+    policy = quota_policy()
+    handlers = table(policy)
+    again = replace(TO_RATINGS, stream="one")
+    assert [decide(policy, again, handlers)[0] for _ in range(4)] == [200] * 4
+    assert decide(policy, replace(again, stream="two"), handlers)[0] == 200
+    assert decide(policy, replace(again, stream="three"), handlers)[0] == 429
+
+
+def test_a_charge_above_what_is_left_gets_nothing() -> None:
+    assert decide(quota_policy(charge=3), TO_RATINGS) == EXHAUSTED
+
+
+def test_a_denier_gives_no_quota_and_noop_gives_all() -> None:
+    for adapter, status in (("denier", 400), ("noop", 200)):
+        objects = [
+            handler("h", adapter=adapter),
+            instance("q", template="quota"),
+            made_from("QuotaSpec", "default", "s", {"rules": [{"quotas": [{"quota": "q", "charge": 1}]}]}),
+            made_from(
+                "QuotaSpecBinding", "default", "b", {"quotaSpecs": [{"name": "s"}], "services": [{"service": "*"}]}
+            ),
+            rule(to="h", of=("q",)),
+        ]
+        assert decide(resolve_rules(objects))[0] == status
+
+
+def remote_policy(**spec: object) -> CheckPolicy:
+    actions = [{"handler": "keyval", "instances": ["key"], "name": "x"}]
+    return resolve_rules(
+        [
+            made_from("handler", "default", "keyval", {"adapter": "keyval", "connection": {"address": "k:1"}}),
+            made_from("instance", "default", "key", {"template": "keyval", "params": {"key": "source.name"}}),
+            made_from("rule", "default", "r", {"actions": actions, **spec}),
+        ]
+    )
+
+
+def test_one_that_must_ask_somebody_is_asked_and_its_output_is_at_hand() -> None:
+    operations = [{"name": "User-Group", "values": ["x.output.value"]}, {"name": "gone", "operation": "REMOVE"}]
+    check = started(remote_policy(requestHeaderOperations=operations))
+    assert check.decision is None
+    (call,) = check.calls
+    assert (call.template, call.values, str(call.handler)) == (
+        "keyval",
+        {"key": "reviews-v3-x"},
+        "keyval.handler.default",
+    )
+    check.answer([Verdict(output={"value": "admin"}, valid_duration_s=2.0)])
+    assert check.decision is not None
+    assert check.calls == ()
+    assert check.decision.valid_duration_s == 2.0
+    assert check.decision.request_headers == (
+        HeaderEdit("REPLACE", "user-group", ("admin",)),
+        HeaderEdit("REMOVE", "gone"),
+    )
+
+
+def test_its_refusal_is_told_as_any_other() -> None:
+    check = started(remote_policy())
+    check.answer([Verdict(5, "no such key")])
+    assert check.decision is not None
+    assert (check.decision.http_status, check.decision.body) == (404, "NOT_FOUND:keyval.default:no such key")
+
+
+def test_one_that_cannot_tell_leaves_it_to_what_is_set() -> None:
+    check = started(remote_policy())
+    check.answer([Verdict(14, "gone", undecided=True)])
+    assert check.decision is not None
+    assert check.decision.undecided
+
+
+def test_refused_requests_are_charged_nothing() -> None:
+    refusing = [rule(name="a"), instance(), handler()]
+    policy = quota_policy()
+    both = resolve_rules([*refusing, *quota_objects()])
+    handlers = table(both)
+    assert {decide(both, TO_RATINGS, handlers)[0] for _ in range(5)} == {400}
+    assert [decide(policy, TO_RATINGS, handlers)[0] for _ in range(3)] == [200, 200, 429]
+
+
+def test_headers_are_changed_without_any_action_too() -> None:
+    spec = {
+        "match": 'source.namespace == "default"',
+        "requestHeaderOperations": [{"name": ":path", "values": ['"/status/418"']}],
+        "responseHeaderOperations": [{"name": "x-by", "values": ["source.name", '"b"'], "operation": "APPEND"}],
+    }
+    decision = decided(resolve_rules([made_from("rule", "default", "r", spec)]))
+    assert decision.request_headers == (HeaderEdit("REPLACE", ":path", ("/status/418",)),)
+    assert decision.response_headers == (HeaderEdit("APPEND", "x-by", ("reviews-v3-x", "b")),)
+
+
+def test_a_header_without_a_value_is_left_alone_and_told() -> None:
+    spec = {"requestHeaderOperations": [{"name": "x", "values": ['request.headers["y"]']}]}
+    decision = decided(resolve_rules([made_from("rule", "default", "r", spec)]), replace(FACTS, headers={}))
+    assert (decision.allowed, decision.request_headers) == (True, ())
+    assert decision.events

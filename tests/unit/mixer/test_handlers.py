@@ -1,60 +1,52 @@
-"""denier and listchecker: verdicts, and parameters that are refused."""
+"""denier, noop, and parameters that are refused."""
 
 from typing import Any
 
 import pytest
 
-from argosy.mixer.handlers import Adapter, CheckResult, ParamsError
-from argosy.mixer.handlers import make_adapter as made
+from argosy.mixer.handlers import ParamsError, check_params, make_handler
+from argosy.mixer.lists import ListChecker
+from argosy.mixer.names import Ref
+from argosy.mixer.port import Call, QuotaAsked, Verdict
+from argosy.mixer.quotas import MemQuotas
 
 from .test_rules import handler
 
+CALL = Call(Ref("handler", "default", "h"), Ref("instance", "default", "i"), "checknothing", {})
 
-def make_adapter(adapter: str, params: dict[str, Any]) -> Adapter:
-    return made(handler(adapter=adapter, **params).spec.params)
+
+def asked(adapter: str, params: dict[str, Any], call: Call = CALL) -> Verdict:
+    made = make_handler(handler(adapter=adapter, **params).spec.params)
+    assert made is not None
+    return made.check(call, 0.0)
 
 
 def test_denier_refuses_with_its_status() -> None:
-    adapter = make_adapter(
-        "denier", {"status": {"code": 7, "message": "Not allowed"}, "validDuration": "10s", "validUseCount": 3}
-    )
-    assert adapter.check(None) == CheckResult(7, "Not allowed", 10, 3)
+    params = {"status": {"code": 7, "message": "Not allowed"}, "validDuration": "10s", "validUseCount": 3}
+    assert asked("denier", params) == Verdict(7, "Not allowed", 10, 3)
 
 
 def test_denier_without_parameters_uses_istios_defaults() -> None:
-    assert make_adapter("denier", {}).check(None) == CheckResult(9, "FAILED_PRECONDITION", 5, 1000)
+    assert asked("denier", {}) == Verdict(9, "FAILED_PRECONDITION", 5, 1000)
 
 
 def test_denier_takes_codes_by_name() -> None:
-    assert make_adapter("denier", {"status": {"code": "UNAUTHENTICATED"}}).check(None).code == 16
+    assert asked("denier", {"status": {"code": "UNAUTHENTICATED"}}).code == 16
 
 
-@pytest.mark.parametrize(
-    "params, value, code, message",
-    [
-        ({"overrides": ["v1", "v2"]}, "v2", 0, ""),
-        ({"overrides": ["v1", "v2"]}, "v3", 7, "v3 is not whitelisted"),
-        ({"overrides": ["v1"], "blacklist": True}, "v1", 7, "v1 is blacklisted"),
-        ({"overrides": ["v1"], "blacklist": True}, "v2", 0, ""),
-        ({"overrides": ["V1"]}, "v1", 7, "v1 is not whitelisted"),
-        ({"overrides": ["V1"], "entryType": "CASE_INSENSITIVE_STRINGS"}, "v1", 0, ""),
-        ({"overrides": ["10.57.0.0/16"], "entryType": "IP_ADDRESSES"}, "10.57.3.4", 0, ""),
-        ({"overrides": ["10.57.0.1/16"], "entryType": "IP_ADDRESSES"}, "10.58.3.4", 7, "10.58.3.4 is not whitelisted"),
-        ({"overrides": ["10.57.0.0/16"], "entryType": "IP_ADDRESSES"}, "::1", 7, "::1 is not whitelisted"),
-        ({"overrides": ["::/0"], "entryType": "IP_ADDRESSES", "blacklist": True}, "::1", 7, "::1 is blacklisted"),
-        ({"overrides": ["^a.*z$"], "entryType": "REGEX"}, "abz", 0, ""),
-        ({"overrides": ["^a.*z$"], "entryType": "REGEX"}, "abc", 7, "abc is not whitelisted"),
-        ({}, "anything", 7, "anything is not whitelisted"),
-    ],
-)
-def test_listchecker_decides_by_its_list(params: dict[str, Any], value: str, code: int, message: str) -> None:
-    result = make_adapter("listchecker", params).check(value)
-    assert (result.code, result.message) == (code, message)
+def test_noop_lets_pass_and_gives_all() -> None:
+    assert asked("noop", {}).code == 0
+    call = Call(CALL.handler, CALL.instance, "quota", {}, quota=QuotaAsked(3))
+    assert asked("noop", {}, call).granted == 3
 
 
-def test_a_value_that_is_no_address_is_refused_by_an_address_list() -> None:
-    params = {"overrides": ["10.0.0.0/8"], "entryType": "IP_ADDRESSES", "blacklist": True}
-    assert make_adapter("listchecker", params).check("john").code == 7
+@pytest.mark.parametrize("adapter, kind", [("listchecker", ListChecker), ("memquota", MemQuotas)])
+def test_adapters_have_their_handlers(adapter: str, kind: type[Any]) -> None:
+    assert isinstance(make_handler(handler(adapter=adapter).spec.params), kind)
+
+
+def test_others_must_ask_somebody() -> None:
+    assert make_handler(handler(adapter="redisquota", redisServerUrl="r:1").spec.params) is None
 
 
 @pytest.mark.parametrize(
@@ -64,10 +56,9 @@ def test_a_value_that_is_no_address_is_refused_by_an_address_list() -> None:
         ("denier", {"status": {"code": 99}}, "status.code"),
         ("listchecker", {"overrides": ["10.0.0.0/99"], "entryType": "IP_ADDRESSES"}, "overrides[0]"),
         ("listchecker", {"overrides": ["ok", "(a"], "entryType": "REGEX"}, "overrides[1]"),
-        ("memquota", {}, ""),
     ],
 )
 def test_bad_parameters_are_named(adapter: str, params: dict[str, Any], field: str) -> None:
     with pytest.raises(ParamsError) as caught:
-        make_adapter(adapter, params)
+        check_params(handler(adapter=adapter, **params).spec.params)
     assert caught.value.field == field

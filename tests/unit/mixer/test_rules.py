@@ -1,6 +1,7 @@
 """Rules resolved from objects: names, scope, findings, and which workloads need checks."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from argosy.api.meta import Object
 from argosy.api.mixer import Action, Handler, Instance, Rule
 from argosy.core.errors import Origin
 from argosy.core.frozen import EMPTY
+from argosy.flow.workload import PodRef
 from argosy.mixer.names import Ref
-from argosy.mixer.request import destination_attributes
-from argosy.mixer.rules import CheckPolicy, resolve_rules, workload_needs_check
+from argosy.mixer.request import destination_attributes, gateway_attributes, is_constant
+from argosy.mixer.rules import CheckPolicy, concern_of, resolve_rules
 
 from .mesh import PODS
 
@@ -120,5 +122,86 @@ def test_rules_of_the_root_namespace_come_first_and_cover_all() -> None:
 )
 def test_only_workloads_that_a_rule_can_concern_need_checks(match: str, expected: set[str]) -> None:
     found = policy(rule(match))
-    asked = {p.labels["app"] for p in PODS if workload_needs_check(found, destination_attributes(p))}
+    asked = {p.labels["app"] for p in PODS if concern(found, p)[0]}
     assert asked == expected
+
+
+def concern(found: CheckPolicy, pod: PodRef, *, gateway: bool = False) -> tuple[bool, bool]:
+    known = gateway_attributes(pod) if gateway else destination_attributes(pod)
+    return concern_of(found, known, partial(is_constant, gateway=gateway), pod.namespace)
+
+
+GATEWAY, RATINGS = PODS[4], PODS[3]
+
+
+@pytest.mark.parametrize(
+    "match, http, tcp",
+    [
+        ("", True, True),
+        ('request.headers["x-user"] == "john"', True, False),
+        ('(request.headers["x-user"] | "") == "john"', True, False),
+        ('context.protocol == "tcp"', False, True),
+        ('context.protocol == "grpc" && destination.port == 90', True, False),
+        ('source.principal == "x"', True, True),
+        ('context.reporter.kind == "outbound"', False, False),
+        ('(destination.labels["app"] | "") == "ratings"', True, True),
+    ],
+)
+def test_a_rule_concerns_requests_or_connections_or_both(match: str, http: bool, tcp: bool) -> None:
+    assert concern(policy(rule(match)), RATINGS) == (http, tcp)
+
+
+@pytest.mark.parametrize(
+    "match, asks",
+    [
+        ('(source.labels["istio"] | "") == "ingressgateway" && (request.headers["x-user"] | "") == "john"', True),
+        ('source.labels["app"] == "else"', False),
+        ('destination.labels["app"] == "ratings"', False),
+        ('destination.service.name == "ratings"', True),
+        ('source.principal == "cluster.local/ns/default/sa/sleep"', True),
+        ('context.reporter.kind == "inbound"', False),
+    ],
+)
+def test_a_gateway_asks_as_the_source_of_requests(match: str, asks: bool) -> None:
+    found = policy(rule(match, "istio-system", to="deny.default", of=("nothing.default",)))
+    assert concern(found, GATEWAY, gateway=True)[0] is asks
+
+
+def test_rules_of_other_namespaces_are_not_a_gateways() -> None:
+    assert concern(policy(rule()), GATEWAY, gateway=True) == (False, False)
+
+
+def test_a_quota_is_asked_for_only_where_a_spec_is_bound() -> None:
+    objects = [
+        handler("count", adapter="memquota", quotas=[{"name": "q.instance.default", "maxAmount": 1}]),
+        instance("q", template="quota"),
+        rule(to="count", of=("q",)),
+    ]
+    assert concern(resolve_rules(objects), RATINGS) == (False, False)
+    spec = made_from("QuotaSpec", "default", "s", {"rules": [{"quotas": [{"quota": "q", "charge": 1}]}]})
+    named = {"quotaSpecs": [{"name": "s"}], "services": [{"name": "ratings"}]}
+    binding = made_from("QuotaSpecBinding", "default", "b", named)
+    assert concern(resolve_rules([*objects, spec, binding]), RATINGS) == (True, False)
+
+
+def test_a_quota_that_nobody_counts_is_told() -> None:
+    objects = [
+        handler("count", adapter="memquota", quotas=[{"name": "q", "maxAmount": 1}]),
+        instance("q", template="quota"),
+        rule(to="count", of=("q",)),
+    ]
+    (finding,) = resolve_rules(objects).findings
+    assert (finding.code, finding.field) == ("ARG0916", "spec.params.quotas")
+    assert "q.instance.default" in finding.hint
+
+
+def test_reports_are_none_of_its_business() -> None:
+    log = instance("log", template="logentry", severity='"info"')
+    found = resolve_rules([rule(to="out", of=("log",)), handler("out", adapter="stdio"), log])
+    assert (found.rules, found.findings) == ((), ())
+
+
+def test_equal_objects_make_equal_policies() -> None:
+    one, other = policy(rule('source.namespace == "x"')), policy(rule('source.namespace == "x"'))
+    assert one == other
+    assert one != policy(rule('source.namespace == "y"'))

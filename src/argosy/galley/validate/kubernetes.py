@@ -25,6 +25,8 @@ from argosy.api.kubernetes import (
     VolumeMount,
 )
 from argosy.api.mesh_config import PROXY_ANNOTATION, parse_proxy_config
+from argosy.api.policy_annotations import CHECK, MODES, RETRIES, RETRIES_MAX, WAIT, WAIT_MAX
+from argosy.api.scalars import DurationError, parse_duration_s
 from argosy.core.errors import ArgosyError
 from argosy.core.labels import selects
 from argosy.core.protocols import choose_protocol
@@ -173,7 +175,24 @@ def validate_pod(check: Check, pod: Pod) -> None:
     validate_pod_spec(check, "spec", pod.spec)
 
 
+def _validate_checks(check: Check, metadata: str, annotations: Mapping[str, str]) -> None:
+    """How the pod's proxy asks Mixer."""
+    mode, retries = annotations.get(CHECK, MODES[0]), annotations.get(RETRIES, "0")
+    if mode not in MODES:
+        at = member(f"{metadata}.annotations", CHECK)
+        check.error("ARG0014", at, f"{mode!r} is not a possible value", f"one of: {', '.join(MODES)}")
+    if not retries.isdecimal() or not retries.isascii() or int(retries) > RETRIES_MAX:
+        at = member(f"{metadata}.annotations", RETRIES)
+        check.error("ARG0122", at, f"{retries!r} is not a number of retries", f"0 to {RETRIES_MAX}")
+    for name in (WAIT, WAIT_MAX):
+        try:
+            check.duration(member(f"{metadata}.annotations", name), parse_duration_s(annotations.get(name, "1s")))
+        except DurationError as error:
+            check.error("ARG0016", member(f"{metadata}.annotations", name), str(error), "write 80ms or 1s")
+
+
 def _validate_proxy_config(check: Check, metadata: str, annotations: Mapping[str, str]) -> None:
+    _validate_checks(check, metadata, annotations)
     """The annotation with settings of the pod's own proxy."""
     at = member(f"{metadata}.annotations", PROXY_ANNOTATION)
     try:

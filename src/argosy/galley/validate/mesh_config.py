@@ -90,6 +90,10 @@ def _validate(check: Check, config: MeshConfig) -> None:
     }
     for name, value in durations.items():
         check.duration(f"{_AT}.{name}", value, zero=name == "protocolDetectionTimeout")
+    if config.enable_client_side_policy_check:
+        message = "Mixer is asked by the side that receives a request: its answer at the sender's would bind nobody"
+        hint = "remove the field; rules about callers (source.*) are checked where the requests arrive"
+        check.error("ARG0015", f"{_AT}.enableClientSidePolicyCheck", message, hint)
     if config.locality_lb_setting is not None:
         validate_locality(check, f"{_AT}.localityLbSetting", config.locality_lb_setting)
     if (kept := config.default_config.proxy_stats_matcher) is not None:

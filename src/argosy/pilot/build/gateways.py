@@ -18,12 +18,13 @@ from argosy.core.names import BLACKHOLE_CLUSTER, ObjectKey
 from argosy.core.protocols import Protocol, parse_protocol
 from argosy.envoy import values as v
 from argosy.envoy.api import message
-from argosy.pilot.build import access_log, authn, authz, filters, telemetry, tls
+from argosy.pilot.build import access_log, authn, authz, check, filters, telemetry, tls
 from argosy.pilot.build.authz import Authorization
 from argosy.pilot.build.authz_notes import note_loggers
 from argosy.pilot.build.listeners import tls_inspector
 from argosy.pilot.build.resource import origin_fields, resource
 from argosy.pilot.build.tls import MESH_ALPNS
+from argosy.pilot.checking import ASLEEP, Checking
 from argosy.pilot.mesh import MeshSettings
 from argosy.xds.messages import Resource
 
@@ -138,14 +139,22 @@ class SniTarget:
     clusters: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class GatewayContext:
+    """What all chains of one gateway share: who may, who asks Mixer about what, what is noted."""
+
+    settings: MeshSettings
+    authorization: Authorization = NOBODY_REFUSED
+    audited: bool = False
+    checking: Checking = ASLEEP
+
+
 def build_gateway_listener(
     *,
     servers: Sequence[ServerRef],
     tcp_targets: Mapping[ServerRef, Mapping[str, int]],
     sni_targets: Sequence[SniTarget],
-    settings: MeshSettings,
-    authorization: Authorization = NOBODY_REFUSED,
-    audited: bool = False,
+    context: GatewayContext,
 ) -> Resource | None:
     """The listener of one address and port, or None if no server of it leads anywhere yet.
 
@@ -157,14 +166,14 @@ def build_gateway_listener(
     # In the order of the Gateways: what Envoy could not tell from an earlier server is left out, because it would
     # refuse the whole listener, and with it everybody else's servers.
     for ref in servers:
-        chain = _chain(ref, tcp_targets.get(ref, {}), taken, settings, authorization, audited=audited)
+        chain = _chain(ref, tcp_targets.get(ref, {}), taken, context)
         if chain is not None:
             chains.append({**chain, "metadata": _whose(ref), "filters": _limited(ref, chain["filters"])})
     for target in sni_targets:
         if names := taken.names(target.names, target.subnets):
             match = {**_server_names(names), **_subnets(target.subnets), "transport_protocol": "tls"}
             name = "~".join((f"{target.ref.route_name}.{names[0]}", *target.subnets))
-            filters_ = _limited(target.ref, _tcp(target.ref, target.clusters, settings, authorization))
+            filters_ = _limited(target.ref, _tcp(target.ref, target.clusters, context))
             chains.append({"name": name, "filter_chain_match": match, "filters": filters_})
     if not chains:
         return None
@@ -194,27 +203,22 @@ def _chain(
     ref: ServerRef,
     clusters: Mapping[str, int],
     taken: _Taken,
-    settings: MeshSettings,
-    authorization: Authorization,
-    *,
-    audited: bool,
+    context: GatewayContext,
 ) -> dict[str, Any] | None:
     """The chain of one server, or None where it has none of its own (TLS passed on by a VirtualService's names)."""
     if ref.plain_http:
-        return (
-            {"name": ref.route_name, "filters": [_manager(ref, settings, audited=audited)]} if taken.plain() else None
-        )
+        return {"name": ref.route_name, "filters": [_manager(ref, context)]} if taken.plain() else None
     if ref.terminates and ref.server.tls is not None:
-        inner = [_manager(ref, settings, audited=audited)] if ref.routes_http else []
+        inner = [_manager(ref, context)] if ref.routes_http else []
         if clusters and not ref.routes_http:
-            inner = _tcp(ref, clusters, settings, authorization)
+            inner = _tcp(ref, clusters, context)
         names = taken.names(ref.host_names()) if inner else ()
         if not names:
             return None
         return {
             "name": ref.route_name,
             "filter_chain_match": {**_server_names(names), "transport_protocol": "tls"},
-            "transport_socket": tls.terminate(ref.server.tls, trust_domains=settings.accepted_domains),
+            "transport_socket": tls.terminate(ref.server.tls, trust_domains=context.settings.accepted_domains),
             "transport_socket_connect_timeout": v.duration(_HANDSHAKE_S),
             "filters": inner,
         }
@@ -223,9 +227,9 @@ def _chain(
         if not names:
             return None
         match = {**_server_names(names), "transport_protocol": "tls", "application_protocols": list(MESH_ALPNS)}
-        return {"name": ref.route_name, "filter_chain_match": match, "filters": _by_sni(ref, settings, authorization)}
+        return {"name": ref.route_name, "filter_chain_match": match, "filters": _by_sni(ref, context)}
     if clusters and not ref.passes_tls and taken.plain():
-        return {"name": f"tcp.{ref.bind[1]}", "filters": _tcp(ref, clusters, settings, authorization)}
+        return {"name": f"tcp.{ref.bind[1]}", "filters": _tcp(ref, clusters, context)}
     return None
 
 
@@ -257,7 +261,8 @@ class _Taken:
         return free
 
 
-def _manager(ref: ServerRef, settings: MeshSettings, *, audited: bool) -> Any:
+def _manager(ref: ServerRef, context: GatewayContext) -> Any:
+    settings, audited = context.settings, context.audited
     loggers = [
         *telemetry.stats_loggers(telemetry.source_tags("http")),
         *access_log.log_loggers(settings),
@@ -268,29 +273,29 @@ def _manager(ref: ServerRef, settings: MeshSettings, *, audited: bool) -> Any:
         stat_prefix=f"gateway_{ref.route_name}",
         access_log=[*loggers, access_log.audit_log()] if audited else loggers,
         route_name=ref.route_name,
-        http_filters=[authn.authn_filter(), *authorizers, *filters.route_filters()],
+        http_filters=[authn.authn_filter(), *authorizers, *check.check_filters(), *filters.route_filters()],
         settings=settings,
         edge=True,
     )
 
 
-def _tcp(
-    ref: ServerRef, clusters: Mapping[str, int], settings: MeshSettings, authorization: Authorization
-) -> list[Any]:
-    """What passes connections on, by leave of the policies."""
+def _tcp(ref: ServerRef, clusters: Mapping[str, int], context: GatewayContext) -> list[Any]:
+    """What passes connections on, by leave of the policies and, where it is asked, of Mixer."""
+    settings, authorization = context.settings, context.authorization
     loggers = [*telemetry.stats_loggers(telemetry.source_tags("tcp")), *access_log.log_loggers(settings)]
     if authz.notes_of_tcp(authorization):
         loggers += note_loggers(http=False)
     proxy = filters.tcp_proxy(stat_prefix=f"gateway_{ref.route_name}", clusters=clusters, access_log=loggers)
-    return [*authz.tcp_authorization(authorization, "tcp."), proxy]
+    service = next((host for cluster in clusters if (host := check.service_of_cluster(cluster))), "")
+    return [*authz.tcp_authorization(authorization, "tcp."), *check.tcp_filters(context.checking, service), proxy]
 
 
-def _by_sni(ref: ServerRef, settings: MeshSettings, authorization: Authorization) -> list[Any]:
+def _by_sni(ref: ServerRef, context: GatewayContext) -> list[Any]:
     """Mesh TLS passed on to the cluster that its server name is; whose server names are clusters' names."""
     made = message("envoy.extensions.filters.network.sni_cluster.v3.SniCluster")()
     return [
         filters.network_filter("envoy.filters.network.sni_cluster", made),
-        *_tcp(ref, {BLACKHOLE_CLUSTER: 1}, settings, authorization),
+        *_tcp(ref, {BLACKHOLE_CLUSTER: 1}, context),
     ]
 
 

@@ -29,6 +29,7 @@ from argosy.pilot.build.authz import Authorization
 from argosy.pilot.build.authz_notes import note_loggers
 from argosy.pilot.build.listeners import HTTP_ALPNS, http_inspector, tls_inspector
 from argosy.pilot.build.resource import resource
+from argosy.pilot.checking import ASLEEP, Checking
 from argosy.pilot.mesh import MeshSettings
 from argosy.xds.messages import Resource
 
@@ -77,6 +78,7 @@ class InboundContext:
     authorization: Authorization
     mode: str
     settings: MeshSettings
+    checking: Checking = ASLEEP
     audited: bool = False
     """Requests that a stricter RequestAuthentication would refuse are logged."""
 
@@ -287,7 +289,7 @@ def _filters(port: InboundPort, context: InboundContext, *, mtls: bool, server_n
         http_filters=[
             authn.authn_filter(),
             *authz.http_filters(context.settings.config.extension_providers),
-            check.check_filter(),
+            *check.check_filters(),
         ],
         mtls=mtls,
         named=server_name,
@@ -309,13 +311,18 @@ def _tcp_filters(port: InboundPort, context: InboundContext, *, mtls: bool) -> l
         idle_timeout_s=(pool.idle_timeout_s if pool is not None else None) or 0,
         mtls=mtls,
     )
-    return [*authz.tcp_authorization(context.authorization, "tcp."), proxy]
+    asked = check.tcp_filters(context.checking, port.service)
+    return [*authz.tcp_authorization(context.authorization, "tcp."), *asked, proxy]
 
 
 def build_inbound_route(
-    port: InboundPort, authorization: Authorization, *, checked: bool, claim_headers: Sequence[str] = ()
+    port: InboundPort,
+    authorization: Authorization,
+    *,
+    checking: Checking = ASLEEP,
+    claim_headers: Sequence[str] = (),
 ) -> Resource:
-    """The routes of one HTTP port: all to the application, by leave of the policies and (if `checked`) of Mixer.
+    """The routes of one HTTP port: all to the application, by leave of the policies and, where it is asked, of Mixer.
 
     `claim_headers`: headers that the JWT filter sets.
     """
@@ -332,12 +339,13 @@ def build_inbound_route(
         "routes": [{"match": {"prefix": "/"}, "route": action}],
         "typed_per_filter_config": {
             **authz.route_settings(authorization, claim_headers),
-            **(check.route_settings(port.service) if checked else {}),
+            **check.route_settings(checking, port.service),
         },
     }
     made = message("envoy.config.route.v3.RouteConfiguration")(
         name=name,
         virtual_hosts=[host],
+        request_headers_to_remove=[check.ATTRIBUTES_HEADER],
         validate_clusters=v.wrap(False),
         ignore_path_parameters_in_path_matching=True,
     )

@@ -20,12 +20,14 @@ from argosy.core.names import BLACKHOLE_CLUSTER, DIRECT_CLUSTER
 from argosy.envoy import values as v
 from argosy.envoy.api import encode, message
 from argosy.pilot.build import direct
+from argosy.pilot.build.check import ATTRIBUTES_HEADER, name_services
 from argosy.pilot.build.filters import ADS
 from argosy.pilot.build.resource import ROUTE, VIRTUAL_HOST, resource_of_bytes
 from argosy.pilot.build.route_action import build_route, default_route
 from argosy.pilot.build.route_match import asks_for_safe_method, build_match, matches_all, repeatable
 from argosy.pilot.build.route_retries import Retries, build_retries
 from argosy.pilot.build.route_rules import OwnedRule
+from argosy.pilot.checking import ASLEEP, Checking
 from argosy.xds.messages import Resource
 
 
@@ -94,6 +96,7 @@ def build_virtual_host(
     fallback: Destination | None,
     default_retries: HTTPRetry | None = None,
     require_tls: bool = False,
+    checking: Checking = ASLEEP,
 ) -> VirtualHostPart:
     """One virtual host. Without rules everything goes to `fallback` (a host in full).
 
@@ -113,6 +116,8 @@ def build_virtual_host(
         routes += _routes_of_rule(one.rule, one.client, resolve_noted, default_retries)
     if len({one.rule.owner.key for one in rules}) > 1:
         routes.sort(key=lambda route: matches_all(route["match"]))
+    if checking.concern.http:
+        name_services(routes, checking)
     if not rules and fallback is not None:
         routes.append(default_route(fallback, resolve_noted, build_retries(None, default_retries).others))
     made = message("envoy.config.route.v3.VirtualHost")(
@@ -206,7 +211,7 @@ def _head(name: str, **fields: Any) -> Any:
         ignore_path_parameters_in_path_matching=True,
         max_direct_response_body_size_bytes=v.wrap(1 << 20),
         # A mark of Envoy's own for a client that it trusts; it says nothing to anybody else.
-        request_headers_to_remove=["x-envoy-internal"],
+        request_headers_to_remove=["x-envoy-internal", ATTRIBUTES_HEADER],
         **fields,
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from argosy.api import decode_object, parse_documents
 from argosy.envoy.api import message
-from argosy.pilot.build.gateways import ServerRef, build_gateway_listener
+from argosy.pilot.build.gateways import GatewayContext, ServerRef, build_gateway_listener
 from argosy.pilot.mesh import MeshSettings
 
 
@@ -26,7 +26,7 @@ def https(namespace: str, *hosts: str) -> ServerRef:
 
 def chains(servers: list[ServerRef], tcp: dict[ServerRef, dict[str, int]] | None = None) -> list[Any]:
     made = build_gateway_listener(
-        servers=servers, tcp_targets=tcp or {}, sni_targets=[], settings=MeshSettings(access_log=False)
+        servers=servers, tcp_targets=tcp or {}, sni_targets=[], context=GatewayContext(MeshSettings(access_log=False))
     )
     assert made is not None
     return list(message("envoy.config.listener.v3.Listener").FromString(made.body).filter_chains)

@@ -6,11 +6,13 @@ from argosy.api import decode_object, parse_documents
 from argosy.envoy import api
 from argosy.pilot.build.authz import Authorization
 from argosy.pilot.build.inbound import InboundContext, InboundPort, Speaks, build_inbound_listener, build_inbound_route
+from argosy.pilot.checking import ASLEEP, Checking, Concern
 from argosy.pilot.mesh import MeshSettings
 
 PORT = InboundPort(8080, Speaks.HTTP, "web.default.svc.cluster.local", "PERMISSIVE")
 JWT = "envoy.filters.http.jwt_authn"
 DENY, ALLOW, CHECK = "envoy.filters.http.rbac.deny", "envoy.filters.http.rbac.allow", "envoy.filters.http.ext_authz"
+OPEN = "argosy.check.open"
 
 
 def policy(action: str) -> Any:
@@ -31,8 +33,8 @@ def chains(*policies: Any) -> dict[str, Any]:
     return {chain["name"]: chain for chain in api.to_dict(made)["filter_chains"]}
 
 
-def settings(*policies: Any, checked: bool = False) -> dict[str, Any]:
-    made = build_inbound_route(PORT, Authorization(policies), checked=checked)
+def settings(*policies: Any, checking: Checking = ASLEEP) -> dict[str, Any]:
+    made = build_inbound_route(PORT, Authorization(policies), checking=checking)
     assert [ref.name for ref in made.requires] == ["inbound|8080||"]
     (host,) = api.to_dict(api.decode("envoy.config.route.v3.RouteConfiguration", made.body or b""))["virtual_hosts"]
     found: dict[str, Any] = host.get("typed_per_filter_config", {})
@@ -56,15 +58,31 @@ def test_deny_is_asked_before_allow_and_mixer_last() -> None:
     filters = manager["typed_config"]["http_filters"]
     noting = [f"envoy.filters.http.rbac.{name}" for name in ("audit", "dry_run_deny", "dry_run_allow")]
     last = [f"envoy.filters.http.{name}" for name in ("grpc_stats", "router")]
-    assert [one["name"] for one in filters] == [JWT, *noting, DENY, ALLOW, CHECK, *last]
+    assert [one["name"] for one in filters] == [JWT, *noting, DENY, ALLOW, CHECK, OPEN, *last]
     # All that judge requests sleep until a route wakes them.
-    assert [one.get("disabled", False) for one in filters] == [False] + [True] * 6 + [False] * 2
+    assert [one.get("disabled", False) for one in filters] == [False] + [True] * 7 + [False] * 2
 
 
 def test_only_a_checked_route_wakes_the_question_to_mixer_and_names_the_service() -> None:
     assert CHECK not in settings(policy("DENY"))
-    extensions = settings(checked=True)[CHECK]["check_settings"]["context_extensions"]
-    assert extensions == {"argosy.service": "web.default.svc.cluster.local"}
+    for fail_open, name in ((False, CHECK), (True, OPEN)):
+        found = settings(checking=Checking(Concern(http=True), fail_open))
+        assert set(found) == {name}
+        extensions = found[name]["check_settings"]["context_extensions"]
+        assert extensions == {"argosy.service": "web.default.svc.cluster.local"}
+    assert settings(checking=Checking(Concern(tcp=True))) == {}
+
+
+def test_connections_are_asked_about_only_where_a_rule_concerns_them() -> None:
+    def names(checking: Checking) -> list[str]:
+        settings = MeshSettings(access_log=False)
+        context = InboundContext(Authorization(()), "PERMISSIVE", settings, checking=checking)
+        made = api.decode("envoy.config.listener.v3.Listener", build_inbound_listener([PORT], context).body or b"")
+        by_name = {chain["name"]: chain for chain in api.to_dict(made)["filter_chains"]}
+        return [one["name"] for one in by_name["other-mtls"]["filters"]]
+
+    assert names(Checking(Concern(http=True))) == ["envoy.filters.network.tcp_proxy"]
+    assert names(Checking(Concern(tcp=True))) == ["argosy.check.tcp", "envoy.filters.network.tcp_proxy"]
 
 
 def test_an_allow_policy_without_rules_lets_nobody_in() -> None:

@@ -1,0 +1,191 @@
+"""Checks as a running thing: the policy, its handlers with what they keep, the cache, and those who must be asked.
+
+A handler lives as long as its object is the same: counters of quotas and lists that were read survive a change of
+other objects. Whoever asks waits no longer than `REMOTE_S` for any other program.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from argosy.api.meta import Object
+from argosy.api.mixer import Handler
+from argosy.api.mixer_adapters import RedisQuotaParams
+from argosy.core.clock import Clock
+from argosy.edge.jwks_client import FetchError, fetch_document
+from argosy.edge.redis_quota import RedisQuotas
+from argosy.mixer.attributes import Attributes
+from argosy.mixer.cache import CheckCache
+from argosy.mixer.check import Check, Decision, begin_check
+from argosy.mixer.handlers import make_handler
+from argosy.mixer.lists import ListChecker
+from argosy.mixer.names import Ref
+from argosy.mixer.port import Call, LocalHandler, RemoteHandler, Verdict
+from argosy.mixer.references import RecordedAttributes
+from argosy.mixer.rules import CheckPolicy
+from argosy.mixer.status import DEADLINE_EXCEEDED, INTERNAL
+
+logger = logging.getLogger(__name__)
+
+REMOTE_S = 1.0
+"""How long a check waits for one other program; less than a proxy waits for the check."""
+FETCH_S = 5.0
+SOON_S = 0.5
+
+Place = Callable[[str, str], tuple[str, int]]
+"""(namespace of the handler, `host:port`) -> where that is now."""
+MakeRemote = Callable[[Object[Handler], Place], "RemoteHandler | None"]
+
+
+def make_remote(handler: Object[Handler], place: Place) -> RemoteHandler | None:
+    """The handler of an object that must ask somebody, or None."""
+    params = handler.spec.params
+    if isinstance(params, RedisQuotaParams):
+        scope = f"{handler.kind}/{handler.key}"
+        return RedisQuotas(params, lambda address: place(handler.namespace, address), scope)
+    return None
+
+
+class Checks:
+    """What one Mixer decides, and how often."""
+
+    def __init__(self, clock: Clock, place: Place, makers: Iterable[MakeRemote] = (make_remote,)) -> None:
+        self.policy = CheckPolicy()
+        self.asked = 0
+        self.refused = 0
+        self.undecided = 0
+        self.hits = 0
+        self._clock = clock
+        self._place = place
+        self._makers = tuple(makers)
+        self._objects: dict[Ref, Object[Handler]] = {}
+        self._local: dict[Ref, LocalHandler] = {}
+        self._remote: dict[Ref, RemoteHandler] = {}
+        self._readers: dict[Ref, asyncio.Task[None]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._cache = CheckCache()
+
+    def set_policy(self, policy: CheckPolicy) -> None:
+        """Go over to another policy. Handlers whose objects are the same go on with what they have."""
+        for ref in [ref for ref, one in self._objects.items() if policy.handlers.get(ref) != one]:
+            self._drop(ref)
+        for ref, one in policy.handlers.items():
+            if ref not in self._objects:
+                self._add(ref, one)
+        self.policy = policy
+        self._cache = CheckCache()
+
+    async def check(self, namespace: str, attributes: Attributes, request: str = "") -> Decision:
+        """Decide one request that a proxy of `namespace` asks about."""
+        now = self._clock.monotonic()
+        self.asked += 1
+        decision = self._cache.find(namespace, attributes, now)
+        if decision is not None:
+            self.hits += 1
+        else:
+            decision = await self._decide(namespace, attributes, request, now)
+        self.refused += not decision.allowed
+        self.undecided += decision.undecided
+        return decision
+
+    async def _decide(self, namespace: str, attributes: Attributes, request: str, now: float) -> Decision:
+        policy, cache, seen = self.policy, self._cache, RecordedAttributes(attributes)
+        check = begin_check(policy, self._local, seen, namespace=namespace, now=now, request=request)
+        while check.decision is None:
+            check.answer(await self._ask_all(check))
+        if policy is self.policy:
+            cache.keep(namespace, attributes, seen.references, check.decision, now)
+        return check.decision
+
+    async def _ask_all(self, check: Check) -> list[Verdict]:
+        if len(check.calls) == 1:
+            return [await self._ask(check.calls[0])]
+        return list(await asyncio.gather(*(self._ask(call) for call in check.calls)))
+
+    async def _ask(self, call: Call) -> Verdict:
+        handler = self._remote.get(call.handler)
+        if handler is None:
+            return Verdict(INTERNAL, "the handler has gone", 0.0, 0, undecided=True)
+        try:
+            async with asyncio.timeout(REMOTE_S):
+                return await handler.check(call)
+        except TimeoutError:
+            return Verdict(DEADLINE_EXCEEDED, "no answer in time", 0.0, 0, undecided=True)
+        except Exception as error:
+            logger.exception("handler %s", call.handler)
+            return Verdict(INTERNAL, type(error).__name__, 0.0, 0, undecided=True)
+
+    def metrics(self) -> tuple[tuple[str, str, str, float], ...]:
+        """Name, type, help and value of each metric."""
+        return (
+            ("mixer_checks_total", "counter", "Requests that Mixer was asked about.", float(self.asked)),
+            ("mixer_denials_total", "counter", "Requests that Mixer refused.", float(self.refused)),
+            (
+                "mixer_undecided_total",
+                "counter",
+                "Requests that no handler could tell about.",
+                float(self.undecided),
+            ),
+            ("mixer_check_cache_hits_total", "counter", "Checks answered by an earlier decision.", float(self.hits)),
+            ("mixer_check_cache_size", "gauge", "Decisions that are kept.", float(len(self._cache))),
+        )
+
+    def dump(self) -> Mapping[str, Any]:
+        """What handlers keep, for people."""
+        return {str(ref): dump() for ref, one in self._local.items() if (dump := getattr(one, "dump", None))}
+
+    async def close(self) -> None:
+        """Give up all handlers."""
+        for ref in list(self._objects):
+            self._drop(ref)
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    # -- handlers -----------------------------------------------------------------------------------------------
+
+    def _add(self, ref: Ref, one: Object[Handler]) -> None:
+        self._objects[ref] = one
+        local = make_handler(one.spec.params)
+        if local is not None:
+            self._local[ref] = local
+            if isinstance(local, ListChecker) and local.provider_url:
+                self._readers[ref] = asyncio.get_running_loop().create_task(self._read_list(local))
+            return
+        remote = next((made for make in self._makers if (made := make(one, self._place)) is not None), None)
+        if remote is not None:
+            self._remote[ref] = remote
+
+    def _drop(self, ref: Ref) -> None:
+        del self._objects[ref]
+        self._local.pop(ref, None)
+        reader, remote = self._readers.pop(ref, None), self._remote.pop(ref, None)
+        if reader is not None:
+            reader.cancel()
+        if remote is not None:
+            self._later(remote.close())
+
+    def _later(self, work: Awaitable[None]) -> None:
+        async def run() -> None:
+            with contextlib.suppress(Exception):
+                await work
+
+        task = asyncio.get_running_loop().create_task(run())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _read_list(self, one: ListChecker) -> None:
+        """Read a list again and again; its entries hold on while it cannot be read, until their time is up."""
+        told = ""
+        while True:
+            try:
+                body = await fetch_document(one.provider_url, timeout_s=FETCH_S)
+                one.receive(body.decode(), self._clock.monotonic())
+            except (FetchError, UnicodeDecodeError) as error:
+                one.failed(str(error))
+            if one.problem != told:
+                told = one.problem
+                logger.log(logging.WARNING if told else logging.INFO, "list %s: %s", one.provider_url, told or "read")
+            await asyncio.sleep(one.refresh_s if not one.problem else min(SOON_S, one.refresh_s))

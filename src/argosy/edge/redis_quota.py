@@ -1,0 +1,140 @@
+"""`redisquota`: quotas counted in a Redis, so that all Mixers together give no more than there is.
+
+Given the parameters of a handler and where its Redis is. Each question is one script that Redis runs as a whole, by
+Redis's own clock. FIXED_WINDOW begins with the first request that is counted and ends `validDuration` later; in a
+ROLLING_WINDOW counts are kept by buckets of `bucketDuration` and leave with their bucket. Who asks again for the same
+request (within `AGAIN_S`) gets the same answer. A Redis that does not answer gives nothing and decides nothing.
+Source: Istio 1.4's redisquota.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import RedisError
+
+from argosy.api.mixer_adapters import RedisQuota, RedisQuotaParams
+from argosy.mixer.port import Call, Verdict
+from argosy.mixer.quotas import dimensions_of, overriding
+from argosy.mixer.status import UNAVAILABLE
+
+TIMEOUT_S = 0.5
+AGAIN_S = 1.0
+CONNECTIONS = 10
+PREFIX = "argosy:quota"
+
+# KEYS: counter, answer. ARGV: limit, wanted, window in ms, bucket in ms (0: fixed window), best effort, again in ms.
+# The counter of a fixed window is a number that expires; that of a rolling one a hash of bucket -> given.
+_SCRIPT = """
+local before = ARGV[6] ~= '0' and redis.call('GET', KEYS[2])
+if before then return tonumber(before) end
+local limit, wanted, window, bucket = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local used, now = 0, 0
+if bucket == 0 then
+  used = tonumber(redis.call('GET', KEYS[1]) or '0')
+else
+  local time = redis.call('TIME')
+  now = math.floor((time[1] * 1000 + math.floor(time[2] / 1000)) / bucket)
+  local oldest = now - math.ceil(window / bucket) + 1
+  local counts = redis.call('HGETALL', KEYS[1])
+  for at = 1, #counts, 2 do
+    if tonumber(counts[at]) < oldest then
+      redis.call('HDEL', KEYS[1], counts[at])
+    else
+      used = used + tonumber(counts[at + 1])
+    end
+  end
+end
+local left, granted = limit - used, 0
+if wanted <= left then granted = wanted elseif ARGV[5] == '1' and left > 0 then granted = left end
+if granted > 0 then
+  if bucket == 0 then
+    if redis.call('INCRBY', KEYS[1], granted) == granted then redis.call('PEXPIRE', KEYS[1], window) end
+  else
+    redis.call('HINCRBY', KEYS[1], string.format('%d', now), granted)
+    redis.call('PEXPIRE', KEYS[1], window + bucket)
+  end
+end
+if ARGV[6] ~= '0' then redis.call('SET', KEYS[2], granted, 'PX', ARGV[6]) end
+return granted
+"""
+
+
+class RedisQuotas:
+    """One `redisquota` handler. `place` tells where its Redis is now: host and port."""
+
+    def __init__(self, params: RedisQuotaParams, place: Callable[[str], tuple[str, int]], scope: str) -> None:
+        self._params = params
+        self._quotas = {quota.name: quota for quota in params.quotas}
+        self._place = place
+        self._scope = scope
+        self._client: Redis | None = None
+        self._at: tuple[str, int] | None = None
+
+    async def check(self, call: Call) -> Verdict:
+        """Give as much as is left; a quota that the handler does not know is not limited."""
+        asked, quota = call.quota, self._quotas.get(str(call.instance))
+        if asked is None or quota is None:
+            return Verdict(granted=asked.amount if asked is not None else 0)
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                granted = await self._ask(call, quota)
+        except (RedisError, OSError, TimeoutError) as error:
+            reason = "did not answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+            message = f"the Redis at {self._params.redis_server_url} cannot be asked: {reason}"
+            return Verdict(UNAVAILABLE, message, 0.0, 0, undecided=True)
+        return Verdict(granted=granted, valid_duration_s=quota.valid_duration)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._client is not None:
+            await self._client.aclose(close_connection_pool=True)
+            self._client = None
+
+    async def _ask(self, call: Call, quota: RedisQuota) -> int:
+        asked = call.quota
+        assert asked is not None
+        dimensions = dimensions_of(call)
+        override = overriding(quota.overrides, dimensions)
+        limit = quota.max_amount if override is None else override.max_amount
+        rolling = quota.rate_limit_algorithm == "ROLLING_WINDOW"
+        again = round(AGAIN_S * 1000) if asked.deduplication_id else 0
+        keys = [
+            _key(self._scope, quota.name, *(f"{name}={value}" for name, value in dimensions.items())),
+            _key(self._scope, quota.name, "again", asked.deduplication_id),
+        ]
+        arguments = [
+            limit,
+            asked.amount,
+            round(quota.valid_duration * 1000),
+            round(quota.bucket_duration * 1000) if rolling else 0,
+            int(asked.best_effort),
+            again,
+        ]
+        client = await self._connected()
+        return int(await client.register_script(_SCRIPT)(keys=keys, args=arguments))
+
+    async def _connected(self) -> Redis:
+        at = self._place(self._params.redis_server_url)
+        if self._client is None or at != self._at:
+            await self.close()
+            pool = BlockingConnectionPool(
+                host=at[0],
+                port=at[1],
+                max_connections=self._params.connection_pool_size or CONNECTIONS,
+                timeout=TIMEOUT_S,
+                socket_timeout=TIMEOUT_S,
+                socket_connect_timeout=TIMEOUT_S,
+            )
+            self._client, self._at = Redis(connection_pool=pool), at
+        return self._client
+
+
+def _key(*parts: str) -> str:
+    """A key of Redis: parts that users and requests make cannot run into each other."""
+    return ":".join([PREFIX, *(f"{len(part)}.{part}" for part in parts)])
+
+
+__all__: Sequence[str] = ["RedisQuotas"]

@@ -1,0 +1,99 @@
+"""Header operations of rules: compiled, and evaluated to what is done to the headers of one request.
+
+Given a rule's operations and its actions' names, gives `HeaderRule`s; values may speak of `<action>.output.<field>`,
+which are attributes of one rule only. Source: Istio 1.4's policy/v1beta1 Rule.HeaderOperationTemplate.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from argosy.api.meta import Object
+from argosy.api.mixer import HeaderOperation, Rule
+from argosy.core.errors import Finding
+from argosy.mixer.attributes import Attributes, Value, ValueType
+from argosy.mixer.bind import bad_expression
+from argosy.mixer.expr import EvaluationError, Expression, compile_expression
+from argosy.mixer.syntax import ExpressionError
+from argosy.mixer.values import text_of
+
+REPLACE, REMOVE, APPEND = "REPLACE", "REMOVE", "APPEND"
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderEdit:
+    """What is done to one header of one request or response. REMOVE has no values."""
+
+    operation: str
+    name: str
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderRule:
+    """One operation that can be evaluated."""
+
+    operation: str
+    name: str
+    values: tuple[Expression, ...]
+
+
+def compile_headers(
+    rule: Object[Rule],
+    side: str,
+    *,
+    vocabulary: Mapping[str, ValueType],
+    outputs: Mapping[str, Mapping[str, ValueType]],
+) -> tuple[tuple[HeaderRule, ...], list[Finding]]:
+    """The operations of `side` (`request`, `response`); `outputs` are the known types of output by action."""
+    made: list[HeaderRule] = []
+    findings: list[Finding] = []
+    operations: tuple[HeaderOperation, ...] = getattr(rule.spec, f"{side}_header_operations")
+    for index, one in enumerate(operations):
+        values: list[Expression] = []
+        for number, text in enumerate(one.values if one.operation != REMOVE else ()):
+            try:
+                known = {**vocabulary, **_outputs(text, rule.spec, outputs)}
+                values.append(compile_expression(text, vocabulary=known))
+            except ExpressionError as error:
+                field = f"spec.{side}HeaderOperations[{index}].values[{number}]"
+                findings.append(bad_expression(rule, field, text, error))
+        if one.operation == REMOVE or values:
+            made.append(HeaderRule(one.operation, one.name.lower(), tuple(values)))
+    return tuple(made), findings
+
+
+def evaluate_headers(
+    rules: Iterable[HeaderRule], attributes: Attributes, outputs: Mapping[str, Value], events: list[str]
+) -> Iterator[HeaderEdit]:
+    """What is done; an operation without a value is left out and told in `events`."""
+    bag = ChainMap(dict(outputs), attributes)  # type: ignore[arg-type]  # both are only read
+    for one in rules:
+        try:
+            values = tuple(text_of(value.evaluate(bag)) for value in one.values)
+        except EvaluationError as error:
+            events.append(f"header {one.name}: {error}")
+            continue
+        yield HeaderEdit(one.operation, one.name, values)
+
+
+def output_attributes(action: str, output: Mapping[str, Any]) -> dict[str, Value]:
+    """The attributes by which a rule's header operations speak of an action's output."""
+    return {f"{action}.output.{name}": value for name, value in output.items()} if action else {}
+
+
+def _outputs(text: str, rule: Rule, known: Mapping[str, Mapping[str, ValueType]]) -> dict[str, ValueType]:
+    """The outputs that `text` speaks of; strings, where nobody knows the template."""
+    found = {}
+    for action in rule.actions:
+        if not action.name:
+            continue
+        marker = f"{action.name}.output."
+        for part in text.split(marker)[1:]:
+            length = next((n for n, char in enumerate(part) if not (char.isalnum() or char == "_")), len(part))
+            name = part[:length]
+            found[marker + name] = known.get(action.name, {}).get(name, ValueType.STRING)
+    return found

@@ -1,0 +1,98 @@
+"""Which requests are charged what: `QuotaSpec`s, bound to services by `QuotaSpecBinding`s.
+
+Given the objects, gives `BoundQuota`s that can be asked about a request's attributes, and findings for names of
+nothing. Source: Istio 1.4's mixer/v1/config/client/quota.proto.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from argosy.api.meta import Object, StringMatch
+from argosy.api.mixer import AttributeMatch, QuotaRule, ServiceReference
+from argosy.core.errors import Finding
+from argosy.core.hosts import service_host
+from argosy.core.names import ObjectKey
+from argosy.mixer.attributes import Attributes
+from argosy.mixer.bind import DANGLING, finding
+from argosy.mixer.functions import compile_regex
+from argosy.mixer.values import text_of
+
+ALL = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A quota by its name, as the QuotaSpec writes it."""
+
+    quota: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class BoundQuota:
+    """The rules of one QuotaSpec for the requests to some hosts; `*` are all."""
+
+    hosts: frozenset[str]
+    rules: tuple[QuotaRule, ...]
+
+    def charges(self, attributes: Attributes) -> Iterator[Charge]:
+        """What a request costs."""
+        if ALL not in self.hosts and attributes.get("destination.service.host") not in self.hosts:
+            return
+        for rule in self.rules:
+            if not rule.match or any(_holds(match, attributes) for match in rule.match):
+                for charge in rule.quotas:
+                    if charge.charge > 0:
+                        yield Charge(charge.quota, charge.charge)
+
+
+def bind_quotas(objects: Iterable[Object[Any]]) -> tuple[tuple[BoundQuota, ...], list[Finding]]:
+    """All bindings among `objects`, sorted by name."""
+    by_kind: dict[str, dict[ObjectKey, Object[Any]]] = {"QuotaSpec": {}, "QuotaSpecBinding": {}}
+    for one in objects:
+        if one.kind in by_kind:
+            by_kind[one.kind][one.key] = one
+    bound: list[BoundQuota] = []
+    findings: list[Finding] = []
+    for _key, binding in sorted(by_kind["QuotaSpecBinding"].items()):
+        hosts = frozenset(host_of(service, binding.namespace) for service in binding.spec.services)
+        for index, name in enumerate(binding.spec.quota_specs):
+            key = ObjectKey(name.namespace or binding.namespace, name.name)
+            spec = by_kind["QuotaSpec"].get(key)
+            if spec is None:
+                field = f"spec.quotaSpecs[{index}]"
+                hint = "create it, or correct its name and namespace"
+                findings.append(finding(binding, DANGLING, field, f"QuotaSpec {key} does not exist", hint))
+            else:
+                bound.append(BoundQuota(hosts, spec.spec.rules))
+    return tuple(bound), findings
+
+
+def host_of(service: ServiceReference, namespace: str) -> str:
+    """The host that a service of a binding means."""
+    if service.service:
+        return service.service
+    host = service_host(service.name, service.namespace or namespace)
+    return host if not service.domain else f"{service.name}.{service.namespace or namespace}.{service.domain}"
+
+
+def _holds(match: AttributeMatch, attributes: Attributes) -> bool:
+    return all(_agrees(wanted, _value(name, attributes)) for name, wanted in match.clause.items())
+
+
+def _value(name: str, attributes: Attributes) -> str | None:
+    value = attributes.get(name)
+    return None if value is None or isinstance(value, Mapping) else text_of(value)
+
+
+def _agrees(wanted: StringMatch, value: str | None) -> bool:
+    if value is None:
+        return False
+    if wanted.exact is not None:
+        return value == wanted.exact
+    if wanted.prefix is not None:
+        return value.startswith(wanted.prefix)
+    return wanted.regex is not None and compile_regex(wanted.regex).fullmatch(value) is not None

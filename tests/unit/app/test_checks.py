@@ -1,0 +1,224 @@
+"""Checks as a running thing: what handlers keep, who is asked, what is answered from memory."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from argosy.api import decode_object, parse_documents
+from argosy.api.meta import Object
+from argosy.app import checks as module
+from argosy.app.checks import Checks
+from argosy.edge.clock import SystemClock
+from argosy.edge.jwks_client import fetch_document
+from argosy.mixer.port import Call, RemoteHandler, Verdict
+from argosy.mixer.rules import resolve_rules
+
+QUOTA = """
+apiVersion: config.istio.io/v1alpha2
+kind: memquota
+metadata: {name: count}
+spec: {quotas: [{name: q.quota.default, maxAmount: 2, validDuration: 3600s}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: quota
+metadata: {name: q}
+spec: {dimensions: {}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: QuotaSpec
+metadata: {name: s}
+spec: {rules: [{quotas: [{quota: q, charge: 1}]}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: QuotaSpecBinding
+metadata: {name: b}
+spec: {quotaSpecs: [{name: s}], services: [{service: '*'}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: quota}
+spec: {actions: [{handler: count.memquota, instances: [q.quota]}]}
+"""
+DENY = """
+apiVersion: config.istio.io/v1alpha2
+kind: denier
+metadata: {name: deny}
+spec: {status: {code: 7, message: Not allowed}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: checknothing
+metadata: {name: nothing}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: deny}
+spec: {match: source.name == "x", actions: [{handler: deny.denier, instances: [nothing.checknothing]}]}
+"""
+REMOTE = """
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: far}
+spec: {adapter: far, connection: {address: "far:1"}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: key}
+spec: {template: key, params: {key: source.name}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: far}
+spec: {actions: [{handler: far, instances: [key]}]}
+"""
+
+
+def objects(*texts: str) -> list[Object[Any]]:
+    return [decode_object(one) for text in texts for one in parse_documents(text)]
+
+
+class Far:
+    """A handler that must ask somebody."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.closed = False
+        self.verdict: Verdict | Exception | None = Verdict(valid_duration_s=60.0)
+
+    async def check(self, call: Call) -> Verdict:
+        self.calls.append(call)
+        if self.verdict is None:
+            await asyncio.Event().wait()
+        if isinstance(self.verdict, Exception):
+            raise self.verdict
+        assert self.verdict is not None
+        return self.verdict
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def checks(*texts: str, far: Far | None = None) -> Checks:
+    def make(handler: Object[Any], place: module.Place) -> RemoteHandler | None:
+        return far if handler.spec.adapter else None
+
+    one = Checks(SystemClock(), lambda namespace, address: ("127.0.0.1", 1), (make,))
+    one.set_policy(resolve_rules(objects(*texts)))
+    return one
+
+
+async def codes(one: Checks, count: int, **attributes: Any) -> list[int]:
+    return [(await one.check("default", {"source.name": "x", **attributes})).code for _ in range(count)]
+
+
+async def test_counters_outlive_a_change_of_other_objects_and_not_of_their_own() -> None:
+    one = checks(QUOTA)
+    assert await codes(one, 3) == [0, 0, 8]
+    one.set_policy(resolve_rules(objects(QUOTA, DENY)))
+    assert await codes(one, 1, **{"source.name": "y"}) == [8]
+    one.set_policy(resolve_rules(objects(QUOTA.replace("maxAmount: 2", "maxAmount: 1"))))
+    assert await codes(one, 2) == [0, 8]
+    assert one.dump() == {"count.memquota.default": [{"quota": "q.quota.default", "dimensions": {}, "used": 1}]}
+
+
+async def test_alike_requests_are_answered_from_memory_but_quotas_never() -> None:
+    one = checks(DENY)
+    assert await codes(one, 3) == [7, 7, 7]
+    assert (one.asked, one.refused, one.hits) == (3, 3, 2)
+    one.set_policy(resolve_rules(objects(DENY.replace("code: 7", "code: 16"))))
+    assert await codes(one, 1) == [16]
+    counted = checks(QUOTA)
+    await codes(counted, 3)
+    assert counted.hits == 0
+
+
+async def test_who_must_be_asked_is_asked_once_for_alike_requests() -> None:
+    far = Far()
+    one = checks(REMOTE, far=far)
+    assert await codes(one, 3) == [0, 0, 0]
+    assert [call.values for call in far.calls] == [{"key": "x"}]
+    await one.close()
+    assert far.closed
+
+
+@pytest.mark.parametrize("verdict, code", [(None, 4), (ValueError("broken"), 13), (Verdict(14, undecided=True), 14)])
+async def test_one_that_fails_or_never_answers_decides_nothing(
+    verdict: Verdict | Exception | None, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REMOTE_S", 0.05)
+    far = Far()
+    far.verdict = verdict
+    one = checks(REMOTE, far=far)
+    decision = await one.check("default", {"source.name": "x"})
+    assert (decision.code, decision.undecided) == (code, True)
+    assert one.undecided == 1
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[str]]]:
+    """A server of one list, and what it answers."""
+    lines = ["a"]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = "\n".join(lines).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_args: Any) -> None:
+            return
+
+    made = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"http://127.0.0.1:{made.server_port}/list", lines
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+async def test_a_list_is_read_from_where_it_is_kept(
+    server: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # This machine itself is not asked for lists otherwise.
+    async def fetch(uri: str, *, timeout_s: float) -> bytes:
+        return await fetch_document(uri, timeout_s=timeout_s, blocked=())
+
+    monkeypatch.setattr(module, "fetch_document", fetch)
+    one = checks(
+        f"""
+apiVersion: config.istio.io/v1alpha2
+kind: listchecker
+metadata: {{name: list}}
+spec: {{providerUrl: "{server[0]}", refreshInterval: 1s, cachingInterval: 0s}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: listentry
+metadata: {{name: value}}
+spec: {{value: source.name}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {{name: list}}
+spec: {{actions: [{{handler: list.listchecker, instances: [value.listentry]}}]}}
+"""
+    )
+
+    async def wait_for(name: str, code: int) -> None:
+        async with asyncio.timeout(5):
+            while (await one.check("default", {"source.name": name})).code != code:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    await wait_for("a", 0)
+    await wait_for("b", 7)
+    server[1][:] = ["b"]
+    await wait_for("b", 0)
+    await wait_for("a", 7)
+    await one.close()

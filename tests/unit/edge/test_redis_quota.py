@@ -1,0 +1,138 @@
+"""redisquota on a real Redis: windows, limits of several handlers together, and a Redis that is not there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from argosy.api.meta import Seconds
+from argosy.api.mixer_adapters import RedisQuota, RedisQuotaOverride, RedisQuotaParams
+from argosy.core.frozen import FrozenMap
+from argosy.edge.redis_quota import RedisQuotas
+from argosy.mixer.names import Ref
+from argosy.mixer.port import Call, QuotaAsked, Verdict
+
+PROGRAM = shutil.which("redis-server")
+pytestmark = pytest.mark.skipif(PROGRAM is None and not os.environ.get("CI"), reason="redis-server is not installed")
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    folder = tmp_path_factory.mktemp("redis")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number = int(free.getsockname()[1])
+    with start(number, folder) as _process:
+        yield number
+
+
+class start:
+    """A Redis that keeps nothing, for as long as the block lasts."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        assert PROGRAM is not None, "CI must have redis-server"
+        self._command = [PROGRAM, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+
+    def __enter__(self) -> subprocess.Popen[bytes]:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if b"Ready to accept connections" in line:
+                break
+        return self._process
+
+    def __exit__(self, *_error: object) -> None:
+        self._process.terminate()
+        self._process.communicate()
+
+
+def params(algorithm: str, window_s: float = 60.0, bucket_s: float = 0.5) -> RedisQuotaParams:
+    overrides = (
+        RedisQuotaOverride(dimensions=FrozenMap({"destination": "reviews"}), max_amount=1),
+        RedisQuotaOverride(dimensions=FrozenMap({"destination": "page"}), max_amount=5),
+    )
+    quota = RedisQuota(
+        name="q.instance.default",
+        max_amount=50,
+        valid_duration=Seconds(window_s),
+        bucket_duration=Seconds(bucket_s),
+        rate_limit_algorithm="ROLLING_WINDOW" if algorithm == "rolling" else "FIXED_WINDOW",
+        overrides=overrides,
+    )
+    return RedisQuotaParams(redis_server_url="redis:6379", connection_pool_size=4, quotas=(quota,))
+
+
+def call(amount: int = 1, *, request: str = "", best: bool = False, name: str = "q", **dimensions: str) -> Call:
+    ref = Ref("instance", "default", name)
+    asked = QuotaAsked(amount, best, request)
+    return Call(Ref("handler", "default", "h"), ref, "quota", {"dimensions": dimensions}, quota=asked)
+
+
+@pytest_asyncio.fixture(params=["fixed", "rolling"])
+async def pair(request: pytest.FixtureRequest, port: int) -> AsyncIterator[tuple[RedisQuotas, RedisQuotas]]:
+    """Two handlers, as two Mixers have them, of one Redis."""
+    scope = f"test/{request.node.name}"
+    made = [RedisQuotas(params(request.param), lambda _address: ("127.0.0.1", port), scope) for _ in range(2)]
+    yield made[0], made[1]
+    for one in made:
+        await one.close()
+
+
+async def test_two_mixers_give_no_more_than_there_is(pair: tuple[RedisQuotas, RedisQuotas]) -> None:
+    answers = await asyncio.gather(*(pair[n % 2].check(call(destination="page")) for n in range(40)))
+    assert sum(one.granted for one in answers) == 5
+    assert {one.code for one in answers} == {0}
+
+
+async def test_dimensions_count_by_themselves_and_choose_the_limit(pair: tuple[RedisQuotas, RedisQuotas]) -> None:
+    for version in ("v1", "v2"):
+        given = [await pair[0].check(call(destination="reviews", version=version)) for _ in range(3)]
+        assert [one.granted for one in given] == [1, 0, 0]
+
+
+async def test_amounts_are_all_or_nothing_unless_the_best_will_do(pair: tuple[RedisQuotas, RedisQuotas]) -> None:
+    assert (await pair[0].check(call(6, destination="page"))).granted == 0
+    assert (await pair[0].check(call(6, best=True, destination="page"))).granted == 5
+    assert (await pair[1].check(call(1, best=True, destination="page"))).granted == 0
+
+
+async def test_a_request_that_asks_again_is_charged_once(pair: tuple[RedisQuotas, RedisQuotas]) -> None:
+    given = [await pair[n % 2].check(call(request="one", destination="reviews")) for n in range(3)]
+    assert [one.granted for one in given] == [1, 1, 1]
+    assert (await pair[0].check(call(request="two", destination="reviews"))).granted == 0
+
+
+async def test_what_it_does_not_know_is_not_limited(pair: tuple[RedisQuotas, RedisQuotas]) -> None:
+    assert await pair[0].check(call(9, name="other")) == Verdict(granted=9)
+
+
+@pytest.mark.parametrize("algorithm", ["fixed", "rolling"])
+async def test_what_was_given_comes_back_with_time(algorithm: str, port: int) -> None:
+    one = RedisQuotas(params(algorithm, 0.4, 0.1), lambda _address: ("127.0.0.1", port), f"time/{algorithm}")
+    assert (await one.check(call(destination="reviews"))).granted == 1
+    while (await one.check(call(destination="reviews"))).granted == 0:  # noqa: ASYNC110  # Redis's clock calls nobody
+        await asyncio.sleep(0.02)
+    await one.close()
+
+
+async def test_a_redis_that_is_not_there_decides_nothing_and_is_found_again(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number = int(free.getsockname()[1])
+    one = RedisQuotas(params("fixed"), lambda _address: ("127.0.0.1", number), "gone")
+    verdict = await one.check(call(destination="page"))
+    assert (verdict.code, verdict.undecided, verdict.granted) == (14, True, 0)
+    assert "redis:6379" in verdict.message
+    for _ in range(2):
+        with start(number, tmp_path):
+            assert (await one.check(call(destination="page"))).granted == 1
+        assert (await one.check(call(destination="page"))).undecided
+    await one.close()

@@ -1,0 +1,41 @@
+"""Header operations, and the outputs of actions that they speak of."""
+
+from typing import Any
+
+from argosy.core.frozen import FrozenMap
+from argosy.mixer.attributes import VOCABULARY, ValueType
+from argosy.mixer.headers import HeaderEdit, compile_headers, evaluate_headers, output_attributes
+
+from .test_rules import made_from
+
+ACTIONS = [{"handler": "h", "instances": ["i"], "name": "x"}]
+
+
+def rule(*operations: dict[str, Any]) -> Any:
+    return made_from("rule", "default", "r", {"actions": ACTIONS, "requestHeaderOperations": list(operations)})
+
+
+def test_outputs_are_attributes_of_one_rule() -> None:
+    one = rule({"name": "User", "values": ['x.output.value | "nobody"', "x.output.count"], "operation": "APPEND"})
+    types = {"x": {"count": ValueType.INT64}}
+    made, findings = compile_headers(one, "request", vocabulary=VOCABULARY, outputs=types)
+    assert findings == []
+    outputs = output_attributes("x", {"value": "admin", "count": 3})
+    assert list(evaluate_headers(made, {}, outputs, [])) == [HeaderEdit("APPEND", "user", ("admin", "3"))]
+
+
+def test_what_is_missing_is_left_out_and_told() -> None:
+    made, _findings = compile_headers(
+        rule({"name": "a", "values": ["x.output.value"]}, {"name": "b", "operation": "REMOVE"}),
+        "request", vocabulary=VOCABULARY, outputs=FrozenMap(),
+    )  # fmt: skip
+    events: list[str] = []
+    assert list(evaluate_headers(made, {}, {}, events)) == [HeaderEdit("REMOVE", "b")]
+    assert "header a" in events[0]
+
+
+def test_an_output_of_no_action_is_unknown() -> None:
+    one = rule({"name": "a", "values": ["y.output.value"]})
+    made, findings = compile_headers(one, "request", vocabulary=VOCABULARY, outputs=FrozenMap())
+    assert made == ()
+    assert [(one.code, one.field) for one in findings] == [("ARG0911", "spec.requestHeaderOperations[0].values[0]")]

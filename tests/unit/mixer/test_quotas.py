@@ -1,0 +1,80 @@
+"""memquota: a window that slides, limits by dimensions, and requests that ask twice."""
+
+from typing import Any
+
+from argosy.mixer.names import Ref
+from argosy.mixer.port import Call, QuotaAsked
+from argosy.mixer.quotas import MemQuotas
+
+from .test_rules import handler
+
+QUOTA = {
+    "name": "q.instance.default",
+    "maxAmount": 4,
+    "validDuration": "1s",
+    "overrides": [
+        {"dimensions": {"destination": "reviews"}, "maxAmount": 1, "validDuration": "5s"},
+        {"dimensions": {"destination": "page", "source": "10.28.11.20"}, "maxAmount": 500, "validDuration": "1s"},
+        {"dimensions": {"destination": "page"}, "maxAmount": 2, "validDuration": "5s"},
+    ],
+}
+
+
+def quotas(**more: Any) -> MemQuotas:
+    return MemQuotas(handler(adapter="memquota", quotas=[QUOTA], **more).spec.params)
+
+
+def granted(one: MemQuotas, now: float, amount: int = 1, *, best: bool = False, request: str = "", **by: str) -> int:
+    asked = QuotaAsked(amount, best, request)
+    ref = Ref("instance", "default", "q")
+    return one.check(Call(ref, ref, "quota", {"dimensions": by}, quota=asked), now).granted
+
+
+def test_two_in_five_seconds_pass_and_the_window_slides() -> None:
+    one = quotas()
+    given = [granted(one, now, destination="page") for now in (100.0, 102.0, 103.0, 104.9, 105.1, 106.9, 107.1)]
+    assert given == [1, 1, 0, 0, 1, 0, 1]
+
+
+def test_the_first_override_whose_dimensions_agree_gives_the_limit() -> None:
+    one = quotas()
+    assert [granted(one, 1.0, destination="page", source="10.28.11.20") for _ in range(9)] == [1] * 9
+    assert [granted(one, 1.0, destination="reviews") for _ in range(2)] == [1, 0]
+    assert [granted(one, 1.0, destination="else") for _ in range(5)] == [1, 1, 1, 1, 0]
+
+
+def test_each_combination_of_dimensions_counts_by_itself() -> None:
+    one = quotas()
+    for version in ("v1", "v2"):
+        assert [granted(one, 1.0, destination="page", version=version) for _ in range(3)] == [1, 1, 0]
+
+
+def test_all_or_nothing_unless_the_best_is_good_enough() -> None:
+    one = quotas()
+    assert granted(one, 1.0, 5, destination="x") == 0
+    assert granted(one, 1.0, 5, best=True, destination="x") == 4
+    assert granted(one, 1.0, 1, best=True, destination="x") == 0
+
+
+def test_one_request_is_charged_once_within_the_time_of_deduplication() -> None:
+    one = quotas(minDeduplicationDuration="2s")
+    assert [granted(one, 1.0, request="a", destination="reviews") for _ in range(3)] == [1, 1, 1]
+    assert granted(one, 2.0, request="b", destination="reviews") == 0
+    assert granted(one, 3.5, request="a", destination="reviews") == 0
+
+
+def test_a_quota_without_a_time_never_comes_back() -> None:
+    params = handler(adapter="memquota", quotas=[{"name": "q.instance.default", "maxAmount": 1}]).spec.params
+    one = MemQuotas(params)
+    assert [granted(one, now) for now in (0.0, 1e6)] == [1, 0]
+
+
+def test_what_it_does_not_know_is_not_limited() -> None:
+    one = MemQuotas(handler(adapter="memquota", quotas=[{"name": "other.instance.default"}]).spec.params)
+    assert granted(one, 0.0, 7) == 7
+
+
+def test_it_tells_what_is_used() -> None:
+    one = quotas()
+    granted(one, 0.0, destination="page")
+    assert one.dump() == [{"quota": "q.instance.default", "dimensions": {"destination": "page"}, "used": 1}]
