@@ -37,6 +37,7 @@ from argosy.mixer.check import Decision
 from argosy.mixer.exposition import expose
 from argosy.mixer.mesh_addresses import MeshAddresses
 from argosy.mixer.metrics import MetricsAggregator
+from argosy.mixer.refusals import compile_checks
 from argosy.mixer.report_attributes import workload_attributes
 from argosy.mixer.report_needs import header_needs, inbound_reports, outbound_reports
 from argosy.mixer.report_rules import ReportPolicy, resolve_reports
@@ -47,10 +48,11 @@ from argosy.mixer.request import (
     gateway_attributes,
     is_constant,
     node_belongs,
+    port_attributes,
     request_attributes,
 )
 from argosy.mixer.rules import CheckPolicy, concern_of, resolve_rules
-from argosy.pilot.checking import NO_CONCERN, Concern
+from argosy.pilot.checking import NO_CONCERN, CalledPort, Concern, OwnAnswers
 from argosy.pilot.reporting import Destination, ReportedHeaders, Switches
 
 KINDS = ("Pod", "Service", "ServiceEntry", *MIXER_KINDS)
@@ -231,6 +233,15 @@ class Concerns:
         pod, gateway = _known_pod(destination), destination.gateway
         known = gateway_attributes(pod) if gateway else destination_attributes(pod)
         return Concern(*concern_of(policy, known, partial(is_constant, gateway=gateway), destination.namespace))
+
+    def answers(self, policy: CheckPolicy, destination: Destination, port: CalledPort) -> OwnAnswers:
+        """What a sidecar answers itself; gateways ask about everything."""
+        if destination.gateway:
+            return OwnAnswers()
+        called = port_attributes(port.service, port.number)
+        known = {**destination_attributes(_known_pod(destination)), **called.known}
+        made = compile_checks(policy, known, called.is_known, destination.namespace, tcp=port.tcp)
+        return OwnAnswers(made.refusals, made.asks)
 
 
 class Reports:

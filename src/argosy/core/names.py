@@ -86,3 +86,7 @@ def parse_cluster_name(name: str) -> ClusterName | None:
     if len(parts) != 4 or not (parts[1].isascii() and parts[1].isdigit()):
         return None
     return ClusterName(parts[0], int(parts[1]), parts[2], parts[3])
+
+
+DENIED_BY_HEADER = "x-argosy-denied-by"
+"""Names the rule of Mixer's that refused a request."""

@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from argosy.core.names import DENIED_BY_HEADER
 from argosy.core.spiffe import SpiffeID
 from argosy.edge.access_log_server import AccessLogPorts, access_log_handler
 from argosy.edge.metrics_server import MetricsPorts, metrics_handler
@@ -25,7 +26,6 @@ from argosy.mixer.headers import REMOVE, REPLACE, HeaderEdit
 from argosy.mixer.request import CheckFacts
 from argosy.mixer.telemetry import Flush, Node, parse_node_id
 
-DENIED_BY_HEADER = "x-argosy-denied-by"
 SERVICE_EXTENSION = "argosy.service"
 _AUTHORIZATION = "envoy.service.auth.v3.Authorization"
 

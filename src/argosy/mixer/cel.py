@@ -16,7 +16,7 @@ from types import MappingProxyType
 import re2
 
 from argosy.envoy.cel import FALSE, TRUE, Term, both, call, constant, either, method, negate, path
-from argosy.mixer.attributes import Attributes, ValueType
+from argosy.mixer.attributes import Attributes, Value, ValueType
 from argosy.mixer.checker import CONDITIONAL
 from argosy.mixer.expr import EvaluationError, KnownNames, Unknown, evaluate_partly
 from argosy.mixer.functions import OPERATORS
@@ -111,12 +111,29 @@ class Compiler:
             raise NotCompilable("it would be too long a condition")
         return found
 
+    def constant(self, tree: Node) -> Value | Unknown:
+        """The value, where it is the same for all requests; raises `EvaluationError` where none has one."""
+        return evaluate_partly(tree, self._known, self._is_known)
+
+    def present(self, node: Node) -> Term:
+        """When a STRING or numeric expression has a value."""
+        if isinstance(node, Call) and node.function == "|":
+            left, right = node.operands
+            return either(self.present(left), self.present(right)) if _falls_back(left) else self.present(left)
+        if isinstance(node, Call) and node.function == CONDITIONAL:
+            condition, yes, no = node.operands
+            return either(
+                both(self._truth(condition, True), self.present(yes)),
+                both(self._truth(condition, False), self.present(no)),
+            )
+        return either(*(one.guard for one in self.alternatives(node)))
+
     # -- BOOL ---------------------------------------------------------------------------------------------------
 
     def _truth(self, node: Node, wanted: bool) -> Term:
         """When the value is `wanted`; false where there is none."""
         try:
-            value = evaluate_partly(node, self._known, self._is_known)
+            value = self.constant(node)
         except EvaluationError:
             return FALSE
         if not isinstance(value, Unknown):
@@ -174,7 +191,7 @@ class Compiler:
 
     def _alternatives(self, node: Node) -> tuple[Alternative, ...]:
         try:
-            value = evaluate_partly(node, self._known, self._is_known)
+            value = self.constant(node)
         except EvaluationError:
             return ()
         if isinstance(value, str | int | float):
@@ -209,7 +226,7 @@ class Compiler:
         if not (isinstance(mapping, Attribute) and mapping.name == "request.headers" and self._http):
             raise NotCompilable("proxies look up headers only")
         try:
-            name = evaluate_partly(key, self._known, self._is_known)
+            name = self.constant(key)
         except EvaluationError:
             return ()
         if not isinstance(name, str):
@@ -222,8 +239,7 @@ class Compiler:
     def _fallback(self, node: Call) -> tuple[Alternative, ...]:
         left, right = node.operands
         first = self._alternatives(left)
-        falls_back = isinstance(left, Attribute) or (isinstance(left, Call) and left.function in ("|", "[]"))
-        missing = negate(either(*(one.guard for one in first))) if falls_back else FALSE
+        missing = negate(self.present(left)) if _falls_back(left) else FALSE
         if missing == FALSE:
             return first
         return (*first, *(_guarded(missing, one) for one in self._alternatives(right)))
@@ -234,7 +250,7 @@ class Compiler:
         for wanted, result, other in ((True, yes, no), (False, no, yes)):
             guard = self._truth(condition, wanted)
             if node.function != CONDITIONAL:
-                guard = both(guard, either(*(one.guard for one in self._alternatives(other))))
+                guard = both(guard, self.present(other))
             if guard != FALSE:
                 made += [_guarded(guard, one) for one in self._alternatives(result)]
         return tuple(made)
@@ -248,6 +264,11 @@ class Compiler:
             for one in left
             for other in right
         )
+
+
+def _falls_back(left: Node) -> bool:
+    """Whether `|` looks to its right where `left` is missing."""
+    return isinstance(left, Attribute) or (isinstance(left, Call) and left.function in ("|", "[]"))
 
 
 def _guarded(guard: Term, one: Alternative) -> Alternative:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from argosy.core.frozen import EMPTY
+from argosy.core.hosts import service_of_host
 from argosy.core.spiffe import SpiffeID, SpiffeIDError, parse_spiffe_id
 from argosy.flow.directory import Directory, service_ref
-from argosy.flow.workload import PodRef
+from argosy.flow.workload import PodRef, ServiceRef
 from argosy.mixer.attributes import Attributes, Value, pod_uid, service_uid, workload_uid
 from argosy.mixer.telemetry import Node
 
@@ -83,6 +84,36 @@ def destination_attributes(pod: PodRef) -> Attributes:
     return bag
 
 
+@dataclass(frozen=True, slots=True)
+class PortFacts:
+    """What is the same for all requests that one port of a sidecar's workload takes, beside the workload's facts."""
+
+    known: Attributes
+    names: frozenset[str]
+
+    def is_known(self, name: str) -> bool:
+        """True for what is known of the port or the workload."""
+        return name in self.names or is_constant(name, gateway=False)
+
+
+def port_attributes(service: str, number: int) -> PortFacts:
+    """The facts of a port that is called as the host `service`. A host that is no Service's is the registry's."""
+    bag: dict[str, Value] = {}
+    names: set[str] = set()
+    named = service_of_host(service)
+    if named is not None:
+        _put_service(bag, ServiceRef(host=service, name=named[1], namespace=named[0]))
+    if named is not None or not service:
+        names |= _OF_SERVICES
+    if number:
+        bag["destination.port"] = number
+        names.add("destination.port")
+    return PortFacts(bag, frozenset(names))
+
+
+_OF_SERVICES = frozenset(f"destination.service.{name}" for name in ("host", "name", "namespace", "uid"))
+
+
 def is_constant(name: str, *, gateway: bool) -> bool:
     """True for what `destination_attributes` (`gateway_attributes`) answer for: what is not there is never there.
 
@@ -92,10 +123,14 @@ def is_constant(name: str, *, gateway: bool) -> bool:
         return name != "context.reporter.uid"
     if gateway:
         return name in _OF_GATEWAYS or name.startswith(("source.workload.", "destination.workload."))
-    varying = ("destination.service.", "destination.ip", "destination.port", "destination.name", "destination.uid")
-    return name.startswith("destination.") and not name.startswith(varying)
+    return name.startswith("destination.") and not name.startswith(_VARYING)
 
 
+_VARYING = (
+    *("destination.service.", "destination.ip", "destination.port", "destination.name", "destination.uid"),
+    # Who owns a pod, and with which identity it runs, is known of the pod only.
+    *("destination.owner", "destination.principal"),
+)
 _OF_GATEWAYS = frozenset(
     {"source.labels", "source.namespace", "source.owner", "source.serviceAccount"}
     | {"destination.labels", "destination.namespace", "destination.owner", "destination.principal"}
@@ -191,7 +226,10 @@ def _destination(bag: dict[str, Value], facts: CheckFacts, directory: Directory)
 
 
 def _service(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> None:
-    service = service_ref(directory, facts.service)
+    _put_service(bag, service_ref(directory, facts.service))
+
+
+def _put_service(bag: dict[str, Value], service: ServiceRef) -> None:
     _put(bag, "destination.service.host", service.host)
     _put(bag, "destination.service.name", service.name)
     _put(bag, "destination.service.namespace", service.namespace)

@@ -7,7 +7,7 @@ all requests; rules of another namespace see those that a workload of it receive
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,7 @@ from argosy.mixer.bind import (
     finding,
     params_field,
 )
-from argosy.mixer.expr import Expression, may_match
+from argosy.mixer.expr import Expression, KnownNames, may_match
 from argosy.mixer.handlers import ParamsError, check_params
 from argosy.mixer.headers import HeaderRule, compile_headers
 from argosy.mixer.instances import Fields, compile_fields
@@ -108,17 +108,25 @@ def resolve_rules(
     return CheckPolicy(rules, quotas, FrozenMap(resolver.handlers), findings)
 
 
-def concern_of(
-    policy: CheckPolicy, known: Attributes, is_known: Callable[[str], bool], namespace: str
-) -> tuple[bool, bool]:
+def concern_of(policy: CheckPolicy, known: Attributes, is_known: KnownNames, namespace: str) -> tuple[bool, bool]:
     """Whether a proxy of `namespace`, whose requests all have the attributes `known`, has to ask: of HTTP, of TCP.
 
     `is_known` tells which names `known` answers for: what is not there is missing in every request.
     """
-    rules = [rule for rule in policy.rules if rule.covers(namespace)]
     return (
-        any(_acts(rule, policy, tcp=False) and _may(rule, known, is_known, tcp=False) for rule in rules),
-        any(_acts(rule, policy, tcp=True) and _may(rule, known, is_known, tcp=True) for rule in rules),
+        bool(acting_rules(policy, known, is_known, namespace, tcp=False)),
+        bool(acting_rules(policy, known, is_known, namespace, tcp=True)),
+    )
+
+
+def acting_rules(
+    policy: CheckPolicy, known: Attributes, is_known: KnownNames, namespace: str, *, tcp: bool
+) -> tuple[CheckRule, ...]:
+    """The rules that may have something to say about such requests (or connections), in their order."""
+    return tuple(
+        rule
+        for rule in policy.rules
+        if rule.covers(namespace) and _acts(rule, policy, tcp=tcp) and _may(rule, known, is_known, tcp=tcp)
     )
 
 
@@ -131,12 +139,11 @@ def _acts(rule: CheckRule, policy: CheckPolicy, *, tcp: bool) -> bool:
     return bool(rule.request_headers or rule.response_headers or (policy.quotas and rule.actions))
 
 
-def _may(rule: CheckRule, known: Attributes, is_known: Callable[[str], bool], *, tcp: bool) -> bool:
+def _may(rule: CheckRule, known: Attributes, is_known: KnownNames, *, tcp: bool) -> bool:
     if rule.match is None:
         return True
     if tcp:
-        bag = {**known, "context.protocol": "tcp"}
-        return may_match(rule.match, bag, lambda name: name.startswith(_HTTP_ONLY) or name in bag or is_known(name))
+        return may_match(rule.match, *of_connections(known, is_known))
     return any(
         may_match(rule.match, {**known, "context.protocol": protocol}, _or_protocol(is_known))
         for protocol in ("http", "grpc")
@@ -146,7 +153,13 @@ def _may(rule: CheckRule, known: Attributes, is_known: Callable[[str], bool], *,
 _HTTP_ONLY = ("request.", "response.", "api.")
 
 
-def _or_protocol(is_known: Callable[[str], bool]) -> Callable[[str], bool]:
+def of_connections(known: Attributes, is_known: KnownNames) -> tuple[Attributes, KnownNames]:
+    """The same, where requests cannot be told apart from the bytes of a connection."""
+    bag = {**known, "context.protocol": "tcp"}
+    return bag, lambda name: name.startswith(_HTTP_ONLY) or name in bag or is_known(name)
+
+
+def _or_protocol(is_known: KnownNames) -> KnownNames:
     return lambda name: name == "context.protocol" or is_known(name)
 
 

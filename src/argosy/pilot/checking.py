@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from argosy.api.mesh_config import MeshConfig
 from argosy.api.meta import Object
 from argosy.api.policy_annotations import CHECK, RETRIES, WAIT, WAIT_MAX, wait_s
+from argosy.envoy.refusal import Refusal
 from argosy.pilot.reporting import Destination
 
 
@@ -45,12 +46,30 @@ UNSAID_CHECKS = OwnChecks()
 
 
 @dataclass(frozen=True, slots=True)
+class OwnAnswers:
+    """What a proxy refuses itself on one of its ports, and whether it has to ask Mixer besides."""
+
+    refusals: tuple[Refusal, ...] = ()
+    asks: bool = True
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CalledPort:
+    """One port of a workload, as requests or (`tcp`) connections come to it. `number` 0: any port."""
+
+    number: int
+    service: str
+    tcp: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Checking:
-    """How a class of proxies asks."""
+    """How a class of proxies asks, and of one port what it refuses without asking."""
 
     concern: Concern = NO_CONCERN
     fail_open: bool = False
     own: OwnChecks = UNSAID_CHECKS
+    refusals: tuple[Refusal, ...] = ()
 
 
 ASLEEP = Checking()
@@ -67,6 +86,10 @@ class ConcernPort(Protocol):
         """What Mixer has to be asked about by that workload's proxies."""
         ...
 
+    def answers(self, policy: Any, destination: Destination, port: CalledPort) -> OwnAnswers:
+        """What that workload's proxies can answer themselves on a port."""
+        ...
+
 
 class Unconcerned:
     """The port of a mesh without Mixer: nobody asks."""
@@ -78,6 +101,10 @@ class Unconcerned:
     def concerns(self, policy: Any, destination: Destination) -> Concern:
         """Never."""
         return NO_CONCERN
+
+    def answers(self, policy: Any, destination: Destination, port: CalledPort) -> OwnAnswers:
+        """There is nothing to answer."""
+        return OwnAnswers(asks=False)
 
 
 def own_checks(annotations: Mapping[str, str]) -> OwnChecks:

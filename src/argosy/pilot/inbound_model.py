@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from argosy.api.sidecar import IngressListener, Sidecar
+from argosy.core.frozen import FrozenMap
 from argosy.core.hosts import service_host
 from argosy.core.labels import selects
 from argosy.core.protocols import Protocol, parse_protocol
@@ -16,6 +17,7 @@ from argosy.pilot import policy, registry
 from argosy.pilot.build import builtin_clusters, inbound
 from argosy.pilot.build.authz import Authorization, authorization
 from argosy.pilot.build.inbound import InboundPort, Speaks
+from argosy.pilot.checking import ASLEEP, CalledPort, Checking
 from argosy.pilot.classes import ProxyClass
 from argosy.pilot.scopes import ServerKey
 from argosy.pilot.visibility import sidecar_for
@@ -46,7 +48,7 @@ class InboundModel:
             audited=self.model.authn.facts(read, key).audited,
             mode=self._mode(read, key, 0),
             settings=settings,
-            checking=self.model.checks.of(read, key),
+            checking=self._connections(read, key, ports),
         )
         made = [
             builtin_clusters.build_inbound_cluster(
@@ -62,13 +64,24 @@ class InboundModel:
 
     def routes(self, read: Reader, key: ProxyClass) -> Resources:
         """The route configurations of a class's HTTP ports."""
-        allowed, checking = self._authorization(read, key), self.model.checks.of(read, key)
+        allowed, checks = self._authorization(read, key), self.model.checks
         headers = self.model.authn.facts(read, key).headers
         return tuple(
-            inbound.build_inbound_route(port, allowed, checking=checking, claim_headers=headers)
+            inbound.build_inbound_route(
+                port,
+                allowed,
+                checking=checks.at(read, key, CalledPort(port.number, port.service)),
+                claim_headers=headers,
+            )
             for port in read.get(self.ports, key) or ()
             if port.http
         )
+
+    def _connections(self, read: Reader, key: ProxyClass, ports: tuple[InboundPort, ...]) -> FrozenMap[int, Checking]:
+        """How connections are asked about, by port; 0 stands for all ports that are not declared."""
+        called = [CalledPort(0, "", tcp=True), *(CalledPort(port.number, port.service, tcp=True) for port in ports)]
+        found = {port.number: self.model.checks.at(read, key, port) for port in called}
+        return FrozenMap({number: one for number, one in found.items() if one != ASLEEP})
 
     def _authorization(self, read: Reader, key: ProxyClass) -> Authorization:
         policies = policy.authorization_policies(read, self.mesh, key.namespace, key.labels)

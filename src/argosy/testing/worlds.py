@@ -16,7 +16,7 @@ from argosy.api import Document, Object, decode_object, parse_documents
 from argosy.core.names import ObjectKey
 from argosy.envoy import api
 from argosy.incr import Change, Engine
-from argosy.pilot.checking import NO_CONCERN, Concern
+from argosy.pilot.checking import NO_CONCERN, CalledPort, Concern, OwnAnswers
 from argosy.pilot.classes import ProxyClass
 from argosy.pilot.mesh import SETTINGS_KEY, Destination, Mesh, MeshSettings
 from argosy.pilot.model import Model
@@ -91,6 +91,10 @@ class _AnyRule:
     def concerns(self, policy: bool, destination: Destination) -> Concern:
         """Whoever it is."""
         return Concern(http=policy) if not destination.gateway else NO_CONCERN
+
+    def answers(self, policy: bool, destination: Destination, port: CalledPort) -> OwnAnswers:
+        """Everything is asked about."""
+        return OwnAnswers()
 
 
 class MeshWorld:

@@ -1,6 +1,7 @@
 """Mixer as a running thing: the directory that objects make, its decisions, and what concerns whom."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from argosy.core.spiffe import parse_spiffe_id
 from argosy.edge.console_http import GraphQuery
 from argosy.mixer.request import CheckFacts
 from argosy.mixer.telemetry import parse_node_id
-from argosy.pilot.checking import Concern
+from argosy.pilot.checking import CalledPort, Concern, OwnAnswers
 from argosy.pilot.mesh import Destination
 
 from ..citadel.meshca import HandClock
@@ -139,6 +140,29 @@ def test_a_proxy_asks_only_where_a_rule_may_concern_its_workload(text: str, vers
     port = Concerns()
     assert port.concerns(port.policy(found), destination) == Concern(answer, answer)
     assert port.concerns(port.policy([one for one in found if one.kind != "rule"]), destination) == Concern()
+
+
+@pytest.mark.parametrize(
+    ("match", "refuses", "asks"),
+    [
+        ('request.headers["x-user"] == "john"', 1, False),
+        ('destination.labels["version"] == "v2"', 1, False),
+        ('destination.service.name == "cart" && destination.port == 8080', 1, False),
+        ('destination.service.name == "other"', 0, False),
+        ('source.labels["app"] == "x"', 0, True),
+        ('destination.owner == "x"', 0, True),
+    ],
+)
+def test_a_proxy_refuses_itself_what_needs_no_question(match: str, refuses: int, asks: bool) -> None:
+    text = DENY.replace('destination.labels["version"] == "v2"', match)
+    labels = FrozenMap({"app": "cart", "version": "v2"})
+    destination = Destination(namespace="shop", labels=labels, service_account="cart", workload="cart")
+    port = Concerns()
+    policy = port.policy([decode_object(one) for one in documents(text)])
+    assert port.concerns(policy, destination).http
+    found = port.answers(policy, destination, CalledPort(8080, "cart.shop.svc.cluster.local"))
+    assert (len(found.refusals), found.asks) == (refuses, asks)
+    assert port.answers(policy, replace(destination, gateway=True), CalledPort(8080, "")) == OwnAnswers()
 
 
 def test_the_principal_of_a_pod_is_in_the_meshs_own_trust_domain() -> None:

@@ -47,6 +47,11 @@ def route_settings(checking: Checking, service: str = "") -> dict[str, Any]:
     return {_name(checking): pack(message(_ROUTE)(check_settings=settings))}
 
 
+def sleeping_settings(checking: Checking) -> dict[str, Any]:
+    """Puts the filter to sleep again on a route of a virtual host that wakes it."""
+    return {_name(checking): pack(message(_ROUTE)(disabled=True))} if checking.concern.http else {}
+
+
 def tcp_filters(checking: Checking, service: str = "") -> list[Any]:
     """What asks about a connection once the client has sent something."""
     if not checking.concern.tcp:

@@ -9,13 +9,14 @@ Source: envoy.config.listener.v3.FilterChainMatch (it does not backtrack); Istio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from argosy.api.destination_rule import ConnectionPool
 from argosy.api.gateway import ServerTLS
+from argosy.core.frozen import FrozenMap
 from argosy.core.names import (
     BLACKHOLE_CLUSTER,
     INBOUND_PASSTHROUGH_CLUSTER,
@@ -24,7 +25,7 @@ from argosy.core.names import (
 )
 from argosy.envoy import values as v
 from argosy.envoy.api import message
-from argosy.pilot.build import access_log, authn, authz, check, filters, telemetry, tls
+from argosy.pilot.build import access_log, authn, authz, check, filters, refusals, telemetry, tls
 from argosy.pilot.build.authz import Authorization
 from argosy.pilot.build.authz_notes import note_loggers
 from argosy.pilot.build.listeners import HTTP_ALPNS, http_inspector, tls_inspector
@@ -33,6 +34,7 @@ from argosy.pilot.checking import ASLEEP, Checking
 from argosy.pilot.mesh import MeshSettings
 from argosy.xds.messages import Resource
 
+NOBODY_ASKS: FrozenMap[int, Checking] = FrozenMap()
 _LISTENER = "envoy.config.listener.v3.Listener"
 _DETECTION_TIMEOUT_S = 1.0
 _ORIGINAL_DST = "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"
@@ -78,7 +80,8 @@ class InboundContext:
     authorization: Authorization
     mode: str
     settings: MeshSettings
-    checking: Checking = ASLEEP
+    checking: Mapping[int, Checking] = NOBODY_ASKS
+    """How connections are asked about, by port."""
     audited: bool = False
     """Requests that a stricter RequestAuthentication would refuse are logged."""
 
@@ -289,6 +292,7 @@ def _filters(port: InboundPort, context: InboundContext, *, mtls: bool, server_n
         http_filters=[
             authn.authn_filter(),
             *authz.http_filters(context.settings.config.extension_providers),
+            *refusals.refusal_filters(),
             *check.check_filters(),
         ],
         mtls=mtls,
@@ -311,8 +315,10 @@ def _tcp_filters(port: InboundPort, context: InboundContext, *, mtls: bool) -> l
         idle_timeout_s=(pool.idle_timeout_s if pool is not None else None) or 0,
         mtls=mtls,
     )
-    asked = check.tcp_filters(context.checking, port.service)
-    return [*authz.tcp_authorization(context.authorization, "tcp."), *asked, proxy]
+    checking = context.checking.get(port.number, ASLEEP)
+    refusing = [refusals.refusing_filter(checking.refusals, "tcp.")] if checking.refusals else []
+    asked = check.tcp_filters(checking, port.service)
+    return [*authz.tcp_authorization(context.authorization, "tcp."), *refusing, *asked, proxy]
 
 
 def build_inbound_route(
@@ -336,9 +342,13 @@ def build_inbound_route(
     host = {
         "name": "inbound",
         "domains": ["*"],
-        "routes": [{"match": {"prefix": "/"}, "route": action}],
+        "routes": [
+            *refusals.refusal_routes(checking.refusals, check.sleeping_settings(checking)),
+            {"match": {"prefix": "/"}, "route": action},
+        ],
         "typed_per_filter_config": {
             **authz.route_settings(authorization, claim_headers),
+            **refusals.route_settings(checking.refusals),
             **check.route_settings(checking, port.service),
         },
     }

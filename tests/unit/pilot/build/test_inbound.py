@@ -4,8 +4,10 @@ from typing import Any
 
 from argosy.api import decode_object, parse_documents
 from argosy.envoy import api
+from argosy.envoy.refusal import Refusal
 from argosy.pilot.build.authz import Authorization
 from argosy.pilot.build.inbound import InboundContext, InboundPort, Speaks, build_inbound_listener, build_inbound_route
+from argosy.pilot.build.refusals import AGAIN, CONDITIONS
 from argosy.pilot.checking import ASLEEP, Checking, Concern
 from argosy.pilot.mesh import MeshSettings
 
@@ -58,9 +60,9 @@ def test_deny_is_asked_before_allow_and_mixer_last() -> None:
     filters = manager["typed_config"]["http_filters"]
     noting = [f"envoy.filters.http.rbac.{name}" for name in ("audit", "dry_run_deny", "dry_run_allow")]
     last = [f"envoy.filters.http.{name}" for name in ("grpc_stats", "router")]
-    assert [one["name"] for one in filters] == [JWT, *noting, DENY, ALLOW, CHECK, OPEN, *last]
+    assert [one["name"] for one in filters] == [JWT, *noting, DENY, ALLOW, CONDITIONS, AGAIN, CHECK, OPEN, *last]
     # All that judge requests sleep until a route wakes them.
-    assert [one.get("disabled", False) for one in filters] == [False] + [True] * 7 + [False] * 2
+    assert [one.get("disabled", False) for one in filters] == [False] + [True] * 9 + [False] * 2
 
 
 def test_only_a_checked_route_wakes_the_question_to_mixer_and_names_the_service() -> None:
@@ -76,13 +78,15 @@ def test_only_a_checked_route_wakes_the_question_to_mixer_and_names_the_service(
 def test_connections_are_asked_about_only_where_a_rule_concerns_them() -> None:
     def names(checking: Checking) -> list[str]:
         settings = MeshSettings(access_log=False)
-        context = InboundContext(Authorization(()), "PERMISSIVE", settings, checking=checking)
+        context = InboundContext(Authorization(()), "PERMISSIVE", settings, checking={0: checking})
         made = api.decode("envoy.config.listener.v3.Listener", build_inbound_listener([PORT], context).body or b"")
         by_name = {chain["name"]: chain for chain in api.to_dict(made)["filter_chains"]}
         return [one["name"] for one in by_name["other-mtls"]["filters"]]
 
     assert names(Checking(Concern(http=True))) == ["envoy.filters.network.tcp_proxy"]
     assert names(Checking(Concern(tcp=True))) == ["argosy.check.tcp", "envoy.filters.network.tcp_proxy"]
+    refusing = Checking(Concern(tcp=True), refusals=(Refusal("default/r", 403, "no"),))
+    assert names(refusing) == ["envoy.filters.network.rbac", "argosy.check.tcp", "envoy.filters.network.tcp_proxy"]
 
 
 def test_an_allow_policy_without_rules_lets_nobody_in() -> None:

@@ -1,0 +1,1 @@
+"""What proxies refuse themselves, against what Mixer says when it is asked."""
