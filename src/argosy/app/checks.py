@@ -14,11 +14,14 @@ from typing import Any
 
 from argosy.api.meta import Object
 from argosy.api.mixer import Handler
-from argosy.api.mixer_adapters import RedisQuotaParams
+from argosy.api.mixer_adapters import OpaParams, RedisQuotaParams
 from argosy.core.clock import Clock
+from argosy.core.errors import Finding
 from argosy.edge.jwks_client import FetchError, fetch_document
+from argosy.edge.opa_client import OpaClient
 from argosy.edge.redis_quota import RedisQuotas
 from argosy.mixer.attributes import Attributes
+from argosy.mixer.bind import finding
 from argosy.mixer.cache import CheckCache
 from argosy.mixer.check import Check, Decision, begin_check
 from argosy.mixer.handlers import make_handler
@@ -31,6 +34,7 @@ from argosy.mixer.status import DEADLINE_EXCEEDED, INTERNAL
 
 logger = logging.getLogger(__name__)
 
+UNANSWERED = "ARG0934"
 REMOTE_S = 1.0
 """How long a check waits for one other program; less than a proxy waits for the check."""
 FETCH_S = 5.0
@@ -47,6 +51,8 @@ def make_remote(handler: Object[Handler], place: Place) -> RemoteHandler | None:
     if isinstance(params, RedisQuotaParams):
         scope = f"{handler.kind}/{handler.key}"
         return RedisQuotas(params, lambda address: place(handler.namespace, address), scope)
+    if isinstance(params, OpaParams):
+        return OpaClient(params, lambda address: place(handler.namespace, address), f"{handler.kind}/{handler.key}")
     return None
 
 
@@ -133,6 +139,16 @@ class Checks:
             ("mixer_check_cache_hits_total", "counter", "Checks answered by an earlier decision.", float(self.hits)),
             ("mixer_check_cache_size", "gauge", "Decisions that are kept.", float(len(self._cache))),
         )
+
+    def findings(self) -> list[Finding]:
+        """What is wrong with rules, and handlers that cannot ask whom they should just now."""
+        found = list(self.policy.findings)
+        for ref, one in sorted(self._remote.items()):
+            problem, about = getattr(one, "problem", ""), self._objects[ref]
+            if problem:
+                hint = "correct its address, or see whether its server runs"
+                found.append(finding(about, UNANSWERED, "spec", problem, hint))
+        return found
 
     def dump(self) -> Mapping[str, Any]:
         """What handlers keep, for people."""

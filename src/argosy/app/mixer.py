@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import grpc
 
 from argosy.api import Object
-from argosy.api.mixer import MIXER_KINDS
-from argosy.app.checks import Checks
+from argosy.api.mixer import MIXER_KINDS, Handler
+from argosy.app.checks import Checks, Place, make_remote
 from argosy.app.flow_recorder import NO_HISTORY, FlowRecorder, Past, Revision
 from argosy.app.report import ReportHandlers
 from argosy.app.taps import Taps
@@ -21,6 +22,7 @@ from argosy.core.errors import ArgosyError, Finding, Level
 from argosy.core.hosts import service_host
 from argosy.core.names import ObjectKey
 from argosy.core.spiffe import SpiffeID, SpiffeIDError, workload_id
+from argosy.edge.adapter_client import AdapterClient
 from argosy.edge.console_http import DiffQuery, GraphQuery
 from argosy.edge.flow_store import Bounds
 from argosy.edge.mixer_server import MixerPorts, mixer_handlers
@@ -33,6 +35,7 @@ from argosy.graph.diff import diff_graphs
 from argosy.graph.mtls import dump_caller
 from argosy.graph.view import build_view
 from argosy.mixer.access_record import AccessRecord
+from argosy.mixer.adapters.models import Models, build_models
 from argosy.mixer.check import Decision
 from argosy.mixer.exposition import expose
 from argosy.mixer.mesh_addresses import MeshAddresses
@@ -74,7 +77,8 @@ class Mixer:
         self.directory = MeshDirectory()
         self._places: dict[tuple[str, int, str], tuple[str, int]] = {}
         """Addresses that were found in the present state of the registry."""
-        self.checks = Checks(clock, self._place)
+        self._models = Models()
+        self.checks = Checks(clock, self._place, (make_remote, self._make_adapter))
         self.aggregator = MetricsAggregator(self.directory)
         self.recorder: FlowRecorder | None = None
         self._began = clock.now()
@@ -99,6 +103,7 @@ class Mixer:
             self._refresh_directory()
         if touched & _MIXER_KINDS:
             objects = [one for kind in MIXER_KINDS for one in self._objects[kind].values()]
+            self._models = build_models(objects)
             self.checks.set_policy(resolve_rules(objects))
             self.reports.use(resolve_reports(objects))
         self.synced = self.synced or synced
@@ -123,6 +128,14 @@ class Mixer:
         """Decide one request."""
         attributes = request_attributes(facts, self.directory)
         return await self.checks.check(facts.node.namespace, attributes, facts.stream)
+
+    def _make_adapter(self, handler: Object[Handler], place: Place) -> AdapterClient | None:
+        """The client of an adapter out of process, or None."""
+        connection, namespace = handler.spec.connection, handler.namespace
+        if handler.spec.compiled_adapter or connection is None:
+            return None
+        ask = lambda call: self._models.question(handler, call, uuid4().hex)  # noqa: E731
+        return AdapterClient(connection, partial(place, namespace), ask)
 
     def _place(self, namespace: str, address: str) -> tuple[str, int]:
         """Where a handler of `namespace` finds `host:port`; raises OSError if nobody is there."""
@@ -193,9 +206,9 @@ class Mixer:
 
     def findings(self) -> list[Finding]:
         """Ports that are declared to speak HTTP and were sent something else in the last hour; handlers that cannot
-        deliver; a history with gaps."""
+        deliver or ask; a history with gaps."""
         found = [_misread(row) for row in self.aggregator.misread.rows(self._clock.now() - MISREAD_S)]
-        found += self.reports.findings()
+        found += [*self.checks.findings(), *self.reports.findings()]
         return found + (self.recorder.findings() if self.recorder is not None else [])
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:

@@ -49,7 +49,8 @@ class AdapterClient:
         self._ask = ask
         self._channel: Any = None
         self._made_for: tuple[tuple[str, int], Stamp] | None = None
-        self._problem = ""
+        self.problem = ""
+        """Why it could not be asked last; empty if it could."""
 
     @property
     def _timeout_s(self) -> float:
@@ -128,10 +129,10 @@ class AdapterClient:
 
     def _tell(self, problem: str) -> None:
         """One line for each change, not for each request."""
-        if bool(problem) != bool(self._problem):
+        if bool(problem) != bool(self.problem):
             level = logging.WARNING if problem else logging.INFO
             _log.log(level, "%s", problem or f"the adapter at {self._connection.address} answers")
-        self._problem = problem
+        self.problem = problem
 
 
 def _credentials(way: TlsAuthentication | MutualAuthentication) -> Any:

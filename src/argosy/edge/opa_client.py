@@ -41,7 +41,8 @@ class OpaClient:
         self._method = "/v1/data/" + "/".join(quote(part, safe="") for part in params.check_method.split(".")[1:])
         self._client = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
         self._loaded = False
-        self._problem = ""
+        self.problem = ""
+        """Why it could not be asked last; empty if it could."""
 
     async def check(self, call: Call) -> Verdict:
         """Ask whether the subject may do the action."""
@@ -111,10 +112,10 @@ class OpaClient:
 
     def _tell(self, problem: str) -> None:
         """One line for each change, not for each request."""
-        if bool(problem) != bool(self._problem):
+        if bool(problem) != bool(self.problem):
             url = self._params.server_url
             _log.log(logging.WARNING if problem else logging.INFO, "%s", problem or f"the OPA server {url} answers")
-        self._problem = problem
+        self.problem = problem
 
 
 async def _bounded(answer: httpx.Response) -> bytes:

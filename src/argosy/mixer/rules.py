@@ -16,6 +16,7 @@ from argosy.api.mixer import Handler
 from argosy.core.errors import Finding
 from argosy.core.frozen import FrozenMap
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
+from argosy.mixer.adapters.models import Models, build_models
 from argosy.mixer.attributes import Attributes, ValueType
 from argosy.mixer.bind import (
     ATTRIBUTES,
@@ -39,7 +40,6 @@ from argosy.mixer.vocabulary import resolve_vocabulary
 
 BAD_PARAMS = "ARG0912"
 UNCOUNTED = "ARG0916"
-NO_TYPES: Mapping[str, Mapping[str, ValueType]] = FrozenMap()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +90,16 @@ class CheckPolicy:
     findings: tuple[Finding, ...] = ()
 
 
-def resolve_rules(
-    objects: Iterable[Object[Any]],
-    outputs: Mapping[str, Mapping[str, ValueType]] = NO_TYPES,
-) -> CheckPolicy:
-    """Build the policy of all rules among `objects`. Never fails: what is wrong becomes a finding.
-
-    `outputs` are the fields that templates give back, by template.
-    """
+def resolve_rules(objects: Iterable[Object[Any]]) -> CheckPolicy:
+    """Build the policy of all rules among `objects`. Never fails: what is wrong becomes a finding."""
     given = tuple(objects)
     vocabulary = resolve_vocabulary(given)
     bindings = bind_rules(given, vocabulary.types)
-    resolver = _Resolver(vocabulary.types, outputs)
+    models = build_models(given)
+    resolver = _Resolver(vocabulary.types, models)
     rules = tuple(found for rule in bindings.rules if (found := resolver.rule(rule)) is not None)
     quotas, dangling = bind_quotas(given)
-    findings = (*vocabulary.findings, *bindings.findings, *resolver.findings, *dangling)
+    findings = (*vocabulary.findings, *bindings.findings, *models.findings, *resolver.findings, *dangling)
     return CheckPolicy(rules, quotas, FrozenMap(resolver.handlers), findings)
 
 
@@ -166,11 +161,11 @@ def _or_protocol(is_known: KnownNames) -> KnownNames:
 class _Resolver:
     """Compiles instances and checks parameters, each once; collects findings."""
 
-    def __init__(self, vocabulary: Mapping[str, ValueType], outputs: Mapping[str, Mapping[str, ValueType]]) -> None:
+    def __init__(self, vocabulary: Mapping[str, ValueType], models: Models) -> None:
         self.findings: list[Finding] = []
         self.handlers: dict[Ref, Object[Handler]] = {}
         self._vocabulary = vocabulary
-        self._outputs = outputs
+        self._models = models
         self._usable: dict[Ref, bool] = {}
         self._instances: dict[Ref, CheckInstance | None] = {}
 
@@ -178,7 +173,7 @@ class _Resolver:
         """The rule as far as it decides requests, or None."""
         actions = tuple(one for action in rule.actions for one in self._actions(action))
         types = {
-            action.name: self._outputs.get(action.instances[0].template, {}) for action in rule.actions if action.name
+            action.name: self._models.outputs(action.instances[0].object) for action in rule.actions if action.name
         }
         request, bad = compile_headers(rule.object, "request", vocabulary=self._vocabulary, outputs=types)
         response, worse = compile_headers(rule.object, "response", vocabulary=self._vocabulary, outputs=types)
@@ -189,7 +184,7 @@ class _Resolver:
 
     def _actions(self, action: BoundAction) -> Iterator[CheckAction]:
         for bound in action.instances:
-            if bound.template in REPORT_TEMPLATES or bound.template == ATTRIBUTES:
+            if bound.template in REPORT_TEMPLATES or bound.template == ATTRIBUTES or self._models.reports(bound.object):
                 continue
             instance = self._instance(bound)
             if self._is_usable(action) and instance is not None:
@@ -210,7 +205,9 @@ class _Resolver:
             at = params_field(handler, error.field)
             self.findings.append(finding(handler, BAD_PARAMS, at, error.message, error.hint))
             return False
-        return True
+        problems = list(self._models.judge_handler(handler))
+        self.findings += problems
+        return not problems
 
     def _warn_of_uncounted(self, action: BoundAction, instance: CheckInstance) -> None:
         quotas = getattr(action.object.spec.params, "quotas", None)
@@ -228,5 +225,8 @@ class _Resolver:
             for one in bad:
                 at = params_field(bound.object, one.field)
                 self.findings.append(bad_expression(bound.object, at, one.text, one.error))
-            self._instances[bound.ref] = None if bad else CheckInstance(bound.ref, bound.template, fields)
+            problems = [] if bad else list(self._models.judge_instance(bound.object, self._vocabulary))
+            self.findings += problems
+            usable = not bad and not problems
+            self._instances[bound.ref] = CheckInstance(bound.ref, bound.template, fields) if usable else None
         return self._instances[bound.ref]

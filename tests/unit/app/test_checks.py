@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
+from tests.unit.mixer.adapters.sets import documents
 
 from argosy.api import decode_object, parse_documents
 from argosy.api.meta import Object
@@ -60,21 +61,21 @@ kind: rule
 metadata: {name: deny}
 spec: {match: source.name == "x", actions: [{handler: deny.denier, instances: [nothing.checknothing]}]}
 """
-REMOTE = """
-apiVersion: config.istio.io/v1alpha2
+REMOTE = f"""
+{documents("key")}apiVersion: config.istio.io/v1alpha2
 kind: handler
-metadata: {name: far}
-spec: {adapter: far, connection: {address: "far:1"}}
+metadata: {{name: far}}
+spec: {{adapter: key, connection: {{address: "far:1"}}}}
 ---
 apiVersion: config.istio.io/v1alpha2
 kind: instance
-metadata: {name: key}
-spec: {template: key, params: {key: source.name}}
+metadata: {{name: key}}
+spec: {{template: key, params: {{key: source.name}}}}
 ---
 apiVersion: config.istio.io/v1alpha2
 kind: rule
-metadata: {name: far}
-spec: {actions: [{handler: far, instances: [key]}]}
+metadata: {{name: far}}
+spec: {{actions: [{{handler: far, instances: [key]}}]}}
 """
 
 

@@ -15,7 +15,9 @@ from argosy.mixer.port import LocalHandler, Verdict
 from argosy.mixer.request import CheckFacts, request_attributes
 from argosy.mixer.rules import CheckPolicy, resolve_rules
 
+from .adapters.sets import documents
 from .mesh import DIRECTORY, TRUST, node
+from .mesh import objects as parsed
 from .test_rules import handler, instance, made_from, rule
 
 Handlers = dict[Ref, LocalHandler]
@@ -226,6 +228,7 @@ def remote_policy(**spec: object) -> CheckPolicy:
     actions = [{"handler": "keyval", "instances": ["key"], "name": "x"}]
     return resolve_rules(
         [
+            *parsed(documents("keyval").removesuffix("---\n")),
             made_from("handler", "default", "keyval", {"adapter": "keyval", "connection": {"address": "k:1"}}),
             made_from("instance", "default", "key", {"template": "keyval", "params": {"key": "source.name"}}),
             made_from("rule", "default", "r", {"actions": actions, **spec}),

@@ -83,6 +83,9 @@ def _validate_connection(check: Check, connection: Connection | None) -> None:
     if connection is None or not connection.address:
         check.not_empty(f"{at}.address", "", "the address of the adapter")
         return
+    host, _colon, port = connection.address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        check.error("ARG0105", f"{at}.address", f"{connection.address!r} names no port", "write host:port")
     check.duration(f"{at}.timeout", connection.timeout)
     ways = connection.authentication
     if ways is None:

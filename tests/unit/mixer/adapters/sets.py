@@ -175,3 +175,10 @@ adapter look {{templates: [look], config: "{adapter_config()}"}}
 handler h {{adapter: look, connection: {{address: "look:9070"}}, params: {params}}}
 instance i {instance}
 """
+
+
+def documents(name: str, namespace: str = "default") -> str:
+    """An adapter and its template, both called `name`, with the fields of `KEYED`; YAML to put before other objects."""
+    head = "apiVersion: config.istio.io/v1alpha2\nkind: {}\nmetadata: {{name: {}, namespace: {}}}\nspec: {}\n---\n"
+    specs = {"template": f'{{descriptor: "{KEYED}"}}', "adapter": f"{{templates: [{name}]}}"}
+    return "".join(head.format(kind, name, namespace, spec) for kind, spec in specs.items())

@@ -1,0 +1,192 @@
+"""Adapters out of process: the control-headers task of Istio 1.4 with its own files, and policies in Rego."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.e2e.calls import applied, body, call
+from tests.e2e.harness import CORPUS, EXAMPLES, Mesh, require_corpus, running, wait_for
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+POLICY = CORPUS / "istio-1.4-samples" / "httpbin" / "policy"
+PROGRAMS = Path(__file__).parent / "programs"
+HEADERS = "http://httpbin:8000/headers"
+
+GATEWAY = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: httpbin-gateway}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: httpbin}
+spec:
+  hosts: ["*"]
+  gateways: [httpbin-gateway]
+  http: [{route: [{destination: {host: httpbin, port: {number: 8000}}}]}]
+"""
+SERVER = """---
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: istio-system}}
+spec: {{selector: {{app: {name}}}, ports: [{{name: {protocol}, port: {port}}}]}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}, namespace: istio-system}}
+spec:
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}, annotations: {{{command}}}}}
+    spec: {{containers: [{{name: {name}, image: {image}, ports: [{{containerPort: {port}}}]}}]}}
+"""
+KEYVAL = """
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: keyval, namespace: istio-system}
+spec:
+  adapter: keyval
+  connection: {address: keyval:9070}
+  params: {table: {jason: admin}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: keyval, namespace: istio-system}
+spec:
+  template: keyval
+  params: {key: 'request.headers["user"] | ""'}
+"""
+RULE = """
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: keyval, namespace: istio-system}
+spec:
+  match: destination.labels["app"] == "httpbin"
+  actions: [{handler: keyval.istio-system, instances: [keyval], name: x}]
+  requestHeaderOperations: [{name: user-group, values: [x.output.value]}]
+"""
+REWRITE = """
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: teapot, namespace: istio-system}
+spec:
+  match: source.labels["istio"] == "ingressgateway"
+  actions: [{handler: keyval.istio-system, instances: [keyval]}]
+  requestHeaderOperations: [{name: ":path", values: ['"/status/418"']}]
+"""
+OPA = """
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: rego, namespace: istio-system}
+spec:
+  compiledAdapter: opa
+  params:
+    serverUrl: http://opa.istio-system:8181
+    policy:
+    - |
+      package mixerauthz
+      default allow = false
+      allow { input.action.method == "GET" }
+    checkMethod: data.mixerauthz.allow
+    failClose: true
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: question, namespace: istio-system}
+spec:
+  compiledTemplate: authorization
+  params:
+    subject: {user: 'source.user | "unknown"'}
+    action: {namespace: destination.namespace, path: request.path, method: request.method}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: rego, namespace: istio-system}
+spec:
+  match: destination.labels["app"] == "httpbin"
+  actions: [{handler: rego, instances: [question]}]
+"""
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    require_corpus()
+    folder = tmp_path_factory.mktemp("adapters")
+    command = f"argosy.io/command: '{sys.executable} {PROGRAMS}/opa_stand_in.py 8181'"
+    image = "gcr.io/istio-testing/keyval"
+    (folder / "servers.yaml").write_text(
+        SERVER.format(name="keyval", image=image, protocol="grpc", port=9070, command="")
+        + SERVER.format(name="opa", image="stand/in", protocol="http", port=8181, command=command)
+    )
+    (folder / "gateway.yaml").write_text(GATEWAY)
+    files = [EXAMPLES / "httpbin" / "httpbin.yaml", EXAMPLES / "sleep" / "sleep.yaml"]
+    with running(folder / "mesh", *files, folder / "servers.yaml", folder / "gateway.yaml") as one:
+        one.apply(POLICY / "keyval-template.yaml", POLICY / "keyval.yaml")
+        yield one
+
+
+def seen(mesh: Mesh, options: str = "") -> dict[str, list[str]]:
+    """The headers that the application sees."""
+    return dict(json.loads(body(mesh, "sleep", f"{options} {HEADERS}"))["headers"])
+
+
+def test_a_key_that_is_known_becomes_a_header_and_another_is_not_found(mesh: Mesh) -> None:
+    with applied(mesh, KEYVAL + "---" + RULE):
+        assert seen(mesh, "-H user:jason")["User-Group"] == ["admin"]
+        assert call(mesh, "sleep", HEADERS, f"-H user:ann {HEADERS}") == ["404", "404"]
+        told = body(mesh, "sleep", f"-H user:ann {HEADERS}")
+        assert told == "NOT_FOUND:keyval.istio-system:ann is not in the table"
+    assert "User-Group" not in seen(mesh, "-H user:jason")
+
+
+def test_at_the_gateway_a_path_is_replaced_and_the_route_chosen_again(mesh: Mesh) -> None:
+    url = f"{mesh.gateway()}/headers"
+    assert httpx.get(url, headers={"user": "jason"}, timeout=10).status_code == 200
+    with applied(mesh, KEYVAL + "---" + REWRITE):
+        assert httpx.get(url, headers={"user": "jason"}, timeout=10).status_code == 418
+
+
+@contextlib.contextmanager
+def scaled_to_nothing(mesh: Mesh, name: str) -> Iterator[None]:
+    mesh.cli("scale", f"deploy/{name}", "0", "-n", "istio-system")
+    wait_for(lambda: not mesh.pods(name), 20, f"no pod of {name}")
+    try:
+        yield
+    finally:
+        mesh.cli("scale", f"deploy/{name}", "1", "-n", "istio-system")
+        mesh.wait_pods()
+
+
+def test_an_adapter_that_is_away_refuses_what_is_asked_about_and_nothing_else(mesh: Mesh) -> None:
+    """Until it is back: nothing was set to let requests pass."""
+    with applied(mesh, KEYVAL + "---" + RULE):
+        assert call(mesh, "sleep", f"-H user:jason {HEADERS}") == ["200"]
+        with scaled_to_nothing(mesh, "keyval"):
+            # Answers hold for five seconds.
+            wait_for(lambda: call(mesh, "sleep", f"-H user:jason {HEADERS}") == ["503"], 15, "no decision")
+            assert call(mesh, "sleep", "http://opa.istio-system:8181/v1/policies/x") == ["404"]
+            wait_for(lambda: "ARG0934" in mesh.cli("analyze", check=False).stdout, 10, "the finding")
+        wait_for(lambda: call(mesh, "sleep", f"-H user:jason {HEADERS}") == ["200"], 15, "the adapter is asked again")
+
+
+def test_a_rule_in_rego_is_asked_of_the_server(mesh: Mesh) -> None:
+    """A stand-in for OPA, which cannot be had here, speaks its REST API."""
+    with applied(mesh, OPA):
+        assert call(mesh, "sleep", HEADERS, "-X POST http://httpbin:8000/post") == ["200", "403"]
+        told = body(mesh, "sleep", "-X POST http://httpbin:8000/post")
+        assert told == "PERMISSION_DENIED:rego.istio-system:opa: request was rejected"
+        with scaled_to_nothing(mesh, "opa"):
+            wait_for(lambda: call(mesh, "sleep", HEADERS) == ["403"], 15, "failClose")
+        # A new server has no policies yet.
+        wait_for(lambda: call(mesh, "sleep", HEADERS) == ["200"], 15, "the policies are there again")
+        assert call(mesh, "sleep", "-X POST http://httpbin:8000/post") == ["403"]
