@@ -37,7 +37,8 @@ def patch_value(apply_to: str, value: Any) -> Any:
         raise PatchValueError(f"{negative!r} is a negative duration")
     try:
         return from_dict(PATCHED_TYPES[apply_to], thaw(value))
-    except (json_format.ParseError, DecodeError, TypeError, ValueError, KeyError) as error:
+    # protobuf's reader of JSON raises AttributeError for an `@type` that is no text.
+    except (json_format.ParseError, DecodeError, TypeError, ValueError, KeyError, AttributeError) as error:
         raise PatchValueError(" ".join(str(error).split())) from None
 
 

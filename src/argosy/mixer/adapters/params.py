@@ -45,7 +45,8 @@ def encode_params(type_: Any, params: Mapping[str, Any]) -> Config:
     message = type_()
     try:
         json_format.ParseDict(_plain(params), message)
-    except json_format.ParseError as error:
+    # protobuf's reader of JSON is not strict about what it raises for data of the wrong shape.
+    except (json_format.ParseError, TypeError, ValueError, KeyError, AttributeError) as error:
         raise BadParams(" ".join(str(error).split())) from None
     return f"type.googleapis.com/{message.DESCRIPTOR.full_name}", message.SerializeToString(deterministic=True)
 
