@@ -56,12 +56,14 @@ from argosy.edge.grpc_server import GRPCServer, start_server
 from argosy.edge.http_server import serve_http
 from argosy.edge.kept_store import KEPT_FILE
 from argosy.edge.memory import return_freed_memory
+from argosy.edge.other_programs import other_programs
 from argosy.edge.store_sqlite import DATABASE_FILE, SQLiteStore
 from argosy.edge.tls import CertificateSource, ClientTLS, Issuer, RequireIdentity, ServerTLS
 from argosy.edge.tokens import PUBLIC_FILE, TokenSubject, load_or_create_issuer, load_public_key, write_file
 from argosy.edge.xds_server import XdsServer
 from argosy.galley.state import Galley
 from argosy.local.node_spec import CAPTURED_CIDR
+from argosy.mixer.exposition import expose_rows
 from argosy.mixer.validate import validate_expressions
 from argosy.pilot.mesh import KINDS as PILOT_KINDS
 from argosy.pilot.mesh import MeshSettings
@@ -372,22 +374,12 @@ class ControlPlane:
             ("argosy_denied_calls_total", "counter", "Calls refused because of who called.", denied),
         ]
         if self.parts.pilot is not None and self.parts.xds is not None:
-            stats = self.parts.xds.stats
-            engine = self.parts.pilot.mesh.engine
-            own += [
-                ("pilot_xds", "gauge", "Connected proxies.", float(stats.streams)),
-                ("pilot_xds_pushes_total", "counter", "Responses sent to proxies.", float(stats.responses)),
-                ("pilot_xds_push_bytes_total", "counter", "Bytes sent to proxies.", float(stats.response_bytes)),
-                ("pilot_total_xds_rejects", "counter", "Responses that proxies refused.", float(stats.nacks)),
-                ("pilot_commits_total", "counter", "Commits of the engine.", float(self.parts.pilot.commits)),
-                ("pilot_failing_keys", "gauge", "Keys that cannot be built now.", float(len(engine.findings))),
-            ]
-            own += self.parts.pilot.keys.metrics() if self.parts.pilot.keys is not None else []
+            own += self.parts.pilot.metrics(self.parts.xds.stats)
         if self.parts.keeper is not None and self.parts.citadel is not None:
             own += [*self.parts.citadel.metrics(), *self.parts.keeper.metrics()]
         if self.parts.mixer is not None:
             return self.parts.mixer.metrics(own)
-        return _text(own)
+        return expose_rows(own)
 
     def _status(self) -> dict[str, Any]:
         return {
@@ -417,7 +409,13 @@ class ControlPlane:
         descriptor = os.environ.get(CONSOLE_FD)
         if descriptor and "mixer" in self.settings.components:
             ports = ConsolePorts(
-                graph=self._graph, metrics=self.metrics, ready=self.ready, past=self._past, diff=self._diff
+                graph=self._graph,
+                metrics=self.metrics,
+                ready=self.ready,
+                past=self._past,
+                diff=self._diff,
+                programs=partial(other_programs, self.home, self.settings.components),
+                name=self.settings.name,
             )
             servers.append(serve_http(console_app(ports, static_folder()), socket.socket(fileno=int(descriptor))))
         await asyncio.gather(*servers)
@@ -466,13 +464,6 @@ async def _running(server: GRPCServer) -> AsyncIterator[None]:
         yield
     finally:
         await server.stop(grace_s=0.5)
-
-
-def _text(rows: list[tuple[str, str, str, float]]) -> bytes:
-    lines = []
-    for name, kind, text, value in rows:
-        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", f"{name} {value:g}"]
-    return ("\n".join(lines) + "\n").encode()
 
 
 def main(arguments: list[str]) -> int:

@@ -26,7 +26,7 @@ from argosy.core.clock import Clock
 from argosy.core.errors import Finding, Level
 from argosy.core.names import ObjectKey
 from argosy.core.spiffe import SpiffeID
-from argosy.edge.xds_server import Push, Refusal, XdsServer
+from argosy.edge.xds_server import Push, Refusal, ServerStats, XdsServer
 from argosy.incr import Change, Engine
 from argosy.pilot.aspects import Aspect
 from argosy.pilot.build.origins import owners_of
@@ -375,6 +375,18 @@ class Pilot:
         """A copy of all that the world follows from, for another thread."""
         left_out = {key: one.filter for key, one in self.quarantine.held.items()}
         return Facts(self._settings, self.mesh.concerns, dict(self.objects), left_out, self.mesh.reporting)
+
+    def metrics(self, stats: ServerStats) -> list[tuple[str, str, str, float]]:
+        """Rows for `/metrics`, with what the xDS server counts."""
+        return [
+            ("pilot_xds", "gauge", "Connected proxies.", float(stats.streams)),
+            ("pilot_xds_pushes_total", "counter", "Responses sent to proxies.", float(stats.responses)),
+            ("pilot_xds_push_bytes_total", "counter", "Bytes sent to proxies.", float(stats.response_bytes)),
+            ("pilot_total_xds_rejects", "counter", "Responses that proxies refused.", float(stats.nacks)),
+            ("pilot_commits_total", "counter", "Commits of the engine.", float(self.commits)),
+            ("pilot_failing_keys", "gauge", "Keys that cannot be built now.", float(len(self.mesh.engine.findings))),
+            *(self.keys.metrics() if self.keys is not None else ()),
+        ]
 
     def findings(self) -> list[Finding]:
         """What is wrong now: keys that cannot be built, resources that proxies refused."""

@@ -59,6 +59,10 @@ class DiffQuery:
     graph: GraphQuery
 
 
+Program = Callable[[], Awaitable[bytes]]
+"""Gives the Prometheus text of a program. Raises OSError where that is away."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConsolePorts:
     """What the console shows, as functions of the process that serves it."""
@@ -71,6 +75,10 @@ class ConsolePorts:
     """The graph of a time of the past. Raises `ArgosyError`."""
     diff: Callable[[DiffQuery], Awaitable[Mapping[str, Any]]] | None = None
     """Two times compared. Raises `ArgosyError`."""
+    programs: Callable[[], Mapping[str, Program]] = dict
+    """The control plane's other programs by name: how their metrics are read."""
+    name: str = "argosy"
+    """Of the program that serves the console."""
 
 
 def console_app(ports: ConsolePorts, static: Path, hosts: Collection[str] = ()) -> Starlette:
@@ -80,6 +88,8 @@ def console_app(ports: ConsolePorts, static: Path, hosts: Collection[str] = ()) 
         Route("/api/graph", _graph(ports)),
         Route("/api/graph/diff", _diff(ports)),
         Route("/metrics", _metrics(ports)),
+        Route("/metrics/{program}", _program_metrics(ports)),
+        Route("/api/prometheus", _targets(ports)),
         Route("/healthz", _alive),
         Route("/readyz", _ready(ports)),
         Mount("/static", StaticFiles(directory=static)),
@@ -137,6 +147,38 @@ def _metrics(ports: ConsolePorts) -> _Handler:
         return Response(ports.metrics(), media_type=_METRICS_TYPE)
 
     return metrics
+
+
+def _program_metrics(ports: ConsolePorts) -> _Handler:
+    async def metrics(request: Request) -> Response:
+        name = request.path_params["program"]
+        if name == ports.name:
+            return Response(ports.metrics(), media_type=_METRICS_TYPE)
+        read = ports.programs().get(name)
+        if read is None:
+            return PlainTextResponse(f"there is no program {name!r} here\n", status_code=404)
+        try:
+            return Response(await read(), media_type=_METRICS_TYPE)
+        except OSError as error:
+            return PlainTextResponse(f"{name} does not answer: {error}\n", status_code=502)
+
+    return metrics
+
+
+def _targets(ports: ConsolePorts) -> _Handler:
+    """What Prometheus is to scrape, as its HTTP service discovery asks: every program, through this address."""
+
+    async def targets(request: Request) -> Response:
+        groups = [
+            {
+                "targets": [request.headers["host"]],
+                "labels": {"__metrics_path__": f"/metrics/{name}", "job": name, "instance": name},
+            }
+            for name in (ports.name, *sorted(ports.programs()))
+        ]
+        return Response(msgspec.json.encode(groups), media_type="application/json")
+
+    return targets
 
 
 async def _alive(request: Request) -> Response:

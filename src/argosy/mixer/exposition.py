@@ -34,6 +34,14 @@ def expose(
     return generate_latest(registry)
 
 
+def expose_rows(rows: Iterable[tuple[str, str, str, float]]) -> bytes:
+    """The text of a program that has no metrics of traffic: `rows` as (name, type, help, value)."""
+    lines = []
+    for name, kind, text, value in rows:
+        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", f"{name} {value:.17g}"]
+    return ("\n".join(lines) + "\n").encode()
+
+
 class _Families:
     """A collector over the aggregator."""
 

@@ -142,3 +142,30 @@ async def test_nothing_can_be_changed() -> None:
 
 async def test_static_files_outside_the_folder_stay_outside() -> None:
     assert (await get("/static/..%2f__init__.py")).status_code == 404
+
+
+async def test_prometheus_finds_every_program_at_the_address_it_asked(tmp_path: Path) -> None:
+    async def pilot() -> bytes:
+        return b"pilot_xds 3\n"
+
+    async def citadel() -> bytes:
+        raise ConnectionRefusedError("nobody there")
+
+    ports = ConsolePorts(
+        graph=graph,
+        metrics=lambda: b"istio_requests_total 1\n",
+        ready=str,
+        programs=lambda: {"pilot": pilot, "citadel": citadel},
+        name="mixer",
+    )
+    app = console_app(ports, static_folder())
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://localhost:7") as client:
+        groups = (await client.get("/api/prometheus")).json()
+        assert {tuple(one["targets"]) for one in groups} == {("localhost:7",)}
+        paths = {one["labels"]["job"]: one["labels"]["__metrics_path__"] for one in groups}
+        answers = {name: await client.get(path) for name, path in paths.items()}
+        assert answers["mixer"].text == "istio_requests_total 1\n"
+        assert answers["pilot"].text == "pilot_xds 3\n"
+        assert answers["pilot"].headers["content-type"].startswith("text/plain; version=0.0.4")
+        assert (answers["citadel"].status_code, "nobody there" in answers["citadel"].text) == (502, True)
+        assert (await client.get("/metrics/somebody")).status_code == 404

@@ -63,6 +63,14 @@ def test_a_restart_is_seen_by_age_even_if_the_counter_is_higher() -> None:
     assert total(aggregator) == 12
 
 
+def test_what_was_read_late_is_no_restart() -> None:
+    """A Mixer that was stopped for a while finds what waited for it; the proxy is the same all the time."""
+    aggregator = MetricsAggregator(DIRECTORY)
+    for value, age, read_at in ((5, 10, 10), (8, 12, 40), (9, 14, 40)):
+        aggregator.receive(NODE, replace(flush(value, age), taken_at=float(age)), read_at)
+    assert total(aggregator) == 9
+
+
 def test_without_age_one_fallen_counter_means_that_the_whole_process_is_new() -> None:
     aggregator = MetricsAggregator(DIRECTORY)
     both = [CounterSample(REQUESTS, tags(), 5), CounterSample(TCP_SENT, tags(protocol="tcp"), 100)]
