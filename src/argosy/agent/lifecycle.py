@@ -4,8 +4,10 @@ Given inputs with the time; gives actions for the edge to perform. All "ensure" 
 earlier agent started is adopted by walking through the same states, and what already runs is left running.
 
     PENDING -> SANDBOX -> CERTIFICATE -> ENVOY_STARTING -> APP_STARTING <-> READY
-    all applications have ended for good (a Job's): -> FINISHING (Envoy ends too) -> FINISHED
-    stop, from anywhere: DRAINING -> LAME_DUCK -> STOPPING_APP -> STOPPING_ENVOY -> REMOVING -> GONE
+    all applications have ended for good (a Job's): WORK_DONE -> FINISHING (Envoy ends too) -> FINISHED
+    stop, from anywhere: DRAINING -> LAME_DUCK -> STOPPING_APP -> LAST_COUNTS -> STOPPING_ENVOY -> REMOVING -> GONE
+
+An Envoy ends no sooner than it has told once more what it counted (WORK_DONE, LAST_COUNTS), unless it must end at once.
 
 While Envoy is down the capture rules stay: traffic fails closed. Restarts back off, doubling, and start afresh after
 the process has been well for a while.
@@ -29,11 +31,13 @@ class State(StrEnum):
     APP_STARTING = "AppStarting"
     APP_BACKOFF = "CrashLoopBackOff"
     READY = "Ready"
+    WORK_DONE = "WorkDone"
     FINISHING = "Finishing"
     FINISHED = "Finished"
     DRAINING = "Draining"
     LAME_DUCK = "LameDuck"
     STOPPING_APP = "StoppingApp"
+    LAST_COUNTS = "LastCounts"
     STOPPING_ENVOY = "StoppingEnvoy"
     REMOVING = "Removing"
     GONE = "Gone"
@@ -94,6 +98,7 @@ class Timing:
     drain_s: float = 2.0
     drain_max_s: float = 12.0
     lame_duck_s: float = 1.0
+    last_counts_s: float = 1.6
     grace_s: float = 30.0
     envoy_grace_s: float = 5.0
     backoff_first_s: float = 0.2
@@ -116,6 +121,8 @@ class PodLife:
     withdrawn: bool = False
     finished: bool = False
     """Adopted with all of its work done: nothing is to be started."""
+    hurried: bool = False
+    """It must end at once."""
 
     @property
     def ready(self) -> bool:
@@ -132,7 +139,15 @@ Actions = tuple[Action, ...]
 Step = tuple[PodLife, Actions]
 _Handler = Callable[[PodLife, float], Step]
 _ENDING = frozenset(
-    {State.DRAINING, State.LAME_DUCK, State.STOPPING_APP, State.STOPPING_ENVOY, State.REMOVING, State.GONE}
+    {
+        State.DRAINING,
+        State.LAME_DUCK,
+        State.STOPPING_APP,
+        State.LAST_COUNTS,
+        State.STOPPING_ENVOY,
+        State.REMOVING,
+        State.GONE,
+    }
 )
 
 
@@ -214,7 +229,11 @@ def _apps_done(life: PodLife, now: float) -> Step:
     """Nobody is left whom the proxy could serve, so it ends as well."""
     if not life.has_envoy:
         return _finish(life, now)
-    return _go(life, State.FINISHING, now, Action.REPORT, Action.TERMINATE_ENVOY, wait_s=life.timing.envoy_grace_s)
+    return _go(life, State.WORK_DONE, now, Action.REPORT, wait_s=life.timing.last_counts_s)
+
+
+def _end_proxy(life: PodLife, now: float) -> Step:
+    return _go(life, State.FINISHING, now, Action.TERMINATE_ENVOY, wait_s=life.timing.envoy_grace_s)
 
 
 def _finish(life: PodLife, now: float) -> Step:
@@ -266,7 +285,21 @@ def _stop_apps(life: PodLife, now: float) -> Step:
 def _stop_envoy(life: PodLife, now: float) -> Step:
     if not life.has_envoy:
         return _remove(life, now)
+    if life.hurried:
+        return _terminate_envoy(life, now)
+    return _go(life, State.LAST_COUNTS, now, wait_s=life.timing.last_counts_s)
+
+
+def _terminate_envoy(life: PodLife, now: float) -> Step:
     return _go(life, State.STOPPING_ENVOY, now, Action.TERMINATE_ENVOY, wait_s=life.timing.envoy_grace_s)
+
+
+def _kill(life: PodLife, now: float) -> Step:
+    return _stop_apps(replace(life, hurried=True), now)
+
+
+def _hurry(life: PodLife, now: float) -> Step:
+    return replace(life, hurried=True), ()
 
 
 def _remove(life: PodLife, now: float) -> Step:
@@ -310,23 +343,23 @@ def _table() -> dict[tuple[State, Input], _Handler]:
             i.APP_EXITED: _ignore,
             i.FAILED: _envoy_exited,
             i.STOP: _stop_apps,
-            i.KILL: _stop_apps,
+            i.KILL: _kill,
         },
-        s.ENVOY_BACKOFF: {i.TIMER: _start_envoy, i.APP_EXITED: _ignore, i.STOP: _stop_apps, i.KILL: _stop_apps},
+        s.ENVOY_BACKOFF: {i.TIMER: _start_envoy, i.APP_EXITED: _ignore, i.STOP: _stop_apps, i.KILL: _kill},
         s.APP_STARTING: {
             i.PROBE_OK: _ready,
             i.ENVOY_EXITED: _envoy_exited,
             i.APP_EXITED: _app_exited,
             i.FAILED: _app_exited,
             i.STOP: _stop_apps,
-            i.KILL: _stop_apps,
+            i.KILL: _kill,
         },
         s.APP_BACKOFF: {
             i.TIMER: _start_apps,
             i.APP_EXITED: _ignore,
             i.ENVOY_EXITED: _envoy_exited,
             i.STOP: _stop_apps,
-            i.KILL: _stop_apps,
+            i.KILL: _kill,
         },
         s.READY: {
             i.PROBE_OK: _ignore,
@@ -334,8 +367,9 @@ def _table() -> dict[tuple[State, Input], _Handler]:
             i.ENVOY_EXITED: _envoy_exited,
             i.APP_EXITED: _app_exited,
             i.STOP: _drain,
-            i.KILL: _stop_apps,
+            i.KILL: _kill,
         },
+        s.WORK_DONE: {i.TIMER: _end_proxy, i.ENVOY_EXITED: _finish, i.STOP: _remove, i.KILL: _remove},
         s.FINISHING: {
             i.ENVOY_EXITED: _finish,
             i.TIMER: _again(Action.KILL_ENVOY),
@@ -343,9 +377,10 @@ def _table() -> dict[tuple[State, Input], _Handler]:
             i.KILL: _remove,
         },
         s.FINISHED: {i.STOP: _remove, i.KILL: _remove},
-        s.DRAINING: {i.TIMER: _drain_timer, i.WITHDRAWN: _withdrawn, i.STOP: _ignore, i.KILL: _stop_apps},
-        s.LAME_DUCK: {i.TIMER: _stop_apps, i.STOP: _ignore, i.KILL: _stop_apps},
-        s.STOPPING_APP: {i.APPS_GONE: _stop_envoy, i.TIMER: _again(Action.KILL_APPS), i.STOP: _ignore, i.KILL: _ignore},
+        s.DRAINING: {i.TIMER: _drain_timer, i.WITHDRAWN: _withdrawn, i.STOP: _ignore, i.KILL: _kill},
+        s.LAME_DUCK: {i.TIMER: _stop_apps, i.STOP: _ignore, i.KILL: _kill},
+        s.STOPPING_APP: {i.APPS_GONE: _stop_envoy, i.TIMER: _again(Action.KILL_APPS), i.STOP: _ignore, i.KILL: _hurry},
+        s.LAST_COUNTS: {i.TIMER: _terminate_envoy, i.ENVOY_EXITED: _remove, i.STOP: _ignore, i.KILL: _terminate_envoy},
         s.STOPPING_ENVOY: {
             i.ENVOY_EXITED: _remove,
             i.TIMER: _again(Action.KILL_ENVOY),
@@ -375,7 +410,7 @@ def _with_late(state: State, row: dict[Input, _Handler]) -> dict[Input, _Handler
             Input.SANDBOX_UP,
             Input.FAILED,
         }
-    if state in _ENDING or state in (State.FINISHING, State.FINISHED):
+    if state in _ENDING or state in (State.WORK_DONE, State.FINISHING, State.FINISHED):
         late |= {Input.SANDBOX_GONE}
     return {**dict.fromkeys(late, _ignore), **row}
 

@@ -24,6 +24,7 @@ TO_GONE = (
     Input.TIMER,
     Input.TIMER,
     Input.APPS_GONE,
+    Input.TIMER,
     Input.ENVOY_EXITED,
     Input.SANDBOX_GONE,
 )
@@ -99,7 +100,9 @@ def test_a_withdrawn_pod_serves_until_every_client_has_heard_of_it_but_not_for_e
 def test_a_pod_whose_work_is_done_ends_its_proxy_and_stays_to_be_asked():
     life, _ = walk(SIDECAR, *TO_READY)
     life, actions = step(life, Input.APPS_DONE, 5.0)
-    assert actions == (Action.REPORT, Action.TERMINATE_ENVOY)
+    assert (life.state, actions) == (State.WORK_DONE, (Action.REPORT,))
+    life, actions = step(life, Input.TIMER, 7.0)
+    assert actions == (Action.TERMINATE_ENVOY,)
     life, actions = walk(life, Input.TIMER, Input.ENVOY_EXITED)
     assert actions == [Action.KILL_ENVOY, Action.REPORT]
     assert (life.state, life.finished, life.ready) == (State.FINISHED, True, False)
@@ -110,6 +113,23 @@ def test_work_that_was_done_under_an_earlier_agent_is_not_done_again():
     life, actions = walk(PodLife(has_envoy=True, has_apps=True, finished=True), Input.START, Input.SANDBOX_UP)
     assert life.state is State.FINISHED
     assert actions == [Action.ENSURE_SANDBOX, Action.REPORT, Action.REPORT]
+
+
+def test_an_envoy_ends_only_after_it_has_told_its_last_counts():
+    life, actions = walk(SIDECAR, *TO_READY, *TO_GONE[:5])
+    assert life.state is State.LAST_COUNTS
+    assert life.due == life.timing.last_counts_s
+    assert Action.TERMINATE_ENVOY not in actions
+    assert step(life, Input.TIMER, 2.0)[1] == (Action.TERMINATE_ENVOY,)
+    assert step(life, Input.ENVOY_EXITED, 1.0)[0].state is State.REMOVING
+
+
+def test_what_must_end_at_once_does_not_wait_for_counts():
+    life, _ = walk(SIDECAR, *TO_READY, Input.KILL, Input.APPS_GONE)
+    assert life.state is State.STOPPING_ENVOY
+    assert walk(SIDECAR, *TO_READY, *TO_GONE[:4], Input.KILL, Input.APPS_GONE)[0].state is State.STOPPING_ENVOY
+    life, actions = walk(SIDECAR, *TO_READY, *TO_GONE[:5], Input.KILL)
+    assert life.state is State.STOPPING_ENVOY
 
 
 def test_a_stuck_application_is_killed_after_its_grace():

@@ -27,7 +27,7 @@ from argosy.edge.processes import ProcessId
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes a network namespace")
 ENV = {"PATH": processes.tool_path()}
-QUICK = Timing(drain_s=0.0, lame_duck_s=0.0, grace_s=5.0, backoff_first_s=0.01)
+QUICK = Timing(drain_s=0.0, lame_duck_s=0.0, last_counts_s=0.0, grace_s=5.0, backoff_first_s=0.01)
 
 
 LOOPBACK = "ip link set lo up; echo ready; exec sleep 60 >/dev/null 2>&1"
