@@ -54,6 +54,7 @@ _STANDARD_TAGS = frozenset(
 )
 _CONTRACT = _STANDARD_TAGS | {"drop"}
 _OF_PEER = "peer."
+_ESCAPED = "tag."
 
 
 class Joined(NamedTuple):
@@ -116,26 +117,31 @@ def _customized(labels: Labels, tag: dict[str, str], peer: PodRef | None) -> Lab
         if name.startswith(_OF_PEER):
             made[name.removeprefix(_OF_PEER)] = _of_peer(value, peer)
         elif name not in _CONTRACT:
-            made[name] = value or NOBODY
+            made[name.removeprefix(_ESCAPED)] = value or NOBODY
     return tuple(made.items())
 
 
 def _of_peer(asked: str, peer: PodRef | None) -> str:
-    """One attribute of the other end: `labels:app`, `name`, ..."""
+    """One attribute of the other end: `labels:app:<default>`, `namespace::<default>`, ..."""
+    kind, _, rest = asked.partition(":")
+    name, _, default = rest.partition(":")
+    default = default or NOBODY
     if peer is None:
-        return NOBODY
-    kind, _, name = asked.partition(":")
+        return default
     if kind == "labels":
-        return peer.labels.get(name, "") or NOBODY
+        return peer.labels.get(name, "") or default
     known = {
         "name": peer.name,
         "namespace": peer.namespace,
         "owner": peer.owner,
         "workload_name": peer.workload.name,
         "cluster_id": CLUSTER_ID,
-        "service_account": peer.service_account,
+        "app": peer.workload.app,
+        "version": peer.workload.version,
+        "canonical_name": peer.workload.canonical_service,
+        "canonical_revision": peer.workload.canonical_revision,
     }
-    return known.get(kind, "") or NOBODY
+    return known.get(kind, "") or default
 
 
 def _pod_of(directory: Directory, end: _End) -> PodRef | None:

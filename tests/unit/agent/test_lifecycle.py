@@ -128,8 +128,7 @@ def test_what_must_end_at_once_does_not_wait_for_counts():
     life, _ = walk(SIDECAR, *TO_READY, Input.KILL, Input.APPS_GONE)
     assert life.state is State.STOPPING_ENVOY
     assert walk(SIDECAR, *TO_READY, *TO_GONE[:4], Input.KILL, Input.APPS_GONE)[0].state is State.STOPPING_ENVOY
-    life, actions = walk(SIDECAR, *TO_READY, *TO_GONE[:5], Input.KILL)
-    assert life.state is State.STOPPING_ENVOY
+    assert walk(SIDECAR, *TO_READY, *TO_GONE[:5], Input.KILL)[0].state is State.STOPPING_ENVOY
 
 
 def test_a_stuck_application_is_killed_after_its_grace():

@@ -160,9 +160,10 @@ def test_telemetry_objects_remove_change_and_add_labels() -> None:
         ("drop", "source_version,response_flags"),
         ("request_host", "reviews"),
         ("destination_version", "next"),
-        ("peer.destination_x", "labels:app"),
-        ("peer.who", "name"),
-        ("peer.none", "labels:nowhere"),
+        ("peer.destination_x", "labels:app:"),
+        ("peer.who", "name::"),
+        ("peer.none", "labels:nowhere:none at all"),
+        ("tag.service", "mine"),
         ("empty", ""),
     )
     labels = dict(join(DIRECTORY, node("productpage-v1"), given).labels)
@@ -172,12 +173,13 @@ def test_telemetry_objects_remove_change_and_add_labels() -> None:
         "destination_version": "next",
         "destination_x": "reviews",
         "who": "reviews-v2-x",
-        "none": "unknown",
+        "none": "none at all",
+        "service": "mine",
         "empty": "unknown",
     }
     assert wanted.items() <= labels.items()
 
 
 def test_nothing_is_known_of_a_peer_that_the_directory_does_not_have() -> None:
-    given = (*tags(peer=""), ("peer.destination_x", "labels:app"))
+    given = (*tags(peer=""), ("peer.destination_x", "labels:app:"))
     assert dict(join(DIRECTORY, node("productpage-v1"), given).labels)["destination_x"] == "unknown"

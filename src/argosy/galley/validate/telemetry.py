@@ -17,6 +17,7 @@ from argosy.api.telemetry import (
     Telemetry,
     Tracing,
 )
+from argosy.core.tag_value import TagValueError, parse_tag_value
 from argosy.galley.validate.cel import cel_problem
 from argosy.galley.validate.check import Check, member
 from argosy.galley.validate.security import validate_selector
@@ -74,6 +75,16 @@ def _validate_tag(check: Check, at: str, name: str, tag: TagOverride) -> None:
             check.error("ARG0110", f"{at}.value", "a value is needed", "write an expression, or operation: REMOVE")
         elif problem := cel_problem(tag.value, extra=METRIC_ATTRIBUTES, boolean=False):
             check.error(CEL, f"{at}.value", f"not an expression: {problem}")
+        else:
+            _validate_use(check, f"{at}.value", tag.value)
+
+
+def _validate_use(check: Check, at: str, expression: str) -> None:
+    """Whether a proxy or Mixer can work it out."""
+    try:
+        parse_tag_value(expression)
+    except TagValueError as error:
+        check.error(CEL, at, f"cannot be worked out: {error}")
 
 
 # -- tracing --------------------------------------------------------------------------------------------------------

@@ -12,12 +12,15 @@ Source: envoy.extensions.access_loggers.stats.v3.Config; Istio standard metrics.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from argosy.envoy import values as v
 from argosy.envoy.api import message, pack
 from argosy.pilot.build import report
+from argosy.pilot.build.metric_tags import metric_tags
+from argosy.pilot.counted import STANDARD, Counted, Counting
 
 CALL = "call"
 CONNECTION = "conn"
@@ -86,114 +89,126 @@ def _result_tags(protocol: str) -> dict[str, str]:
     return {"code": "%RESPONSE_CODE%", "flags": "%RESPONSE_FLAGS%"}
 
 
-def stats_loggers(tags: Mapping[str, str]) -> list[Any]:
-    """The loggers that count for one connection manager or TCP proxy."""
-    return _http_stats(tags) if tags["protocol"] == "http" else _tcp_stats(tags)
+def stats_loggers(tags: Mapping[str, str], counting: Counting = STANDARD) -> list[Any]:
+    """The loggers that count for one connection manager or TCP proxy, with the exceptions of Telemetry objects."""
+    made = _http_stats if tags["protocol"] == "http" else _tcp_stats
+    return made(_Stats(tags, counting))
 
 
-def _http_stats(tags: Mapping[str, str]) -> list[Any]:
-    plain = _tags(tags)
-    requests, sizes, duration = _requests(plain), _sizes(plain), _duration(plain)
-    grpc = _tags({**tags, "protocol": "grpc", "grpc": "%GRPC_STATUS_NUMBER%"})
+@dataclass(frozen=True, slots=True)
+class _Stats:
+    """What all statistics of some loggers say, and the exceptions."""
+
+    tags: Mapping[str, str]
+    counting: Counting
+
+    def saying(self, **tags: str) -> _Stats:
+        """The same, with some of it said otherwise."""
+        return _Stats({**self.tags, **tags}, self.counting)
+
+    def each(self, *names: str, of: Mapping[str, str] | None = None) -> Iterator[tuple[str, list[Any]]]:
+        """Names and tags of those statistics that are wanted; `of`: by another statistic's exceptions."""
+        for name in names:
+            counted = self.counting.of(of[name] if of else name)
+            if not counted.disabled:
+                yield name, self._tags(counted)
+
+    def _tags(self, counted: Counted) -> list[Any]:
+        said, apart = metric_tags(counted, source=self.tags["reporter"] == "source")
+        text = "|".join(f"{name}={value}" for name, value in {**self.tags, **said}.items())
+        return [_tag(CALL, text), *(_tag(name, value) for name, value in apart.items())]
+
+
+def _tag(name: str, value: str) -> dict[str, str]:
+    return {"name": name, "value_format": value}
+
+
+def _http_stats(plain: _Stats) -> list[Any]:
+    grpc = plain.saying(protocol="grpc", grpc="%GRPC_STATUS_NUMBER%")
     return [
-        _logger({"counters": requests, "histograms": sizes}, _is_grpc(False)),
+        *_logger(_is_grpc(False), counters=_requests(plain), histograms=_sizes(plain)),
         # How long a WebSocket lived is nobody's latency.
-        _logger({"histograms": duration}, _all(_is_grpc(False), _no_upgrade())),
-        _logger(
-            {
-                "counters": [*_requests(grpc), *_messages(grpc)],
-                "histograms": [*_sizes(grpc), *_duration(grpc)],
-            },
+        *_logger(_all(_is_grpc(False), _no_upgrade()), histograms=_duration(plain)),
+        *_logger(
             _is_grpc(True),
+            counters=[*_requests(grpc), *_messages(grpc)],
+            histograms=[*_sizes(grpc), *_duration(grpc)],
         ),
     ]
 
 
-def _requests(tags: list[Any]) -> list[Any]:
-    return [_fixed("istio_requests_total", tags)]
+def _requests(stats: _Stats) -> list[Any]:
+    return [_one(name, tags) for name, tags in stats.each("istio_requests_total")]
 
 
-def _sizes(tags: list[Any]) -> list[Any]:
-    return [
-        _histogram("istio_request_bytes", tags, "Bytes", "%BYTES_RECEIVED%"),
-        _histogram("istio_response_bytes", tags, "Bytes", "%BYTES_SENT%"),
-    ]
+def _sizes(stats: _Stats) -> list[Any]:
+    values = {"istio_request_bytes": "%BYTES_RECEIVED%", "istio_response_bytes": "%BYTES_SENT%"}
+    return [{**_value(name, tags, values[name]), "unit": "Bytes"} for name, tags in stats.each(*values)]
 
 
-def _duration(tags: list[Any]) -> list[Any]:
-    return [_histogram("istio_request_duration_milliseconds", tags, "Milliseconds", "%DURATION%")]
+def _duration(stats: _Stats) -> list[Any]:
+    names = stats.each("istio_request_duration_milliseconds")
+    return [{**_value(name, tags, "%DURATION%"), "unit": "Milliseconds"} for name, tags in names]
 
 
-def _messages(tags: list[Any]) -> list[Any]:
-    return [
-        {
-            "stat": _stat(f"istio_{side}_messages_total", tags),
-            "value_format": f"%FILTER_STATE(envoy.filters.http.grpc_stats:FIELD:{side}_message_count)%",
-        }
-        for side in ("request", "response")
-    ]
+def _messages(stats: _Stats) -> list[Any]:
+    field = "%FILTER_STATE(envoy.filters.http.grpc_stats:FIELD:{}_message_count)%"
+    values = {f"istio_{side}_messages_total": field.format(side) for side in ("request", "response")}
+    return [_value(name, tags, values[name]) for name, tags in stats.each(*values)]
 
 
-def _tcp_stats(tags: Mapping[str, str]) -> list[Any]:
-    ended = _tags(tags)
+_CARRIED = {"istio_tcp_sent_bytes_total": "%BYTES_SENT%", "istio_tcp_received_bytes_total": "%BYTES_RECEIVED%"}
+_OPEN = {
+    "istio_tcp_open_sent_bytes": "istio_tcp_sent_bytes_total",
+    "istio_tcp_open_received_bytes": "istio_tcp_received_bytes_total",
+}
+
+
+def _tcp_stats(stats: _Stats) -> list[Any]:
     # Bytes are told while nobody knows yet how the connection will end.
-    flags = tags["flags"] if "%" not in tags["flags"] else "-"
-    carried = _tags({**tags, "flags": flags})
-    opened = [_fixed("istio_tcp_connections_opened_total", ended)]
-    counters = [
-        _fixed("istio_tcp_connections_closed_total", ended),
-        *(_bytes(f"istio_tcp_{name}_total", carried, value) for name, value in _DIRECTIONS.items()),
-    ]
+    carried = stats.saying(flags="-") if "%" in stats.tags["flags"] else stats
+    opened = [_one(name, tags) for name, tags in stats.each("istio_tcp_connections_opened_total")]
+    closed = [_one(name, tags) for name, tags in stats.each("istio_tcp_connections_closed_total")]
+    sizes = [_value(name, tags, _CARRIED[name]) for name, tags in carried.each(*_CARRIED)]
     return [
-        _logger({"counters": opened}, _at("TcpUpstreamConnected")),
-        _logger({"counters": opened}, _all(_at("TcpConnectionEnd"), _if(_NEVER_CONNECTED))),
+        *_logger(_at("TcpUpstreamConnected"), counters=opened),
+        *_logger(_all(_at("TcpConnectionEnd"), _if(_NEVER_CONNECTED)), counters=opened),
         # Before the counters, so that nobody finds a connection's bytes in both.
         *_live_stats(carried),
-        _logger({"counters": counters}, _at("TcpConnectionEnd")),
+        *_logger(_at("TcpConnectionEnd"), counters=[*closed, *sizes]),
     ]
 
 
-_DIRECTIONS = {"sent_bytes": "%BYTES_SENT%", "received_bytes": "%BYTES_RECEIVED%"}
-
-
-def _live_stats(tags: list[Any]) -> list[Any]:
+def _live_stats(stats: _Stats) -> list[Any]:
     """What each open connection has carried so far, from its first report on; zero when it has ended."""
-    each = [*tags, {"name": CONNECTION, "value_format": "%CONNECTION_ID%"}]
-    stats = {name: _stat(f"istio_tcp_open_{name}", each) for name in _DIRECTIONS}
     periodic, end = {"log_type": "TcpPeriodic"}, {"log_type": "TcpConnectionEnd"}
-    gauges = [{"stat": stats[name], "value_format": value, "set": periodic} for name, value in _DIRECTIONS.items()]
-    zeros = [{"stat": stat, "value_format": _ZERO, "set": end} for stat in stats.values()]
+    gauges, zeros = [], []
+    for name, tags in stats.each(*_OPEN, of=_OPEN):
+        each = [*tags, _tag(CONNECTION, "%CONNECTION_ID%")]
+        gauges.append({**_value(name, each, _CARRIED[_OPEN[name]]), "set": periodic})
+        zeros.append({**_value(name, each, _ZERO), "set": end})
+    ended = _all(_at("TcpConnectionEnd"), _lived(stats.counting.period_s or report.TCP_PERIOD_S))
     return [
-        _logger({"gauges": gauges}, _at("TcpPeriodic"), scope=_LIVE_SCOPE),
-        _logger({"gauges": zeros}, _all(_at("TcpConnectionEnd"), _lived(report.TCP_PERIOD_S)), scope=_LIVE_SCOPE),
+        *_logger(_at("TcpPeriodic"), gauges=gauges, scope=_LIVE_SCOPE),
+        *_logger(ended, gauges=zeros, scope=_LIVE_SCOPE),
     ]
 
 
-def _tags(tags: Mapping[str, str]) -> list[Any]:
-    text = "|".join(f"{name}={value}" for name, value in tags.items())
-    return [{"name": CALL, "value_format": text}]
+def _one(name: str, tags: list[Any]) -> dict[str, Any]:
+    return {"stat": {"name": name, "tags": tags}, "value_fixed": v.wrap(1)}
 
 
-def _stat(name: str, tags: list[Any]) -> dict[str, Any]:
-    return {"name": name, "tags": tags}
+def _value(name: str, tags: list[Any], value: str) -> dict[str, Any]:
+    return {"stat": {"name": name, "tags": tags}, "value_format": value}
 
 
-def _fixed(name: str, tags: list[Any]) -> dict[str, Any]:
-    return {"stat": _stat(name, tags), "value_fixed": v.wrap(1)}
-
-
-def _bytes(name: str, tags: list[Any], value: str) -> dict[str, Any]:
-    return {"stat": _stat(name, tags), "value_format": value}
-
-
-def _histogram(name: str, tags: list[Any], unit: str, value: str) -> dict[str, Any]:
-    return {"stat": _stat(name, tags), "unit": unit, "value_format": value}
-
-
-def _logger(stats: Mapping[str, Any], condition: Mapping[str, Any], *, scope: Mapping[str, Any] = _SCOPE) -> Any:
+def _logger(condition: Mapping[str, Any], *, scope: Mapping[str, Any] = _SCOPE, **stats: list[Any]) -> list[Any]:
+    """The logger of some statistics, if there are any."""
+    if not any(stats.values()):
+        return []
     config = message(_STATS)(stats_scope=scope, **stats)
     made = message("envoy.config.accesslog.v3.AccessLog")
-    return made(name="envoy.access_loggers.stats", typed_config=pack(config), filter=condition)
+    return [made(name="envoy.access_loggers.stats", typed_config=pack(config), filter=condition)]
 
 
 # --- when ------------------------------------------------------------------------------------------------------------

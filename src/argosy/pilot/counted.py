@@ -1,0 +1,102 @@
+"""What one side of a proxy counts, by what Telemetry objects say: plain values that builders are given.
+
+Given the entries of all objects about a workload, the widest first; later ones win, metric by metric and tag by tag.
+Two proxies for which these are equal share what is built. Source: istio.io Telemetry, `metrics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from argosy.api.telemetry import Metrics, MetricsOverride, Side, TagOverride
+
+PROMETHEUS = "prometheus"
+NAMES = {
+    "REQUEST_COUNT": "istio_requests_total",
+    "REQUEST_DURATION": "istio_request_duration_milliseconds",
+    "REQUEST_SIZE": "istio_request_bytes",
+    "RESPONSE_SIZE": "istio_response_bytes",
+    "GRPC_REQUEST_MESSAGES": "istio_request_messages_total",
+    "GRPC_RESPONSE_MESSAGES": "istio_response_messages_total",
+    "TCP_SENT_BYTES": "istio_tcp_sent_bytes_total",
+    "TCP_RECEIVED_BYTES": "istio_tcp_received_bytes_total",
+    "TCP_OPENED_CONNECTIONS": "istio_tcp_connections_opened_total",
+    "TCP_CLOSED_CONNECTIONS": "istio_tcp_connections_closed_total",
+}
+"""Names of the Telemetry API and of Prometheus."""
+_ALL = frozenset(NAMES.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One metric: whether it is counted, and what becomes of its tags (name, and an expression; None: removed)."""
+
+    disabled: bool = False
+    tags: tuple[tuple[str, str | None], ...] = ()
+
+
+PLAINLY = Counted()
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """Exceptions from the standard, by Prometheus' names; and how often open TCP connections report (None: usual)."""
+
+    changed: tuple[tuple[str, Counted], ...] = ()
+    period_s: float | None = None
+
+    def of(self, name: str) -> Counted:
+        """How the metric of that name is counted."""
+        return next((counted for known, counted in self.changed if known == name), PLAINLY)
+
+
+STANDARD = Counting()
+
+
+def counting(
+    entries: Sequence[Metrics],
+    side: Side,
+    *,
+    providers: frozenset[str] = frozenset({PROMETHEUS}),
+    default: Sequence[str] = (PROMETHEUS,),
+) -> Counting:
+    """What one side counts. `providers`: the names that mean Mixer's metrics; `default`: where nobody names any."""
+    named: Sequence[str] = default
+    changed: dict[str, Counted] = {}
+    period_s: float | None = None
+    for entry in entries:
+        named = tuple(one.name for one in entry.providers) or named
+        if not providers & set(named):
+            continue
+        period_s = entry.reporting_interval_s or period_s
+        for override in entry.overrides:
+            if override.match is not None and not override.match.takes(side):
+                continue
+            for name in _matched(override):
+                changed[name] = _override(changed.get(name, PLAINLY), override)
+    if not providers & set(named):
+        return Counting(tuple((name, Counted(disabled=True)) for name in sorted(_ALL)))
+    return Counting(tuple(sorted((name, one) for name, one in changed.items() if one != PLAINLY)), period_s)
+
+
+def _matched(override: MetricsOverride) -> Iterable[str]:
+    match = override.match
+    if match is not None and match.custom_metric is not None:
+        name = match.custom_metric if match.custom_metric.startswith("istio_") else f"istio_{match.custom_metric}"
+        return [name] if name in _ALL else []
+    if match is None or match.metric in (None, "ALL_METRICS"):
+        return _ALL
+    return [NAMES[match.metric]]
+
+
+def _override(known: Counted, override: MetricsOverride) -> Counted:
+    tags = dict(known.tags)
+    for name, tag in override.tag_overrides.items():
+        tags[name] = _value(tag)
+    disabled = known.disabled if override.disabled is None else override.disabled
+    return Counted(disabled, tuple(sorted(tags.items())))
+
+
+def _value(tag: TagOverride) -> str | None:
+    return None if tag.operation == "REMOVE" else tag.value
