@@ -7,7 +7,7 @@ Source: istio.io Telemetry, tagOverrides; envoy.formatter.cel, in which `string(
 
 from __future__ import annotations
 
-import re
+import re  # noqa: TID251 - patterns of our own
 from dataclasses import dataclass
 
 _NAME = r"[A-Za-z_][\w-]*"

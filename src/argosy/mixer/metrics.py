@@ -24,7 +24,7 @@ from argosy.mixer import telemetry as t
 from argosy.mixer.budget import LabelBudget, Owner
 from argosy.mixer.join import NOBODY, Joined, Labels, join, join_note, unknowns
 from argosy.mixer.notes import expand
-from argosy.mixer.telemetry import CounterSample, Flush, Node, Tags, take_apart
+from argosy.mixer.telemetry import CounterSample, Flush, Node, Tags, in_messages, take_apart
 
 RESTART_TOLERANCE_S = 2.0
 # A proxy that reports for the first time at this age had counted before we listened: totals, but no recent traffic.
@@ -211,7 +211,7 @@ class MetricsAggregator:
             if name in _TCP_BYTES:
                 ended[name, tags] = added
             else:
-                yield CounterSample(name, tags, added)
+                yield in_messages(CounterSample(name, tags, added))
         live: dict[_SeriesKey, float] = {}
         for name, tags, value in flush.open_bytes:
             if value:
@@ -224,6 +224,8 @@ class MetricsAggregator:
         self, process: _Process, node: Node, owner: Owner, flush: Flush, now: float, recent: bool
     ) -> None:
         for name, tags, added in self._moves(process, flush):
+            if not added:
+                continue
             family = self._counters[name]
             if name in (t.DRY_RUN, t.AUDIT):
                 labels = self.budget.admit(owner, join_note(self._directory, node, tags), now)

@@ -47,6 +47,9 @@ Tags = tuple[tuple[str, str], ...]
 CALL = "call"
 """The tag that holds most others, as `name=value|...`: a tag of its own for each would cost the proxy more."""
 CONNECTION = "conn"
+MESSAGES = "messages"
+"""`<of the client>,<of the server>@<minute>`: a counter with it counts calls that had so many messages."""
+_SIDES = (REQUEST_MESSAGES, RESPONSE_MESSAGES)
 
 
 class CounterSample(NamedTuple):
@@ -110,6 +113,19 @@ def take_apart(tags: Tags) -> Tags:
         else:
             found.append((name, value))
     return tuple(found)
+
+
+def in_messages(sample: CounterSample) -> CounterSample:
+    """A count of gRPC calls that had so many messages as a count of messages; other samples as they are."""
+    if sample.name not in _SIDES:
+        return sample
+    numbers = dict(sample.tags).get(MESSAGES)
+    if numbers is None:
+        return sample
+    found = numbers.partition("@")[0].split(",")
+    each = found[_SIDES.index(sample.name)] if len(found) == len(_SIDES) else ""
+    tags = tuple(tag for tag in sample.tags if tag[0] != MESSAGES)
+    return CounterSample(sample.name, tags, sample.value * int(each) if each.isdecimal() else 0.0)
 
 
 def istio_name(name: str) -> str:

@@ -7,6 +7,7 @@ python caller.py many HOST PORT COUNT PATH     so many requests at once; statuse
 python caller.py late HOST PORT S              a request S seconds after its connection: the status
 python caller.py silent HOST PORT S            how soon a connection without a byte is closed, up to S seconds
 python caller.py grpc HOST PORT                what a gRPC method answers
+python caller.py stream HOST PORT N             a gRPC stream of N messages: how many came back
 python caller.py ws HOST PORT FRAMES           a WebSocket: its status, and how many frames came back
 """
 
@@ -20,6 +21,7 @@ import resource
 import sys
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Any
 
 WAIT_S = 15.0
@@ -134,6 +136,18 @@ async def grpc(host: str, port: str) -> dict[str, Any]:
         return {"answer": (await channel.unary_unary("/test.Echo/Say")(b"hello", timeout=WAIT_S)).decode()}
 
 
+async def stream(host: str, port: str, count: str) -> dict[str, Any]:
+    """One call with messages both ways."""
+    import grpc.aio
+
+    async def messages() -> AsyncIterator[bytes]:
+        for _ in range(int(count)):
+            yield b"hello"
+
+    async with grpc.aio.insecure_channel(f"{host}:{port}") as channel:
+        return {"back": len([one async for one in channel.stream_stream("/test.Echo/Stream")(messages())])}
+
+
 async def ws(host: str, port: str, frames: str) -> dict[str, Any]:
     """Open a WebSocket and see every frame come back."""
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -154,5 +168,5 @@ async def ws(host: str, port: str, frames: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    verbs = {one.__name__: one for one in (raw, greet, idle, many, late, silent, grpc, ws)}
+    verbs = {one.__name__: one for one in (raw, greet, idle, many, late, silent, grpc, stream, ws)}
     print(json.dumps(asyncio.run(verbs[sys.argv[1]](*sys.argv[2:]))))

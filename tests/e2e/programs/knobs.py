@@ -20,6 +20,8 @@ import ssl
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 IDLE_S = 5.0
@@ -129,13 +131,20 @@ def certificate() -> ssl.SSLContext:
 
 
 async def grpc_server(port: int) -> None:
-    """Any unary method, bytes in and the same bytes out."""
+    """Any method, bytes in and the same bytes out; `Stream` answers each message twice."""
     import grpc
     import grpc.aio
 
     class Anything(grpc.GenericRpcHandler):  # type: ignore[misc]
-        def service(self, _details: object) -> object:
+        def service(self, details: Any) -> object:
+            if details.method.endswith("/Stream"):
+                return grpc.stream_stream_rpc_method_handler(self.stream)
             return grpc.unary_unary_rpc_method_handler(self.say)
+
+        async def stream(self, requests: AsyncIterator[bytes], _context: object) -> AsyncIterator[bytes]:
+            async for request in requests:
+                yield request
+                yield request
 
         async def say(self, request: bytes, _context: object) -> bytes:
             return request

@@ -2,7 +2,7 @@
 
 import pytest
 
-from argosy.mixer.telemetry import Node, istio_name, parse_node_id, take_apart
+from argosy.mixer.telemetry import CounterSample, Node, in_messages, istio_name, parse_node_id, take_apart
 
 
 def test_a_node_id_names_pod_and_namespace() -> None:
@@ -31,3 +31,23 @@ def test_the_tag_that_holds_others_is_taken_apart() -> None:
         ("x", "a=b"),
         ("k", "v|w"),
     )
+
+
+@pytest.mark.parametrize(
+    "name, numbers, wanted",
+    [
+        ("istio_request_messages_total", "3,20@0541", 6),
+        ("istio_response_messages_total", "3,20@0541", 40),
+        ("istio_response_messages_total", "-@0541", 0),
+        ("istio_response_messages_total", "1,x", 0),
+    ],
+)
+def test_calls_that_had_so_many_messages_become_messages(name: str, numbers: str, wanted: float) -> None:
+    sample = CounterSample(name, (("call", "a=b"), ("messages", numbers)), 2)
+    assert in_messages(sample) == CounterSample(name, (("call", "a=b"),), wanted)
+
+
+def test_other_counts_are_what_they_are() -> None:
+    for name in ("istio_requests_total", "istio_request_messages_total"):
+        sample = CounterSample(name, (("call", "a=b"),), 2)
+        assert in_messages(sample) is sample

@@ -15,7 +15,7 @@ ESCAPED = "tag."
 UNKNOWN = "unknown"
 RESERVED = frozenset(
     {"reporter", "protocol", "peer", "peer_id", "peer_ip", "service", "security", "code", "flags", "grpc", DROP}
-    | {"call", "conn"}
+    | {"call", "conn", "messages"}
 )
 
 

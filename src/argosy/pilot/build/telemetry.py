@@ -24,6 +24,7 @@ from argosy.pilot.counted import STANDARD, Counted, Counting
 
 CALL = "call"
 CONNECTION = "conn"
+MESSAGES = "messages"
 _STATS = "envoy.extensions.access_loggers.stats.v3.Config"
 _CONDITION = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 _GRPC = r"application/grpc(\+.*)?"
@@ -37,11 +38,13 @@ _SCOPE: Mapping[str, Any] = {
     "max_counters": v.wrap(20_000),
     "max_histograms": v.wrap(20_000),
 }
-# Gauges come and go with connections, so they must be forgotten; those that do not fit are counted at their end.
+# What comes and goes must be forgotten: gauges of open connections (those that do not fit are counted at their end),
+# and how many messages streams had.
 _LIVE_SCOPE: Mapping[str, Any] = {
     "sharing_name": "istio-live",
     "prefix": "",
     "max_gauges": v.wrap(512),
+    "max_counters": v.wrap(2000),
     "enable_eviction": True,
 }
 
@@ -129,11 +132,9 @@ def _http_stats(plain: _Stats) -> list[Any]:
         *_logger(_is_grpc(False), counters=_requests(plain), histograms=_sizes(plain)),
         # How long a WebSocket lived is nobody's latency.
         *_logger(_all(_is_grpc(False), _no_upgrade()), histograms=_duration(plain)),
-        *_logger(
-            _is_grpc(True),
-            counters=[*_requests(grpc), *_messages(grpc)],
-            histograms=[*_sizes(grpc), *_duration(grpc)],
-        ),
+        *_logger(_is_grpc(True), counters=_requests(grpc), histograms=[*_sizes(grpc), *_duration(grpc)]),
+        *_logger(_all(_is_grpc(True), _if(_UNARY)), counters=_unary(grpc)),
+        *_logger(_all(_is_grpc(True), _if(_STREAM)), counters=_streams(grpc), scope=_LIVE_SCOPE),
     ]
 
 
@@ -151,10 +152,21 @@ def _duration(stats: _Stats) -> list[Any]:
     return [{**_value(name, tags, "%DURATION%"), "unit": "Milliseconds"} for name, tags in names]
 
 
-def _messages(stats: _Stats) -> list[Any]:
-    field = "%FILTER_STATE(envoy.filters.http.grpc_stats:FIELD:{}_message_count)%"
-    values = {f"istio_{side}_messages_total": field.format(side) for side in ("request", "response")}
-    return [_value(name, tags, values[name]) for name, tags in stats.each(*values)]
+_MESSAGES = ("istio_request_messages_total", "istio_response_messages_total")
+_COUNTED = "envoy.filters.http.grpc_stats"
+_UNARY, _STREAM = (f"filter_state['{_COUNTED}'] {sign} b'1,1'" for sign in ("==", "!="))
+# No format gives one of the two numbers alone; Mixer takes them apart. The minute makes that a series is never made
+# anew after the proxy has forgotten it.
+_NUMBERS = f"%FILTER_STATE({_COUNTED}:PLAIN)%@%EMIT_TIME(%H%M)%"
+
+
+def _unary(stats: _Stats) -> list[Any]:
+    return [_one(name, tags) for name, tags in stats.each(*_MESSAGES)]
+
+
+def _streams(stats: _Stats) -> list[Any]:
+    """Calls by how many messages they had."""
+    return [_one(name, [*tags, _tag(MESSAGES, _NUMBERS)]) for name, tags in stats.each(*_MESSAGES)]
 
 
 _CARRIED = {"istio_tcp_sent_bytes_total": "%BYTES_SENT%", "istio_tcp_received_bytes_total": "%BYTES_RECEIVED%"}

@@ -51,7 +51,8 @@ def test_everything_has_istios_names_and_one_tag(protocol: str) -> None:
     for logger in made(source_tags(protocol)):
         config = logger["typed_config"]
         for one in (*config.get("counters", ()), *config.get("histograms", ())):
-            assert [tag["name"] for tag in one["stat"]["tags"]] == ["call"]
+            more = {"messages"} if "enable_eviction" in config["stats_scope"] else set()
+            assert {tag["name"] for tag in one["stat"]["tags"]} == {"call", *more}
         names |= counted(logger).keys()
     tcp = {name for name in COUNTERS if name.startswith("istio_tcp_")}
     notes = {name for name in COUNTERS if name.startswith("istio_authorization_")}
@@ -60,7 +61,7 @@ def test_everything_has_istios_names_and_one_tag(protocol: str) -> None:
 
 
 def test_a_request_is_counted_by_one_logger_as_http_or_as_grpc() -> None:
-    plain, timed, grpc = made(source_tags("http"))
+    plain, timed, grpc, *messages = made(source_tags("http"))
     headers = [
         plain["filter"]["header_filter"]["header"],
         timed["filter"]["and_filter"]["filters"][0]["header_filter"]["header"],
@@ -72,11 +73,13 @@ def test_a_request_is_counted_by_one_logger_as_http_or_as_grpc() -> None:
     found = counted(grpc)["istio_requests_total"]
     assert (found["protocol"], found["grpc"]) == ("grpc", "%GRPC_STATUS_NUMBER%")
     assert "grpc" not in counted(plain)["istio_requests_total"]
-    assert {"istio_request_messages_total", "istio_response_messages_total"} <= counted(grpc).keys()
+    assert [set(counted(one)) for one in messages] == [
+        {"istio_request_messages_total", "istio_response_messages_total"}
+    ] * 2
 
 
 def test_how_long_an_upgraded_stream_lived_is_no_latency() -> None:
-    plain, timed, _ = made(source_tags("http"))
+    plain, timed, *_ = made(source_tags("http"))
     assert "istio_request_duration_milliseconds" not in counted(plain)
     (condition,) = timed["filter"]["and_filter"]["filters"][1:]
     bounds = [one["status_code_filter"]["comparison"] for one in condition["or_filter"]["filters"]]

@@ -1,0 +1,220 @@
+"""Standard metrics on real proxies: gRPC and long TCP connections, exact sums whatever restarts, bounded series.
+
+One mesh, whose Mixer is a program of its own. The applications are `programs/knobs.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from tests.e2e.calls import call, in_pod
+from tests.e2e.harness import Mesh, is_ready, kill, running, wait_for
+from tests.e2e.loads import started
+from tests.e2e.semantics import PROGRAMS, deployment
+from tests.e2e.test_telemetry import Series, counted, differences, expect
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+SERVICES = """
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: bank}
+spec: {selector: {app: bank}, ports: [{name: mysql, port: 3306}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: grpc-server}
+spec: {selector: {app: grpc-server}, ports: [{name: grpc, port: 50051}]}
+"""
+TALK = """
+import socket, sys
+connection = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+reader = connection.makefile()
+print(reader.readline().strip(), flush=True)
+for line in sys.stdin:
+    connection.sendall(line.encode())
+    print(reader.readline().strip(), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    home = tmp_path_factory.mktemp("metrics")
+    pods = [
+        deployment("web", "http:8080", replicas=2),
+        deployment("bank", "banner:3306"),
+        deployment("grpc-server", "grpc:50051"),
+        deployment("sleep"),
+    ]
+    (home / "mesh.yaml").write_text(SERVICES + "".join(pods))
+    with running(home / "mesh", home / "mesh.yaml", split=True) as found:
+        yield found
+
+
+def end(app: str) -> dict[str, str]:
+    """The labels of one end of a call."""
+    return {
+        "workload": app,
+        "workload_namespace": "default",
+        "principal": "spiffe://cluster.local/ns/default/sa/default",
+        "app": app,
+        "version": "unknown",
+        "canonical_service": app,
+        "canonical_revision": "latest",
+        "cluster": "Kubernetes",
+    }
+
+
+def series(target: str, count: float, **labels: str) -> Series:
+    """What both ends say of calls from `sleep`: literally all labels of Istio's reference."""
+    both = {
+        **{f"source_{name}": value for name, value in end("sleep").items()},
+        **{f"destination_{name}": value for name, value in end(target).items()},
+        "destination_service": f"{target}.default.svc.cluster.local",
+        "destination_service_name": target,
+        "destination_service_namespace": "default",
+        "response_flags": "-",
+        **labels,
+    }
+    return {
+        frozenset({**both, "reporter": side, "connection_security_policy": security}.items()): count
+        for side, security in (("source", "unknown"), ("destination", "mutual_tls"))
+    }
+
+
+def caller(mesh: Mesh, *words: object) -> dict[str, Any]:
+    """What `caller.py` says in the pod of `sleep`."""
+    command = [sys.executable, str(PROGRAMS / "caller.py"), *map(str, words)]
+    found: dict[str, Any] = json.loads(in_pod(mesh, "sleep", *command))
+    return found
+
+
+GRPC = {"request_protocol": "grpc", "response_code": "200", "grpc_response_status": "0"}
+
+
+def test_grpc_calls_and_their_messages_are_counted_on_both_ends(mesh: Mesh) -> None:
+    names = ("requests", "request_messages", "response_messages")
+    before = {name: counted(mesh, f"istio_{name}_total") for name in names}
+    for _ in range(3):
+        assert caller(mesh, "grpc", "grpc-server", 50051) == {"answer": "hello"}
+    assert caller(mesh, "stream", "grpc-server", 50051, 10) == {"back": 20}
+    for name, value in zip(names, (4, 13, 23), strict=True):
+        expect(mesh, before[name], series("grpc-server", float(value), **GRPC), f"istio_{name}_total")
+    for name in ("request_duration_milliseconds", "request_bytes", "response_bytes"):
+        found = {
+            labels: value for labels, value in counted(mesh, f"istio_{name}_count").items() if labels & GRPC.items()
+        }
+        assert found == series("grpc-server", 4.0, **GRPC), name
+
+
+@contextlib.contextmanager
+def talking(mesh: Mesh, host: str, port: int) -> Iterator[Any]:
+    """A connection out of the pod of `sleep`; the function that is given sends a line and gives the answer."""
+    (service,) = (one for one in mesh.objects("Service") if one["metadata"]["name"] == host)
+    enter = ["nsenter", "-t", str(mesh.envoy_pid("sleep")), "-n", sys.executable, "-c", TALK]
+    process = subprocess.Popen(
+        [*enter, service["spec"]["clusterIP"], str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+    def say(line: str) -> str:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(f"{line}\n")
+        process.stdin.flush()
+        return process.stdout.readline().strip()
+
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "220 ready\n"
+        yield say
+
+
+TCP = {name: f"istio_tcp_{name}_total" for name in ("connections_opened", "connections_closed", "sent_bytes")}
+HELLO = len("250 hello\n")
+
+
+def test_a_tcp_connection_is_counted_when_it_opens_while_it_lasts_and_when_it_ends(mesh: Mesh) -> None:
+    """Whatever it carries is counted once; Envoy itself tells cumulative sums again and again."""
+    before = {name: counted(mesh, metric) for name, metric in TCP.items()}
+
+    def wanted(count: float) -> Series:
+        return series("bank", float(count), request_protocol="tcp")
+
+    greeting = len("220 ready\r\n")
+    with talking(mesh, "bank", 3306) as say:
+        expect(mesh, before["connections_opened"], wanted(1), TCP["connections_opened"])
+        assert say("hello") == "250 hello"
+        expect(mesh, before["sent_bytes"], wanted(greeting + HELLO), TCP["sent_bytes"])
+        for _ in range(2):
+            say("hello")
+        expect(mesh, before["sent_bytes"], wanted(greeting + 3 * HELLO), TCP["sent_bytes"])
+        assert differences(before["connections_closed"], counted(mesh, TCP["connections_closed"])) == {}
+        say("hello")
+    expect(mesh, before["connections_closed"], wanted(1), TCP["connections_closed"])
+    expect(mesh, before["sent_bytes"], wanted(greeting + 4 * HELLO), TCP["sent_bytes"])
+    expect(mesh, before["connections_opened"], wanted(1), TCP["connections_opened"])
+
+
+def test_sums_are_exact_while_mixer_is_killed_and_a_workload_is_rolled(mesh: Mesh) -> None:
+    """N requests in, N counted on both sides, in counters and in histograms; and never more than were sent."""
+    (service,) = (one for one in mesh.objects("Service") if one["metadata"]["name"] == "web")
+    options = {"address": [service["spec"]["clusterIP"], 80], "host": "web", "rate": 100, "path": "/"}
+    before = {side: total(mesh, side) for side in ("source", "destination")}
+    began = time.monotonic()
+    with started("exact", options, network_of=mesh.envoy_pid("sleep")) as load:
+        wait_for(lambda: total(mesh, "destination") > before["destination"] + 100, 20, "traffic is counted")
+        kill(mesh.host_pid("settings/mixer.json"))
+        wait_for(lambda: mixer_is_back(mesh), 40, "Mixer is back")
+        old = {pod["metadata"]["name"] for pod in mesh.pods("web")}
+        mesh.cli("restart", "deployment/web")
+        wait_for(lambda: rolled(mesh, old), 60, "web has been replaced")
+        sent_at_most = 100 * (time.monotonic() - began) + 100
+        for side in ("source", "destination"):
+            assert total(mesh, side) - before[side] <= sent_at_most
+        ledger = load.assert_lossless()
+    for side in ("source", "destination"):
+        wait_for(lambda side=side: total(mesh, side) - before[side] == ledger["sent"], 20, f"the {side} says all")
+        for histogram in ("request_duration_milliseconds", "request_bytes", "response_bytes"):
+            assert total(mesh, side, f"istio_{histogram}_count") == total(mesh, side), histogram
+
+
+def total(mesh: Mesh, side: str, name: str = "istio_requests_total") -> float:
+    """Requests for `web`, as one side says."""
+    return mesh.count(name, reporter=side, destination_service_name="web", request_protocol="http")
+
+
+def mixer_is_back(mesh: Mesh) -> bool:
+    """True once a new Mixer has heard every proxy."""
+    with contextlib.suppress(httpx.HTTPError):
+        return mesh.count("mixer_proxies_reporting") >= 6
+    return False
+
+
+def rolled(mesh: Mesh, old: set[str]) -> bool:
+    """True if none of the old pods is left, and their successors are ready."""
+    pods = mesh.pods("web")
+    return not old & {pod["metadata"]["name"] for pod in pods} and len(pods) == 2 and all(map(is_ready, pods))
+
+
+def test_what_clients_make_up_makes_no_series(mesh: Mesh) -> None:
+    """F49: paths, headers and hosts of thousands of kinds, all of them answered and counted."""
+    before, sent = mesh.count("mixer_series"), total(mesh, "destination")
+    made_up = "/x[1-1500]?y=1 -H 'x-user: anybody' -H 'user-agent: agent'"
+    codes = call(mesh, "sleep", f"http://web{made_up}", "http://web/ -H 'host: web:80'")
+    assert set("".join(codes)) == set("20")
+    wait_for(lambda: total(mesh, "destination") - sent == 1501, 20, "all are counted")
+    assert mesh.count("mixer_series") == before
+    assert mesh.count("mixer_series_overflowed_total") == 0
