@@ -16,6 +16,7 @@ from argosy.mixer.attribute_generators import generate
 from argosy.mixer.attributes import Attributes
 from argosy.mixer.expr import EvaluationError, Expression
 from argosy.mixer.names import Ref
+from argosy.mixer.report_instances import Evaluated
 from argosy.mixer.report_rules import ReportPolicy, ReportRule
 from argosy.mixer.report_values import ReportValue
 from argosy.mixer.sampling import Sampler
@@ -70,11 +71,12 @@ class Reporter:
 
     def _deliveries(self, rule: ReportRule, bag: Attributes, moment: datetime) -> Iterator[Delivery]:
         made: dict[Ref, ReportValue | None] = {}
+        known = Evaluated(bag)
         for action in rule.actions:
             ref = action.instance.ref
             if ref not in made:
                 try:
-                    made[ref] = action.instance.value(bag, moment)
+                    made[ref] = action.instance.value(known, moment)
                 except EvaluationError:
                     self.problems += 1
                     made[ref] = None

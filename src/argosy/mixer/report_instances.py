@@ -73,19 +73,36 @@ class ReportInstance:
         for members in self.maps.values():
             yield from members.values()
 
-    def value(self, attributes: Attributes, moment: datetime) -> ReportValue:
+    def value(self, known: Evaluated, moment: datetime) -> ReportValue:
         """What the bag makes of it; `moment` stands in where no time is said. Raises `EvaluationError`."""
-        return _MAKERS[self.template](self, attributes, moment)
+        return _MAKERS[self.template](self, known, moment)
 
-    def field(self, name: str, attributes: Attributes, default: Any = "") -> Any:
+    def field(self, name: str, known: Evaluated, default: Any = "") -> Any:
         """The value of one field, `default` if the instance does not say it."""
         expression = self.fields.get(name)
-        return default if expression is None else expression.evaluate(attributes)
+        return default if expression is None else known.value(expression)
 
-    def map(self, name: str, attributes: Attributes) -> Mapping[str, Value]:
+    def map(self, name: str, known: Evaluated) -> Mapping[str, Value]:
         """The values of a map."""
         members = self.maps.get(name)
-        return {key: one.evaluate(attributes) for key, one in members.items()} if members else EMPTY
+        return {key: known.value(one) for key, one in members.items()} if members else EMPTY
+
+
+class Evaluated:
+    """A bag, with the values of the expressions that were asked before: instances of one rule have most in common."""
+
+    __slots__ = ("_bag", "_values")
+
+    def __init__(self, bag: Attributes) -> None:
+        self._bag = bag
+        self._values: dict[str, Value] = {}
+
+    def value(self, expression: Expression) -> Value:
+        """The value; raises `EvaluationError`."""
+        found = self._values.get(expression.text)
+        if found is None:
+            found = self._values[expression.text] = expression.evaluate(self._bag)
+        return found
 
 
 def compile_instance(
@@ -121,57 +138,57 @@ def _compile(text: str, expect: frozenset[ValueType], vocabulary: Mapping[str, V
     return made
 
 
-def _metric(instance: ReportInstance, attributes: Attributes, _moment: datetime) -> MetricValue:
+def _metric(instance: ReportInstance, known: Evaluated, _moment: datetime) -> MetricValue:
     return MetricValue(
         str(instance.ref),
-        instance.field("value", attributes, 1),
-        instance.map("dimensions", attributes),
-        instance.field("monitored_resource_type", attributes),
-        instance.map("monitored_resource_dimensions", attributes),
+        instance.field("value", known, 1),
+        instance.map("dimensions", known),
+        instance.field("monitored_resource_type", known),
+        instance.map("monitored_resource_dimensions", known),
     )
 
 
-def _log_entry(instance: ReportInstance, attributes: Attributes, moment: datetime) -> LogEntryValue:
+def _log_entry(instance: ReportInstance, known: Evaluated, moment: datetime) -> LogEntryValue:
     return LogEntryValue(
         str(instance.ref),
-        instance.field("timestamp", attributes, moment),
-        instance.field("severity", attributes),
-        instance.map("variables", attributes),
-        instance.field("monitored_resource_type", attributes),
-        instance.map("monitored_resource_dimensions", attributes),
+        instance.field("timestamp", known, moment),
+        instance.field("severity", known),
+        instance.map("variables", known),
+        instance.field("monitored_resource_type", known),
+        instance.map("monitored_resource_dimensions", known),
     )
 
 
-def _trace_span(instance: ReportInstance, attributes: Attributes, moment: datetime) -> TraceSpanValue:
-    sizes = {name: instance.field(name, attributes, None) for name in _SIZES}
-    protocol = instance.field("api_protocol", attributes)
-    tags = dict(instance.map("span_tags", attributes))
+def _trace_span(instance: ReportInstance, known: Evaluated, moment: datetime) -> TraceSpanValue:
+    sizes = {name: instance.field(name, known, None) for name in _SIZES}
+    protocol = instance.field("api_protocol", known)
+    tags = dict(instance.map("span_tags", known))
     tags.update({name.replace("_", "."): size for name, size in sizes.items() if size is not None})
     if protocol:
         tags["api.protocol"] = protocol
     return TraceSpanValue(
         instance=str(instance.ref),
-        trace_id=instance.field("trace_id", attributes),
-        span_id=instance.field("span_id", attributes),
-        parent_span_id=instance.field("parent_span_id", attributes),
-        name=instance.field("span_name", attributes),
-        start=instance.field("start_time", attributes, moment),
-        end=instance.field("end_time", attributes, moment),
+        trace_id=instance.field("trace_id", known),
+        span_id=instance.field("span_id", known),
+        parent_span_id=instance.field("parent_span_id", known),
+        name=instance.field("span_name", known),
+        start=instance.field("start_time", known, moment),
+        end=instance.field("end_time", known, moment),
         tags=tags,
-        status_code=instance.field("http_status_code", attributes, 0),
-        client=instance.field("client_span", attributes, False),
-        rewrite_client_span_id=instance.field("rewrite_client_span_id", attributes, False),
-        source_name=instance.field("source_name", attributes),
-        source_ip=str(instance.field("source_ip", attributes)),
-        destination_name=instance.field("destination_name", attributes),
-        destination_ip=str(instance.field("destination_ip", attributes)),
+        status_code=instance.field("http_status_code", known, 0),
+        client=instance.field("client_span", known, False),
+        rewrite_client_span_id=instance.field("rewrite_client_span_id", known, False),
+        source_name=instance.field("source_name", known),
+        source_ip=str(instance.field("source_ip", known)),
+        destination_name=instance.field("destination_name", known),
+        destination_ip=str(instance.field("destination_ip", known)),
     )
 
 
-def _nothing(instance: ReportInstance, _attributes: Attributes, _moment: datetime) -> NothingValue:
+def _nothing(instance: ReportInstance, _known: Evaluated, _moment: datetime) -> NothingValue:
     return NothingValue(str(instance.ref))
 
 
-_MAKERS: Mapping[str, Callable[[ReportInstance, Attributes, datetime], ReportValue]] = MappingProxyType(
+_MAKERS: Mapping[str, Callable[[ReportInstance, Evaluated, datetime], ReportValue]] = MappingProxyType(
     {"metric": _metric, "logentry": _log_entry, "tracespan": _trace_span, "reportnothing": _nothing}
 )
