@@ -83,7 +83,7 @@ class Mixer:
         self.recorder: FlowRecorder | None = None
         self._began = clock.now()
         self.records = 0
-        self.reports = ReportHandlers(home=home, clock=clock, resolve=self._address)
+        self.reports = ReportHandlers(home=home, clock=clock, resolve=self._address, remote=lambda _handler: None)
         self.taps = Taps(lambda: self.directory)
         self.consumers: list[Callable[[AccessRecord], None]] = [self.taps.on_record]
         """Who is given every record that a proxy reports."""

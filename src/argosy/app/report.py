@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 from argosy.api.meta import Object
 from argosy.api.mixer import Handler
-from argosy.api.mixer_adapters import FluentdParams, OtlpParams, Params, StdioParams, ZipkinParams
+from argosy.api.mixer_adapters import FluentdParams, OtlpParams, StdioParams, ZipkinParams
 from argosy.core.clock import Clock
 from argosy.core.errors import Finding, Level
 from argosy.edge.report_lines import LineWriter, Target, megabytes
@@ -26,6 +26,7 @@ from argosy.edge.report_push import Address, FluentdSender, OtlpSender, Pusher, 
 from argosy.flow.directory import Directory
 from argosy.mixer.access_record import AccessRecord
 from argosy.mixer.names import Ref
+from argosy.mixer.port import Call, RemoteHandler
 from argosy.mixer.report import Reporter
 from argosy.mixer.report_attributes import report_attributes
 from argosy.mixer.report_connections import ConnectionBytes
@@ -34,13 +35,18 @@ from argosy.mixer.report_handlers.buffer import Buffer
 from argosy.mixer.report_handlers.prometheus import PrometheusRegistry
 from argosy.mixer.report_handlers.stdio import LineFormat, line_format
 from argosy.mixer.report_rules import ReportPolicy
-from argosy.mixer.report_values import LogEntryValue, MetricValue, ReportValue, TraceSpanValue
+from argosy.mixer.report_values import LogEntryValue, MetricValue, RemoteValue, ReportValue, TraceSpanValue
 
 UNDELIVERED = "ARG0930"
 LINES_FOLDER = "mixer-logs"
 KEEP_BUFFERS = 8
 """How many times a handler's buffer is kept while its server does not take it."""
+REMOTE_VALUES_MAX, REMOTE_CALLERS = 1000, 4
 ZIPKIN_INTERVAL_S, ZIPKIN_TIMEOUT_S, ZIPKIN_SPANS, ZIPKIN_BYTES = 1.0, 10.0, 512, 1 << 20
+
+
+MakeRemote = Callable[[Object[Handler]], RemoteHandler | None]
+"""The client of an adapter out of process, or None where a handler has none."""
 
 
 class Sink(Protocol):
@@ -66,12 +72,14 @@ class SinkState:
 class ReportHandlers:
     """All of Mixer's Report side in one process."""
 
-    def __init__(self, *, home: Path, clock: Clock, resolve: Callable[[str, int, str], Address]) -> None:
-        self._home, self._clock, self._resolve = home, clock, resolve
+    def __init__(
+        self, *, home: Path, clock: Clock, resolve: Callable[[str, int, str], Address], remote: MakeRemote
+    ) -> None:
+        self._home, self._clock, self._resolve, self._make_remote = home, clock, resolve, remote
         self._reporter = Reporter(random.SystemRandom().random)
         self._connections = ConnectionBytes(began=clock.now())
         self._registry = PrometheusRegistry()
-        self._sinks: dict[Ref, tuple[Params, Sink]] = {}
+        self._sinks: dict[Ref, tuple[Handler, Sink]] = {}
         self._writers: dict[Target, LineWriter] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._delivered: dict[Ref, int] = {}
@@ -93,17 +101,16 @@ class ReportHandlers:
         self._registry.configure(policy.definitions.metrics)
         old, self._sinks = self._sinks, {}
         for ref, about in policy.handlers.items():
-            params = about.spec.params
             known = old.pop(ref, None)
-            if known is not None and known[0] == params:
+            if known is not None and known[0] == about.spec:
                 self._sinks[ref] = known
                 continue
             if known is not None:
                 known[1].close()
-            sink = self._sink(about)
+            sink = self._sink(ref, about)
             if sink is not None:
-                self._sinks[ref] = (params, sink)
-        for _params, sink in old.values():
+                self._sinks[ref] = (about.spec, sink)
+        for _spec, sink in old.values():
             sink.close()
 
     def on_record(self, record: AccessRecord, directory: Directory) -> None:
@@ -157,7 +164,7 @@ class ReportHandlers:
             state = self._state(ref)
             if state.last_error:
                 message = (
-                    f"{about.spec.compiled_adapter} cannot deliver: {state.last_error}; "
+                    f"{about.spec.compiled_adapter or about.spec.adapter} cannot deliver: {state.last_error}; "
                     f"{state.waiting} wait, {state.dropped} were dropped"
                 )
                 hint = "requests go on without it; correct its address, or see whether its server runs"
@@ -169,7 +176,7 @@ class ReportHandlers:
         try:
             await asyncio.Event().wait()
         finally:
-            for _params, sink in self._sinks.values():
+            for _spec, sink in self._sinks.values():
                 sink.close()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             for writer in self._writers.values():
@@ -179,7 +186,7 @@ class ReportHandlers:
         found = self._sinks.get(ref)
         return found[1].state() if found is not None else SinkState()
 
-    def _sink(self, about: Object[Handler]) -> Sink | None:
+    def _sink(self, ref: Ref, about: Object[Handler]) -> Sink | None:
         params = about.spec.params
         if isinstance(params, StdioParams):
             return _LineSink(line_format(params), self._writer(params))
@@ -199,7 +206,12 @@ class ReportHandlers:
             return self._push(_otlp, _pusher(params, OtlpSender(host, int(port), self._in_namespace(about))))
         if isinstance(params, ZipkinParams):
             return self._zipkin(params, self._in_namespace(about))
-        return None
+        remote = self._make_remote(about)
+        if remote is None:
+            return None
+        sink = _RemoteSink(ref, remote)
+        self._keep(sink.task)
+        return sink
 
     def _zipkin(self, params: ZipkinParams, resolve: Resolve) -> Sink:
         probability = params.sample_probability
@@ -214,10 +226,13 @@ class ReportHandlers:
         return self._push(span, Pusher(buffer, sender, interval_s=ZIPKIN_INTERVAL_S, timeout_s=ZIPKIN_TIMEOUT_S))
 
     def _push(self, encode: Callable[[ReportValue, datetime], bytes | None], pusher: Pusher) -> Sink:
-        task = asyncio.get_running_loop().create_task(pusher.run())
+        sink = _PushSink(encode, pusher)
+        self._keep(sink.task)
+        return sink
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return _PushSink(encode, pusher, task)
 
     def _in_namespace(self, about: Object[Handler]) -> Resolve:
         """Short names are meant in the handler's namespace."""
@@ -291,10 +306,9 @@ class _LineSink:
 class _PushSink:
     """What is sent in batches: values as bytes, to a pusher that runs as a task."""
 
-    def __init__(
-        self, encode: Callable[[ReportValue, datetime], bytes | None], pusher: Pusher, task: asyncio.Task[None]
-    ) -> None:
-        self._encode, self._pusher, self._task = encode, pusher, task
+    def __init__(self, encode: Callable[[ReportValue, datetime], bytes | None], pusher: Pusher) -> None:
+        self._encode, self._pusher = encode, pusher
+        self.task = asyncio.get_running_loop().create_task(pusher.run())
 
     def take(self, value: ReportValue, moment: datetime) -> None:
         data = self._encode(value, moment)
@@ -302,8 +316,50 @@ class _PushSink:
             self._pusher.add(data)
 
     def close(self) -> None:
-        self._task.cancel()
+        self.task.cancel()
 
     def state(self) -> SinkState:
         pusher = self._pusher
         return SinkState(len(pusher.buffer), pusher.buffer.dropped, pusher.failures, pusher.last_error)
+
+
+class _RemoteSink:
+    """An adapter out of process: asked about one value after the other, by a few callers at a time."""
+
+    def __init__(self, ref: Ref, remote: RemoteHandler) -> None:
+        self._ref, self._remote = ref, remote
+        self._waiting: asyncio.Queue[RemoteValue] = asyncio.Queue(REMOTE_VALUES_MAX)
+        self._dropped = self._failures = 0
+        self._last_error = ""
+        self.task = asyncio.get_running_loop().create_task(self._run())
+
+    def take(self, value: ReportValue, _moment: datetime) -> None:
+        if not isinstance(value, RemoteValue):
+            return
+        try:
+            self._waiting.put_nowait(value)
+        except asyncio.QueueFull:
+            self._dropped += 1
+
+    def close(self) -> None:
+        self.task.cancel()
+
+    def state(self) -> SinkState:
+        return SinkState(self._waiting.qsize(), self._dropped, self._failures, self._last_error)
+
+    async def _run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(REMOTE_CALLERS):
+                    group.create_task(self._tell())
+        finally:
+            await self._remote.close()
+
+    async def _tell(self) -> None:
+        while True:
+            value = await self._waiting.get()
+            verdict = await self._remote.check(Call(self._ref, value.instance, value.template, value.values))
+            # What could not be told once is not told again: an adapter that is slow must not be sent more.
+            self._last_error = verdict.message if verdict.undecided else ""
+            self._failures += verdict.undecided
+            self._dropped += verdict.undecided

@@ -19,8 +19,16 @@ from argosy.core.frozen import EMPTY
 from argosy.mixer.attributes import Attributes, Value, ValueType
 from argosy.mixer.bind import BoundInstance, bad_expression, params_field
 from argosy.mixer.expr import Expression, compile_expression
+from argosy.mixer.instances import Fields, compile_fields, evaluate_fields, expressions_of
 from argosy.mixer.names import Ref
-from argosy.mixer.report_values import LogEntryValue, MetricValue, NothingValue, ReportValue, TraceSpanValue
+from argosy.mixer.report_values import (
+    LogEntryValue,
+    MetricValue,
+    NothingValue,
+    RemoteValue,
+    ReportValue,
+    TraceSpanValue,
+)
 from argosy.mixer.syntax import ExpressionError
 
 T = ValueType
@@ -88,20 +96,38 @@ class ReportInstance:
         return {key: known.value(one) for key, one in members.items()} if members else EMPTY
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteInstance:
+    """An instance for an adapter out of process, whose template is an object of the configuration."""
+
+    ref: Ref
+    template: str
+    fields: Fields
+
+    @property
+    def expressions(self) -> Iterator[Expression]:
+        """All that it evaluates."""
+        return expressions_of(self.fields)
+
+    def value(self, known: Evaluated, _moment: datetime) -> ReportValue:
+        """What the bag makes of it. Raises `EvaluationError`."""
+        return RemoteValue(self.ref, self.template, evaluate_fields(self.fields, known.bag))
+
+
 class Evaluated:
     """A bag, with the values of the expressions that were asked before: instances of one rule have most in common."""
 
-    __slots__ = ("_bag", "_values")
+    __slots__ = ("_values", "bag")
 
     def __init__(self, bag: Attributes) -> None:
-        self._bag = bag
+        self.bag = bag
         self._values: dict[str, Value] = {}
 
     def value(self, expression: Expression) -> Value:
         """The value; raises `EvaluationError`."""
         found = self._values.get(expression.text)
         if found is None:
-            found = self._values[expression.text] = expression.evaluate(self._bag)
+            found = self._values[expression.text] = expression.evaluate(self.bag)
         return found
 
 
@@ -129,6 +155,16 @@ def compile_instance(
             for key, text in given.items():
                 add(maps.setdefault(member.name, {}), key, f"{member.encode_name}.{key}", text, _ANY)
     return (None if findings else ReportInstance(bound.ref, bound.template, fields, maps)), findings
+
+
+def compile_remote(
+    bound: BoundInstance, vocabulary: Mapping[str, ValueType]
+) -> tuple[RemoteInstance | None, list[Finding]]:
+    """The instance for an adapter out of process, or None and what is wrong with it."""
+    fields, bad = compile_fields(bound.object.spec.params, vocabulary)
+    at = bound.object
+    findings = [bad_expression(at, params_field(at, one.field), one.text, one.error) for one in bad]
+    return (None if bad else RemoteInstance(bound.ref, bound.template, fields)), findings
 
 
 def _compile(text: str, expect: frozenset[ValueType], vocabulary: Mapping[str, ValueType]) -> Expression:

@@ -16,13 +16,20 @@ from argosy.api.mixer import Handler
 from argosy.core.errors import Finding
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.mixer import attribute_generators
+from argosy.mixer.adapters.models import Models, build_models
 from argosy.mixer.attribute_generators import AttributeGenerator, compile_generator
 from argosy.mixer.attributes import ValueType
 from argosy.mixer.bind import BoundAction, BoundInstance, BoundRule, bad_expression, bind_rules
 from argosy.mixer.expr import Expression, compile_expression
 from argosy.mixer.names import Ref
 from argosy.mixer.report_handlers.settings import Definitions, define_metrics, judge_handler
-from argosy.mixer.report_instances import TEMPLATES, ReportInstance, compile_instance
+from argosy.mixer.report_instances import (
+    TEMPLATES,
+    RemoteInstance,
+    ReportInstance,
+    compile_instance,
+    compile_remote,
+)
 from argosy.mixer.sampling import Sampling
 from argosy.mixer.syntax import ExpressionError
 from argosy.mixer.vocabulary import resolve_vocabulary
@@ -35,7 +42,7 @@ class ReportAction:
     """One handler with one instance."""
 
     handler: Ref
-    instance: ReportInstance
+    instance: ReportInstance | RemoteInstance
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +77,18 @@ def resolve_reports(objects: Iterable[Object[Any]]) -> ReportPolicy:
     """
     objects = tuple(objects)
     types = resolve_vocabulary(objects).types
-    return _Resolver(types).resolve(bind_rules(objects, types).rules)
+    return _Resolver(types, build_models(objects)).resolve(bind_rules(objects, types).rules)
 
 
 class _Resolver:
     """Compiles each instance and judges each handler once; collects findings."""
 
-    def __init__(self, vocabulary: Mapping[str, ValueType]) -> None:
+    def __init__(self, vocabulary: Mapping[str, ValueType], models: Models) -> None:
         self._vocabulary = vocabulary
+        self._models = models
         self._findings: list[Finding] = []
         self._instances: dict[Ref, ReportInstance | None] = {}
+        self._remotes: dict[Ref, RemoteInstance | None] = {}
         self._handlers: dict[Ref, Object[Handler] | None] = {}
         self._generators: list[AttributeGenerator] = []
 
@@ -104,8 +113,8 @@ class _Resolver:
                 generator, findings = compile_generator(rule, bound, self._vocabulary)
                 self._generators.append(generator)
                 self._findings.extend(findings)
-            elif bound.template in TEMPLATES and adapter:
-                instance = self._instance(bound)
+            elif bound.template in TEMPLATES if adapter else self._models.reports(bound.object):
+                instance = self._instance(bound) if adapter else self._remote(bound)
                 if self._handler(action) is not None and instance is not None:
                     yield ReportAction(action.handler, instance)
 
@@ -115,9 +124,17 @@ class _Resolver:
             self._findings.extend(findings)
         return self._instances[bound.ref]
 
+    def _remote(self, bound: BoundInstance) -> RemoteInstance | None:
+        if bound.ref not in self._remotes:
+            made, findings = compile_remote(bound, self._vocabulary)
+            findings = findings or list(self._models.judge_instance(bound.object, self._vocabulary))
+            self._remotes[bound.ref] = None if findings else made
+            self._findings.extend(findings)
+        return self._remotes[bound.ref]
+
     def _handler(self, action: BoundAction) -> Object[Handler] | None:
         if action.handler not in self._handlers:
-            problems = judge_handler(action.object)
+            problems = [*judge_handler(action.object), *self._models.judge_handler(action.object)]
             self._findings.extend(problems)
             self._handlers[action.handler] = None if problems else action.object
         return self._handlers[action.handler]

@@ -14,6 +14,7 @@ from typing import Any
 
 from argosy.core.frozen import EMPTY
 from argosy.mixer.attributes import Value
+from argosy.mixer.names import Ref
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -69,7 +70,16 @@ class NothingValue:
     instance: str
 
 
-ReportValue = MetricValue | LogEntryValue | TraceSpanValue | NothingValue
+@dataclass(frozen=True, slots=True)
+class RemoteValue:
+    """What an adapter out of process is told: the values of one instance, by field of its template."""
+
+    instance: Ref
+    template: str
+    values: Mapping[str, Any]
+
+
+ReportValue = MetricValue | LogEntryValue | TraceSpanValue | NothingValue | RemoteValue
 
 
 def format_duration(duration: timedelta) -> str:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from argosy.app.mixer import Mixer
 from argosy.app.report import ReportHandlers
+from argosy.core.names import ObjectKey
+from argosy.mixer.names import Ref
+from argosy.mixer.port import Call, RemoteHandler, Verdict
 from argosy.mixer.report_rules import resolve_reports
+from argosy.mixer.status import UNAVAILABLE
 
 from ..citadel.meshca import HandClock
+from ..mixer.adapters.sets import adapter_config, template
+from ..mixer.adapters.sets import objects as adapters
 from ..mixer.mesh import DIRECTORY
 from ..mixer.reports import inbound, objects, outbound
 
@@ -62,8 +69,13 @@ spec: {actions: [{handler: page.prometheus, instances: [calls.metric]}]}
 """
 
 
-def handlers(home: Path) -> ReportHandlers:
-    return ReportHandlers(home=home, clock=HandClock(), resolve=lambda host, port, _namespace: (host, port))
+def handlers(home: Path, remote: RemoteHandler | None = None) -> ReportHandlers:
+    return ReportHandlers(
+        home=home,
+        clock=HandClock(),
+        resolve=lambda host, port, _namespace: (host, port),
+        remote=lambda _handler: remote,
+    )
 
 
 def use(made: ReportHandlers, *texts: str) -> None:
@@ -129,3 +141,57 @@ async def test_a_metric_of_the_standard_name_stands_in_for_the_standard_one(tmp_
         if sample.name == "istio_requests_total"
     ]
     assert samples == [({"code": "200"}, 1.0)]
+
+
+class Remote:
+    """An adapter out of process that answers what it is told to."""
+
+    def __init__(self, *verdicts: Verdict) -> None:
+        self.verdicts = list(verdicts)
+        self.calls: list[Call] = []
+        self.closed = False
+        self.busy = asyncio.Event()
+
+    async def check(self, call: Call) -> Verdict:
+        self.calls.append(call)
+        if not self.verdicts:
+            await self.busy.wait()
+        return self.verdicts.pop(0) if self.verdicts else Verdict()
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+FAR = f"""
+template told {{descriptor: "{template((("path", 1, "string"), ("code", 2, "int64")), variety=1)}"}}
+adapter far {{templates: [told], config: "{adapter_config()}"}}
+handler far {{adapter: far, connection: {{address: "far:9070"}}, params: {{table: {{a: b}}}}}}
+instance told {{template: told, params: {{path: request.path, code: response.code}}}}
+rule far {{actions: [{{handler: far, instances: [told]}}]}}
+"""
+
+
+async def test_adapters_out_of_process_are_told_and_a_slow_one_costs_no_more_than_its_queue(tmp_path: Path) -> None:
+    remote = Remote(Verdict(), Verdict(UNAVAILABLE, "nobody there", undecided=True))
+    made = handlers(tmp_path, remote)
+    policy = resolve_reports(adapters(FAR.replace("rule far {", "rule far {match: 'request.method == \"GET\"', ")))
+    assert policy.findings == ()
+    # Its rules see what goes to its own namespace.
+    made.use(replace(policy, rules=tuple(replace(rule, key=ObjectKey("default", "far")) for rule in policy.rules)))
+    running = asyncio.create_task(made.run())
+    made.on_record(inbound(), DIRECTORY)
+    made.on_record(inbound(), DIRECTORY)
+    async with asyncio.timeout(10):
+        while not made.findings():  # noqa: ASYNC110  # it is told, not announced
+            await asyncio.sleep(0.01)
+    handler, instance = Ref("handler", "ns", "far"), Ref("instance", "ns", "told")
+    assert remote.calls == [Call(handler, instance, "told", {"path": "/reviews/0?a=1&b", "code": 200})] * 2
+    assert made.findings()[0].message == "far cannot deliver: nobody there; 0 wait, 1 were dropped"
+    for _ in range(1100):
+        made.on_record(inbound(), DIRECTORY)
+    assert told(made)["mixer_report_waiting", str(handler)] == 1000
+    assert told(made)["mixer_report_dropped_total", str(handler)] == 101
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    assert remote.closed

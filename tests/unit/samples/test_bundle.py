@@ -9,7 +9,7 @@ from argosy.samples.bundle import manifest_path
 from argosy.samples.catalogue import lookup
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-NAMES = ("bookinfo", "helloworld", "httpbin", "rate-limit", "sleep", "tcp-echo")
+NAMES = ("bookinfo", "helloworld", "httpbin", "mixer", "rate-limit", "sleep", "tcp-echo")
 BOOKINFO = {
     "all-v1.yaml", "bookinfo.yaml", "deny-reviews-to-ratings.yaml", "destination-rules.yaml", "gateway.yaml",
     "mixer-deny-reviews-v3.yaml", "ratings-abort-500.yaml", "ratings-delay-7s.yaml", "reviews-90-10.yaml",
