@@ -83,7 +83,7 @@ class Mixer:
         self.recorder: FlowRecorder | None = None
         self._began = clock.now()
         self.records = 0
-        self.reports = ReportHandlers(home=home, clock=clock, resolve=self._address, remote=lambda _handler: None)
+        self.reports = ReportHandlers(home=home, clock=clock, resolve=self._address, remote=self._make_teller)
         self.taps = Taps(lambda: self.directory)
         self.consumers: list[Callable[[AccessRecord], None]] = [self.taps.on_record]
         """Who is given every record that a proxy reports."""
@@ -136,6 +136,9 @@ class Mixer:
             return None
         ask = lambda call: self._models.question(handler, call, uuid4().hex)  # noqa: E731
         return AdapterClient(connection, partial(place, namespace), ask)
+
+    def _make_teller(self, handler: Object[Handler]) -> AdapterClient | None:
+        return self._make_adapter(handler, self._place)
 
     def _place(self, namespace: str, address: str) -> tuple[str, int]:
         """Where a handler of `namespace` finds `host:port`; raises OSError if nobody is there."""
