@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from argosy.api.diagnose import Problem, problems_of
+from argosy.api.diagnose import Problem, null_problems, problems_of
 from argosy.api.document import Document
 from argosy.api.kinds import KINDS, NOT_YET_KINDS, PLATFORM_KINDS, Kind, nearest_kind
 from argosy.api.meta import BothSpellings, Object
@@ -24,6 +24,7 @@ from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.names import ObjectKey
 
 DEFAULT_NAMESPACE = "default"
+_UNDER_SPEC = "the fields of an object stand under spec"
 _TOP_FIELDS = frozenset({"apiVersion", "kind", "metadata", "spec", "status"})
 
 
@@ -39,7 +40,10 @@ def decode_object(document: Document, namespace: str = DEFAULT_NAMESPACE) -> Obj
         spec = _decode_spec(kind, _body(kind, data))
     except msgspec.ValidationError:
         raise ArgosyError(_diagnose(kind, document)) from None
-    if extra := _extra_fields(kind, data):
+    extra = _extra_fields(kind, data)
+    if document.nulls:
+        extra += _null_fields(kind, document)
+    if extra:
         raise ArgosyError(_findings(document, extra))
     if not kind.namespaced and meta.namespace:
         raise ArgosyError([_stray_namespace(document, kind)])
@@ -141,12 +145,27 @@ def _body(kind: Kind, data: dict[str, Any]) -> Any:
     return {} if body is None and issubclass(kind.type, BothSpellings) else body
 
 
+def _null_fields(kind: Kind, document: Document) -> list[Problem]:
+    """Members of unknown names that are null: a typing error as any other."""
+    type_ = _type(kind, _body(kind, document.data))
+    found: list[Problem] = []
+    for path in document.nulls:
+        if kind.whole:
+            found += null_problems(type_, path)
+        elif path[0] == "spec":
+            found += null_problems(type_, path[1:], ("spec",))
+        elif len(path) == 1 and path[0] not in _TOP_FIELDS:
+            found.append(Problem(path, "ARG0010", f"unknown field {path[0]!r}", _UNDER_SPEC))
+    return found
+
+
 def _extra_fields(kind: Kind, data: dict[str, Any]) -> list[Problem]:
     """Fields beside `spec`: a typing error such as `specs:` would silently drop a whole configuration."""
     if kind.whole or not data.keys() - _TOP_FIELDS:
         return []
-    hint = "the fields of an object stand under spec"
-    return [Problem((key,), "ARG0010", f"unknown field {key!r}", hint) for key in sorted(data.keys() - _TOP_FIELDS)]
+    return [
+        Problem((key,), "ARG0010", f"unknown field {key!r}", _UNDER_SPEC) for key in sorted(data.keys() - _TOP_FIELDS)
+    ]
 
 
 def _diagnose(kind: Kind, document: Document) -> list[Finding]:
@@ -156,6 +175,7 @@ def _diagnose(kind: Kind, document: Document) -> list[Finding]:
     body = _body(kind, data)
     problems += problems_of(_type(kind, body), body, prefix)
     problems += _extra_fields(kind, data)
+    problems += _null_fields(kind, document)
     # Whole-document kinds look into metadata too: say each thing once.
     unique = list(dict.fromkeys(problems))
     assert unique, f"msgspec refused what diagnose accepts: {kind.name}"

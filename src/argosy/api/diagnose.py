@@ -63,6 +63,29 @@ def problems_of(type_: Any, value: Any, path: FieldPath) -> Iterator[Problem]:
         yield from _leaf_problems(type_, value, path)
 
 
+def null_problems(type_: Any, where: FieldPath, path: FieldPath = ()) -> Iterator[Problem]:
+    """The fault of a member that was written as `null` at `where` within a `type_`, if there is one: its name is not
+    known. `path`: where the value itself stands. What is known and null is simply not there."""
+    type_ = _without_none(type_)
+    origin = get_origin(type_)
+    if not where:
+        return
+    step, rest = where[0], where[1:]
+    if isinstance(type_, type) and issubclass(type_, msgspec.Struct):
+        fields = _fields(type_)
+        name = unspell(type_, str(step)) if issubclass(type_, BothSpellings) else str(step)
+        if name in fields:
+            yield from null_problems(fields[name].type, rest, (*path, step))
+        elif type_.__struct_config__.forbid_unknown_fields and not rest:
+            yield _unknown_field(type_, str(step), fields, (*path, step))
+    elif type_ is Percent and not rest and step != "value":
+        yield from _percent_problems({str(step): None}, path)
+    elif origin is tuple:
+        yield from null_problems(get_args(type_)[0], rest, (*path, step))
+    elif origin is FrozenMap:
+        yield from null_problems(get_args(type_)[1], rest, (*path, step))
+
+
 @lru_cache(maxsize=256)
 def _fields(type_: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
     return {field.encode_name: field for field in msgspec.structs.fields(type_)}

@@ -2,7 +2,8 @@
 
 Given text and the name of the file it came from. Gives one `Document` per object (a Kubernetes `List` is unfolded).
 Knows nothing of kinds. Values follow YAML as Kubernetes reads it: `yes`/`on` are booleans, dates stay strings, keys
-become strings, `null` members are dropped (an absent field). Hostile input is bounded: size, depth, expanded aliases.
+become strings, `null` members are dropped (an absent field); where they stood is kept, for those of unknown names.
+Hostile input is bounded: size, depth, expanded aliases.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class Document:
     data: dict[str, Any] = field(repr=False)
     origin: Origin = NOWHERE
     node: yaml.Node | None = field(default=None, repr=False, compare=False)
+    nulls: tuple[FieldPath, ...] = field(default=(), repr=False, compare=False)
+    """Where `null` was written: those members are not in the data."""
 
     @property
     def kind(self) -> str:
@@ -112,7 +115,9 @@ def parse_documents(text: str, file: str = "") -> list[Document]:
             raise ArgosyError.of("ARG0003", "a document must be an object (key: value)", origin=origin)
         if not _is_list(node) and size > DOCUMENT_BYTES_MAX:
             raise ArgosyError.of("ARG0002", f"document is larger than {DOCUMENT_BYTES_MAX} bytes", origin=origin)
-        documents.extend(_unfold(Document(_Builder(file).value(node), origin, node)))
+        builder = _Builder(file)
+        data = builder.value(node)
+        documents.extend(_unfold(Document(data, origin, node, tuple(builder.nulls))))
     return documents
 
 
@@ -176,11 +181,12 @@ def _unfold(document: Document) -> Iterable[Document]:
     nodes = _child(document.node, "items")[1]
     assert isinstance(nodes, yaml.SequenceNode)
     members: list[Document] = []
-    for data, node in zip(items, nodes.value, strict=True):
+    for index, (data, node) in enumerate(zip(items, nodes.value, strict=True)):
         origin = Origin(document.origin.file, node.start_mark.line + 1)
         if not isinstance(data, dict):
             raise ArgosyError.of("ARG0003", "an item of a List must be an object", origin=origin)
-        members.extend(_unfold(Document(data, origin, node)))
+        nulls = tuple(path[2:] for path in document.nulls if path[:2] == ("items", index))
+        members.extend(_unfold(Document(data, origin, node, nulls)))
     return members
 
 
@@ -190,18 +196,20 @@ class _Builder:
     def __init__(self, file: str) -> None:
         self._file = file
         self._values = 0
+        self.nulls: list[FieldPath] = []
 
-    def value(self, node: yaml.Node, depth: int = 0) -> Any:
+    def value(self, node: yaml.Node, path: FieldPath = ()) -> Any:
+        """What a node means. `path`: where it stands; its length is the depth."""
         self._values += 1
-        if self._values > VALUES_MAX or depth > DEPTH_MAX:
+        if self._values > VALUES_MAX or len(path) > DEPTH_MAX:
             raise self._error("ARG0002", "document holds too many values or nests too deeply", node)
         if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, depth)
+            return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, depth + 1) for item in node.value]
+            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
         return _scalar(node.tag, node.value)
 
-    def _mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, path: FieldPath) -> dict[str, Any]:
         result: dict[str, Any] = {}
         merged: dict[str, Any] = {}
         seen: set[str] = set()
@@ -212,15 +220,26 @@ class _Builder:
                 for base in value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]:
                     if not isinstance(base, yaml.MappingNode):
                         raise self._error("ARG0003", "'<<' can only merge objects", base)
-                    merged = {**self._mapping(base, depth + 1), **merged}
+                    merged = {**self._base(base, path), **merged}
                 continue
             if key_node.value in seen:
                 raise self._error("ARG0004", f"key {key_node.value!r} stands twice in one object", key_node)
             seen.add(key_node.value)
-            value = self.value(value_node, depth + 1)
+            value = self.value(value_node, (*path, key_node.value))
             if value is not None:
                 result[key_node.value] = value
+            else:
+                self.nulls.append((*path, key_node.value))
         return {**merged, **result} if merged else result
+
+    def _base(self, node: yaml.MappingNode, path: FieldPath) -> dict[str, Any]:
+        """What is merged into the object at `path`: for who reads, it stands there."""
+        if len(path) > DEPTH_MAX:
+            raise self._error("ARG0002", "document holds too many values or nests too deeply", node)
+        before, step = len(self.nulls), len(path)
+        found = self._mapping(node, (*path, "<<"))
+        self.nulls[before:] = [(*path, *one[step + 1 :]) for one in self.nulls[before:]]
+        return found
 
     def _error(self, code: str, message: str, node: yaml.Node) -> ArgosyError:
         return ArgosyError.of(

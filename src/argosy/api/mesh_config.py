@@ -12,12 +12,12 @@ import msgspec
 from msgspec import field
 
 from argosy.api.destination_rule import TCPKeepalive
-from argosy.api.diagnose import problems_of
+from argosy.api.diagnose import null_problems, problems_of
 from argosy.api.document import parse_documents
 from argosy.api.extension_provider import ExtensionProvider
 from argosy.api.locality import LocalityLB
 from argosy.api.meta import Object, Seconds, Strict
-from argosy.api.paths import format_path
+from argosy.api.paths import FieldPath, format_path
 from argosy.api.routing import HTTPRetry
 from argosy.api.scalars import decode_custom
 from argosy.api.telemetry import NO_TAGS, CustomTag
@@ -245,10 +245,14 @@ def _readable(config_maps: Mapping[ObjectKey, Object[Any]], entry: str, type_: t
 def _parse(text: str, entry: str, type_: type[_T]) -> _T:
     documents = parse_documents(text)
     data = documents[0].data if documents else {}
+    place: FieldPath = ("data", entry) if entry else ()
+    problems = [one for path in (documents[0].nulls if documents else ()) for one in null_problems(type_, path, place)]
     try:
-        return msgspec.convert(data, type_, dec_hook=decode_custom)
+        found = msgspec.convert(data, type_, dec_hook=decode_custom)
+        if not problems:
+            return found
     except msgspec.ValidationError:
-        problems = list(problems_of(type_, data, ("data", entry) if entry else ()))
+        problems += problems_of(type_, data, place)
     raise ArgosyError(
         [Finding(one.code, Level.ERROR, one.message, field=format_path(one.path), hint=one.hint) for one in problems]
     )

@@ -4,6 +4,7 @@ import pytest
 
 from argosy.api import Object, decode_document, decode_object, decode_objects, encode_document, key_of, parse_documents
 from argosy.api.kubernetes import Pod, Secret, Service
+from argosy.api.mesh_config import parse_mesh_config
 from argosy.api.routing import VirtualService
 from argosy.api.security import AuthorizationPolicy, PeerAuthentication, Source
 from argosy.api.service_entry import allocated_addresses
@@ -217,3 +218,50 @@ def test_the_key_is_known_without_the_rest() -> None:
 
 def test_the_origin_is_part_of_the_object() -> None:
     assert _decode(VIRTUAL_SERVICE).origin == Origin("f.yaml", 2)
+
+
+def test_an_unknown_field_is_told_even_if_it_is_null() -> None:
+    """`retriess:` with nothing behind it looks harmless, and whoever fills it in later is not heard."""
+    text = VIRTUAL_SERVICE.replace("timeout: 1.5s", "timeout: null\n    retriess:").replace(
+        "number: 80}", "number: 80, nummer: ~}"
+    )
+    assert _findings(text) == [
+        ("ARG0010", "spec.http[0].route[0].destination.port.nummer", "f.yaml:9", "did you mean number?"),
+        ("ARG0010", "spec.http[0].retriess", "f.yaml:11", "did you mean retries?"),
+    ]
+    both = text.replace("hosts: [reviews]", "hosts: 7")
+    assert {code for code, *_ in _findings(both)} == {"ARG0010", "ARG0012"}
+
+
+def test_a_known_field_that_is_null_is_not_there() -> None:
+    spec = _decode(VIRTUAL_SERVICE.replace("timeout: 1.5s", "timeout: null").replace("weight: 3", "weight: ~")).spec
+    assert isinstance(spec, VirtualService)
+    assert (spec.http[0].timeout_s, spec.http[0].route[0].weight) == (None, 0)
+    kubernetes = (
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, creationTimestamp: null}\nspec: null\nstatus: null"
+    )
+    assert _decode(kubernetes).name == "a"
+
+
+def test_nulls_in_lists_and_merged_objects_are_told_where_they_are() -> None:
+    listed = "kind: List\nitems:\n- apiVersion: networking.istio.io/v1\n  kind: Gateway\n  metadata: {name: a}\n"
+    assert _findings(listed + "  spec: {selector: &s {x: y}, serverz: null}") == [
+        ("ARG0010", "spec.serverz", "f.yaml:6", "did you mean servers?")
+    ]
+    merged = VIRTUAL_SERVICE + "  - &base {nam: null, route: [{destination: {host: a}}]}\n  - {<<: *base, name: b}\n"
+    assert [field for _, field, *_ in _findings(merged)] == ["spec.http[1].nam", "spec.http[2].nam"]
+
+
+def test_a_null_beside_spec_and_in_the_mesh_configuration_is_told() -> None:
+    assert _findings(VIRTUAL_SERVICE + "specs:\n")[0][:2] == ("ARG0010", "specs")
+    with pytest.raises(ArgosyError) as refused:
+        parse_mesh_config("accessLogFormatt:\noutboundTrafficPolicy: {mode: ALLOW_ANY, mod: ~}\nrootNamespace: null\n")
+    assert [(one.code, one.field) for one in refused.value.findings] == [
+        ("ARG0010", "data.mesh.accessLogFormatt"),
+        ("ARG0010", "data.mesh.outboundTrafficPolicy.mod"),
+    ]
+
+
+def test_an_object_that_is_merged_into_itself_is_refused() -> None:
+    with pytest.raises(ArgosyError, match="ARG0002"):
+        parse_documents("a: &a {<<: *a}\n")
