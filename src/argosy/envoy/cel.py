@@ -92,7 +92,7 @@ def both(*terms: Term) -> Term:
 def either(*terms: Term) -> Term:
     """Any of them."""
     left = list(dict.fromkeys(term for term in terms if term != FALSE))
-    if TRUE in left:
+    if TRUE in left or any(negate(term) in left for term in left):
         return TRUE
     return reduce(lambda one, other: call("_||_", one, other), left) if left else FALSE
 

@@ -1,4 +1,4 @@
-"""What a proxy refuses by itself: a plain value between who decides it and who configures proxies."""
+"""What a proxy does by itself for Mixer: plain values between who decides it and who configures proxies."""
 
 from __future__ import annotations
 
@@ -25,3 +25,21 @@ class Refusal:
     networks: tuple[str, ...] = ()
     outside: bool = False
     formatted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderChange:
+    """One value for a header: in the place of all that are there, or (`append`) beside them; None removes it."""
+
+    name: str
+    value: str | None
+    append: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderVariant:
+    """What is done to headers of requests for which `condition` holds, and to those of their answers."""
+
+    request: tuple[HeaderChange, ...]
+    response: tuple[HeaderChange, ...] = ()
+    condition: Term = TRUE

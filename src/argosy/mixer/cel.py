@@ -119,7 +119,7 @@ class Compiler:
         """When a STRING or numeric expression has a value."""
         if isinstance(node, Call) and node.function == "|":
             left, right = node.operands
-            return either(self.present(left), self.present(right)) if _falls_back(left) else self.present(left)
+            return either(self.present(left), both(self._missing(left), self.present(right)))
         if isinstance(node, Call) and node.function == CONDITIONAL:
             condition, yes, no = node.operands
             return either(
@@ -127,6 +127,24 @@ class Compiler:
                 both(self._truth(condition, False), self.present(no)),
             )
         return either(*(one.guard for one in self.alternatives(node)))
+
+    def _missing(self, node: Node) -> Term:
+        """When a `|` looks to its right: the attribute or the entry is not there. What fails otherwise, fails."""
+        if isinstance(node, Call) and node.function == "|":
+            return both(*(self._missing(operand) for operand in node.operands))
+        if isinstance(node, Call) and (node.function != "[]" or any(self._fails(one) for one in node.operands)):
+            return FALSE
+        return FALSE if isinstance(node, Constant) else negate(self.present(node))
+
+    def _fails(self, node: Node) -> bool:
+        """Whether this is a call that has no value in any request."""
+        if not isinstance(node, Call) or node.function in ("|", "[]"):
+            return False
+        try:
+            self.constant(node)
+        except EvaluationError:
+            return True
+        return False
 
     # -- BOOL ---------------------------------------------------------------------------------------------------
 
@@ -238,8 +256,7 @@ class Compiler:
 
     def _fallback(self, node: Call) -> tuple[Alternative, ...]:
         left, right = node.operands
-        first = self._alternatives(left)
-        missing = negate(self.present(left)) if _falls_back(left) else FALSE
+        first, missing = self._alternatives(left), self._missing(left)
         if missing == FALSE:
             return first
         return (*first, *(_guarded(missing, one) for one in self._alternatives(right)))
@@ -264,11 +281,6 @@ class Compiler:
             for one in left
             for other in right
         )
-
-
-def _falls_back(left: Node) -> bool:
-    """Whether `|` looks to its right where `left` is missing."""
-    return isinstance(left, Attribute) or (isinstance(left, Call) and left.function in ("|", "[]"))
 
 
 def _guarded(guard: Term, one: Alternative) -> Alternative:

@@ -3,23 +3,26 @@
 Given the policy and what is constant about a proxy's requests, gives refusals in the order of rules, and whether Mixer
 has to be asked besides. A rule is compiled whole or not at all: a constant denial, or a list that stands in the
 configuration, under a condition that proxies can evaluate. The first refusal in the order of rules decides, so what
-comes after a rule that must be asked about is left to Mixer, too. Quotas and headers come after all refusals.
+comes after a rule that must be asked about is left to Mixer, too. Quotas come after all refusals; so do changes of
+headers, which proxies make where nothing is left to ask.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import re2
 
 from argosy.api.mixer_adapters import DenierParams, ListCheckerParams, NoopParams
 from argosy.envoy.cel import FALSE, TRUE, Term, both, call, constant, either, negate, one_of
-from argosy.envoy.refusal import BODY_CHARS_MAX, Refusal
+from argosy.envoy.refusal import BODY_CHARS_MAX, HeaderChange, HeaderVariant, Refusal
 from argosy.mixer.attributes import Attributes, ValueType
 from argosy.mixer.cel import Alternative, Compiler, NotCompilable, matches_regex
 from argosy.mixer.expr import EvaluationError, Expression, KnownNames, Unknown
 from argosy.mixer.handlers import make_handler
+from argosy.mixer.headers import REMOVE, REPLACE, HeaderRule
 from argosy.mixer.port import Call as Question
 from argosy.mixer.port import Verdict
 from argosy.mixer.rules import CheckAction, CheckPolicy, CheckRule, acting_rules, of_connections
@@ -29,6 +32,8 @@ from argosy.mixer.values import text_of
 
 _ADDRESS = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"
 _TEMPLATES = ("checknothing", "listentry")
+CONDITIONAL_HEADERS_MAX = 3
+"""Rules that change headers under conditions of their own; each doubles the number of routes."""
 _KELVIN = "\u212a"
 """A letter outside of ASCII whose small form is in it."""
 
@@ -38,6 +43,8 @@ class CompiledChecks:
     """What proxies refuse themselves, and whether they must ask about what is left."""
 
     refusals: tuple[Refusal, ...] = ()
+    variants: tuple[HeaderVariant, ...] = ()
+    """What is done to the headers of what is not refused; no two conditions hold at once."""
     asks: bool = False
     reasons: tuple[tuple[str, str], ...] = ()
     """Rules that are not compiled, and why."""
@@ -52,11 +59,17 @@ def compile_checks(
     """
     compiler = Compiler(*(of_connections(known, is_known) if tcp else (known, is_known)), http=not tcp)
     refusals: list[Refusal] = []
+    headers: list[tuple[Term, HeaderVariant]] = []
     reasons: list[tuple[str, str]] = []
     asks = in_doubt = False
     for rule in acting_rules(policy, known, is_known, namespace, tcp=tcp):
-        charges = any(action.charges for action in rule.actions)
-        asks = asks or (not tcp and bool(charges or rule.request_headers or rule.response_headers))
+        if not tcp:
+            asks = asks or any(action.charges for action in rule.actions)
+            try:
+                headers += _headers(rule, compiler)
+            except NotCompilable as reason:
+                asks = True
+                reasons.append((str(rule.key), str(reason)))
         if all(action.charges for action in rule.actions):
             continue
         if in_doubt:
@@ -67,7 +80,61 @@ def compile_checks(
         except NotCompilable as reason:
             asks = in_doubt = True
             reasons.append((str(rule.key), str(reason)))
-    return CompiledChecks(tuple(refusals), asks, tuple(reasons))
+    # Whoever is asked says also what is done to headers.
+    variants = None if asks else _variants(headers)
+    return CompiledChecks(tuple(refusals), variants or (), asks or variants is None, tuple(reasons))
+
+
+def _headers(rule: CheckRule, compiler: Compiler) -> Iterator[tuple[Term, HeaderVariant]]:
+    """What a rule does to headers, and when."""
+    request, response = (
+        tuple(change for one in side for change in _changes(one, compiler))
+        for side in (rule.request_headers, rule.response_headers)
+    )
+    when = TRUE if rule.match is None else compiler.condition(rule.match.tree)
+    if (request or response) and when != FALSE:
+        yield when, HeaderVariant(request, response)
+
+
+def _changes(one: HeaderRule, compiler: Compiler) -> Iterator[HeaderChange]:
+    if one.name.startswith(":") or one.name == "host":
+        raise NotCompilable("proxies do not change where a request goes")
+    if one.operation == REMOVE:
+        yield HeaderChange(one.name, None)
+    try:
+        values = [compiler.constant(value.tree) for value in one.values]
+    except EvaluationError:
+        return
+    for number, value in enumerate(values):
+        text = "" if isinstance(value, Unknown) else text_of(value)
+        if isinstance(value, Unknown) or not text.isprintable():
+            raise NotCompilable("proxies put constant values only into headers")
+        yield HeaderChange(one.name, text, append=one.operation != REPLACE or number > 0)
+
+
+def _variants(headers: list[tuple[Term, HeaderVariant]]) -> tuple[HeaderVariant, ...] | None:
+    """One variant for each set of rules that may match together; None if there are too many of them."""
+    conditional = [index for index, (when, _one) in enumerate(headers) if when != TRUE]
+    if len(conditional) > CONDITIONAL_HEADERS_MAX:
+        return None
+    found = []
+    for choice in product((True, False), repeat=len(conditional)):
+        left_out = {index for index, chosen in zip(conditional, choice, strict=True) if not chosen}
+        chosen = [one for index, (_when, one) in enumerate(headers) if index not in left_out]
+        request = tuple(change for one in chosen for change in one.request)
+        response = tuple(change for one in chosen for change in one.response)
+        if _contradicts(request) or _contradicts(response):
+            return None
+        when = both(*(negate(headers[i][0]) if i in left_out else headers[i][0] for i in conditional))
+        if request or response:
+            found.append(HeaderVariant(request, response, when))
+    return tuple(found)
+
+
+def _contradicts(changes: Sequence[HeaderChange]) -> bool:
+    """Whether a header is removed and set: which comes first is not the same in all filters."""
+    removed = {change.name for change in changes if change.value is None}
+    return any(change.name in removed for change in changes if change.value is not None)
 
 
 def _refusals(rule: CheckRule, policy: CheckPolicy, compiler: Compiler) -> list[Refusal]:

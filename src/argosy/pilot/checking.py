@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from argosy.api.mesh_config import MeshConfig
 from argosy.api.meta import Object
 from argosy.api.policy_annotations import CHECK, RETRIES, WAIT, WAIT_MAX, wait_s
-from argosy.envoy.refusal import Refusal
+from argosy.envoy.refusal import HeaderVariant, Refusal
 from argosy.pilot.reporting import Destination
 
 
@@ -50,6 +50,7 @@ class OwnAnswers:
     """What a proxy refuses itself on one of its ports, and whether it has to ask Mixer besides."""
 
     refusals: tuple[Refusal, ...] = ()
+    variants: tuple[HeaderVariant, ...] = ()
     asks: bool = True
 
 
@@ -70,6 +71,7 @@ class Checking:
     fail_open: bool = False
     own: OwnChecks = UNSAID_CHECKS
     refusals: tuple[Refusal, ...] = ()
+    variants: tuple[HeaderVariant, ...] = ()
 
 
 ASLEEP = Checking()

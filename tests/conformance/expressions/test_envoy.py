@@ -1,17 +1,20 @@
 """Envoy agrees with the table, as far as the table can be compiled for it; the compiler says what cannot."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from tests.conformance.expressions.random_trees import Trees
 from tests.conformance.expressions.rig import NEITHER, Conditions, ExpressionRig
 from tests.conformance.expressions.table import table
 
 from argosy.mixer.attributes import Attributes, ValueType
 from argosy.mixer.cel import Compiler, NotCompilable
 from argosy.mixer.expr import EvaluationError, compile_expression
-from argosy.mixer.syntax import Call
+from argosy.mixer.syntax import Call, ExpressionError
 
 TABLE = table()
 PEER = "spiffe://cluster.local/ns/default/sa/bookinfo-reviews"
@@ -19,6 +22,8 @@ KNOWN: Attributes = {
     name: value for name, value in TABLE.bag.items() if name.startswith(("destination.", "context.reporter."))
 }
 COMPILED_MIN = 240
+RANDOM = int(os.environ.get("ARGOSY_EXPRESSIONS", "200"))
+SEED = int(os.environ.get("ARGOSY_EXPRESSIONS_SEED", "1"))
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,14 @@ def test_envoy_finds_what_the_table_says(rig: ExpressionRig) -> None:
 
 @pytest.mark.parametrize(("first", "lines", "bag"), OTHERS, ids=[first for first, _lines, _bag in OTHERS])
 def test_envoy_finds_what_the_interpreter_finds(rig: ExpressionRig, first: str, lines: str, bag: Attributes) -> None:
+    head, request = of_request(first, lines, bag)
+    verdicts = rig.ask(len(COMPILED), head)
+    found = {case.text: verdict for case, verdict in zip(COMPILED, verdicts, strict=True)}
+    assert found == {case.text: interpreted(case.text, request) for case in COMPILED}
+
+
+def of_request(first: str, lines: str, bag: Attributes) -> tuple[str, Attributes]:
+    """What is sent, and the attributes of it."""
     verb, target, _version = first.split()
     host = lines.partition("\r\n")[0].removeprefix("host: ")
     request: Attributes = {
@@ -122,9 +135,7 @@ def test_envoy_finds_what_the_interpreter_finds(rig: ExpressionRig, first: str, 
         "request.host": host,
         **bag,
     }
-    verdicts = rig.ask(len(COMPILED), f"{first}\r\n{lines}")
-    found = {case.text: verdict for case, verdict in zip(COMPILED, verdicts, strict=True)}
-    assert found == {case.text: interpreted(case.text, request) for case in COMPILED}
+    return f"{first}\r\n{lines}", request
 
 
 def interpreted(text: str, request: Attributes) -> str:
@@ -134,6 +145,38 @@ def interpreted(text: str, request: Attributes) -> str:
         return "true" if expression.holds(request) else "false"
     except EvaluationError:
         return NEITHER
+
+
+def requests() -> list[tuple[str, Attributes]]:
+    """All requests of this module: lines to send, and the bag."""
+    headers = TABLE.bag["request.headers"]
+    assert isinstance(headers, dict)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"GET {TABLE.bag['request.path']} HTTP/1.1\r\nhost: {TABLE.bag['request.host']}\r\n"
+    return [(f"{head}{lines}", TABLE.bag), *(of_request(*other) for other in OTHERS)]
+
+
+def test_envoy_and_the_interpreter_agree_on_random_expressions(tmp_path: Path) -> None:
+    trees, made = Trees(SEED), dict[str, Conditions]()
+    tried = 0
+    while len(made) < RANDOM:
+        tried += 1
+        text = trees.bool(4)
+        try:
+            made[text] = compile_case(Case(text, NEITHER))
+        except (NotCompilable, ExpressionError):
+            continue
+    assert tried < 4 * RANDOM
+    rig = ExpressionRig(tmp_path, server_name=str(TABLE.bag["connection.requested_server_name"]), peer=PEER)
+    counts = {"true": 0, "false": 0, NEITHER: 0}
+    with rig.running(list(made.values())):
+        for head, bag in requests():
+            found = dict(zip(made, rig.ask(len(made), head), strict=True))
+            meant = {text: interpreted(text, bag) for text in made}
+            assert found == meant
+            for verdict in meant.values():
+                counts[verdict] += 1
+    assert min(counts.values()) > RANDOM / 4
 
 
 def test_most_of_the_table_is_compiled() -> None:

@@ -26,6 +26,7 @@ from argosy.mixer.refusals import CompiledChecks, compile_checks
 from argosy.mixer.request import CheckFacts, request_attributes
 from argosy.mixer.rules import resolve_rules
 from argosy.pilot.build import filters, refusals
+from argosy.pilot.checking import Checking
 
 CASES = {
     "everything": (denial(""), 1),
@@ -171,8 +172,8 @@ class Rig:
     def _bootstrap(self, backend: int) -> Any:
         chains = []
         for number, (text, _count) in enumerate(CASES.values()):
-            found = compiled(text).refusals
-            guard = [refusals.refusing_filter(found, "x")] if found else []
+            checking = Checking(refusals=compiled(text).refusals)
+            guard = [refusals.refusing_filter(checking, "x")] if checking.refusals else []
             stack = [*guard, filters.tcp_proxy(stat_prefix="tcp", clusters={"app": 1}, access_log=[])]
             match = {"prefix_ranges": [v.cidr(case_address(number))]}
             chains += [

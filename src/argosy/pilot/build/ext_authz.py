@@ -63,7 +63,11 @@ def sleeping_filter(
     if provider.include_request_body_in_check is not None:
         fields["with_request_body"] = _body(provider.include_request_body_in_check)
     if isinstance(provider, ExtAuthzGrpc):
-        fields |= {"grpc_service": _grpc(provider, cluster), "include_peer_certificate": True}
+        fields |= {
+            "grpc_service": _grpc(provider, cluster),
+            "include_peer_certificate": True,
+            "include_tls_session": True,
+        }
     else:
         fields["http_service"] = _http(provider, cluster)
         if provider.request_headers:

@@ -316,7 +316,7 @@ def _tcp_filters(port: InboundPort, context: InboundContext, *, mtls: bool) -> l
         mtls=mtls,
     )
     checking = context.checking.get(port.number, ASLEEP)
-    refusing = [refusals.refusing_filter(checking.refusals, "tcp.")] if checking.refusals else []
+    refusing = [refusals.refusing_filter(checking, "tcp.")] if checking.refusals else []
     asked = check.tcp_filters(checking, port.service)
     return [*authz.tcp_authorization(context.authorization, "tcp."), *refusing, *asked, proxy]
 
@@ -343,12 +343,12 @@ def build_inbound_route(
         "name": "inbound",
         "domains": ["*"],
         "routes": [
-            *refusals.refusal_routes(checking.refusals, check.sleeping_settings(checking)),
-            {"match": {"prefix": "/"}, "route": action},
+            *refusals.refusal_routes(checking, check.sleeping_settings(checking)),
+            *refusals.application_routes(checking, action),
         ],
         "typed_per_filter_config": {
             **authz.route_settings(authorization, claim_headers),
-            **refusals.route_settings(checking.refusals),
+            **refusals.route_settings(checking),
             **check.route_settings(checking, port.service),
         },
     }

@@ -1,9 +1,9 @@
-"""Mixer's refusals given by the proxy itself: conditions, and routes that answer.
+"""What Mixer's rules have the proxy itself do: conditions, routes that answer, routes that change headers.
 
-Given refusals in their order, gives for HTTP the settings that wake two filters, and routes. The first filter notes
-which refusal's condition holds, before routes are chosen anew by the second; a route of that refusal then answers with
-Mixer's words, and asks nobody. All of it stands in route configurations: a change of rules holds from the next request
-on, and no listener changes. For TCP it gives a filter that closes the connection.
+Given refusals in their order and variants of headers, gives for HTTP the settings that wake two filters, and routes.
+The first filter notes whose condition holds, before the second has the route chosen anew; the route of a refusal then
+answers with Mixer's words, and asks nobody. All of it stands in route configurations: a change of rules holds from the
+next request on, and no listener changes. For TCP it gives a filter that closes the connection.
 Source: envoy.extensions.filters.{http,network}.rbac.v3, .http.set_filter_state.v3; RouteMatch.dynamic_metadata.
 """
 
@@ -15,9 +15,10 @@ from typing import Any
 from argosy.core.names import DENIED_BY_HEADER
 from argosy.envoy import values as v
 from argosy.envoy.api import decode, message, pack
-from argosy.envoy.cel import encode_term
-from argosy.envoy.refusal import Refusal
+from argosy.envoy.cel import TRUE, Term, encode_term
+from argosy.envoy.refusal import HeaderChange, HeaderVariant, Refusal
 from argosy.pilot.build.filters import http_filter, network_filter
+from argosy.pilot.checking import Checking
 
 CONDITIONS, AGAIN = "envoy.filters.http.rbac.mixer", "argosy.refusals.again"
 _RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
@@ -36,22 +37,34 @@ def refusal_filters() -> list[Any]:
     ]
 
 
-def route_settings(refusals: Sequence[Refusal]) -> dict[str, Any]:
+def route_settings(checking: Checking) -> dict[str, Any]:
     """What wakes the filters on a virtual host."""
-    if not refusals:
+    rules = _rules(checking)
+    if not rules.policies:
         return {}
-    noted = message(_RBAC)(shadow_rules=_rules(refusals), shadow_rules_stat_prefix=_PREFIX)
+    noted = message(_RBAC)(shadow_rules=rules, shadow_rules_stat_prefix=_PREFIX)
     return {CONDITIONS: pack(message(f"{_RBAC}PerRoute")(rbac=noted)), AGAIN: pack(_choose_again())}
 
 
-def refusal_routes(refusals: Sequence[Refusal], settings: dict[str, Any]) -> list[dict[str, Any]]:
+def refusal_routes(checking: Checking, settings: dict[str, Any]) -> list[dict[str, Any]]:
     """One route for each refusal, to stand before all others. `settings`: of filters that must not run there."""
-    return [_route(name, refusal, settings) for name, refusal in _named(refusals)]
+    return [_refusal_route(name, refusal, settings) for name, refusal in _named(checking.refusals)]
 
 
-def refusing_filter(refusals: Sequence[Refusal], prefix: str) -> Any:
+def application_routes(checking: Checking, action: dict[str, Any]) -> list[dict[str, Any]]:
+    """The routes to the application: as it is called, and before that those on which Mixer's rules change headers."""
+    always = [one for one in checking.variants if one.condition == TRUE]
+    plain: dict[str, Any] = {"match": {"prefix": "/"}, "route": action}
+    made = [
+        {"match": {"prefix": "/", "dynamic_metadata": [_noted(name)]}, "route": action, **_header_changes(variant)}
+        for name, variant in _named_variants(checking)
+    ]
+    return [*made, {**plain, **_header_changes(always[0])} if always else plain]
+
+
+def refusing_filter(checking: Checking, prefix: str) -> Any:
     """A filter that closes refused connections before anybody reads from them."""
-    made = message(_NETWORK)(stat_prefix=prefix, rules=_rules(refusals))
+    made = message(_NETWORK)(stat_prefix=prefix, rules=_rules(checking))
     return network_filter("envoy.filters.network.rbac", made)
 
 
@@ -67,16 +80,24 @@ def _named(refusals: Sequence[Refusal]) -> list[tuple[str, Refusal]]:
     return [(f"{number:04d} {refusal.rule}", refusal) for number, refusal in enumerate(refusals)]
 
 
-def _rules(refusals: Sequence[Refusal]) -> Any:
-    policies = {name: _policy(refusal) for name, refusal in _named(refusals)}
+def _named_variants(checking: Checking) -> list[tuple[str, HeaderVariant]]:
+    """Variants of headers by names that come after those of refusals."""
+    conditional = [one for one in checking.variants if one.condition != TRUE]
+    return [(f"{len(checking.refusals) + number:04d} headers", one) for number, one in enumerate(conditional)]
+
+
+def _rules(checking: Checking) -> Any:
+    policies = {name: _policy(refusal.condition, _principals(refusal)) for name, refusal in _named(checking.refusals)}
+    for name, variant in _named_variants(checking):
+        policies[name] = _policy(variant.condition, [{"any": True}])
     return message("envoy.config.rbac.v3.RBAC")(action="DENY", policies=policies)
 
 
-def _policy(refusal: Refusal) -> dict[str, Any]:
+def _policy(condition: Term, principals: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "permissions": [{"any": True}],
-        "principals": _principals(refusal),
-        "condition": decode("google.api.expr.v1alpha1.Expr", encode_term(refusal.condition)),
+        "principals": principals,
+        "condition": decode("google.api.expr.v1alpha1.Expr", encode_term(condition)),
         "cel_config": {"enable_string_concat": True},
     }
 
@@ -88,8 +109,26 @@ def _principals(refusal: Refusal) -> list[dict[str, Any]]:
     return [{"not_id": {"or_ids": {"ids": inside}}}] if refusal.outside else inside
 
 
-def _route(name: str, refusal: Refusal, settings: dict[str, Any]) -> dict[str, Any]:
-    noted = {"filter": _NOTES, "path": [{"key": _NOTED}], "value": {"string_match": {"exact": name}}}
+def _noted(name: str) -> dict[str, Any]:
+    """Matches requests about which `name` was noted."""
+    return {"filter": _NOTES, "path": [{"key": _NOTED}], "value": {"string_match": {"exact": name}}}
+
+
+def _header_changes(variant: HeaderVariant) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for side, changes in (("request", variant.request), ("response", variant.response)):
+        made[f"{side}_headers_to_remove"] = [change.name for change in changes if change.value is None]
+        made[f"{side}_headers_to_add"] = [_option(change) for change in changes if change.value is not None]
+    return made
+
+
+def _option(change: HeaderChange) -> dict[str, Any]:
+    action = "APPEND_IF_EXISTS_OR_ADD" if change.append else "OVERWRITE_IF_EXISTS_OR_ADD"
+    value = (change.value or "").replace("%", "%%")
+    return {"header": {"key": change.name, "value": value}, "append_action": action, "keep_empty_value": True}
+
+
+def _refusal_route(name: str, refusal: Refusal, settings: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {"status": refusal.status}
     if refusal.formatted:
         answer["body_format"] = {"text_format_source": {"inline_string": refusal.body}}
@@ -97,7 +136,7 @@ def _route(name: str, refusal: Refusal, settings: dict[str, Any]) -> dict[str, A
         answer["body"] = {"inline_string": refusal.body}
     return {
         "name": f"refusal {name}",
-        "match": {"prefix": "/", "dynamic_metadata": [noted]},
+        "match": {"prefix": "/", "dynamic_metadata": [_noted(name)]},
         "direct_response": answer,
         "response_headers_to_add": [{"header": {"key": DENIED_BY_HEADER, "value": refusal.rule}}],
         "typed_per_filter_config": settings,
