@@ -140,8 +140,8 @@ CASES: list[Case] = [
     patch("configPatches[].match.listener.filterChain.filter.subFilter.name", "applyTo: HTTP_FILTER, match: {listener: "
           "{filterChain: {filter: {name: envoy.filters.network.http_connection_manager, subFilter: {name: "
           f"envoy.filters.http.router}}}}}}}}}}, patch: {{operation: INSERT_BEFORE, value: {LUA}}}",
-          '"name":"envoy.filters.http.fault","typed_config":{"@type":"type.googleapis.com/envoy.extensions.filters.http.fault.v3.'
-          'HTTPFault"}},{"name":"lua"', "Listener/0.0.0.0_80"),
+          '"@type":"type.googleapis.com/envoy.extensions.filters.http.grpc_stats.v3.FilterConfig","emit_filter_state":true}},'
+          '{"name":"lua"', "Listener/0.0.0.0_80"),
     routing("name", "name: another", ROUTED, HOST),
     routing("portNumber", "portNumber: 9999", ROUTED, HOST),
     routing("portName", "portName: another", ROUTED, "VirtualHost/https.443*/a.example.com", proxy=INGRESS, more=GATEWAY),
