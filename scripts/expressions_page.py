@@ -12,6 +12,8 @@ Every row of [one table](../../tests/conformance/expressions/table.yaml) is trie
 
 Expressions are typed and checked when they are applied: a wrong one is refused (ARG0915) with position, text and a hint. An attribute that is missing makes the evaluation fail,
 unless `|` has something to fall back on. A rule whose `match` fails does not match.
+An entry that a map does not have is an empty text where no `|` falls back from it: `request.headers["x-user"] != "admin"` holds for a request without that header, and
+`match(request.headers["cookie"], "session=*") == false` for one without cookies.
 
 ## Literals
 

@@ -18,7 +18,7 @@ import re2
 from argosy.envoy.cel import FALSE, TRUE, Term, both, call, constant, either, method, negate, path
 from argosy.mixer.attributes import Attributes, Value, ValueType
 from argosy.mixer.checker import CONDITIONAL
-from argosy.mixer.expr import EvaluationError, KnownNames, Unknown, evaluate_partly
+from argosy.mixer.expr import EvaluationError, KnownNames, MissingAttribute, Unknown, evaluate_partly, look_up_partly
 from argosy.mixer.functions import OPERATORS
 from argosy.mixer.syntax import Attribute, Call, Constant, Node
 
@@ -119,7 +119,7 @@ class Compiler:
         """When a STRING or numeric expression has a value."""
         if isinstance(node, Call) and node.function == "|":
             left, right = node.operands
-            return either(self.present(left), both(self._missing(left), self.present(right)))
+            return either(self._there(left), both(self._missing(left), self.present(right)))
         if isinstance(node, Call) and node.function == CONDITIONAL:
             condition, yes, no = node.operands
             return either(
@@ -134,7 +134,30 @@ class Compiler:
             return both(*(self._missing(operand) for operand in node.operands))
         if isinstance(node, Call) and (node.function != "[]" or any(self._fails(one) for one in node.operands)):
             return FALSE
-        return FALSE if isinstance(node, Constant) else negate(self.present(node))
+        return FALSE if isinstance(node, Constant) else negate(self._there(node))
+
+    def _there(self, node: Node) -> Term:
+        """When what stands left of a `|` has a value of its own."""
+        if isinstance(node, Call) and node.function == "|":
+            left, right = node.operands
+            return either(self._there(left), both(self._missing(left), self._there(right)))
+        return either(*(one.guard for one in self._looked_up(node)))
+
+    def _looked_up(self, node: Node) -> tuple[Alternative, ...]:
+        """What stands left of a `|`: where no guard holds, it is missing or fails."""
+        if not isinstance(node, Call) or node.function not in ("|", "[]"):
+            return self.alternatives(node) if isinstance(node, Call) else self._alternatives(node)
+        try:
+            value = look_up_partly(node, self._known, self._is_known)
+        except EvaluationError:
+            return ()
+        if isinstance(value, str | int | float):
+            return (Alternative(TRUE, constant(value)),)
+        if isinstance(value, MissingAttribute):
+            return ()
+        if node.function == "[]":
+            return self._entry(node, filled=False)
+        return self._fallback(node, self._looked_up)
 
     def _fails(self, node: Node) -> bool:
         """Whether this is a call that has no value in any request."""
@@ -219,9 +242,9 @@ class Compiler:
         if isinstance(node, Attribute):
             return self._attribute(node.name)
         if node.function == "[]":
-            return self._entry(node)
+            return self._entry(node, filled=True)
         if node.function == "|":
-            return self._fallback(node)
+            return self._fallback(node, self._alternatives)
         if node.function in (CONDITIONAL, "conditionalString"):
             return self._conditional(node)
         if node.function == "+" and node.kind is ValueType.STRING:
@@ -236,7 +259,8 @@ class Compiler:
             raise NotCompilable(f"proxies do not know {name}")
         return found
 
-    def _entry(self, node: Call) -> tuple[Alternative, ...]:
+    def _entry(self, node: Call, *, filled: bool) -> tuple[Alternative, ...]:
+        """A header; with `filled` an empty text where it is not sent."""
         mapping, key = node.operands
         # Requests always have headers: nothing falls back from there.
         while isinstance(mapping, Call) and mapping.function == "|":
@@ -251,15 +275,16 @@ class Compiler:
             raise NotCompilable("proxies look up headers by constant names only")
         # Envoy finds names in any case and pseudo-headers, too; our map has neither.
         if name != name.lower() or name.startswith(":"):
-            return ()
-        return (Alternative(has_header(name), header(name)),)
+            return (Alternative(TRUE, constant("")),) if filled else ()
+        sent = Alternative(has_header(name), header(name))
+        return (sent, Alternative(negate(sent.guard), constant(""))) if filled else (sent,)
 
-    def _fallback(self, node: Call) -> tuple[Alternative, ...]:
+    def _fallback(self, node: Call, rightmost: Callable[[Node], tuple[Alternative, ...]]) -> tuple[Alternative, ...]:
         left, right = node.operands
-        first, missing = self._alternatives(left), self._missing(left)
+        first, missing = self._looked_up(left), self._missing(left)
         if missing == FALSE:
             return first
-        return (*first, *(_guarded(missing, one) for one in self._alternatives(right)))
+        return (*first, *(_guarded(missing, one) for one in rightmost(right)))
 
     def _conditional(self, node: Call) -> tuple[Alternative, ...]:
         condition, yes, no = node.operands

@@ -1,10 +1,11 @@
 """Expressions: type-checked when loaded, evaluated against attributes, and asked beforehand whether they may match.
 
-Given: text and the vocabulary; then bags of attributes. Gives: values. An absent attribute or map key is *missing*:
-evaluation fails with `MissingAttribute` unless `|` gives something to fall back on. As in Istio, `|` falls back from
-an attribute, from an entry of a map and from another `|`; what is missing within a function's or an operator's operands
-fails all the same. `may_match` answers with only some attributes known, never "no" where a full bag could say "yes":
-it decides which proxies must ask Mixer at all.
+Given: text and the vocabulary; then bags of attributes. Gives: values. An absent attribute is *missing*: evaluation
+fails with `MissingAttribute` unless `|` gives something to fall back on. As in Istio, `|` falls back from an attribute,
+from an entry of a map and from another `|`; what is missing within a function's or an operator's operands fails all the
+same. An entry that a map does not have is an empty text wherever no `|` falls back from it: `match(...) == false` of a
+header that is not sent holds. `may_match` answers with only some attributes known, never "no" where a full bag could
+say "yes": it decides which proxies must ask Mixer at all.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class EvaluationError(Exception):
 
 
 class MissingAttribute(EvaluationError):
-    """An attribute or map key is absent and nothing stands in for it."""
+    """An attribute is absent and nothing stands in for it."""
 
 
 class Unknown:
@@ -86,6 +87,12 @@ def evaluate_partly(tree: Node, known: Attributes, is_known: KnownNames) -> Valu
     return value
 
 
+def look_up_partly(tree: Node, known: Attributes, is_known: KnownNames) -> Value | Unknown | MissingAttribute:
+    """As `evaluate_partly`, for what stands left of a `|`: what is missing is given back."""
+    value: Value | Unknown | MissingAttribute = _Evaluator(known, is_known).or_missing(tree)
+    return value
+
+
 def _may_hold(tree: Node, evaluator: _Evaluator) -> bool:
     # Both sides of a top-level && must be true, so a missing attribute on either side settles it.
     if isinstance(tree, Call) and tree.function == "&&":
@@ -112,7 +119,7 @@ class _Evaluator:
         if isinstance(node, Attribute):
             return self._attribute(node.name)
         if node.function == "|":
-            left = self._or_missing(node.operands[0])
+            left = self.or_missing(node.operands[0])
             return self.value(node.operands[1]) if isinstance(left, MissingAttribute) else left
         if node.function in ("&&", "||"):
             return self._logic(node)
@@ -120,9 +127,11 @@ class _Evaluator:
             condition = self.value(node.operands[0])
             return UNKNOWN if condition is UNKNOWN else self.value(node.operands[1 if condition else 2])
         values = [self.value(operand) for operand in node.operands]
-        return UNKNOWN if any(value is UNKNOWN for value in values) else _compute(node, values)
+        if any(value is UNKNOWN for value in values):
+            return UNKNOWN
+        return values[0].get(values[1], "") if node.function == "[]" else _compute(node, values)
 
-    def _or_missing(self, node: Node) -> Any:
+    def or_missing(self, node: Node) -> Any:
         """The value on the left of a `|`, or what is missing: of an attribute, an entry of a map, or another `|`.
 
         An unknown value may be there or not: the result is unknown either way.
@@ -133,12 +142,12 @@ class _Evaluator:
             except MissingAttribute as error:
                 return error
         if isinstance(node, Call) and node.function == "|":
-            left = self._or_missing(node.operands[0])
-            return self._or_missing(node.operands[1]) if isinstance(left, MissingAttribute) else left
+            left = self.or_missing(node.operands[0])
+            return self.or_missing(node.operands[1]) if isinstance(left, MissingAttribute) else left
         if isinstance(node, Call) and node.function == "[]":
             values = []
             for operand in node.operands:
-                found = self._or_missing(operand)
+                found = self.or_missing(operand)
                 if isinstance(found, MissingAttribute):
                     return found
                 values.append(found)

@@ -97,14 +97,17 @@ def test_whitelist_by_address() -> None:
 
 
 def test_a_value_that_is_missing_is_refused_not_skipped() -> None:
-    policy = whitelist('source.labels["version"]', overrides=["v1"])
-    status, body = decide(policy, replace(FACTS, source_principal="", source_address="10.99.0.1"))
+    nobody = replace(FACTS, source_principal="", source_address="10.99.0.1")
+    status, body = decide(whitelist("source.workload.name", overrides=["v1"]), nobody)
     assert status == 403
     assert "no value to check" in body
+    # A label that is not there is an empty text, and not on the list either.
+    status, body = decide(whitelist('source.labels["version"]', overrides=["v1"]), nobody)
+    assert (status, body) == (403, "PERMISSION_DENIED:staticversion.default: is not whitelisted")
 
 
 def test_a_match_without_a_value_does_not_match_and_is_reported() -> None:
-    decision = decided(denying('source.labels["nope"] == "x"'))
+    decision = decided(denying('request.referer == "x"'))
     assert decision.allowed
     assert "does not match" in decision.events[0]
 
@@ -291,7 +294,7 @@ def test_headers_are_changed_without_any_action_too() -> None:
 
 
 def test_a_header_without_a_value_is_left_alone_and_told() -> None:
-    spec = {"requestHeaderOperations": [{"name": "x", "values": ['request.headers["y"]']}]}
+    spec = {"requestHeaderOperations": [{"name": "x", "values": ["request.referer"]}]}
     decision = decided(resolve_rules([made_from("rule", "default", "r", spec)]), replace(FACTS, headers={}))
     assert (decision.allowed, decision.request_headers) == (True, ())
     assert decision.events
