@@ -297,7 +297,7 @@ def _known_pod(workload: Destination) -> PodRef:
 
 
 def _options(query: GraphQuery) -> GraphOptions:
-    return GraphOptions(namespaces=query.namespaces, service_nodes=query.service_nodes)
+    return GraphOptions(namespaces=query.namespaces, service_nodes=query.service_nodes, type=query.type)
 
 
 def _dump_past(found: Past) -> dict[str, Any]:

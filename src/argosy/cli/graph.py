@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,18 @@ WindowOption = Annotated[int, typer.Option("--window", min=1, metavar="SECONDS",
 NamespacesOption = Annotated[
     list[str], typer.Option("-n", "--namespace", metavar="NS", help="Only these namespaces; repeatable.")
 ]
+
+
+class NodeType(StrEnum):
+    """What a node of the graph is."""
+
+    APP = "app"
+    VERSIONED_APP = "versionedApp"
+    WORKLOAD = "workload"
+    SERVICE = "service"
+
+
+TypeOption = Annotated[NodeType, typer.Option("--type", help="What a node is.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +58,7 @@ def graph(
     ctx: typer.Context,
     window: WindowOption = 60,
     namespace: NamespacesOption = [],  # noqa: B006 - typer reads the default, nobody changes it
+    type_: TypeOption = NodeType.VERSIONED_APP,
     at: Annotated[
         str,
         typer.Option(
@@ -65,7 +79,7 @@ def graph(
         return
     from argosy.cli.output import print_json, print_table
 
-    params: dict[str, str | int] = {"window": window, "namespaces": ",".join(namespace)}
+    params: dict[str, str | int] = {"window": window, "namespaces": ",".join(namespace), "type": type_.value}
     view = control().get("graph", **params, **({"at": _moment(at)} if at else {}))
     if output is Output.JSON:
         print_json(view)
@@ -85,6 +99,7 @@ def diff(
     after: Annotated[str, typer.Argument(metavar="T2", help="Another one.")],
     window: WindowOption = 60,
     namespace: NamespacesOption = [],  # noqa: B006 - typer reads the default, nobody changes it
+    type_: TypeOption = NodeType.VERSIONED_APP,
     all_: Annotated[bool, typer.Option("--all", help="Edges that did not change, too.")] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
@@ -95,7 +110,7 @@ def diff(
     """
     from argosy.cli.output import print_json, print_table
 
-    params: dict[str, str | int] = {"window": window, "namespaces": ",".join(namespace)}
+    params: dict[str, str | int] = {"window": window, "namespaces": ",".join(namespace), "type": type_.value}
     answer = control().get("graph/diff", **params, **{"from": _moment(before), "to": _moment(after)})
     answer["configuration"] = _configuration(answer["before"]["revision"], answer["after"]["revision"])
     if output is Output.JSON:

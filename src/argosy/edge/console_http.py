@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from argosy.core.errors import ArgosyError
 from argosy.edge.times import BAD_TIME, parse_time
+from argosy.graph.build import GraphType
 
 WINDOWS_S = (30, 60, 300, 600)
 DEFAULT_WINDOW_S = 60
@@ -46,6 +47,7 @@ class GraphQuery:
     window_s: int = DEFAULT_WINDOW_S
     namespaces: frozenset[str] = frozenset()
     service_nodes: bool = False
+    type: GraphType = GraphType.VERSIONED_APP
     at: float | None = None
     """A time of the past, in seconds since the epoch; None: now, as it changes."""
 
@@ -216,7 +218,11 @@ def _graph_query(params: Mapping[str, str], at: float | None, window_s_max: int)
     if not window.isdigit() or not 1 <= int(window) <= window_s_max:
         raise ValueError(f"window must be a number of seconds from 1 to {window_s_max}, not {window!r}")
     names = frozenset(name for name in params.get("namespaces", "").split(",") if name)
-    return GraphQuery(int(window), names, params.get("services", "") == "1", at)
+    try:
+        type_ = GraphType(params.get("type") or GraphType.VERSIONED_APP)
+    except ValueError:
+        raise ValueError(f"type must be one of {', '.join(GraphType)}, not {params['type']!r}") from None
+    return GraphQuery(int(window), names, params.get("services", "") == "1", type_, at)
 
 
 def _json(data: Mapping[str, Any], status: int = 200) -> Response:

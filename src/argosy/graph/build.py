@@ -8,10 +8,11 @@ unknown nodes that say why.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from itertools import pairwise
 
-from argosy.core.hosts import service_of_host
+from argosy.core.hosts import service_host, service_of_host
 from argosy.core.names import BLACKHOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, PASSTHROUGH_CLUSTER
 from argosy.flow.record import DESTINATION, MUTUAL_TLS, PLAINTEXT, SOURCE, FlowCounters, FlowKey, FlowWindow
 from argosy.flow.workload import WorkloadRef
@@ -53,12 +54,27 @@ _BY_ADDRESS = (
 _REFUSED = "{share} of the connections were refused or reached nobody."
 
 
+class GraphType(StrEnum):
+    """What a node is. The names are Kiali's."""
+
+    APP = "app"
+    """All versions of an app."""
+    VERSIONED_APP = "versionedApp"
+    """One version of an app, within the app's box."""
+    WORKLOAD = "workload"
+    """A workload, whatever its labels."""
+    SERVICE = "service"
+    """A service: what is called, and what callers are by their canonical name."""
+
+
 @dataclass(frozen=True, slots=True)
 class GraphOptions:
-    """What to show: only these namespaces (empty: all), with or without a node for each called service."""
+    """What to show: only these namespaces (empty: all), which kind of nodes, with or without one for each called
+    service on the way (of a graph of services it is the node itself)."""
 
     namespaces: frozenset[str] = frozenset()
     service_nodes: bool = False
+    type: GraphType = GraphType.VERSIONED_APP
 
 
 @dataclass(slots=True)
@@ -109,8 +125,9 @@ def build_graph(window: FlowWindow, options: GraphOptions = GraphOptions()) -> G
     """
     ways: dict[tuple[tuple[Node, ...], str], _Sides] = {}
     namespaces: set[str] = set()
+    bare, reached = _bare(window, options), _reached(window, options)
     for key, counters in window.flows:
-        path = _path(key, options.service_nodes)
+        path = _path(key, options, bare, reached)
         namespaces.update(node.namespace for node in path if node.namespace)
         if not options.namespaces or any(node.namespace in options.namespaces for node in path):
             ways.setdefault((path, key.protocol), _Sides()).add(key, counters)
@@ -133,18 +150,57 @@ def _moved(counters: FlowCounters) -> bool:
     return bool(moved or counters.request_count)
 
 
-def _path(key: FlowKey, service_nodes: bool) -> tuple[Node, ...]:
+def _bare(window: FlowWindow, options: GraphOptions) -> frozenset[str]:
+    """The nodes of which no workload has a sidecar."""
+    sidecars: dict[str, bool] = {}
+    for key, _ in window.flows:
+        for workload in (key.source, key.destination):
+            if workload.known:
+                name = _workload_node(workload, options.type).id
+                sidecars[name] = sidecars.get(name, False) or workload.sidecar
+    return frozenset(name for name, found in sidecars.items() if not found)
+
+
+def _reached(window: FlowWindow, options: GraphOptions) -> frozenset[str]:
+    """Hosts of the services that have a node anyhow: some of their requests reached a workload."""
+    if not options.service_nodes and options.type is not GraphType.SERVICE:
+        return frozenset()
+    return frozenset(key.service.host for key, _ in window.flows if key.destination.known)
+
+
+def _path(key: FlowKey, options: GraphOptions, bare: frozenset[str], reached: frozenset[str]) -> tuple[Node, ...]:
     """The nodes that a flow passes: source, maybe the service, destination."""
-    source = _workload_node(key.source) if key.source.known else _unknown_node(key.source_address)
+
+    def node(workload: WorkloadRef) -> Node:
+        made = _workload_node(workload, options.type)
+        return replace(made, sidecar=False, why=_NO_SIDECAR) if made.id in bare else made
+
+    source = node(key.source) if key.source.known else _unknown_node(key.source_address)
     if not key.destination.known:
-        return source, _service_node(key)
-    target = _workload_node(key.destination)
-    if service_nodes and key.service.host:
+        return source, _service_node(key, reached=key.service.host in reached)
+    if options.type is GraphType.SERVICE and key.service.namespace:
+        return source, _service_node(key, reached=True)
+    target = node(key.destination)
+    if options.service_nodes and key.service.host and options.type is not GraphType.SERVICE:
         return source, _service_node(key, reached=True), target
     return source, target
 
 
-def _workload_node(workload: WorkloadRef) -> Node:
+def _workload_node(workload: WorkloadRef, type_: GraphType) -> Node:
+    """The node that stands for a workload."""
+    place, app = workload.namespace, workload.app or workload.name
+    if type_ is GraphType.SERVICE and not workload.gateway:
+        name = workload.canonical_service or app
+        host = service_host(name, place)
+        return Node(f"service/{host}", NodeKind.SERVICE, name, place)
+    if type_ is GraphType.APP and not workload.gateway:
+        return Node(f"{place}/{app}", NodeKind.APP, app, place, workload=workload.name if not workload.app else app)
+    if type_ is GraphType.WORKLOAD and not workload.gateway:
+        return Node(f"{place}/{workload.name}", NodeKind.APP, workload.name, place, workload=workload.name)
+    return _versioned_node(workload)
+
+
+def _versioned_node(workload: WorkloadRef) -> Node:
     name = workload.app or workload.name
     version = workload.version if workload.app else ""
     return Node(
@@ -155,8 +211,6 @@ def _workload_node(workload: WorkloadRef) -> Node:
         version="" if workload.gateway else version,
         workload=workload.name,
         box="" if workload.gateway else f"{workload.namespace}/{name}",
-        sidecar=workload.sidecar,
-        why="" if workload.sidecar else _NO_SIDECAR,
     )
 
 

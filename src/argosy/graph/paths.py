@@ -13,6 +13,7 @@ Curve = tuple[Point, Point, Point, Point]
 LABEL_WIDTH = 104.0
 LABEL_HEIGHT = 36.0
 _LOOP = 46.0
+_ASIDE = (0.0, -LABEL_HEIGHT / 2, LABEL_HEIGHT / 2, -LABEL_HEIGHT, LABEL_HEIGHT)
 _TRIES = (0.5, 0.42, 0.58, 0.35, 0.65, 0.28, 0.72)
 
 
@@ -46,13 +47,14 @@ def point_at(curve: Curve, t: float) -> Point:
 
 
 def place_labels(lines: Iterable[list[Curve]]) -> list[Point]:
-    """A point on each line for its label: the middle of its longest part, moved along it while labels collide."""
+    """A point for the label of each line: the middle of its longest part, moved along it while labels collide, and
+    beside it where there is no room on it."""
     spots: list[Point] = []
     # A grid of label-sized cells: only labels in neighbouring cells can collide.
     grid: dict[tuple[int, int], list[Point]] = {}
     for parts in lines:
         longest = max(parts, key=lambda c: abs(c[3][0] - c[0][0]))
-        tries = (point_at(longest, t) for t in _TRIES)
+        tries = ((x, y + aside) for aside in _ASIDE for x, y in (point_at(longest, t) for t in _TRIES))
         spot = next((spot for spot in tries if not _collides(spot, grid)), point_at(longest, _TRIES[0]))
         grid.setdefault(_cell(spot), []).append(spot)
         spots.append((round(spot[0], 1), round(spot[1], 1)))

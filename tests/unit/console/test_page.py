@@ -82,3 +82,15 @@ def test_a_picture_can_be_taken(tmp_path: Path) -> None:
     with console(BOOKINFO) as url:
         browse(url, tmp_path, f"--screenshot={picture}")
     assert picture.stat().st_size > 60_000
+
+
+def test_a_time_of_the_past_is_named_with_its_revision(tmp_path: Path) -> None:
+    past = {"start": 1_800_000_000, "end": 1_800_000_060, "watched_s": 20.0, "revision": 7}
+    with console({**BOOKINFO, "past": past}) as url:
+        page = browse(f"{url}#at=1800000030&type=service", tmp_path, "--dump-dom")
+    told = page.partition('id="past"')[2].partition("</div>")[0]
+    assert "hidden" not in told.partition(">")[0]
+    assert "watched for 20 s, configuration revision 7" in told
+    live = page.partition('id="live"')[2].partition(">")[0]
+    assert "hidden" not in live, "there is a way back to now"
+    assert "hidden" in page.partition('id="banner"')[2].partition(">")[0]

@@ -16,6 +16,7 @@ from argosy.edge.console_http import (
     parse_diff_query,
     parse_graph_query,
 )
+from argosy.graph.build import GraphType
 
 
 def graph(query: GraphQuery) -> dict[str, object]:
@@ -169,3 +170,10 @@ async def test_prometheus_finds_every_program_at_the_address_it_asked(tmp_path: 
         assert answers["pilot"].headers["content-type"].startswith("text/plain; version=0.0.4")
         assert (answers["citadel"].status_code, "nobody there" in answers["citadel"].text) == (502, True)
         assert (await client.get("/metrics/somebody")).status_code == 404
+
+
+async def test_the_type_of_graph_is_asked_for_by_kialis_names() -> None:
+    assert parse_graph_query({"type": "app"}, 0.0).type is GraphType.APP
+    answer = await get("/api/graph?type=boxes")
+    assert answer.status_code == 400
+    assert "type must be one of app, versionedApp, workload, service" in answer.json()["error"]

@@ -1,10 +1,12 @@
 """Flows to graph."""
 
+from dataclasses import replace
+
 import pytest
 
 from argosy.flow.record import FlowCounters, FlowKey, FlowWindow, Outcome
 from argosy.flow.workload import UNKNOWN, ServiceRef
-from argosy.graph.build import GraphOptions, build_graph
+from argosy.graph.build import GraphOptions, GraphType, build_graph
 from argosy.graph.model import Edge, Graph, Health, NodeKind
 
 from .bookinfo import DETAILS, INGRESS, LEGACY, OK, PRODUCTPAGE, REVIEWS, bookinfo_window, both_sides, latency, service
@@ -195,3 +197,47 @@ def test_nothing_unknown_is_without_a_reason(key: FlowKey) -> None:
     known = {"default/productpage/v1", "default/details/v1"}
     assert all(node.why.endswith(".") for node in found.nodes if node.id not in known)
     assert any(node.why for node in found.nodes)
+
+
+def names(found: Graph) -> set[tuple[str, str]]:
+    return {(edge.source, edge.target) for edge in found.edges}
+
+
+def test_the_four_types_of_graph_differ_in_what_a_node_is() -> None:
+    flows = [
+        *both_sides(PRODUCTPAGE, REVIEWS[0], service("reviews"), 2, 6),
+        *both_sides(PRODUCTPAGE, REVIEWS[1], service("reviews"), 3, 3),
+    ]
+    of = {type_: graph(*flows, options=GraphOptions(type=type_)) for type_ in GraphType}
+    versions = [f"default/reviews/{one.version}" for one in REVIEWS[:2]]
+    assert names(of[GraphType.VERSIONED_APP]) == {("default/productpage/v1", one) for one in versions}
+    assert names(of[GraphType.APP]) == {("default/productpage", "default/reviews")}
+    workloads = [f"default/{one.name}" for one in REVIEWS[:2]]
+    assert names(of[GraphType.WORKLOAD]) == {(f"default/{PRODUCTPAGE.name}", one) for one in workloads}
+    hosts = [f"service/{name}.default.svc.cluster.local" for name in ("productpage", "reviews")]
+    assert names(of[GraphType.SERVICE]) == {(hosts[0], hosts[1])}
+    for type_, found in of.items():
+        assert sum(edge.rps for edge in found.edges) == pytest.approx(30), type_
+        assert len({node.id for node in found.nodes}) == len(found.nodes), type_
+    assert not any(node.box or node.version for node in of[GraphType.APP].nodes)
+
+
+def test_a_service_has_one_node_whether_it_is_reached_or_not() -> None:
+    lost = (FlowKey("source", PRODUCTPAGE, service=service("details")), FlowCounters({Outcome("503", "UH", ""): 5}))
+    calls = both_sides(PRODUCTPAGE, DETAILS, service("details"), 1, 5)
+    for options in (GraphOptions(type=GraphType.SERVICE), GraphOptions(service_nodes=True)):
+        found = graph(*calls, lost, options=options)
+        assert len({node.id for node in found.nodes}) == len(found.nodes)
+        assert {edge.rps for edge in found.edges if edge.target.startswith("service/details")} == {6.5}
+    (edge,) = graph(*calls, lost, options=GraphOptions(type=GraphType.SERVICE)).edges
+    assert edge.health is Health.DEGRADED
+
+
+def test_an_app_is_without_sidecar_if_all_of_its_workloads_are() -> None:
+    bare = replace(REVIEWS[1], sidecar=False)
+    flows = [
+        (FlowKey("source", PRODUCTPAGE, one, service("reviews")), FlowCounters({OK: 1})) for one in (REVIEWS[0], bare)
+    ]
+    app = GraphOptions(type=GraphType.APP)
+    assert [node.sidecar for node in graph(*flows, options=app).nodes if node.name == "reviews"] == [True]
+    assert [node.sidecar for node in graph(flows[1], options=app).nodes if node.name == "reviews"] == [False]

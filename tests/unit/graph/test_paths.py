@@ -20,3 +20,9 @@ def test_labels_of_crossing_lines_do_not_cover_each_other() -> None:
     spots = place_labels([curves([(0, 0), (800, 200)]), curves([(0, 200), (800, 0)])])
     (x0, y0), (x1, y1) = spots
     assert abs(x0 - x1) >= LABEL_WIDTH or abs(y0 - y1) >= LABEL_HEIGHT
+
+
+def test_labels_of_short_lines_side_by_side_do_not_cover_each_other() -> None:
+    lines = [curves([(0.0, y), (90.0, y)]) for y in (0.0, 11.0)]
+    (_, first), (_, second) = place_labels(lines)
+    assert abs(first - second) >= LABEL_HEIGHT

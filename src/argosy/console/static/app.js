@@ -5,6 +5,7 @@ import { draw, edgeKey, percent } from "./draw.js";
 import { showPanel } from "./panel.js";
 
 const WINDOWS = [[30, "30s", "30 seconds"], [60, "1m", "minute"], [300, "5m", "5 minutes"], [600, "10m", "10 minutes"]];
+const TYPES = ["versionedApp", "app", "workload", "service"];
 const REFRESH_MS = 2000;
 const MARGIN = 36;
 const at = (id) => document.getElementById(id);
@@ -19,6 +20,8 @@ function readOptions() {
     window: WINDOWS.some(([seconds]) => seconds === wanted) ? wanted : 60,
     namespaces: new Set((given.get("namespaces") || "").split(",").filter(Boolean)),
     services: given.get("services") === "1",
+    type: TYPES.includes(given.get("type")) ? given.get("type") : TYPES[0],
+    at: Number(given.get("at")) || 0, // Seconds since 1970; 0: now, as it changes.
     show: given.get("show") || "", // What is chosen, by its test name: a link can point to an edge.
   };
 }
@@ -27,6 +30,8 @@ function query() {
   const params = new URLSearchParams({ window: options.window });
   if (options.namespaces.size) params.set("namespaces", [...options.namespaces].sort().join(","));
   if (options.services) params.set("services", "1");
+  if (options.type !== TYPES[0]) params.set("type", options.type);
+  if (options.at) params.set("at", options.at);
   return params;
 }
 
@@ -46,9 +51,10 @@ async function refresh() {
   const asked = ++state.asked;
   try {
     const response = await fetch(`/api/graph?${query()}`, { signal: AbortSignal.timeout(5000) });
-    if (!response.ok) throw new Error(`it answered ${response.status}`);
+    if (!response.ok && response.status !== 404) throw new Error(`it answered ${response.status}`);
     const view = await response.json();
     if (asked !== state.asked) return; // A newer question is on its way.
+    if (!response.ok) return unknown(view);
     state.view = view;
     state.seen = Date.now();
     document.body.classList.remove("stale");
@@ -57,6 +63,13 @@ async function refresh() {
   } catch (error) {
     if (asked === state.asked) away(error);
   }
+}
+
+// Nothing is kept of that time: what was shown before says nothing about it.
+function unknown(answer) {
+  at("banner").textContent = answer.hint ? `${answer.error}: ${answer.hint}.` : answer.error;
+  at("banner").hidden = false;
+  document.body.classList.add("stale");
 }
 
 function away(error) {
@@ -91,6 +104,8 @@ function show() {
   const view = state.view;
   chooseAsLinked(view);
   at("empty").hidden = view.nodes.length > 0;
+  at("past").textContent = view.past ? pastText(view.past) : "";
+  at("past").hidden = !view.past;
   at("empty-window").textContent = WINDOWS.find(([seconds]) => seconds === options.window)[2];
   draw(view, state.chosen, choose);
   showPanel(at("panel"), view, state.chosen, choose);
@@ -99,6 +114,19 @@ function show() {
   const shape = `${view.width}x${view.height}/${at("panel").hidden}`;
   if (state.fitted && shape !== state.shape) fit();
   state.shape = shape;
+}
+
+function pastText(past) {
+  const [start, end] = [past.start, past.end].map((seconds) => new Date(seconds * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" }));
+  const watched = past.watched_s < past.end - past.start - 2 ? `, watched for ${Math.round(past.watched_s)} s` : "";
+  return `${start} to ${end}${watched}, ${past.revision === null ? "revision unknown" : `configuration revision ${past.revision}`}`;
+}
+
+function showTime() {
+  at("live").hidden = !options.at;
+  // The field speaks of this place's time, without a zone.
+  const local = new Date((options.at - new Date(options.at * 1000).getTimezoneOffset() * 60) * 1000);
+  at("at").value = options.at ? local.toISOString().slice(0, 16) : "";
 }
 
 function showTotals(totals) {
@@ -194,7 +222,15 @@ function listen() {
   at("fit").addEventListener("click", () => state.view && fit());
   at("services").checked = options.services;
   at("services").addEventListener("change", (event) => { options.services = event.target.checked; changed(); });
-  document.addEventListener("visibilitychange", () => document.hidden || refresh());
+  at("type").value = options.type;
+  at("type").addEventListener("change", (event) => { options.type = event.target.value; changed(); });
+  at("at").addEventListener("change", (event) => {
+    options.at = event.target.value ? Math.floor(new Date(event.target.value).getTime() / 1000) : 0;
+    showTime();
+    changed();
+  });
+  at("live").addEventListener("click", () => { options.at = 0; showTime(); changed(); });
+  document.addEventListener("visibilitychange", () => document.hidden || options.at || refresh());
 }
 
 function makeWindows() {
@@ -208,5 +244,6 @@ function makeWindows() {
 
 makeWindows();
 listen();
+showTime();
 refresh();
-setInterval(() => document.hidden || refresh(), REFRESH_MS);
+setInterval(() => document.hidden || options.at || refresh(), REFRESH_MS);
