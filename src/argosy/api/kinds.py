@@ -18,6 +18,7 @@ from argosy.api import (
     destination_rule,
     endpoints,
     envoy_filter,
+    extensions,
     gateway,
     kubernetes,
     mixer,
@@ -110,6 +111,8 @@ _ALL = (
         ("ap",),
     ),
     Kind("Telemetry", "telemetry.istio.io", ("v1", "v1alpha1"), "telemetries", telemetry.Telemetry),
+    Kind("WasmPlugin", "extensions.istio.io", ("v1alpha1",), "wasmplugins", extensions.WasmPlugin),
+    Kind("TrafficExtension", "extensions.istio.io", ("v1alpha1",), "trafficextensions", extensions.TrafficExtension),
     Kind("rule", _CONFIG, _MIXER, "rules", mixer.Rule),
     Kind("handler", _CONFIG, _MIXER, "handlers", mixer.Handler, type_of=mixer.handler_type),
     Kind("instance", _CONFIG, _MIXER, "instances", mixer.Instance, type_of=mixer.instance_type),
@@ -143,10 +146,7 @@ _ALL = (
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
 """Every kind by its name."""
 
-_NOT_YET_KINDS = (
-    "WasmPlugin "
-    "TrafficExtension MeshPolicy Policy ServiceRole ServiceRoleBinding RbacConfig ClusterRbacConfig IstioOperator "
-)
+_NOT_YET_KINDS = "MeshPolicy Policy ServiceRole ServiceRoleBinding RbacConfig ClusterRbacConfig IstioOperator "
 NOT_YET_KINDS = frozenset(_NOT_YET_KINDS.split())
 """Kinds of Istio (of today or of 1.4) that Argosy does not implement."""
 

@@ -29,6 +29,7 @@ from argosy.app.galley import GalleyService, follow_source, galley_handlers
 from argosy.app.kept import Keeper
 from argosy.app.key_loader import KeyLoader
 from argosy.app.mixer import Mixer
+from argosy.app.module_loader import ModuleLoader
 from argosy.app.pilot import Pilot, pilot_server
 from argosy.app.platform_source import PlatformSource
 from argosy.citadel.authority import LEAF_TTL_S
@@ -60,6 +61,7 @@ from argosy.edge.other_programs import other_programs
 from argosy.edge.store_sqlite import DATABASE_FILE, SQLiteStore
 from argosy.edge.tls import CertificateSource, ClientTLS, Issuer, RequireIdentity, ServerTLS
 from argosy.edge.tokens import PUBLIC_FILE, TokenSubject, load_or_create_issuer, load_public_key, write_file
+from argosy.edge.unix_socket import private_listener
 from argosy.edge.xds_server import XdsServer
 from argosy.galley.state import Galley
 from argosy.local.node_spec import CAPTURED_CIDR
@@ -308,11 +310,11 @@ class ControlPlane:
             access_log=settings.access_log,
             captured_network=CAPTURED_CIDR if settings.platform == "local" else "",
         )
-        keys = KeyLoader(self.home, self.clock)
-        reports = mixer_app.Reports()
-        pilot = self.parts.pilot = Pilot(mesh, mixer_app.Concerns(), self.clock, keys, reporting=reports)
-        self.parts.tasks += [pilot.run(), keys.run()]
-        self.parts.tasks.append(Keeper(pilot, self.home / KEPT_FILE, self.clock).run())
+        keys, modules = KeyLoader(self.home, self.clock), ModuleLoader(self.clock)
+        concerns, reports = mixer_app.Concerns(), mixer_app.Reports()
+        pilot = self.parts.pilot = Pilot(mesh, concerns, self.clock, keys, reporting=reports, modules=modules)
+        keeper = Keeper(pilot, self.home / KEPT_FILE, self.clock)
+        self.parts.tasks += [pilot.run(), keys.run(), modules.run(), keeper.run()]
         self.parts.xds = pilot_server(pilot, trust_domain=settings.trust_domain, clock=self.clock)
         return self.parts.xds.handlers()
 
@@ -398,14 +400,7 @@ class ControlPlane:
         name = "control" if "galley" in self.settings.components else self.settings.name
         path = self.home / "run" / f"{name}.sock"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX)
-        old = os.umask(0o177)  # nobody else may open it, from the first moment on
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(old)
-        servers = [serve_http(control_app(self._control_ports()), listener)]
+        servers = [serve_http(control_app(self._control_ports()), private_listener(path))]
         descriptor = os.environ.get(CONSOLE_FD)
         if descriptor and "mixer" in self.settings.components:
             ports = ConsolePorts(

@@ -19,6 +19,7 @@ from argosy.api.mesh_config import NAME as MESH_NAME
 from argosy.api.mesh_config import NAMESPACE as MESH_NAMESPACE
 from argosy.api.mesh_config import mesh_config_of
 from argosy.app.key_loader import KeyLoader
+from argosy.app.module_loader import ModuleLoader
 from argosy.app.pilot_client import Client
 from argosy.app.pilot_findings import left_out, moving, refusal
 from argosy.app.proxy_status import ProxyStatus, lacks_nothing_new
@@ -66,6 +67,7 @@ class Pilot:
         keys: KeyLoader | None = None,
         *,
         reporting: ReportPort | None = None,
+        modules: ModuleLoader | None = None,
     ) -> None:
         self.mesh = Mesh(Engine(), concerns, reporting)
         self.model = Model(self.mesh)
@@ -95,8 +97,10 @@ class Pilot:
         self._accepted = 0
         self._committed = 0
         self.keys = keys
-        if keys is not None:
-            keys.changed = self._on_keys
+        self.modules = modules
+        for loader in (keys, modules):
+            if loader is not None:
+                loader.changed = self._on_loaded
         self.world.commit([Change(self.mesh.settings, SETTINGS_KEY, settings)])
 
     # -- configuration in ---------------------------------------------------------------------------------------
@@ -107,8 +111,9 @@ class Pilot:
             if kind not in KINDS:
                 continue
             self._queue[kind, key] = value
-            if self.keys is not None:
-                self.keys.on_change(kind, key, value)
+            for loader in (self.keys, self.modules):
+                if loader is not None:
+                    loader.on_change(kind, key, value)
             if value is None:
                 self.objects.pop((kind, key), None)
                 if kind == "Pod":
@@ -131,7 +136,7 @@ class Pilot:
         self._push(self.world.commit([Change(self.mesh.settings, SETTINGS_KEY, self._settings)]))
         self.note_progress()
 
-    def _on_keys(self) -> None:
+    def _on_loaded(self) -> None:
         self._accepted += 1
         self._wake.set()
 
@@ -170,9 +175,10 @@ class Pilot:
             self._wake.clear()
             await asyncio.sleep(QUIET_S)
         self._wake.clear()
-        if self.keys is not None:
-            # With its keys a new policy refuses nobody who has a good token. An issuer that is slow holds up nothing.
-            await self.keys.wait_tried(max(deadline - self._clock.monotonic(), 0))
+        for loader in (self.keys, self.modules):
+            if loader is not None:
+                # With its keys a new policy refuses nobody who has a good token. A slow source holds up nothing.
+                await loader.wait_tried(max(deadline - self._clock.monotonic(), 0))
 
     def commit_now(self) -> None:
         """Commit the queue as one step and push. Nothing awaits in here."""
@@ -187,6 +193,8 @@ class Pilot:
             changes.append(Change(self.mesh.left_out, key, refused.filter if refused is not None else None))
         self.watchers.expire(self._clock.monotonic())
         changes += [Change(self.mesh.watchers, key, value) for key, value in self.watchers.take_changes().items()]
+        if self.modules is not None:
+            changes += [Change(self.mesh.modules, key, value) for key, value in self.modules.take_changes().items()]
         if self.keys is not None:
             changes += [Change(self.mesh.key_sets, key, value) for key, value in self.keys.take_changes().items()]
         if not changes:
@@ -331,8 +339,9 @@ class Pilot:
         before = {key: one.status.stuck for key, one in self.clients.items()}
         try:
             async with asyncio.timeout(deadline_s):
-                if self.keys is not None:
-                    await self.keys.wait_tried(deadline_s)
+                for loader in (self.keys, self.modules):
+                    if loader is not None:
+                        await loader.wait_tried(deadline_s)
                 goal = self._accepted
                 while self._committed < goal or self.rollout.active:
                     await self._progress.wait()
@@ -402,6 +411,7 @@ class Pilot:
                     refusal(self.world.current(client.status.proxy_class), client.status.pod, type_url, names, text)
                 )
         found += self.keys.findings(self.mesh) if self.keys is not None else []
+        found += self.modules.findings() if self.modules is not None else []
         return [*found, *self._trust_domain_findings()]
 
     def _trust_domain_findings(self) -> list[Finding]:

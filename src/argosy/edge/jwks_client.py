@@ -128,7 +128,7 @@ class _Dialer(httpcore.AsyncNetworkBackend):
         addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
         allowed = [one for one in addresses if not is_refused(one, self._blocked)]
         if not allowed:
-            raise FetchError(f"{host} is {', '.join(addresses)}, which is not asked for keys")
+            raise FetchError(f"{host} is {', '.join(addresses)}, which is not asked for keys or modules")
         error: Exception | None = None
         for address in allowed:
             try:
@@ -139,7 +139,7 @@ class _Dialer(httpcore.AsyncNetworkBackend):
         raise error
 
     async def connect_unix_socket(self, path: str, timeout: float | None = None, socket_options: Any = None) -> Any:
-        raise FetchError("keys are not fetched from sockets")
+        raise FetchError("nothing is fetched from sockets")
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -154,15 +154,37 @@ def _pool(blocked: tuple[Network, ...]) -> httpcore.AsyncConnectionPool:
     return httpcore.AsyncConnectionPool(ssl_context=_trust(), network_backend=_Dialer(blocked), max_connections=2)
 
 
-async def _get(pool: httpcore.AsyncConnectionPool, uri: str) -> tuple[bytes, float | None]:
+async def fetch_bytes(
+    uri: str, *, bytes_max: int, timeout_s: float, accept: str = "*/*", blocked: Iterable[Network] = NEVER
+) -> bytes:
+    """What stands at `uri`, at most `bytes_max` of it, under the same rules."""
+    try:
+        async with asyncio.timeout(timeout_s), _pool(tuple(blocked)) as pool:
+            body, _age = await _get(pool, uri, bytes_max=bytes_max, accept=accept)
+            return body
+    except TimeoutError:
+        raise FetchError(f"no answer of {uri} within {timeout_s:g} s") from None
+    except (OSError, httpcore.ConnectError) as error:
+        raise FetchError(f"cannot connect to {uri}: {_said(error)}") from None
+    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, ValueError) as error:
+        raise FetchError(f"cannot read {uri}: {_said(error)}") from None
+
+
+async def _get(
+    pool: httpcore.AsyncConnectionPool,
+    uri: str,
+    *,
+    bytes_max: int = BODY_BYTES_MAX,
+    accept: str = "application/json",
+) -> tuple[bytes, float | None]:
     """Body and max-age of a 200; follows redirects, but never from HTTPS to HTTP."""
     asked = uri
     for _hop in range(REDIRECTS_MAX + 1):
         _check_uri(uri)
-        headers = [("host", urlsplit(uri).netloc), ("accept", "application/json"), ("user-agent", "argosy")]
+        headers = [("host", urlsplit(uri).netloc), ("accept", accept), ("user-agent", "argosy")]
         async with pool.stream("GET", uri, headers=headers) as response:
             if response.status == 200:
-                return await _read(response, uri), _max_age(response.headers)
+                return await _read(response, uri, bytes_max), _max_age(response.headers)
             if response.status not in _REDIRECTS:
                 raise FetchError(f"{uri} answers with {response.status}")
             target = urljoin(uri, _header(response.headers, b"location"))
@@ -183,12 +205,12 @@ def _check_uri(uri: str) -> None:
         raise FetchError(f"{uri!r} is not an address of http or https")
 
 
-async def _read(response: httpcore.Response, uri: str) -> bytes:
+async def _read(response: httpcore.Response, uri: str, bytes_max: int) -> bytes:
     body = bytearray()
     async for chunk in response.aiter_stream():
         body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise FetchError(f"{uri} answers with more than {BODY_BYTES_MAX} bytes")
+        if len(body) > bytes_max:
+            raise FetchError(f"{uri} answers with more than {bytes_max} bytes")
     return bytes(body)
 
 

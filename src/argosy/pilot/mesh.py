@@ -32,6 +32,7 @@ from argosy.incr import Derived, Engine, Index, Input, Reader
 from argosy.pilot.aspects import Aspect, narrowed
 from argosy.pilot.checking import ConcernPort, Unconcerned
 from argosy.pilot.key_sources import KeySource
+from argosy.pilot.modules import Module, ModuleSource
 from argosy.pilot.reporting import NO_MORE, Destination, ReportedHeaders, ReportPort, Switches, Unreported, Watched
 from argosy.pilot.scopes import MovingMode, ServerKey
 from argosy.pilot.selecting import Place, selected_by
@@ -55,12 +56,15 @@ KINDS = (
     "RequestAuthentication",
     "AuthorizationPolicy",
     "Telemetry",
+    "WasmPlugin",
+    "TrafficExtension",
     "Secret",
     "ConfigMap",
     *MIXER_KINDS,
 )
 
 SETTINGS_KEY = "mesh"
+EXTENSION_KINDS = ("WasmPlugin", "TrafficExtension")
 LOCALITY = "locality"
 """Trait of a DestinationRule that may balance by locality."""
 ZONES = "zones"
@@ -182,6 +186,8 @@ class Mesh:
         self.peer_authentications = self._selecting("peer_authentications", "PeerAuthentication")
         self.request_authentications = self._selecting("request_authentications", "RequestAuthentication")
         self.authorization_policies = self._selecting("authorization_policies", "AuthorizationPolicy")
+        self.modules: Input[ModuleSource, Module] = engine.input("modules")
+        self.extensions = {kind: self._selecting(f"{kind}_by_labels", kind) for kind in EXTENSION_KINDS}
         self.telemetries = self._selecting("telemetries", "Telemetry")
 
     def _effective(self, read: Reader, key: str) -> MeshSettings:

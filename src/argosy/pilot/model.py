@@ -25,6 +25,7 @@ from argosy.pilot.build.localities import Balance
 from argosy.pilot.check_model import CheckModel
 from argosy.pilot.classes import ROUTER, ProxyClass, class_of_pod, stable_labels
 from argosy.pilot.endpoint import Endpoint, HostPort
+from argosy.pilot.extension_model import ExtensionModel
 from argosy.pilot.gateway_model import GatewayModel
 from argosy.pilot.inbound_model import InboundModel
 from argosy.pilot.mesh import CREDENTIAL, LOCALITY, RANKING, SOURCE_LABELS, ZONES, Mesh, policies_of, ranking_labels
@@ -69,6 +70,7 @@ class Model:
         self.authn = AuthnModel(mesh)
         self.reports = ReportModel(mesh)
         self.checks = CheckModel(mesh)
+        self.extensions = ExtensionModel(mesh)
         self.patches = PatchModel(self)
         # Members of groups: what proxies hold.
         giving: dict[str, Callable[[Reader, Any], Resources]] = {
@@ -86,6 +88,7 @@ class Model:
             "request_authn": self.authn.filter_config,
             "client_secret": self._client_secret,
             "runtime": self.reports.runtime,
+            "extension": self.extensions.resources,
             "patched": self.patches.patched,
             "patch_added": self.patches.added,
             "gateway_listener": self.gateway_model.listener,

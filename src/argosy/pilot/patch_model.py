@@ -13,6 +13,8 @@ from argosy.api.envoy_filter import ConfigPatch, EnvoyFilter
 from argosy.api.meta import Object
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.incr import Derived, Reader
+from argosy.pilot import registry
+from argosy.pilot.build.extensions import GATEWAY, INBOUND, OUTBOUND, Placed, insert_extensions
 from argosy.pilot.build.patch import OwnedPatch, added_resources, apply_patches, may_concern, version_matches
 from argosy.pilot.build.resource import CLUSTER, LISTENER, ROUTE, VIRTUAL_HOST
 from argosy.pilot.classes import ROUTER, ProxyClass
@@ -52,6 +54,8 @@ class PatchScope:
     filters: tuple[ObjectKey, ...]
     gateway: bool
     metadata: tuple[tuple[str, str], ...] = ()
+    extensions: tuple[Placed, ...] = ()
+    """Filters of users that are put in before anything is patched."""
 
 
 class PatchModel:
@@ -68,14 +72,15 @@ class PatchModel:
         for namespace in dict.fromkeys((ROOT_NAMESPACE, key.namespace)):
             chosen = selecting(read, self.mesh.envoy_filters, namespace, key.labels)
             found += [one for one in chosen if read.get(self.mesh.left_out, one.key) is None]
-        if not found:
+        extensions = self.model.extensions.about(read, key)
+        if not found and not extensions:
             return None
         # The root namespace's first, then by priority, then by name.
         found.sort(key=lambda one: (one.spec.priority, one.namespace != ROOT_NAMESPACE, one.namespace, one.name))
         asked = {name for one in found for patch in one.spec.config_patches for name in _metadata_names(patch)}
         known = proxy_metadata(key)
         metadata = tuple(sorted((name, known[name]) for name in asked if name in known))
-        return PatchScope(tuple(one.key for one in found), key.role == ROUTER, metadata)
+        return PatchScope(tuple(one.key for one in found), key.role == ROUTER, metadata, extensions)
 
     def members(self, read: Reader, key: ProxyClass, groups: tuple[tuple[str, Any], ...]) -> list[Member]:
         """The layer of a class: each member of its groups, patched."""
@@ -84,9 +89,10 @@ class PatchModel:
             return []
         patches = [one.patch for one in self._patches(read, scope)]
         made: list[Member] = [("patch_added", scope)]
+        made += [("extension", (one.kind, one.key)) for one in scope.extensions]
         for group in groups:
             for member in read.get(self.model.group_members, group) or ():
-                if _is_concerned(member, patches):
+                if _is_concerned(member, patches) or _is_extended(member, scope):
                     made.append(("patched", (scope, member)))
         return made
 
@@ -94,14 +100,24 @@ class PatchModel:
         """What patches make of one member's resources: those that change, and marks for those that are removed."""
         scope, (name, inner) = key
         patches = self._patches(read, scope)
+        place = GATEWAY if scope.gateway else INBOUND if name == "inbound" else OUTBOUND
+        public = self._public_ports(read) if scope.gateway and scope.extensions else {}
         made = []
         for one in read.get(self.model.members[name], inner) or ():
-            after = apply_patches(one, patches, gateway=scope.gateway)
+            extended = insert_extensions(one, scope.extensions, place=place, public_ports=public)
+            after = apply_patches(extended, patches, gateway=scope.gateway)
             if after is None:
                 made.append(gone(one))
             elif after is not one:
                 made.append(after)
         return tuple(made)
+
+    def _public_ports(self, read: Reader) -> dict[int, tuple[int, ...]]:
+        """Of each port that gateways bind, the public ports that lead to it."""
+        found: dict[int, tuple[int, ...]] = {}
+        for public, bound in registry.settings(read, self.mesh).gateway_ports.items():
+            found[bound] = (*found.get(bound, ()), public)
+        return found
 
     def added(self, read: Reader, scope: PatchScope) -> Resources:
         """Listeners and clusters that patches add."""
@@ -124,6 +140,14 @@ def _is_concerned(member: Member, patches: list[ConfigPatch]) -> bool:
     name, key = member
     host = key[1] if name in ("clusters", "sni_clusters") else ""
     return any(may_concern(patch, type_url, host) for type_url in _TYPES.get(name, ()) for patch in patches)
+
+
+def _is_extended(member: Member, scope: PatchScope) -> bool:
+    """Whether some extension may stand in a member's listeners."""
+    if LISTENER not in _TYPES.get(member[0], ()):
+        return False
+    inbound = member[0] == "inbound"
+    return any(one.server if inbound else one.client for placed in scope.extensions for one in placed.traffic)
 
 
 def proxy_metadata(key: ProxyClass) -> dict[str, str]:

@@ -6,7 +6,8 @@ from google.protobuf.message import DecodeError
 
 from argosy.core.names import ObjectKey, parse_cluster_name
 from argosy.envoy import api
-from argosy.pilot.build.resource import CLUSTER, LISTENER, ORDER, ROUTE, VIRTUAL_HOST
+from argosy.pilot.build.extensions import PREFIX as EXTENSION_PREFIX
+from argosy.pilot.build.resource import CLUSTER, EXTENSION, LISTENER, ORDER, ROUTE, VIRTUAL_HOST
 from argosy.pilot.build.routes import OTHERS
 from argosy.xds.messages import ResourceRef
 from argosy.xds.server import Rules
@@ -17,7 +18,9 @@ HELD_AFTER_S = 3.0
 
 def _is_kept(ref: ResourceRef) -> bool:
     """True for what connections need that are older than a change: the cluster of a port of the proxy's own
-    application, and the routes of a port to hosts that nobody declares."""
+    application, the routes of a port to hosts that nobody declares, and what a filter of a user runs."""
+    if ref.type_url == EXTENSION:
+        return ref.name.startswith(EXTENSION_PREFIX)
     if ref.type_url == VIRTUAL_HOST:
         return ref.name.endswith(f"/{OTHERS}")
     name = parse_cluster_name(ref.name) if ref.type_url == CLUSTER else None
@@ -30,7 +33,8 @@ ENVOY_RULES = Rules(
     parts={ROUTE: VIRTUAL_HOST},
     patient=frozenset({VIRTUAL_HOST}),
     # Connections outlive their filter chain, and their requests still need its cluster or routes: without them they
-    # would get 503 NC or 404 when the last Service of a port leaves. There are no more of them than ports.
+    # would get 503 NC or 404 when the last Service of a port leaves, and 500 when a plugin is deleted. There are no
+    # more of them than ports and deleted plugins.
     kept=_is_kept,
     hold_timeout_s=HELD_AFTER_S,
 )

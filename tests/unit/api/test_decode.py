@@ -116,7 +116,7 @@ def test_values_that_yaml_mistook_get_the_hint_to_quote_them() -> None:
         ("networking.istio.io/v1", "VirtualServise", "ARG0006"),
         ("apps/v1", "StatefulSet", "ARG0007"),
         ("gateway.networking.k8s.io/v1", "Gateway", "ARG0007"),
-        ("extensions.istio.io/v1alpha1", "WasmPlugin", "ARG0008"),
+        ("authentication.istio.io/v1alpha1", "MeshPolicy", "ARG0008"),
         ("networking.istio.io/v3", "Gateway", "ARG0009"),
         ("v2", "Service", "ARG0009"),
         ("''", "Service", "ARG0005"),

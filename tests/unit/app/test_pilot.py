@@ -13,7 +13,7 @@ from argosy.edge.clock import SystemClock
 from argosy.edge.control_proxies import STALE_S, dump_proxies
 from argosy.edge.xds_server import Refusal
 from argosy.envoy import api
-from argosy.pilot.build.resource import CLUSTER, VIRTUAL_HOST
+from argosy.pilot.build.resource import CLUSTER, EXTENSION, VIRTUAL_HOST
 from argosy.pilot.mesh import Destination, MeshSettings, Unconcerned
 from argosy.pilot.mtls_rollout import IN_FLIGHT_S
 from argosy.pilot.xds_rules import ENVOY_RULES
@@ -266,6 +266,8 @@ def test_a_proxys_own_ports_outlive_their_last_service() -> None:
     assert not ENVOY_RULES.kept(ResourceRef(CLUSTER, CART_CLUSTER))
     assert not ENVOY_RULES.kept(ResourceRef(VIRTUAL_HOST, "inbound|8080||"))
     assert ENVOY_RULES.kept(ResourceRef(VIRTUAL_HOST, "8080/others"))
+    assert ENVOY_RULES.kept(ResourceRef(EXTENSION, "extensions.istio.io/wasmplugin/default/it"))
+    assert not ENVOY_RULES.kept(ResourceRef(EXTENSION, "envoy.filters.http.jwt_authn"))
     assert not ENVOY_RULES.kept(ResourceRef(VIRTUAL_HOST, "8080/cart.shop.svc.cluster.local"))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from argosy.core.errors import Origin
 from argosy.envoy.api import TYPE_PREFIX, decode
+from argosy.pilot.build.extensions import owner_of
 from argosy.pilot.build.resource import VIRTUAL_HOST
 from argosy.xds.messages import Resource
 
@@ -31,6 +32,8 @@ def owners_of(resource: Resource) -> list[Owner]:
     """The objects behind a resource; those that patched it come first, because they are what Envoy stumbles over."""
     if resource.body is None:
         return []
+    if (own := owner_of(resource.name)) is not None:
+        return [Owner(own[0], *own[1])]
     message = decode(resource.type_url.removeprefix(TYPE_PREFIX), resource.body)
     found: list[Owner] = []
     for fields in _noted(message, resource.type_url):
