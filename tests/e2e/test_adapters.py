@@ -12,6 +12,7 @@ import httpx
 import pytest
 from tests.e2e.calls import applied, body, call
 from tests.e2e.harness import CORPUS, EXAMPLES, Mesh, require_corpus, running, wait_for
+from tests.unit.mixer.adapters.sets import template
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -117,6 +118,35 @@ spec:
   actions: [{handler: rego, instances: [question]}]
 """
 
+REPORTS = f"""
+apiVersion: config.istio.io/v1alpha2
+kind: template
+metadata: {{name: look, namespace: istio-system}}
+spec: {{descriptor: "{template((("key", 1, "string"),), variety=1)}"}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: adapter
+metadata: {{name: reports, namespace: istio-system}}
+spec: {{templates: [look]}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {{name: reports, namespace: istio-system}}
+spec: {{adapter: reports, connection: {{address: "reports:9071"}}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {{name: path, namespace: istio-system}}
+spec: {{template: look, params: {{key: request.path}}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {{name: reports, namespace: istio-system}}
+spec:
+  match: destination.labels["app"] == "httpbin" && context.reporter.kind == "inbound"
+  actions: [{{handler: reports, instances: [path]}}]
+"""
+
 
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
@@ -128,6 +158,9 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
         SERVER.format(name="keyval", image=image, protocol="grpc", port=9070, command="")
         + SERVER.format(name="opa", image="stand/in", protocol="http", port=8181, command=command)
     )
+    command = f"argosy.io/command: '{sys.executable} {PROGRAMS}/report_adapter.py 9071'"
+    with (folder / "servers.yaml").open("a") as more:
+        more.write(SERVER.format(name="reports", image="stand/in", protocol="grpc", port=9071, command=command))
     (folder / "gateway.yaml").write_text(GATEWAY)
     files = [EXAMPLES / "httpbin" / "httpbin.yaml", EXAMPLES / "sleep" / "sleep.yaml"]
     with running(folder / "mesh", *files, folder / "servers.yaml", folder / "gateway.yaml") as one:
@@ -190,3 +223,18 @@ def test_a_rule_in_rego_is_asked_of_the_server(mesh: Mesh) -> None:
         # A new server has no policies yet.
         wait_for(lambda: call(mesh, "sleep", HEADERS) == ["200"], 15, "the policies are there again")
         assert call(mesh, "sleep", "-X POST http://httpbin:8000/post") == ["403"]
+
+
+def test_reports_go_to_an_adapter_and_one_that_is_away_holds_nobody_up(mesh: Mesh) -> None:
+    paths = [f"http://httpbin:8000/anything/{n}" for n in range(20)]
+    with applied(mesh, REPORTS):
+        assert call(mesh, "sleep", *paths) == ["200"] * 20
+
+        def told() -> list[str]:
+            lines = mesh.cli("logs", "deploy/reports", "-n", "istio-system").stdout.splitlines()
+            return sorted(line for line in lines if line.startswith("told "))
+
+        wait_for(lambda: len(told()) >= 20, 20, "all are told")
+        assert told() == sorted(f"told /anything/{n}" for n in range(20))
+        with scaled_to_nothing(mesh, "reports"):
+            assert call(mesh, "sleep", *paths) == ["200"] * 20

@@ -8,6 +8,7 @@ Source: Istio 1.4's policy/v1beta1 `Connection`.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,7 @@ class AdapterClient:
         self._ask = ask
         self._channel: Any = None
         self._made_for: tuple[tuple[str, int], Stamp] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
         self.problem = ""
         """Why it could not be asked last; empty if it could."""
 
@@ -63,10 +65,7 @@ class AdapterClient:
         except ValueError as error:
             return self._undecided(INTERNAL, str(error))
         try:
-            channel = await self._connected()
-            method = channel.unary_unary(question.path)
-            data = await method(question.request, timeout=self._timeout_s, metadata=self._metadata())
-            verdict = question.answer(data)
+            verdict = question.answer(await self._exchange(question.path, question.request))
         except AnswerError as error:
             return self._undecided(INTERNAL, f"its answer {error}")
         except grpc.aio.AioRpcError as error:
@@ -77,17 +76,30 @@ class AdapterClient:
         self._tell("")
         return verdict
 
+    async def _exchange(self, path: str, request: bytes) -> bytes:
+        """One call. Errors: `grpc.aio.AioRpcError`, OSError."""
+        method = self._connected().unary_unary(path)
+        answer: bytes = await method(request, timeout=self._timeout_s, metadata=self._metadata())
+        return answer
+
     async def close(self) -> None:
         """Give up the connection."""
+        self._leave()
+        await asyncio.gather(*self._closing)
+
+    def _leave(self) -> None:
+        """Close the channel once its calls are done: those that are under way go on."""
         channel, self._channel, self._made_for = self._channel, None, None
         if channel is not None:
-            await channel.close()
+            task = asyncio.get_running_loop().create_task(channel.close(self._timeout_s))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
-    async def _connected(self) -> Any:
+    def _connected(self) -> Any:
         host, port = self._place(self._connection.address)
         wanted = ((host, port), _stamp(self._files()))
         if self._channel is None or self._made_for != wanted:
-            await self.close()
+            self._leave()
             target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             self._channel, self._made_for = self._open(target), wanted
         return self._channel
