@@ -179,7 +179,10 @@ class Mesh:
     def envoy_pid(self, workload: str) -> int:
         """The pid of the Envoy of a workload's only pod: the one whose network has the pod's address."""
         (pod,) = self.pods(workload)
-        address = pod["status"]["podIP"]
+        return self.envoy_at(pod["status"]["podIP"])
+
+    def envoy_at(self, address: str) -> int:
+        """The pid of the Envoy whose network has the address."""
         for pid, command in self._processes():
             if command.startswith("/run/argosy/envoy") and f"{address} " in local_addresses(pid):
                 return pid

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.e2e.calls import applied, body, call
+from tests.e2e.calls import REFUSED, applied, body, call
 from tests.e2e.egress import (
     CA,
     CNN,
@@ -19,7 +19,7 @@ from tests.e2e.egress import (
     rule,
     running_mesh,
 )
-from tests.e2e.harness import Mesh, wait_for
+from tests.e2e.harness import CORPUS, Mesh, require_corpus, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -167,3 +167,47 @@ def test_hosts_of_a_wildcard_leave_by_the_gateway(egress: Mesh) -> None:
         clusters = admin(egress, "clusters").splitlines()
         counts = [one for one in clusters if "outbound|443||www.wikipedia.org::" in one and "::cx_total::" in one]
         assert [one.rpartition("::")[2] for one in counts] == ["2"]
+
+
+# -- egress_sni_monitoring_and_policies -----------------------------------------------------------------------------
+
+SNI_GATEWAY = """
+apiVersion: v1
+kind: Service
+metadata: {name: istio-egressgateway-with-sni-proxy, namespace: istio-system}
+spec: {selector: {istio: egressgateway-with-sni-proxy}, ports: [{name: tls, port: 443, targetPort: 8443}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: istio-egressgateway-with-sni-proxy, namespace: istio-system}
+spec:
+  selector: {matchLabels: {istio: egressgateway-with-sni-proxy}}
+  template:
+    metadata:
+      labels: {app: istio-egressgateway-with-sni-proxy, istio: egressgateway-with-sni-proxy}
+      annotations: {inject.istio.io/templates: gateway}
+    spec: {containers: [{name: istio-proxy, image: auto}]}
+"""
+
+
+def test_mixer_decides_by_the_server_name_which_connections_leave(egress: Mesh) -> None:
+    """The sample of 2019, unchanged: en.wikipedia.org is forbidden, others are not."""
+    require_corpus()
+    name = "istio-egressgateway-with-sni-proxy.istio-system.svc.cluster.local"
+    passing = gateway("{number: 443, name: tls, protocol: TLS}", "*.wikipedia.org", ", tls: {mode: PASSTHROUGH}")
+    routes = by_gateway(
+        "tls", "*.wikipedia.org", 443, 443, names=', sniHosts: ["*.wikipedia.org"]', outside_host="www.wikipedia.org"
+    )
+    one = entry("www-wikipedia", "www.wikipedia.org", TLS)
+    objects = [
+        SNI_GATEWAY,
+        passing.replace("istio: egressgateway", "istio: egressgateway-with-sni-proxy"),
+        routes.replace(GATEWAY, name),
+    ]
+    requests = [f"{CA} https://{host}.wikipedia.org/" for host in ("en", "de")]
+    with applied(egress, WIKIPEDIA, one, *objects):
+        egress.wait_pods()
+        assert call(egress, "sleep", *requests) == ["200", "200"]
+        with applied(egress, CORPUS / "istio-1.4-samples" / "sleep" / "policy" / "sni-wikipedia.yaml"):
+            assert call(egress, "sleep", *requests) == [REFUSED, "200"]
+        assert call(egress, "sleep", *requests) == ["200", "200"]

@@ -7,7 +7,7 @@ Source: envoy.service.auth.v3.Authorization.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from argosy.core.frozen import EMPTY
 from argosy.core.names import DENIED_BY_HEADER
 from argosy.core.spiffe import SpiffeID
 from argosy.edge.access_log_server import AccessLogPorts, access_log_handler
@@ -22,7 +23,7 @@ from argosy.edge.metrics_server import MetricsPorts, metrics_handler
 from argosy.envoy import api
 from argosy.mixer.access_record import AccessRecord
 from argosy.mixer.check import Decision
-from argosy.mixer.headers import REMOVE, REPLACE, HeaderEdit
+from argosy.mixer.headers import REPLACE, HeaderEdit, edited
 from argosy.mixer.request import CheckFacts
 from argosy.mixer.telemetry import Flush, Node, parse_node_id
 
@@ -77,8 +78,8 @@ class _Server:
         node = self._ports.asker(await self._identity(context), address)
         if node is None:
             await _refuse(context, grpc.StatusCode.PERMISSION_DENIED, "the request was not sent to the caller")
-        decision = await self._ports.check(parse_check_request(request, node, _metadata(context)))
-        return encode_decision(decision)
+        facts = parse_check_request(request, node, _metadata(context))
+        return encode_decision(await self._ports.check(facts), facts.headers)
 
     async def _parse(self, message: Any, data: bytes, context: Any) -> Any:
         try:
@@ -139,34 +140,41 @@ def parse_check_request(request: Any, node: Node, service: str = "") -> CheckFac
     )
 
 
-def encode_decision(decision: Decision) -> bytes:
-    """The `CheckResponse` of a decision.
+def encode_decision(decision: Decision, headers: Mapping[str, str] = EMPTY) -> bytes:
+    """The `CheckResponse` of a decision about a request with these headers.
 
     Refused requests get the status, the reason as body, and the rule's name. Where Mixer itself could not tell, the
     proxy does what is set for that.
     """
     response = api.message("envoy.service.auth.v3.CheckResponse")
     if decision.allowed:
-        return api.encode(response(status={"code": 0}, ok_response=_edits(decision)))
-    headers = [{"header": {"key": DENIED_BY_HEADER, "value": str(decision.rule)}}] if decision.rule else []
-    answer = {"status": {"code": decision.http_status}, "headers": headers, "body": decision.body}
+        return api.encode(response(status={"code": 0}, ok_response=_edits(decision, headers)))
+    told = [{"header": {"key": DENIED_BY_HEADER, "value": str(decision.rule)}}] if decision.rule else []
+    answer = {"status": {"code": decision.http_status}, "headers": told, "body": decision.body}
     status = {"code": decision.code, "message": decision.body}
     if decision.undecided:
         return api.encode(response(status=status, error_response=answer))
     return api.encode(response(status=status, denied_response=answer))
 
 
-def _edits(decision: Decision) -> dict[str, Any]:
+def _edits(decision: Decision, headers: Mapping[str, str]) -> dict[str, Any]:
     """Changes of headers, as Envoy is told them."""
-    removed = [edit.name for edit in decision.request_headers if edit.operation == REMOVE]
-    changed = [option for edit in decision.request_headers for option in _options(edit)]
-    answered = [option for edit in decision.response_headers for option in _options(edit)]
-    return {"headers": changed, "headers_to_remove": removed, "response_headers_to_add": answered}
+    changed = edited(headers, decision.request_headers)
+    return {
+        "headers": [_option(name, value, _SET) for name, value in changed.items() if value is not None],
+        "headers_to_remove": [name for name, value in changed.items() if value is None],
+        "response_headers_to_add": [one for edit in decision.response_headers for one in _answered(edit)],
+    }
 
 
-def _options(edit: HeaderEdit) -> Iterator[dict[str, Any]]:
+def _answered(edit: HeaderEdit) -> Iterator[dict[str, Any]]:
     """REPLACE puts the first value in the place of all that are there, APPEND adds to them."""
     for number, value in enumerate(edit.values):
-        replaces = edit.operation == REPLACE and number == 0
-        action = "OVERWRITE_IF_EXISTS_OR_ADD" if replaces else "APPEND_IF_EXISTS_OR_ADD"
-        yield {"header": {"key": edit.name, "value": value}, "append_action": action}
+        yield _option(edit.name, value, _SET if edit.operation == REPLACE and number == 0 else _ADD)
+
+
+def _option(name: str, value: str, action: str) -> dict[str, Any]:
+    return {"header": {"key": name, "value": value}, "append_action": action}
+
+
+_SET, _ADD = "OVERWRITE_IF_EXISTS_OR_ADD", "APPEND_IF_EXISTS_OR_ADD"

@@ -80,6 +80,23 @@ def evaluate_headers(
         yield HeaderEdit(one.operation, one.name, values)
 
 
+def edited(headers: Mapping[str, str], edits: Iterable[HeaderEdit]) -> dict[str, str | None]:
+    """The headers that `edits` change, with what they are then; None for those that are gone.
+
+    A header with several values is one with commas, as HTTP has it.
+    """
+    found: dict[str, str | None] = {}
+    for edit in edits:
+        before = found[edit.name] if edit.name in found else headers.get(edit.name)
+        if edit.operation == REMOVE:
+            found[edit.name] = None
+        elif edit.operation == APPEND and before:
+            found[edit.name] = ",".join((before, *edit.values))
+        else:
+            found[edit.name] = ",".join(edit.values)
+    return found
+
+
 def output_attributes(action: str, output: Mapping[str, Any]) -> dict[str, Value]:
     """The attributes by which a rule's header operations speak of an action's output."""
     return {f"{action}.output.{name}": value for name, value in output.items()} if action else {}

@@ -39,7 +39,9 @@ class BoundQuota:
     rules: tuple[QuotaRule, ...]
 
     def charges(self, attributes: Attributes) -> Iterator[Charge]:
-        """What a request costs."""
+        """What a request costs, where it arrives: a gateway that passes it on charges nothing."""
+        if attributes.get("context.reporter.kind") == "outbound":
+            return
         if ALL not in self.hosts and attributes.get("destination.service.host") not in self.hosts:
             return
         for rule in self.rules:

@@ -118,20 +118,23 @@ def acting_rules(
     policy: CheckPolicy, known: Attributes, is_known: KnownNames, namespace: str, *, tcp: bool
 ) -> tuple[CheckRule, ...]:
     """The rules that may have something to say about such requests (or connections), in their order."""
+    charges = bool(policy.quotas) and known.get("context.reporter.kind") != "outbound"
     return tuple(
         rule
         for rule in policy.rules
-        if rule.covers(namespace) and _acts(rule, policy, tcp=tcp) and _may(rule, known, is_known, tcp=tcp)
+        if rule.covers(namespace)
+        and (_decides(rule) if tcp else _acts(rule, charges=charges))
+        and _may(rule, known, is_known, tcp=tcp)
     )
 
 
-def _acts(rule: CheckRule, policy: CheckPolicy, *, tcp: bool) -> bool:
-    """True if the rule does anything: connections have no headers, and quotas are asked for only where bound."""
-    if any(not action.charges for action in rule.actions):
-        return True
-    if tcp:
-        return False
-    return bool(rule.request_headers or rule.response_headers or (policy.quotas and rule.actions))
+def _decides(rule: CheckRule) -> bool:
+    return any(not action.charges for action in rule.actions)
+
+
+def _acts(rule: CheckRule, *, charges: bool) -> bool:
+    """True if the rule does anything with requests: decide, charge, change headers. Connections are only decided."""
+    return _decides(rule) or bool(rule.request_headers or rule.response_headers or (charges and rule.actions))
 
 
 def _may(rule: CheckRule, known: Attributes, is_known: KnownNames, *, tcp: bool) -> bool:

@@ -131,6 +131,8 @@ class GatewayModel:
         proxies, address, port = key
         settings = registry.settings(read, self.mesh).of_gateway(proxies.trusted_proxies)
         refs = [ref for ref in read.get(self.servers, proxies) or () if ref.bind == (address, port)]
+        if not refs:
+            return ()
         made = gateways.build_gateway_listener(
             servers=refs,
             tcp_targets={ref: found for ref in refs if (found := self._tcp(read, proxies, ref))},

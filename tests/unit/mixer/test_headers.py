@@ -4,7 +4,7 @@ from typing import Any
 
 from argosy.core.frozen import FrozenMap
 from argosy.mixer.attributes import VOCABULARY, ValueType
-from argosy.mixer.headers import HeaderEdit, compile_headers, evaluate_headers, output_attributes
+from argosy.mixer.headers import HeaderEdit, compile_headers, edited, evaluate_headers, output_attributes
 
 from .test_rules import made_from
 
@@ -39,3 +39,15 @@ def test_an_output_of_no_action_is_unknown() -> None:
     made, findings = compile_headers(one, "request", vocabulary=VOCABULARY, outputs=FrozenMap())
     assert made == ()
     assert [(one.code, one.field) for one in findings] == [("ARG0911", "spec.requestHeaderOperations[0].values[0]")]
+
+
+def test_edits_follow_each_other() -> None:
+    edits = [
+        HeaderEdit("APPEND", "a", ("2", "3")),
+        HeaderEdit("REMOVE", "b"),
+        HeaderEdit("APPEND", "b", ("4",)),
+        HeaderEdit("REPLACE", "c", ("5",)),
+        HeaderEdit("APPEND", "c", ("6",)),
+        HeaderEdit("REMOVE", "d"),
+    ]
+    assert edited({"a": "1", "b": "0", "c": "0", "d": "0"}, edits) == {"a": "1,2,3", "b": "4", "c": "5,6", "d": None}

@@ -181,7 +181,9 @@ def test_a_quota_is_asked_for_only_where_a_spec_is_bound() -> None:
     spec = made_from("QuotaSpec", "default", "s", {"rules": [{"quotas": [{"quota": "q", "charge": 1}]}]})
     named = {"quotaSpecs": [{"name": "s"}], "services": [{"name": "ratings"}]}
     binding = made_from("QuotaSpecBinding", "default", "b", named)
-    assert concern(resolve_rules([*objects, spec, binding]), RATINGS) == (True, False)
+    found = resolve_rules([*objects, spec, binding])
+    assert concern(found, RATINGS) == (True, False)
+    assert concern(found, GATEWAY, gateway=True) == (False, False)
 
 
 def test_a_quota_that_nobody_counts_is_told() -> None:

@@ -147,6 +147,10 @@ def validate_rule(check: Check, rule: Rule) -> None:
             check.not_empty(f"{at}.name", operation.name, "the name of a header")
             if operation.operation != "REMOVE":
                 check.not_empty(f"{at}.values", operation.values, "at least one value")
+            elif side == "response":
+                message = "what Mixer says can set and add headers of an answer, but not take one away"
+                hint = "remove it with headers.response.remove of a VirtualService"
+                check.error("ARG0015", f"{at}.operation", message, hint)
 
 
 def validate_quota_spec(check: Check, spec: QuotaSpec) -> None:
