@@ -65,6 +65,7 @@ from argosy.edge.unix_socket import private_listener
 from argosy.edge.xds_server import XdsServer
 from argosy.galley.state import Galley
 from argosy.local.node_spec import CAPTURED_CIDR
+from argosy.mixer.analyze import analyze_rules
 from argosy.mixer.exposition import expose_rows
 from argosy.mixer.validate import validate_expressions
 from argosy.pilot.mesh import KINDS as PILOT_KINDS
@@ -292,7 +293,7 @@ class ControlPlane:
     def _build_galley(self) -> list[grpc.GenericRpcHandler]:
         store = SQLiteStore(self.home / DATABASE_FILE)
         service = self.parts.galley = GalleyService(
-            Galley(store, validators=[validate_expressions]),
+            Galley(store, validators=[validate_expressions], analyzers=[analyze_rules]),
             self.clock,
             expected=frozenset({"pilot", "mixer"} - set(self.settings.components)),
         )

@@ -23,6 +23,7 @@ from argosy.edge.async_control import control_client
 from argosy.edge.directory_source import read_source
 from argosy.galley.memory import MemoryStore
 from argosy.galley.state import Galley
+from argosy.mixer.analyze import analyze_rules
 from argosy.mixer.validate import validate_expressions
 
 PODS_S = 120.0
@@ -39,7 +40,9 @@ def up(options: UpOptions, tell: Tell = print) -> int:
 def check_files(options: UpOptions) -> None:
     """Refuse bad files before anything is started. Raises `ArgosyError` with every finding."""
     documents = [document for file in options.files for document in read_source(Path(file))]
-    Galley(MemoryStore(), validators=[validate_expressions]).apply(documents, now=0.0, who="", dry_run=True)
+    Galley(MemoryStore(), validators=[validate_expressions], analyzers=[analyze_rules]).apply(
+        documents, now=0.0, who="", dry_run=True
+    )
 
 
 def single_files(options: UpOptions) -> list[Document]:

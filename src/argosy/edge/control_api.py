@@ -43,6 +43,7 @@ from argosy.edge.galley_port import GalleyPort
 from argosy.galley.diff import diff_change
 from argosy.galley.memory import MemoryStore
 from argosy.galley.state import Applied, Change, Galley
+from argosy.mixer.analyze import analyze_rules
 from argosy.mixer.validate import validate_expressions
 
 BODY_BYTES_MAX = 64 << 20
@@ -369,7 +370,7 @@ def read_documents(body: ChangeRequest) -> list[Document]:
 def analyze_documents(documents: Sequence[Document], namespace: str = DEFAULT_NAMESPACE) -> list[Finding]:
     """All findings about documents that are to be a whole configuration, errors too; nothing is kept."""
     try:
-        galley = Galley(MemoryStore(), validators=[validate_expressions])
+        galley = Galley(MemoryStore(), validators=[validate_expressions], analyzers=[analyze_rules])
         applied = galley.apply(documents, now=0.0, who="", namespace=namespace, dry_run=True)
     except ArgosyError as error:
         return list(error.findings)

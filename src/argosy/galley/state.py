@@ -7,7 +7,7 @@ of its own: `now` and `who` are arguments.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,9 @@ from argosy.galley.analyze import analyze_objects
 from argosy.galley.publish import Publication
 from argosy.galley.store import Revision, Store, StoredObject
 from argosy.xds.messages import Snapshot
+
+Analyzer = Callable[[Sequence[Object[Any]], Container[tuple[str, ObjectKey]] | None], list[Finding]]
+"""What looks at all objects, and gives findings (about those that are named, if any are)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,16 @@ class Applied:
 class Galley:
     """The one writer of configuration."""
 
-    def __init__(self, store: Store, *, validators: Iterable[Validator] = ()) -> None:
-        """Load the newest revision of `store`. `validators` look at each object beside Galley's own rules."""
+    def __init__(
+        self, store: Store, *, validators: Iterable[Validator] = (), analyzers: Iterable[Analyzer] = ()
+    ) -> None:
+        """Load the newest revision of `store`.
+
+        Beside Galley's own rules `validators` look at each object, and `analyzers` at how all fit together.
+        """
         self._store = store
         self._validators = tuple(validators)
+        self._analyzers = tuple(analyzers)
         newest = store.history(1)
         self._revision = newest[0].number if newest else 0
         self._entries = _load(store.load())
@@ -126,7 +135,13 @@ class Galley:
 
     def analyze(self) -> list[Finding]:
         """Findings about how the accepted objects fit together."""
-        return analyze_objects(self.objects())
+        return self._analyze(self.objects())
+
+    def _analyze(
+        self, objects: Sequence[Object[Any]], only: Container[tuple[str, ObjectKey]] | None = None
+    ) -> list[Finding]:
+        more = [finding for analyzer in self._analyzers for finding in analyzer(objects, only)]
+        return [*analyze_objects(objects, only), *more]
 
     def apply(
         self,
@@ -157,7 +172,7 @@ class Galley:
         changes = self._changes_to(target)
         touched = {(c.kind, c.key) for c in changes}
         world = [*(e.object for e in target.values()), *self.objects("Pod")]
-        for finding in analyze_objects(world, touched):
+        for finding in self._analyze(world, touched):
             findings.append(target[_about(finding)].document.placed(finding))
         if not dry_run:
             self._commit(changes, now=now, who=who, summary=_summary(changes))

@@ -7,6 +7,7 @@ with the certificate is not believed. Headers are lower-cased; headers that clai
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
@@ -63,6 +64,23 @@ def request_attributes(facts: CheckFacts, directory: Directory) -> Attributes:
     return bag
 
 
+class _NobodysLabels(Mapping[str, str]):
+    """The labels of a destination that a gateway does not know: each is empty.
+
+    Istio's samples of 1.4 rely on it: `destination.labels["app"] == ""` is how rules say that this leaves the mesh.
+    """
+
+    def __getitem__(self, key: str) -> str:
+        return ""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+NOBODYS_LABELS = _NobodysLabels()
 _REPORTERS: tuple[dict[str, Value], ...] = (
     {"context.reporter.kind": "inbound", "context.reporter.local": True},
     {"context.reporter.kind": "outbound", "context.reporter.local": False},
@@ -73,7 +91,7 @@ def gateway_attributes(pod: PodRef) -> Attributes:
     """What is constant about requests that a gateway asks about; see `is_constant`."""
     bag: dict[str, Value] = dict(_REPORTERS[True])
     _workload(bag, "source", pod)
-    bag["destination.labels"] = EMPTY
+    bag["destination.labels"] = NOBODYS_LABELS
     return bag
 
 
@@ -209,7 +227,7 @@ def _source_gateway(bag: dict[str, Value], facts: CheckFacts, directory: Directo
 
 def _destination(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> None:
     if facts.at_gateway:
-        bag["destination.labels"] = EMPTY
+        bag["destination.labels"] = NOBODYS_LABELS
         _service(bag, facts, directory)
         return
     _put_address(bag, "destination.ip", facts.destination_address)

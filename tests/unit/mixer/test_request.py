@@ -86,3 +86,16 @@ def test_who_asks_is_the_pod_at_the_address_with_the_callers_identity() -> None:
     asker = find_asker(DIRECTORY, gateway, "10.88.0.7")
     assert asker is not None
     assert asker.id.startswith("router~")
+
+
+def test_at_a_gateway_the_gateway_is_the_source_and_nobody_the_destination() -> None:
+    asker = find_asker(DIRECTORY, parse_spiffe_id(f"{TRUST}/istio-system/sa/gateway"), "10.88.0.7")
+    assert asker is not None
+    facts = replace(FACTS, node=asker, source_address="192.0.2.1", service="reviews.default.svc.cluster.local")
+    bag = request_attributes(facts, DIRECTORY)
+    assert (bag["context.reporter.kind"], bag["source.workload.name"]) == ("outbound", "istio-ingressgateway")
+    assert (bag["source.ip"], bag["source.namespace"]) == (ip_address("192.0.2.1"), "istio-system")
+    assert bag["source.principal"] == "cluster.local/ns/default/sa/bookinfo-reviews"
+    assert bag["destination.service.name"] == "reviews"
+    assert bag["destination.labels"]["app"] == ""  # type: ignore[index,call-overload]
+    assert "destination.workload.name" not in bag

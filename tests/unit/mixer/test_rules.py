@@ -160,6 +160,7 @@ def test_a_rule_concerns_requests_or_connections_or_both(match: str, http: bool,
         ('destination.service.name == "ratings"', True),
         ('source.principal == "cluster.local/ns/default/sa/sleep"', True),
         ('context.reporter.kind == "inbound"', False),
+        ('source.labels["istio"] == "ingressgateway" && destination.labels["app"] == ""', True),
     ],
 )
 def test_a_gateway_asks_as_the_source_of_requests(match: str, asks: bool) -> None:
