@@ -29,6 +29,7 @@ BOOKINFO, POLICY = EXAMPLES / "bookinfo", EXAMPLES / "mixer"
 SAMPLES = CORPUS / "istio-1.4-samples" / "bookinfo" / "policy"
 PAGE, RATINGS = "http://productpage.default:9080/productpage", "http://ratings.default:9080/ratings/0"
 HTTPBIN = "http://httpbin.default:8000"
+NODE, MIXER_PORT = "10.88.0.1", 15016
 
 
 @pytest.fixture(scope="module")
@@ -136,10 +137,10 @@ def second_mixer(mesh: Mesh, folder: Path) -> Iterator[Callable[[], float]]:
 
     Gives how often it was asked.
     """
-    node, port, other = "10.88.0.1", 15016, 15026
+    other = MIXER_PORT + 10
     (folder / "identity").symlink_to(mesh.home / "identity")
     first = json.loads((mesh.home / "settings" / "mixer.json").read_text())
-    (folder / "mixer.json").write_text(json.dumps({**first, "home": str(folder), "listen": f"{node}:{other}"}))
+    (folder / "mixer.json").write_text(json.dumps({**first, "home": str(folder), "listen": f"{NODE}:{other}"}))
     enter = ["nsenter", "-t", str(mesh.host_pid("argosy.app.agent")), "-n"]
     command = [sys.executable, "-m", "argosy.cli.main", "mixer", "--config", str(folder / "mixer.json")]
     process = subprocess.Popen([*enter, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -162,25 +163,32 @@ def second_mixer(mesh: Mesh, folder: Path) -> Iterator[Callable[[], float]]:
 
     try:
         wait_for(ready, 30, "the second Mixer")
-        pid = mesh.envoy_at(mesh.pods("ratings-v1")[0]["status"]["podIP"])
-        redirect = f"OUTPUT -p tcp -d {node} --dport {port}"
-        rules = (
-            f"-t nat -{{}} {redirect} -j DNAT --to-destination {node}:{other}",
-            # What it has open to the first one goes too.
-            f"-{{}} {redirect} -j REJECT --reject-with tcp-reset",
-        )
-
-        def change(verb: str) -> None:
-            for rule in rules:
-                command = ["nsenter", "-t", str(pid), "-n", "iptables", *rule.format(verb).split()]
-                subprocess.run(command, check=True)
-
-        change("I")
-        yield asked
-        change("D")
+        with asking_at(mesh, mesh.pods("ratings-v1")[0]["status"]["podIP"], other):
+            yield asked
     finally:
         process.terminate()
         process.wait(20)
+
+
+@contextlib.contextmanager
+def asking_at(mesh: Mesh, address: str, port: int) -> Iterator[None]:
+    """The proxy of the pod with `address` finds Mixer at another port of the node."""
+    pid, redirect = mesh.envoy_at(address), f"OUTPUT -p tcp -d {NODE} --dport {MIXER_PORT}"
+    rules = (
+        f"-t nat -{{}} {redirect} -j DNAT --to-destination {NODE}:{port}",
+        # What it has open to the right one goes too.
+        f"-{{}} {redirect} -j REJECT --reject-with tcp-reset",
+    )
+
+    def change(verb: str) -> None:
+        for rule in rules:
+            subprocess.run(["nsenter", "-t", str(pid), "-n", "iptables", *rule.format(verb).split()], check=True)
+
+    change("I")
+    try:
+        yield
+    finally:
+        change("D")
 
 
 # -- headers and routes ---------------------------------------------------------------------------------------------
@@ -358,6 +366,44 @@ def test_a_mixer_that_does_not_answer_refuses_or_lets_pass_as_set(mesh: Mesh) ->
                 assert call(mesh, "sleep", RATINGS) == ["200"]
                 assert echo(mesh, "sleep", "tcp-echo", 9000, "open").endswith("open")
             assert call(mesh, "sleep", RATINGS) == ["200"]
+
+
+GARBAGE = """
+import socket
+server = socket.create_server(("10.88.0.1", 15036))
+print("ready", flush=True)
+while True:
+    connection, _address = server.accept()
+    connection.sendall(b"HTTP/1.1 418 I am no Mixer\\r\\n\\r\\n" * 9)
+    connection.close()
+"""
+
+
+def test_a_mixer_that_is_gone_or_talks_nonsense_refuses_or_lets_pass_as_set(mesh: Mesh) -> None:
+    rule = DENY.replace("MATCH", 'destination.labels["app"] == "details" && source.labels["app"] == "nobody"')
+    details, pod = "http://details.default:9080/details/0", mesh.pods("details-v1")[0]["status"]["podIP"]
+    enter = ["nsenter", "-t", str(mesh.host_pid("argosy.app.agent")), "-n"]
+    with subprocess.Popen([*enter, sys.executable, "-c", GARBAGE], stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"ready\n"
+        with applied(mesh, rule):
+            for port in (15036, 15037):
+                with asking_at(mesh, pod, port):
+                    assert call(mesh, "sleep", details) == ["503"]
+            with applied(mesh, mesh_config("policyCheckFailOpen: true")):
+                for port in (15036, 15037):
+                    with asking_at(mesh, pod, port):
+                        assert call(mesh, "sleep", details) == ["200"]
+            wait_for(lambda: call(mesh, "sleep", details) == ["200"], 10, "Mixer again")
+        server.terminate()
+
+
+def test_attributes_that_a_client_claims_reach_nobody(mesh: Mesh) -> None:
+    """2020-8843: they were once believed."""
+    claims = ("-H", "x-istio-attributes: Cg==", "-H", "x-other: seen")
+    text = in_pod(mesh, "sleep", "curl", "-s", *claims, f"{HTTPBIN}/headers")
+    assert "x-other" in text.lower()
+    assert "x-istio-attributes" not in text.lower()
 
 
 def test_a_pod_says_itself_whether_it_asks(mesh: Mesh) -> None:

@@ -20,6 +20,7 @@ from argosy.core.errors import Finding
 from argosy.edge.jwks_client import FetchError, fetch_document
 from argosy.edge.opa_client import OpaClient
 from argosy.edge.redis_quota import RedisQuotas
+from argosy.mixer.api_specs import with_apis
 from argosy.mixer.attributes import Attributes
 from argosy.mixer.bind import finding
 from argosy.mixer.cache import CheckCache
@@ -89,6 +90,7 @@ class Checks:
         """Decide one request that a proxy of `namespace` asks about."""
         now = self._clock.monotonic()
         self.asked += 1
+        attributes = with_apis(self.policy.apis, attributes)
         decision = self._cache.find(namespace, attributes, now)
         if decision is not None:
             self.hits += 1

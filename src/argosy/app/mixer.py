@@ -56,6 +56,7 @@ from argosy.mixer.request import (
 )
 from argosy.mixer.rules import CheckPolicy, concern_of, resolve_rules
 from argosy.pilot.checking import NO_CONCERN, CalledPort, Concern, OwnAnswers
+from argosy.pilot.classes import ROUTER, role_of_pod
 from argosy.pilot.reporting import Destination, ReportedHeaders, Switches
 
 KINDS = ("Pod", "Service", "ServiceEntry", *MIXER_KINDS)
@@ -326,6 +327,7 @@ def _pod_ref(pod: Object[Any], trust_domain: str) -> PodRef:
         principal=principal,
         owner=_owner(pod.namespace, pod.spec.workload),
         workload=workload_ref(pod.namespace, pod.spec.workload or pod.name, pod.labels, sidecar=sidecar),
+        router=role_of_pod(pod) == ROUTER,
         containers=tuple(
             ContainerRef(one.name, one.image, tuple(port.container_port for port in one.ports))
             for one in pod.spec.spec.containers

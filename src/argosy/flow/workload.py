@@ -63,6 +63,8 @@ class PodRef:
     """The object that keeps the pod running, as `kubernetes://apis/apps/v1/namespaces/<ns>/deployments/<name>`."""
     workload: WorkloadRef = UNKNOWN
     containers: tuple[ContainerRef, ...] = ()
+    router: bool = False
+    """Its proxy is a gateway, whatever labels say."""
 
     def container(self, port: int) -> ContainerRef | None:
         """The container that listens on `port`; where none says so, the only one there is."""

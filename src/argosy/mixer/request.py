@@ -166,7 +166,7 @@ def find_asker(directory: Directory, identity: SpiffeID, address: str) -> Node |
     pod = directory.pod_at(address)
     if pod is None or pod.principal != str(identity):
         return None
-    kind = "router" if pod.workload.gateway else "sidecar"
+    kind = "router" if pod.router or pod.workload.gateway else "sidecar"
     node_id = f"{kind}~{pod.address}~{pod.name}.{pod.namespace}~{pod.namespace}.svc.cluster.local"
     return Node(node_id, pod.namespace, pod.name)
 

@@ -17,6 +17,7 @@ from argosy.core.errors import Finding
 from argosy.core.frozen import FrozenMap
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.mixer.adapters.models import Models, build_models
+from argosy.mixer.api_specs import BoundAPI, bind_apis
 from argosy.mixer.attributes import Attributes, ValueType
 from argosy.mixer.bind import (
     ATTRIBUTES,
@@ -88,6 +89,8 @@ class CheckPolicy:
     quotas: tuple[BoundQuota, ...] = ()
     handlers: FrozenMap[Ref, Object[Handler]] = field(default_factory=FrozenMap)
     findings: tuple[Finding, ...] = ()
+    apis: tuple[BoundAPI, ...] = ()
+    """What adds attributes to those of a request."""
 
 
 def resolve_rules(objects: Iterable[Object[Any]]) -> CheckPolicy:
@@ -99,8 +102,9 @@ def resolve_rules(objects: Iterable[Object[Any]]) -> CheckPolicy:
     resolver = _Resolver(vocabulary.types, models)
     rules = tuple(found for rule in bindings.rules if (found := resolver.rule(rule)) is not None)
     quotas, dangling = bind_quotas(given)
-    findings = (*vocabulary.findings, *bindings.findings, *models.findings, *resolver.findings, *dangling)
-    return CheckPolicy(rules, quotas, FrozenMap(resolver.handlers), findings)
+    apis, missing = bind_apis(given)
+    findings = (*vocabulary.findings, *bindings.findings, *models.findings, *resolver.findings, *dangling, *missing)
+    return CheckPolicy(rules, quotas, FrozenMap(resolver.handlers), findings, apis)
 
 
 def concern_of(policy: CheckPolicy, known: Attributes, is_known: KnownNames, namespace: str) -> tuple[bool, bool]:

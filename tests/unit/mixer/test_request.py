@@ -4,6 +4,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 from argosy.core.spiffe import parse_spiffe_id
+from argosy.flow.directory import MeshDirectory
 from argosy.mixer.attributes import VOCABULARY
 from argosy.mixer.request import destination_attributes, find_asker, node_belongs, request_attributes
 
@@ -99,3 +100,10 @@ def test_at_a_gateway_the_gateway_is_the_source_and_nobody_the_destination() -> 
     assert bag["destination.service.name"] == "reviews"
     assert bag["destination.labels"]["app"] == ""  # type: ignore[index,call-overload]
     assert "destination.workload.name" not in bag
+
+
+def test_a_pod_is_a_gateway_by_what_it_runs_and_not_by_its_labels() -> None:
+    pod = replace(PODS[0], name="edge-x", address="10.88.0.99", router=True)
+    asker = find_asker(MeshDirectory([pod]), parse_spiffe_id(pod.principal), pod.address)
+    assert asker is not None
+    assert asker.id.startswith("router~")
