@@ -80,3 +80,9 @@ def test_without_the_service_calls_fail_as_the_filter_says(mesh: Mesh) -> None:
         text = (RATE_LIMIT / "gateway.yaml").read_text()
         mesh.apply(text.replace("failure_mode_deny: true", "failure_mode_deny: false"))
         assert statuses(mesh, "/productpage") == [200]
+    # All at once: no proxy may be left behind.
+    mesh.apply(RATE_LIMIT / "gateway.yaml")
+    mesh.delete(RATE_LIMIT / "gateway.yaml", RATE_LIMIT / "routes.yaml")
+    assert statuses(mesh, "/productpage") == [404]
+    mesh.apply(EXAMPLES / "bookinfo" / "gateway.yaml")
+    wait_for(lambda: statuses(mesh, "/productpage") == [200], 10, "served again")

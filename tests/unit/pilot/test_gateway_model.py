@@ -70,15 +70,15 @@ def https(name: str, *hosts: str) -> str:
 
 def test_a_request_for_a_host_that_is_not_the_connections_is_misdirected() -> None:
     one, two = https("one", "a.example.com"), https("two", "b.example.com")
-    alone = {("one", "a.example.com"): 404, ("one", "blackhole"): 421}
+    alone = {("one", "a.example.com"): 404, ("one", "*"): 421}
     assert answers(one) == alone
-    assert answers(one, two) == {**alone, ("two", "b.example.com"): 404, ("two", "blackhole"): 421}
+    assert answers(one, two) == {**alone, ("two", "b.example.com"): 404, ("two", "*"): 421}
 
 
 def test_a_wildcard_does_not_take_the_requests_of_a_server_with_its_own_certificate() -> None:
     wide, own, other = https("wide", "*.example.com"), https("own", "b.example.com"), https("other", "c.other.com")
     found = {host: status for (gateway, host), status in answers(wide, own, other).items() if gateway == "wide"}
-    assert found == {"*.example.com": 404, "b.example.com": 421, "blackhole": 421}
+    assert found == {"*.example.com": 404, "b.example.com": 421, "*": 421}
 
 
 BOUND = """
@@ -105,5 +105,5 @@ def test_a_server_of_all_hosts_knows_those_of_others() -> None:
     found = answers(https("any", "*"), https("own", "b.example.com"))
     assert {host: status for (gateway, host), status in found.items() if gateway == "any"} == {
         "b.example.com": 421,
-        "blackhole": 404,
+        "*": 404,
     }

@@ -72,7 +72,7 @@ def test_two_public_ports_of_one_bound_port_share_their_routes() -> None:
         "http.8080/a.example": (["a.example"], 1),
         "http.8080/b.example": (["b.example"], 1),
         "http.8080/both.example": (["both.example"], 1),
-        "http.8080/blackhole": (["*"], 0),
+        "http.8080/*": (["*"], 0),
     }
 
 

@@ -156,7 +156,8 @@ def virtual_host_name(route: str, host: str) -> str:
 
 def catch_all_virtual_host(route: str, *, misdirected: bool) -> VirtualHostPart:
     """What a gateway answers for hosts that it does not serve: 404, or 421 where they are not the connection's."""
-    name = virtual_host_name(route, "blackhole")
+    # The name of a host `*` that is served: where one replaces the other, Envoy has no moment with two of them.
+    name = virtual_host_name(route, "*")
     if misdirected:
         return misdirected_virtual_host(name, "*")
     made = message("envoy.config.route.v3.VirtualHost")(name=name, domains=["*"])
