@@ -15,6 +15,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -69,17 +70,25 @@ def prometheus(mesh: Mesh, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield one
 
 
+@dataclass(frozen=True)
+class Sent:
+    """How many pages there were by then, and the minute in which the last of them were sent."""
+
+    pages: float
+    minute: float
+
+
 @pytest.fixture(scope="module")
-def sent(mesh: Mesh, prometheus: Prometheus) -> float:
-    """Pages and other calls of every kind; gives how many pages there were by then, counted here."""
+def sent(mesh: Mesh, prometheus: Prometheus) -> Sent:
+    """Pages and other calls of every kind."""
     before = mesh.count("istio_requests_total", reporter="destination", destination_app="productpage")
-    for share in range(3):  # not all between two scrapes: a rate needs two points
+    for _ in range(3):  # not all between two scrapes: a rate needs two points
         fetch(mesh.gateway() + PAGE, PAGES // 3)
         outsider(mesh, f"http://{address(mesh, 'details-v1')}:9080/details/0")
         call(mesh, "sleep", f"http://{address(mesh, 'ratings-v1')}:9080/ratings/0", "http://reviews:9080/nothing")
         asyncio.run(echoes(mesh, 3))
-        time.sleep(2 if share < 2 else 0)
-    return before + PAGES
+        time.sleep(2)
+    return Sent(before + PAGES, (time.time() - 3) // 60 * 60)
 
 
 def address(mesh: Mesh, workload: str) -> str:
@@ -113,14 +122,14 @@ def test_every_program_is_found_and_scraped(prometheus: Prometheus) -> None:
     assert prometheus.number("sum(argosy_ready)") == len(PROGRAMS)
 
 
-def test_what_prometheus_counts_is_what_was_sent(prometheus: Prometheus, sent: float) -> None:
+def test_what_prometheus_counts_is_what_was_sent(prometheus: Prometheus, sent: Sent) -> None:
     """The queries of the documentation."""
     callers = SENT.replace("destination", "source", 1)
     reviews = 'istio_requests_total{reporter="destination", destination_service="reviews.default.svc.cluster.local"'
     by_version = f'sum by (destination_version) ({reviews}, source_app="productpage"}})'
     sums = (SENT, callers, f"sum({by_version})")
-    wait_for(lambda: all(prometheus.number(one) >= sent for one in sums), 30, f"{sent} pages")
-    assert [prometheus.number(one) for one in sums] == [sent] * 3
+    wait_for(lambda: all(prometheus.number(one) >= sent.pages for one in sums), 30, f"{sent.pages} pages")
+    assert [prometheus.number(one) for one in sums] == [sent.pages] * 3
     assert {labels["destination_version"] for labels, _ in prometheus.query(by_version)} == {"v1", "v2", "v3"}
     rate = 'rate(istio_requests_total{destination_service=~"productpage.*", response_code="200"}[5m])'
     assert all(value > 0 for _, value in prometheus.query(rate))
@@ -131,7 +140,7 @@ def test_what_prometheus_counts_is_what_was_sent(prometheus: Prometheus, sent: f
 
 
 @pytest.mark.parametrize("name", ["mesh", "service", "workload", "control-plane"])
-def test_every_query_of_the_dashboards_has_data(mesh: Mesh, prometheus: Prometheus, sent: float, name: str) -> None:
+def test_every_query_of_the_dashboards_has_data(mesh: Mesh, prometheus: Prometheus, sent: Sent, name: str) -> None:
     host, workload = "reviews.default.svc.cluster.local", "productpage-v1"
     asked = list(expressions(DASHBOARDS / f"{name}.json", service=host, workload=workload, namespace="default"))
     assert len(asked) > 10
@@ -144,7 +153,7 @@ def test_every_query_of_the_dashboards_has_data(mesh: Mesh, prometheus: Promethe
     wait_for(lambda: not empty(), 10, f"data: {empty()}")
 
 
-def test_the_shipped_rules_are_evaluated(prometheus: Prometheus, sent: float) -> None:
+def test_the_shipped_rules_are_evaluated(prometheus: Prometheus, sent: Sent) -> None:
     def rules() -> list[dict[str, Any]]:
         return [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
 
@@ -159,7 +168,7 @@ def test_the_shipped_rules_are_evaluated(prometheus: Prometheus, sent: float) ->
 # -- unknown peers ----------------------------------------------------------------------------------------------------
 
 
-def test_each_unknown_is_what_it_is_with_reason_and_fix(mesh: Mesh, sent: float) -> None:
+def test_each_unknown_is_what_it_is_with_reason_and_fix(mesh: Mesh, sent: Sent) -> None:
     ratings = address(mesh, "ratings-v1")
     with applied(mesh, REGISTRY_ONLY, STRICT):
         assert outsider(mesh, f"http://{ratings}:9080/ratings/0") == "000"
@@ -196,49 +205,6 @@ def test_each_unknown_is_what_it_is_with_reason_and_fix(mesh: Mesh, sent: float)
     lines = mesh.cli("graph", "--window", "300").stdout.splitlines()
     assert any(line.startswith("BlackHoleCluster: Refused: outboundTrafficPolicy is REGISTRY_ONLY") for line in lines)
     assert any(line.startswith("unknown 10.88.0.1: Something at this address calls in plaintext") for line in lines)
-
-
-# -- the past ---------------------------------------------------------------------------------------------------------
-
-
-def test_the_past_can_be_looked_at_and_compared(mesh: Mesh, sent: float) -> None:
-    """A minute with pages of all versions; in the next one reviews are v3's alone, by a change of the configuration."""
-    wait_for(lambda: time.time() % 60 < 48, 20, "a minute with some room left")
-    first = time.time() // 60 * 60
-    fetch(mesh.gateway() + PAGE, 30)
-    revision = int(mesh.cli("history", "--limit", "1").stdout.splitlines()[1].split()[0])
-    wait_for(lambda: time.time() >= first + 68, 90, "the next minute, and what was known of the revision")
-    changed = mesh.apply(TO_V3)["revision"]
-    fetch(mesh.gateway() + PAGE, 20)
-    then, now = (f"{first + at:.0f}" for at in (30, 61))
-
-    def called() -> set[str]:
-        return {edge["target"] for edge in past(mesh, now).get("edges", ()) if "reviews" in edge["target"]}
-
-    assert wait_for(called, 20, "pages of this minute") == {"default/reviews/v3"}
-    assert (past(mesh, now)["past"]["revision"], past(mesh, then)["past"]["revision"]) == (changed, revision)
-
-    answer = json.loads(mesh.cli("graph", "diff", then, now, "-o", "json").stdout)
-    changes = {(row["source_name"], row["target_name"]): row["change"] for row in answer["edges"]}
-    assert changes["productpage v1", "reviews v1"] == "gone"
-    assert changes["productpage v1", "reviews v3"] in ("same", "changed")
-    told = [(one["kind"], one["name"], one["verb"]) for one in answer["configuration"]["changes"]]
-    assert told == [("VirtualService", "reviews", "added")]
-    kept = past(mesh, then)
-    killed(mesh)
-    assert wait_for(lambda: past(mesh, then), 20, "mixer is back") == kept, "a minute that is over survives a kill"
-    missing = mesh.cli("graph", "--at", "-2d", check=False)
-    assert missing.returncode == 1
-    assert "ARG0940" in missing.stderr
-    assert "hint: the history begins at" in missing.stderr
-
-
-def past(mesh: Mesh, at: str) -> dict[str, Any]:
-    """The view of a minute; empty while Mixer does not answer."""
-    with contextlib.suppress(httpx.HTTPError):
-        answer = httpx.get(f"{mesh.console}api/graph?at={at}")
-        return dict(answer.json()) if answer.status_code == 200 else {}
-    return {}
 
 
 # -- Mixer dead, slow, garbage (F48) ----------------------------------------------------------------------------------
@@ -309,15 +275,19 @@ def stood_in_for(mesh: Mesh) -> None:
         server.wait()
 
 
-@pytest.mark.parametrize("trouble", [killed, stopped, stood_in_for])
-def test_requests_pass_and_counts_catch_up(mesh: Mesh, sent: float, trouble: Callable[[Mesh], None]) -> None:
-    wait_for(lambda: total(mesh) >= sent, 40, "what was sent before is counted")
+def passes(mesh: Mesh, sent: Sent, trouble: Callable[[Mesh], None]) -> None:
+    """No request fails for it, and all of them are counted in the end."""
+    wait_for(lambda: total(mesh) >= sent.pages, 40, "what was sent before is counted")
     wait_for(lambda: total(mesh) == seen_twice(mesh), 40, "nothing more comes")
     before = total(mesh)
     ledger = under_load(mesh, lambda: trouble(mesh))
     assert ledger.failed == []
     wait_for(lambda: total(mesh) >= before + ledger.sent, 60, f"{before} + {ledger.sent} pages counted")
     assert total(mesh) == before + ledger.sent
+
+
+def test_a_mixer_that_stands_still_delays_nothing(mesh: Mesh, sent: Sent) -> None:
+    passes(mesh, sent, stopped)
 
 
 def test_many_scrapes_do_not_grow_mixer(mesh: Mesh) -> None:
@@ -328,9 +298,61 @@ def test_many_scrapes_do_not_grow_mixer(mesh: Mesh) -> None:
             return int(file.read().split()[1])
 
     with httpx.Client(base_url=mesh.console, timeout=30) as client:
-        for _ in range(60):
+        for _ in range(30):
             client.get("metrics")
         before = pages()
-        for _ in range(150):
+        for _ in range(80):
             assert client.get("metrics").status_code == 200
     assert pages() < before * 1.05
+
+
+# -- the past ---------------------------------------------------------------------------------------------------------
+
+
+def past(mesh: Mesh, at: str) -> dict[str, Any]:
+    """The view of a minute; empty while Mixer does not answer."""
+    with contextlib.suppress(httpx.HTTPError):
+        answer = httpx.get(f"{mesh.console}api/graph?at={at}")
+        return dict(answer.json()) if answer.status_code == 200 else {}
+    return {}
+
+
+def test_the_past_can_be_looked_at_and_compared(mesh: Mesh, sent: Sent) -> None:
+    """A minute with pages of all versions; in a later one reviews are v3's alone, by a change of the configuration."""
+    wait_for(lambda: time.time() >= sent.minute + 62, 90, "the minute is over")
+    before = int(mesh.cli("history", "--limit", "1").stdout.splitlines()[1].split()[0])
+    wait_for(lambda: time.time() % 60 < 45, 20, "a minute with some room left")
+    changed = mesh.apply(TO_V3)["revision"]
+    assert changed == before + 1
+    fetch(mesh.gateway() + PAGE, 20)
+    then, now = f"{sent.minute + 30:.0f}", f"{time.time():.0f}"
+
+    def called(at: str) -> set[str]:
+        return {edge["target"] for edge in past(mesh, at).get("edges", ()) if "reviews" in edge["target"]}
+
+    wait_for(lambda: "default/reviews/v3" in called(now), 20, "pages of this minute")
+    assert called(then) > {"default/reviews/v1"}
+    assert past(mesh, now)["past"]["revision"] == changed
+    assert past(mesh, then)["past"]["revision"] <= before
+
+    answer = json.loads(mesh.cli("graph", "diff", then, now, "-o", "json").stdout)
+    changes = {(row["source_name"], row["target_name"]): row["change"] for row in answer["edges"]}
+    assert changes["productpage v1", "reviews v1"] == "gone"
+    assert changes["productpage v1", "reviews v3"] in ("same", "changed")
+    told = [(one["kind"], one["name"], one["verb"]) for one in answer["configuration"]["changes"]]
+    assert ("VirtualService", "reviews", "added") in told
+    kept = past(mesh, then)
+    killed(mesh)
+    assert wait_for(lambda: past(mesh, then), 20, "mixer is back") == kept, "a minute that is over survives a kill"
+    missing = mesh.cli("graph", "--at", "-2d", check=False)
+    assert missing.returncode == 1
+    assert "ARG0940" in missing.stderr
+    assert "hint: the history begins at" in missing.stderr
+
+
+# -- and Mixer again --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trouble", [killed, stood_in_for])
+def test_requests_pass_and_counts_catch_up(mesh: Mesh, sent: Sent, trouble: Callable[[Mesh], None]) -> None:
+    passes(mesh, sent, trouble)

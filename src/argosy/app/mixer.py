@@ -155,6 +155,7 @@ class Mixer:
 
     def metrics(self, own: Sequence[tuple[str, str, str, float]] = ()) -> bytes:
         """The text of `/metrics`."""
+        self.aggregator.pass_time(self._clock.now())
         mine = (
             *self.checks.metrics(),
             ("mixer_records_total", "counter", "Reports of single requests and connections.", float(self.records)),

@@ -266,3 +266,11 @@ def test_totals_equal_the_truth_under_restarts_resets_and_lost_streams(seed: int
         truth += added
         aggregator.receive(node(name), flush(counts[name], now - born[name] if with_age else None), now)
         assert total(aggregator) == pytest.approx(truth)
+
+
+def test_who_reports_is_seen_when_nobody_does() -> None:
+    aggregator = MetricsAggregator(DIRECTORY)
+    aggregator.receive(NODE, flush(1), 10)
+    assert aggregator.dump()["reporting"] == 1
+    aggregator.pass_time(60.0)
+    assert (aggregator.dump()["nodes"], aggregator.dump()["reporting"]) == (1, 0)
