@@ -106,7 +106,7 @@ function show() {
   at("empty").hidden = view.nodes.length > 0;
   at("past").textContent = view.past ? pastText(view.past) : "";
   at("past").hidden = !view.past;
-  at("empty-window").textContent = WINDOWS.find(([seconds]) => seconds === options.window)[2];
+  at("empty-window").textContent = view.past ? "then" : `in the last ${WINDOWS.find(([seconds]) => seconds === options.window)[2]}`;
   draw(view, state.chosen, choose);
   showPanel(at("panel"), view, state.chosen, choose);
   showTotals(view.totals);
