@@ -9,6 +9,7 @@ import httpx
 import pytest
 from tests.e2e.calls import applied, call, in_pod
 from tests.e2e.harness import EXAMPLES, Mesh, require_programs, running, wait_for
+from tests.e2e.mounts import check_mounts
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -86,3 +87,8 @@ def test_without_the_service_calls_fail_as_the_filter_says(mesh: Mesh) -> None:
     assert statuses(mesh, "/productpage") == [404]
     mesh.apply(EXAMPLES / "bookinfo" / "gateway.yaml")
     wait_for(lambda: statuses(mesh, "/productpage") == [200], 10, "served again")
+
+
+def test_config_maps_are_mounted_anywhere(mesh: Mesh) -> None:
+    mesh.cli("scale", "deploy/redis", "1")
+    check_mounts(mesh)

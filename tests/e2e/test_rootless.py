@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.harness import EXAMPLES, ROOT, Mesh, require_root, running, wait_for
+from tests.e2e.mounts import check_mounts
 from tests.e2e.test_crashes import agent_lists, in_sync, kill
 from tests.e2e.test_kept_configuration import kept_since
 
@@ -126,3 +127,7 @@ def test_it_leaves_nothing_behind(mesh: Mesh) -> None:
     assert mesh.stop() == 0
     wait_for(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()], 20, "all processes are gone")
     assert not (mesh.home / "run" / "mesh.json").exists()
+
+
+def test_config_maps_are_mounted_anywhere(mesh: Mesh) -> None:
+    check_mounts(mesh)
