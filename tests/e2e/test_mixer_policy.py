@@ -368,6 +368,20 @@ def test_a_mixer_that_does_not_answer_refuses_or_lets_pass_as_set(mesh: Mesh) ->
             assert call(mesh, "sleep", RATINGS) == ["200"]
 
 
+def test_a_redis_that_is_gone_is_a_mixer_that_cannot_be_asked(mesh: Mesh) -> None:
+    text = (POLICY / "quota-productpage.yaml").read_text()
+    gone = "redisServerUrl: redis-release-master:6390"
+    counted = text.replace("memquota\n  params:", f"redisquota\n  params:\n    {gone}")
+    assert gone in counted
+    counted = counted.replace("        validDuration: 5s\n", "").replace("validDuration: 1s", "validDuration: 60s")
+    with applied(mesh, counted):
+        undecided = mesh.count("mixer_undecided_total")
+        assert call(mesh, "sleep", PAGE, RATINGS) == ["503", "200"]
+        with applied(mesh, mesh_config("policyCheckFailOpen: true")):
+            assert call(mesh, "sleep", *[PAGE] * 3) == ["200"] * 3
+        assert mesh.count("mixer_undecided_total") == undecided + 4
+
+
 GARBAGE = """
 import socket
 server = socket.create_server(("10.88.0.1", 15036))
@@ -417,7 +431,10 @@ spec:
   template:
     metadata:
       labels: {app: httpbin, version: v1}
-      annotations: {policy.istio.io/check: allow-on-error, policy.istio.io/checkRetries: "2"}
+      annotations:
+        policy.istio.io/check: allow-on-error
+        policy.istio.io/checkRetries: "2"
+        policy.istio.io/checkBaseRetryWaitTime: 5ms
     spec:
       serviceAccountName: httpbin
       containers: [{name: httpbin, image: argosy/go-httpbin, ports: [{containerPort: 8080}]}]
@@ -429,5 +446,5 @@ spec:
         asked = mesh.count("mixer_checks_total")
         assert call(mesh, "sleep", HTTPBIN + "/get") == ["200"]
         assert mesh.count("mixer_checks_total") == asked + 1
-        with stopped_mixer(mesh):
+        with asking_at(mesh, mesh.pods("httpbin")[0]["status"]["podIP"], 15037):
             assert call(mesh, "sleep", HTTPBIN + "/get") == ["200"]

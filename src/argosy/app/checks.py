@@ -170,7 +170,7 @@ class Checks:
         if local is not None:
             self._local[ref] = local
             if isinstance(local, ListChecker) and local.provider_url:
-                self._readers[ref] = asyncio.get_running_loop().create_task(self._read_list(local))
+                self._readers[ref] = asyncio.get_running_loop().create_task(self._read_list(local, one.namespace))
             return
         remote = next((made for make in self._makers if (made := make(one, self._place)) is not None), None)
         if remote is not None:
@@ -194,12 +194,16 @@ class Checks:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def _read_list(self, one: ListChecker) -> None:
+    async def _read_list(self, one: ListChecker, namespace: str) -> None:
         """Read a list again and again; its entries hold on while it cannot be read, until their time is up."""
+
+        def place(host: str, port: int) -> tuple[str, int]:
+            return self._place(namespace, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
         told = ""
         while True:
             try:
-                body = await fetch_document(one.provider_url, timeout_s=FETCH_S)
+                body = await fetch_document(one.provider_url, timeout_s=FETCH_S, place=place)
                 one.receive(body.decode(), self._clock.monotonic())
             except (FetchError, UnicodeDecodeError) as error:
                 one.failed(str(error))

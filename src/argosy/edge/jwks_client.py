@@ -13,7 +13,7 @@ import contextlib
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -46,6 +46,8 @@ _ALWAYS = (
 NEVER: tuple[Network, ...] = tuple(ipaddress.ip_network(one) for one in _ALWAYS)
 """Networks that hold no issuer, whatever the mesh's settings say: this machine itself, neighbours on the link, clouds'
 metadata services."""
+Place = Callable[[str, int], tuple[str, int]]
+"""Host and port, to where that is; raises OSError if it is nowhere."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -74,9 +76,11 @@ async def fetch_keys(uri: str, *, discover: bool, timeout_s: float, blocked: Ite
         raise FetchError(f"what {uri} answers is no set of keys: {error}") from None
 
 
-async def fetch_document(uri: str, *, timeout_s: float, blocked: Iterable[Network] = NEVER) -> bytes:
-    """What `uri` answers, under the same rules as keys."""
-    async with _reading(uri, timeout_s), _pool(tuple(blocked)) as pool:
+async def fetch_document(
+    uri: str, *, timeout_s: float, blocked: Iterable[Network] = NEVER, place: Place | None = None
+) -> bytes:
+    """What `uri` answers, under the same rules as keys. `place` tells where a host is that no resolver knows."""
+    async with _reading(uri, timeout_s), _pool(tuple(blocked), place) as pool:
         body, _age = await _get(pool, uri)
         return body
 
@@ -112,8 +116,9 @@ def is_refused(address: str, blocked: Iterable[Network]) -> bool:
 class _Dialer(httpcore.AsyncNetworkBackend):
     """Resolves, judges, and connects to what was judged."""
 
-    def __init__(self, blocked: tuple[Network, ...]) -> None:
+    def __init__(self, blocked: tuple[Network, ...], place: Place | None = None) -> None:
         self._blocked = blocked
+        self._place = place
         self._backend = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -124,6 +129,8 @@ class _Dialer(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Any = None,
     ) -> httpcore.AsyncNetworkStream:
+        if self._place is not None:
+            host, port = self._place(host, port)
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
         allowed = [one for one in addresses if not is_refused(one, self._blocked)]
@@ -150,8 +157,9 @@ def _trust() -> ssl.SSLContext:
     return ssl.create_default_context(cadata=system_roots())
 
 
-def _pool(blocked: tuple[Network, ...]) -> httpcore.AsyncConnectionPool:
-    return httpcore.AsyncConnectionPool(ssl_context=_trust(), network_backend=_Dialer(blocked), max_connections=2)
+def _pool(blocked: tuple[Network, ...], place: Place | None = None) -> httpcore.AsyncConnectionPool:
+    dialer = _Dialer(blocked, place)
+    return httpcore.AsyncConnectionPool(ssl_context=_trust(), network_backend=dialer, max_connections=2)
 
 
 async def fetch_bytes(

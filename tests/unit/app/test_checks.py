@@ -16,7 +16,7 @@ from argosy.api.meta import Object
 from argosy.app import checks as module
 from argosy.app.checks import Checks
 from argosy.edge.clock import SystemClock
-from argosy.edge.jwks_client import fetch_document
+from argosy.edge.jwks_client import Place, fetch_document
 from argosy.mixer.port import Call, RemoteHandler, Verdict
 from argosy.mixer.rules import resolve_rules
 
@@ -108,9 +108,15 @@ def checks(*texts: str, far: Far | None = None) -> Checks:
     def make(handler: Object[Any], place: module.Place) -> RemoteHandler | None:
         return far if handler.spec.adapter else None
 
-    one = Checks(SystemClock(), lambda namespace, address: ("127.0.0.1", 1), (make,))
+    one = Checks(SystemClock(), place, (make,))
     one.set_policy(resolve_rules(objects(*texts)))
     return one
+
+
+def place(namespace: str, address: str) -> tuple[str, int]:
+    """`lists.mesh` is a Service, at this machine."""
+    host, _colon, port = address.rpartition(":")
+    return ("127.0.0.1" if host == "lists.mesh" else host), int(port)
 
 
 async def codes(one: Checks, count: int, **attributes: Any) -> list[int]:
@@ -179,7 +185,7 @@ def server() -> Iterator[tuple[str, list[str]]]:
     made = HTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=made.serve_forever, args=(0.01,))
     thread.start()
-    yield f"http://127.0.0.1:{made.server_port}/list", lines
+    yield f"http://lists.mesh:{made.server_port}/list", lines
     made.shutdown()
     thread.join()
     made.server_close()
@@ -189,8 +195,8 @@ async def test_a_list_is_read_from_where_it_is_kept(
     server: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # This machine itself is not asked for lists otherwise.
-    async def fetch(uri: str, *, timeout_s: float) -> bytes:
-        return await fetch_document(uri, timeout_s=timeout_s, blocked=())
+    async def fetch(uri: str, *, timeout_s: float, place: Place) -> bytes:
+        return await fetch_document(uri, timeout_s=timeout_s, blocked=(), place=place)
 
     monkeypatch.setattr(module, "fetch_document", fetch)
     one = checks(
