@@ -148,9 +148,11 @@ def validate_rule(check: Check, rule: Rule) -> None:
             if operation.operation != "REMOVE":
                 check.not_empty(f"{at}.values", operation.values, "at least one value")
             elif side == "response":
-                message = "what Mixer says can set and add headers of an answer, but not take one away"
-                hint = "remove it with headers.response.remove of a VirtualService"
-                check.error("ARG0015", f"{at}.operation", message, hint)
+                message = (
+                    "is taken away only where the proxy itself decides the rule; where Mixer must be asked, it stays"
+                )
+                hint = "headers.response.remove of a VirtualService takes it away in any case"
+                check.warn("ARG0917", f"{at}.operation", f"the header {operation.name} {message}", hint)
 
 
 def validate_quota_spec(check: Check, spec: QuotaSpec) -> None:
