@@ -77,6 +77,15 @@ spec:
   template:
     metadata: {{labels: {{app: ratings, version: v2}}}}
     spec: {{containers: [{{name: ratings, image: sleep}}]}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: egress}}
+spec:
+  selector: {{matchLabels: {{app: istio-egressgateway-with-sni-proxy}}}}
+  template:
+    metadata: {{labels: {{app: istio-egressgateway-with-sni-proxy}}}}
+    spec: {{containers: [{{name: egress, image: sleep}}]}}
 """
 
 
@@ -297,6 +306,38 @@ def test_the_access_log_of_1_4_tells_connections_from_their_beginning(mesh: Mesh
     assert (one["level"], one["method"], one["destinationServiceHost"]) == ("info", "GET", DETAILS_HOST)
     assert one["userAgent"].startswith("curl/")
     assert len(one) == 3 + 41
+
+
+EGRESS = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: wikipedia}
+spec:
+  hosts: [en.wikipedia.org]
+  ports: [{number: 443, name: tls, protocol: TLS}]
+  resolution: STATIC
+  endpoints: [{address: 10.88.0.1, ports: {tls: 15012}}]
+"""
+
+
+def test_tls_to_outside_is_a_line_with_its_server_name(mesh: Mesh) -> None:
+    """The sample is about a gateway with these labels; here a pod has them. What listens at the other end is no pod."""
+    require_corpus()
+    call_out = "curl -s -m 5 -k https://en.wikipedia.org"
+    with applied(mesh, SAMPLES / "sleep" / "telemetry" / "sni-logging.yaml", EGRESS):
+        in_pod(mesh, "egress", "sh", "-c", f"{call_out} || true")
+        (line,) = wait_for(lambda: lines(mesh, "egress-access.instance.istio-system"), 20, "the line")
+    told = {name: value for name, value in line.items() if name not in ("time", "instance")}
+    assert told == {
+        "level": "info",
+        "connectionEvent": "open",
+        "destinationApp": "",
+        "requestedServerName": "en.wikipedia.org",
+        "source": "istio-egressgateway-with-sni-proxy",
+        "sourceNamespace": "default",
+        "sourcePrincipal": "unknown",
+        "sourceWorkload": "egress",
+    }
 
 
 FAR = """

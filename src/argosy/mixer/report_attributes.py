@@ -97,6 +97,9 @@ def _own_side(bag: dict[str, Value], side: str, record: AccessRecord, directory:
         principal = principal or pod.principal
         if side == "source":
             _put_ip(bag, "source.ip", pod.address)
+    if side == "source" and record.peer_principal:
+        # A gateway speaks for whom it was called by, and that one is the principal.
+        principal = record.peer_principal
     # Who we are was told to the other side only where there was mutual TLS.
     if record.mtls or record.upstream_principal:
         put(bag, f"{side}.principal", principal.removeprefix("spiffe://"))

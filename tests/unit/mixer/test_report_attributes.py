@@ -47,6 +47,16 @@ def test_the_client_reports_whose_address_was_dialled() -> None:
     assert made["source.principal"] == "cluster.local/ns/default/sa/bookinfo-productpage"
 
 
+def test_a_gateway_names_itself_as_the_source_and_its_caller_as_the_principal() -> None:
+    caller = f"{TRUST}/default/sa/sleep"
+    made = bag(outbound(node=node("istio-ingressgateway", "istio-system"), peer_principal=caller))
+    assert shown(made, ("source.workload.name", "source.principal", "source.user")) == {
+        "source.workload.name": "istio-ingressgateway",
+        "source.principal": "cluster.local/ns/default/sa/sleep",
+        "source.user": "cluster.local/ns/default/sa/sleep",
+    }
+
+
 def test_a_pod_whose_identity_is_another_is_not_believed() -> None:
     made = bag(inbound(peer_principal=f"{TRUST}/default/sa/somebody", peer_workload=""))
     assert "source.workload.name" not in made
