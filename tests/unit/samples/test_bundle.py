@@ -46,7 +46,7 @@ def test_every_document_is_an_object_with_kind_and_name(path: Path) -> None:
 
 def test_every_image_of_the_examples_has_a_stand_in_that_listens_on_its_ports() -> None:
     deployments = [d for path in EXAMPLES.glob("*/*.yaml") for d in load(path) if d["kind"] == "Deployment"]
-    assert len(deployments) == 14
+    assert len(deployments) == 15
     for deployment in deployments:
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
         sample = lookup(container["image"])
