@@ -178,7 +178,9 @@ class Rig:
             path=str(self.folder / "tcp.log"),
             log_format={"text_format_source": {"inline_string": _TCP_LOG}},
         )
-        proxy = filters.tcp_proxy(stat_prefix="tcp", clusters={"echo": 1}, access_log=[log])
+        proxy = filters.tcp_proxy(
+            stat_prefix="tcp", clusters={"echo": 1}, access_log=[message("envoy.config.accesslog.v3.AccessLog")(**log)]
+        )
         chains = []
         for number, case in enumerate(cases):
             guards = authz.tcp_authorization(authorization(case), "tcp.")
