@@ -30,10 +30,13 @@ from argosy.mixer.report_handlers.prometheus import (
     exponential_bounds,
     full_name,
     linear_bounds,
+    safe_name,
 )
 
 BAD_PARAMS = "ARG0912"
 BUCKETS_MAX = 200
+RESERVED = ("argosy_", "mixer_", "pilot_", "citadel_", "galley_")
+"""Beginnings of metrics that the control plane has itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,16 @@ def _definition(
     missing = [name for name in metric.label_names if known is not None and name not in known]
     if missing:
         return None, ("labelNames", f"{instance} has no dimension {missing[0]!r}", f"it has {_listed(known)}")
+    written = [safe_name(label) for label in metric.label_names]
+    if len(set(written)) < len(written) or (metric.kind == DISTRIBUTION and "le" in written):
+        return None, (
+            "labelNames",
+            "two labels are written alike",
+            "Prometheus takes letters, digits and _; le is its own",
+        )
     name = full_name(metric.namespace, metric.name or metric.instance_name)
+    if name.startswith(RESERVED):
+        return None, ("namespace", f"{name} would be a metric of the control plane", "leave the namespace at istio")
     return MetricDefinition(name, metric.kind, metric.label_names, metric.description, bounds), None
 
 

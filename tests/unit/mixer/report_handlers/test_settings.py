@@ -23,6 +23,8 @@ from ..reports import (
         (("kind: COUNTER", "kind: UNSPECIFIED"), ("ARG0912", "spec.params.metrics[0].kind")),
         (("kind: COUNTER", "kind: DISTRIBUTION"), ("ARG0912", "spec.params.metrics[0].buckets")),
         (("[code]", "[nope]"), ("ARG0912", "spec.params.metrics[0].labelNames")),
+        (("[code]", "[code, code]"), ("ARG0912", "spec.params.metrics[0].labelNames")),
+        (("{name: seen, i", "{namespace: mixer, name: seen, i"), ("ARG0912", "spec.params.metrics[0].namespace")),
     ],
 )
 def test_what_cannot_work_is_told_with_its_field(changed: tuple[str, str], finding: tuple[str, str]) -> None:
