@@ -1,8 +1,12 @@
-"""`--update-golden`: write the golden files anew."""
+"""`--update-golden`: write the golden files anew. Properties are not judged by how fast a busy machine is."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("argosy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("argosy")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

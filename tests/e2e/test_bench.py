@@ -45,8 +45,8 @@ def test_a_route_change_is_one_resource_for_each_proxy(run: Run) -> None:
 
 
 def test_proxies_that_connect_cost_no_building(run: Run) -> None:
-    """Classes that were built are only sent: each type to each proxy in one response at this size."""
-    assert (run.connect.encoded, run.connect.messages) == (0, 5 * PROXIES)
+    """Classes that were built are only sent: each of six types to each proxy in one response."""
+    assert (run.connect.encoded, run.connect.messages) == (0, 6 * PROXIES)
     assert run.reconnects == 0
 
 
