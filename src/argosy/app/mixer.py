@@ -259,7 +259,7 @@ class Concerns:
         called = port_attributes(port.service, port.number)
         known = {**destination_attributes(_known_pod(destination)), **called.known}
         made = compile_checks(policy, known, called.is_known, destination.namespace, tcp=port.tcp)
-        return OwnAnswers(made.refusals, made.variants, made.asks)
+        return OwnAnswers(made.refusals, made.variants, made.asks, made.reasons)
 
 
 class Reports:

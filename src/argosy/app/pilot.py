@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from argosy.api.mesh_config import mesh_config_of
 from argosy.app.key_loader import KeyLoader
 from argosy.app.module_loader import ModuleLoader
 from argosy.app.pilot_client import Client
-from argosy.app.pilot_findings import left_out, moving, refusal
+from argosy.app.pilot_findings import asked_about, left_out, moving, refusal
 from argosy.app.proxy_status import ProxyStatus, lacks_nothing_new
 from argosy.core.clock import Clock
 from argosy.core.errors import Finding, Level
@@ -32,6 +32,7 @@ from argosy.incr import Change, Engine
 from argosy.pilot.aspects import Aspect
 from argosy.pilot.build.origins import owners_of
 from argosy.pilot.build.report import REQUEST_HEADERS
+from argosy.pilot.checking import CalledPort, OwnAnswers
 from argosy.pilot.classes import ROUTER, ProxyClass
 from argosy.pilot.effects import Facts
 from argosy.pilot.mesh import KINDS, SETTINGS_KEY, ConcernPort, Mesh, MeshSettings
@@ -412,7 +413,18 @@ class Pilot:
                 )
         found += self.keys.findings(self.mesh) if self.keys is not None else []
         found += self.modules.findings() if self.modules is not None else []
+        found += asked_about(self._answers())
         return [*found, *self._trust_domain_findings()]
+
+    def _answers(self) -> Iterator[tuple[str, OwnAnswers]]:
+        """What proxies answer themselves for Mixer, by workload."""
+        engine, model = self.mesh.engine, self.world.model
+        for proxies in {client.status.proxy_class for client in self.clients.values()}:
+            for port in engine.get(model.inbound.ports, proxies) or ():
+                for called in (CalledPort(port.number, port.service), CalledPort(port.number, port.service, tcp=True)):
+                    found = engine.get(model.checks.answers, (proxies, called))
+                    if found is not None:
+                        yield f"{proxies.namespace}/{proxies.workload}", found
 
     def _trust_domain_findings(self) -> list[Finding]:
         place = ObjectKey(MESH_NAMESPACE, MESH_NAME)

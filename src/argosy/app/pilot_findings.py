@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from argosy.core.errors import Finding, Level
 from argosy.core.names import ObjectKey
 from argosy.pilot.build.origins import owners_of
+from argosy.pilot.checking import OwnAnswers
 from argosy.pilot.quarantine import Refused
 from argosy.pilot.scopes import ServerKey
 from argosy.xds.messages import Snapshot
@@ -21,6 +24,22 @@ def moving(key: ServerKey, wanted: str, waits: tuple[str, ...]) -> Finding:
 def one_line(text: str) -> str:
     """Envoy's text, which has a line for each resource, in one line."""
     return "; ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def asked_about(answers: Iterable[tuple[str, OwnAnswers]]) -> list[Finding]:
+    """Rules for which proxies ask Mixer, with the reason; of each rule one finding for each reason. By workload."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for workload, one in answers:
+        for reason in one.reasons:
+            found.setdefault(reason, set()).add(workload)
+    return [_asked_about(rule, reason, workloads) for (rule, reason), workloads in sorted(found.items())]
+
+
+def _asked_about(rule: str, reason: str, workloads: set[str]) -> Finding:
+    namespace, _slash, name = rule.partition("/")
+    message = f"proxies of {', '.join(sorted(workloads))} ask Mixer about each request: {reason}"
+    hint = "headers, paths, principals, addresses and server names need no call; labels of callers do"
+    return Finding("ARG0505", Level.INFO, message, "rule", namespace, name, "spec", hint=hint)
 
 
 def left_out(one: Refused) -> Finding:

@@ -91,8 +91,10 @@ def _headers(rule: CheckRule, compiler: Compiler) -> Iterator[tuple[Term, Header
         tuple(change for one in side for change in _changes(one, compiler))
         for side in (rule.request_headers, rule.response_headers)
     )
+    if not request and not response:
+        return
     when = TRUE if rule.match is None else compiler.condition(rule.match.tree)
-    if (request or response) and when != FALSE:
+    if when != FALSE:
         yield when, HeaderVariant(request, response)
 
 

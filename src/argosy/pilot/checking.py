@@ -52,6 +52,8 @@ class OwnAnswers:
     refusals: tuple[Refusal, ...] = ()
     variants: tuple[HeaderVariant, ...] = ()
     asks: bool = True
+    reasons: tuple[tuple[str, str], ...] = ()
+    """Rules (`namespace/name`) that are asked about, and why."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
