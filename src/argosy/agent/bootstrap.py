@@ -15,6 +15,7 @@ from typing import Any
 
 from argosy.agent.pod import PodPlan, Role
 from argosy.agent.privileges import Privileges
+from argosy.agent.proxy_environment import service_name
 from argosy.core.names import COUNTS_CLUSTER, HEALTH_PORT, MIXER_CLUSTER, NODE_HEADER, REPORT_RUNTIME, XDS_CLUSTER
 
 PROXY_DIR = "/etc/argosy/proxy"
@@ -110,8 +111,7 @@ def _node(plan: PodPlan) -> dict[str, Any]:
         "WORKLOAD_NAME": plan.workload,
         "INSTANCE_IPS": plan.ip,
     }
-    cluster = labels.get("service.istio.io/canonical-name") or labels.get("app") or plan.workload
-    return {"id": plan.node_id, "cluster": f"{cluster}.{plan.namespace}", "metadata": metadata}
+    return {"id": plan.node_id, "cluster": service_name(plan), "metadata": metadata}
 
 
 def _dynamic_resources() -> dict[str, Any]:

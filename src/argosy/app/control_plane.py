@@ -48,7 +48,7 @@ from argosy.edge.citadel_follower import CitadelAddress, CitadelFollower, holder
 from argosy.edge.citadel_server import CitadelService
 from argosy.edge.clock import SystemClock
 from argosy.edge.config_client import watch_config
-from argosy.edge.console_http import ConsolePorts, DiffQuery, GraphQuery, console_app
+from argosy.edge.console_http import ConsolePorts, console_app
 from argosy.edge.control_api import ControlPorts, control_app
 from argosy.edge.control_graph import GraphPorts
 from argosy.edge.denials import CountDenials
@@ -408,10 +408,11 @@ class ControlPlane:
                 graph=self._graph,
                 metrics=self.metrics,
                 ready=self.ready,
-                past=self._past,
-                diff=self._diff,
+                past=lambda query: self._mixer().past(query),
+                diff=lambda query: self._mixer().diff(query),
                 programs=partial(other_programs, self.home, self.settings.components),
                 name=self.settings.name,
+                on_spans=lambda spans: self._mixer().traces.add(spans),
             )
             servers.append(serve_http(console_app(ports, static_folder()), socket.socket(fileno=int(descriptor))))
         await asyncio.gather(*servers)
@@ -424,22 +425,19 @@ class ControlPlane:
             raise ArgosyError.of("ARG0702", "Mixer is not ready", hint=self.ready())
         return self.parts.mixer
 
-    async def _past(self, query: GraphQuery) -> Any:
-        return await self._mixer().past(query)
-
-    async def _diff(self, query: DiffQuery) -> Any:
-        return await self._mixer().diff(query)
-
     def _plaintext(self) -> dict[str, Any]:
         return self.parts.mixer.plaintext() if self.parts.mixer is not None else {"observed_s": 0.0, "callers": []}
 
     def _control_ports(self) -> ControlPorts:
-        graph = GraphPorts(self._graph, self._past, self._diff)
+        graph = GraphPorts(
+            self._graph, lambda query: self._mixer().past(query), lambda query: self._mixer().diff(query)
+        )
         return ControlPorts(
             galley=lambda: self.parts.galley,
             pilot=lambda: self.parts.pilot,
             metrics=self.metrics,
             graph=graph if "mixer" in self.settings.components else None,
+            traces=(lambda: self._mixer().traces) if "mixer" in self.settings.components else None,
             plaintext=self._plaintext if "mixer" in self.settings.components else None,
             seen=lambda: self.parts.mixer.findings() if self.parts.mixer is not None else (),
             tap=(lambda query: self._mixer().taps.stream(query)) if "mixer" in self.settings.components else None,

@@ -27,6 +27,7 @@ from argosy.edge.console_http import DiffQuery, GraphQuery
 from argosy.edge.flow_store import Bounds
 from argosy.edge.mixer_server import MixerPorts, mixer_handlers
 from argosy.edge.tls import peer_identity
+from argosy.edge.trace_server import trace_handler
 from argosy.flow.directory import MeshDirectory
 from argosy.flow.misread import MisreadRow
 from argosy.flow.workload import ContainerRef, PodRef, ServiceRef, workload_ref
@@ -55,6 +56,7 @@ from argosy.mixer.request import (
     request_attributes,
 )
 from argosy.mixer.rules import CheckPolicy, concern_of, resolve_rules
+from argosy.mixer.traces import TraceStore
 from argosy.pilot.checking import NO_CONCERN, CalledPort, Concern, OwnAnswers
 from argosy.pilot.classes import ROUTER, role_of_pod
 from argosy.pilot.reporting import Destination, ReportedHeaders, Switches
@@ -82,6 +84,7 @@ class Mixer:
         self.checks = Checks(clock, self._place, (make_remote, self._make_adapter))
         self.aggregator = MetricsAggregator(self.directory)
         self.recorder: FlowRecorder | None = None
+        self.traces = TraceStore()
         self._began = clock.now()
         self.records = 0
         self.reports = ReportHandlers(home=home, clock=clock, resolve=self._address, remote=self._make_teller)
@@ -158,6 +161,7 @@ class Mixer:
         self.aggregator.pass_time(self._clock.now())
         mine = (
             *self.checks.metrics(),
+            ("mixer_spans_total", "counter", "Spans that proxies sent.", float(self.traces.received)),
             ("mixer_records_total", "counter", "Reports of single requests and connections.", float(self.records)),
         )
         kept = self.recorder.metrics() if self.recorder is not None else ()
@@ -218,7 +222,7 @@ class Mixer:
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
         """gRPC handlers for proxies."""
-        return mixer_handlers(
+        ports = mixer_handlers(
             MixerPorts(
                 receive=self.aggregator.receive,
                 check=self.check,
@@ -229,6 +233,7 @@ class Mixer:
                 asker=lambda identity, address: find_asker(self.directory, identity, address),
             )
         )
+        return [*ports, trace_handler(self.traces.add, self._identity)]
 
     def _identity(self, context: Any) -> SpiffeID | None:
         try:

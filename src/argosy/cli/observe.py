@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from argosy.cli import graph
+from argosy.cli import graph, trace
 from argosy.cli.shell import DEFAULT_NAMESPACE, NamespaceOption, Output, OutputOption, control, examples, home, say
 
 PANEL = "Observation"
@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     """Add this family's commands."""
     add = app.command
     graph.register(app)
+    trace.register(app)
     add("metrics", rich_help_panel=PANEL, epilog=examples("argosy metrics | grep istio_requests_total"))(metrics)
     add("dashboard", rich_help_panel=PANEL, epilog=examples("argosy dashboard", "argosy dashboard --open"))(dashboard)
     add(

@@ -30,6 +30,9 @@ COUNTS_CLUSTER = "argosy-mixer-counts"
 REPORT_RUNTIME = "argosy.report"
 """The runtime layer that says which sides of a proxy report to Mixer, and what its keys begin with."""
 
+CLUSTER_ID = "Kubernetes"
+"""The one cluster's name, where Istio's telemetry and EnvoyFilters have one."""
+
 PROXY_PORTS = frozenset({15000, 15001, 15006, 15020, 15021, 15053, 15090})
 """Ports that proxies listen on themselves: on every address nobody else can."""
 OUTBOUND_PORT = 15001

@@ -8,7 +8,7 @@ rebinding), so the Host header is checked; the page loads nothing from elsewhere
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from argosy.core.errors import ArgosyError
+from argosy.edge.span_intake import span_routes
 from argosy.edge.times import BAD_TIME, parse_time
 from argosy.graph.build import GraphType
+from argosy.mixer.spans import Span
 
 WINDOWS_S = (30, 60, 300, 600)
 DEFAULT_WINDOW_S = 60
@@ -81,6 +83,8 @@ class ConsolePorts:
     """The control plane's other programs by name: how their metrics are read."""
     name: str = "argosy"
     """Of the program that serves the console."""
+    on_spans: Callable[[Iterable[Span]], None] | None = None
+    """Takes spans that programs on this machine send."""
 
 
 def console_app(ports: ConsolePorts, static: Path, hosts: Collection[str] = ()) -> Starlette:
@@ -89,6 +93,7 @@ def console_app(ports: ConsolePorts, static: Path, hosts: Collection[str] = ()) 
         Route("/", _page(static)),
         Route("/api/graph", _graph(ports)),
         Route("/api/graph/diff", _diff(ports)),
+        *(span_routes(ports.on_spans) if ports.on_spans is not None else ()),
         Route("/metrics", _metrics(ports)),
         Route("/metrics/{program}", _program_metrics(ports)),
         Route("/api/prometheus", _targets(ports)),

@@ -6,7 +6,7 @@ their findings. Secrets' values never leave: they are masked here. Access is dec
 
     POST /v1/apply  /v1/delete  /v1/rollback  /v1/diff  /v1/analyze  /v1/wait
     GET  /v1/history  /v1/revisions/{before}/{after}  /v1/graph/diff
-    GET  /v1/objects/{kind}[/{namespace}/{name}]  /v1/analyze  /v1/graph  /v1/metrics  /v1/status
+    GET  /v1/objects/{kind}[/{namespace}/{name}]  /v1/analyze  /v1/graph  /v1/traces[/{id}]  /v1/metrics  /v1/status
          /v1/mtls  /v1/plaintext
     GET  /v1/proxies  /v1/proxy-config/{namespace}/{pod}  /v1/explain[/{collection}]  /v1/object-status[/{kind}]
     GET  /healthz  /readyz  /metrics
@@ -39,11 +39,13 @@ from argosy.edge.control_graph import GraphPorts, graph_routes
 from argosy.edge.control_proxies import PilotPort, dump_proxies, dump_proxy_config, explain
 from argosy.edge.control_status import STATUS_KINDS, object_status
 from argosy.edge.control_tap import Tap, watch_routes
+from argosy.edge.control_traces import trace_routes
 from argosy.edge.galley_port import GalleyPort
 from argosy.galley.diff import diff_change
 from argosy.galley.memory import MemoryStore
 from argosy.galley.state import Applied, Change, Galley
 from argosy.mixer.analyze import analyze_rules
+from argosy.mixer.traces import TraceStore
 from argosy.mixer.validate import validate_expressions
 
 BODY_BYTES_MAX = 64 << 20
@@ -79,6 +81,8 @@ class ControlPorts:
     names of those that have not. None: nobody reads from another process."""
     tap: Tap | None = None
     """A stream of what proxies report of single requests, where Mixer is in this process."""
+    traces: Callable[[], TraceStore] | None = None
+    """What the collector of spans has; may raise `ArgosyError`."""
     ca: Callable[[], CAKeeper | None] = lambda: None
     """The authority, where Citadel is in this process."""
 
@@ -107,6 +111,7 @@ def control_app(ports: ControlPorts) -> Starlette:
         Route("/v1/explain", api.explain),
         Route("/v1/explain/{collection}", api.explain),
         *graph_routes(api.graph),
+        *trace_routes(api.traces),
         Route("/v1/plaintext", api.plaintext),
         Route("/v1/mtls", api.mtls),
         Route("/v1/metrics", api.metrics),
@@ -315,6 +320,10 @@ class _Api:
         return _json(explain(self._pilot(), collection, request.query_params.get("key", "")))
 
     # -- telemetry and health -----------------------------------------------------------------------------------
+
+    def traces(self) -> TraceStore:
+        """The collector's traces."""
+        return self._found("Mixer", self._ports.traces)()
 
     def graph(self) -> GraphPorts:
         """Who answers about the graph."""

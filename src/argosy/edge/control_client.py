@@ -32,6 +32,7 @@ _OWNERS = {
     "explain": "pilot",
     "mtls": "pilot",
     "graph": "mixer",
+    "traces": "mixer",
     "plaintext": "mixer",
     "metrics": "mixer",
     "tap": "mixer",

@@ -30,6 +30,7 @@ from argosy.agent.bootstrap import (
 )
 from argosy.agent.lifecycle import Action, Input, PodLife, State, step
 from argosy.agent.pod import PROXY_CONTAINER, Container, PodPlan, Probe
+from argosy.agent.proxy_environment import proxy_environment
 from argosy.agent.sandbox import Sandboxes
 from argosy.core.clock import Clock
 from argosy.core.names import HEALTH_PORT, ObjectKey
@@ -334,7 +335,7 @@ class PodRunner:
         self._secrets.write(BOOTSTRAP_FILE, json.dumps(bootstrap))
         self._secrets.write(SYSTEM_ROOTS_FILE, system_roots())
         argv = boxes.envoy_argv(self.plan, self.running.holder.pid)
-        environment = {**self.tools.base_env, **dict(self.plan.proxy_environment)}
+        environment = {**self.tools.base_env, **proxy_environment(self.plan)}
         self.running.envoy = self._spawn_logged(PROXY_CONTAINER, argv, environment, child_apart())
         self._save()
 

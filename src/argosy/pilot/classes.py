@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from argosy.api.mesh_config import PROXY_ANNOTATION, parse_proxy_config
+import msgspec
+
+from argosy.api.mesh_config import PROXY_ANNOTATION, DefaultConfig, parse_proxy_config
 from argosy.api.meta import Object
 from argosy.core.errors import ArgosyError
 from argosy.core.frozen import FrozenMap
@@ -42,6 +44,8 @@ class ProxyClass:
     """A gateway's own `gatewayTopology.numTrustedProxies`."""
     checks: OwnChecks = UNSAID_CHECKS
     """What the pods say about asking Mixer."""
+    tracing: str = ""
+    """What the pods' annotation says of tracing, if anything, as such an annotation of its own."""
 
     def serves(self, namespace: str, labels: Mapping[str, str]) -> bool:
         """True for the sidecars of the workloads with just these labels."""
@@ -86,15 +90,24 @@ def class_of_pod(pod: Object[Any]) -> ProxyClass:
         locality=locality_of_labels(pod.labels),
         trusted_proxies=_trusted_proxies(pod),
         checks=own_checks(pod.annotations),
+        tracing=_tracing(pod),
     )
 
 
-def _trusted_proxies(pod: Object[Any]) -> int:
-    text = pod.annotations.get(PROXY_ANNOTATION, "")
-    if not text or role_of_pod(pod) != ROUTER:
-        return UNSAID
+def _own_config(pod: Object[Any]) -> DefaultConfig:
     try:
-        said = parse_proxy_config(text).gateway_topology.num_trusted_proxies
+        return parse_proxy_config(pod.annotations.get(PROXY_ANNOTATION, ""))
     except ArgosyError:  # such a pod is not started; one that came another way has none
+        return DefaultConfig()
+
+
+def _trusted_proxies(pod: Object[Any]) -> int:
+    if role_of_pod(pod) != ROUTER:
         return UNSAID
+    said = _own_config(pod).gateway_topology.num_trusted_proxies
     return UNSAID if said is None else said
+
+
+def _tracing(pod: Object[Any]) -> str:
+    tracing = _own_config(pod).tracing
+    return "" if tracing is None else msgspec.json.encode({"tracing": tracing}, enc_hook=dict, order="sorted").decode()

@@ -129,7 +129,8 @@ class GatewayModel:
     def listener(self, read: Reader, key: tuple[ProxyClass, str, int]) -> Resources:
         """The listener of one address and port."""
         proxies, address, port = key
-        settings = registry.settings(read, self.mesh).of_gateway(proxies.trusted_proxies)
+        observation = self.model.telemetry.observation(read, proxies, "CLIENT")
+        settings = self.model.telemetry.settings(read, observation).of_gateway(proxies.trusted_proxies)
         refs = [ref for ref in read.get(self.servers, proxies) or () if ref.bind == (address, port)]
         if not refs:
             return ()

@@ -41,7 +41,7 @@ class InboundModel:
 
     def listeners(self, read: Reader, key: ProxyClass) -> Resources:
         """The inbound listener of a class, those of ports that its proxies bind, and the clusters behind them."""
-        settings = registry.settings(read, self.mesh)
+        settings = self.model.telemetry.settings(read, self.model.telemetry.observation(read, key, "SERVER"))
         ports = read.get(self.ports, key) or ()
         context = inbound.InboundContext(
             authorization=self._authorization(read, key),

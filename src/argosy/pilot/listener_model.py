@@ -18,13 +18,13 @@ from argosy.core.labels import selects
 from argosy.core.names import MESH_GATEWAY, PROXY_PORTS
 from argosy.core.protocols import Protocol, parse_protocol
 from argosy.incr import Derived, Reader
-from argosy.pilot import registry
 from argosy.pilot.build import dynamic_dns, listeners, routes
 from argosy.pilot.build.direct import Direct
 from argosy.pilot.build.listeners import TcpTarget, UnknownTraffic
 from argosy.pilot.build.resource import origin_fields
 from argosy.pilot.direct import build_direct
 from argosy.pilot.endpoint import HostPort
+from argosy.pilot.observed import Observation
 from argosy.pilot.registry import HostRecord
 from argosy.pilot.scopes import EVERYBODY, SHARED, ClientScope, RouteScope, ScopedHost
 from argosy.pilot.visibility import sidecar_key
@@ -51,7 +51,7 @@ class PortUse:
     """Requests to some hosts are resolved when they come."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class ScopedPort:
     """The listener that hosts share on a port, as clients of one scope (none: of no scope in particular) have it."""
 
@@ -73,16 +73,18 @@ class ListenerModel:
     def members(self, read: Reader, scope: RouteScope | None) -> list[tuple[str, Any]]:
         """The listeners and route configurations that belong to no single host."""
         client = scope.client if scope is not None else EVERYBODY
+        observation = scope.observation if scope is not None else None
+        own_all = observation is not None or not client.is_shared
         unknown = self.outbound.unknown(read, client)
-        made: list[tuple[str, Any]] = [("capture", unknown)]
+        made: list[tuple[str, Any]] = [("capture", (unknown, observation))]
         for use in read.get(self.uses, client) or ():
             if use.routed:
                 made.append(("route", (use.number, unknown)))
             if use.number not in PROXY_PORTS and (use.http or use.hosts or unknown.refused):
-                own = scope if use.hosts or not client.is_shared else None
+                own = scope if use.hosts or own_all else None
                 made.append(("port_listener", ScopedPort(use.number, unknown, own)))
         if unknown.refused:
-            made += self._refusing(read, client, unknown, None if client.is_shared else scope)
+            made += self._refusing(read, client, unknown, scope if own_all else None)
         if client.sidecar:
             made += [("bound_listener", (scope, index)) for index in self._bound(read, client)]
         return made
@@ -126,10 +128,12 @@ class ListenerModel:
 
     # -- listeners ----------------------------------------------------------------------------------------------
 
-    def capture(self, read: Reader, unknown: UnknownTraffic) -> Resources:
+    def capture(self, read: Reader, key: tuple[UnknownTraffic, Observation | None]) -> Resources:
         """The listener that takes all captured connections."""
+        unknown, observation = key
         by_address = self.by_address(read, unknown)
-        return (listeners.build_capture_listener(unknown, registry.settings(read, self.mesh), by_address),)
+        settings = self.model.telemetry.settings(read, observation)
+        return (listeners.build_capture_listener(unknown, settings, by_address),)
 
     def by_address(self, read: Reader, unknown: UnknownTraffic) -> Direct | None:
         """The pods that are called under mutual TLS by their address; none where unknown traffic may not pass."""
@@ -160,7 +164,7 @@ class ListenerModel:
                 targets=[*targets, *rest],
                 unknown=key.unknown,
                 by_address=self.by_address(read, key.unknown),
-                settings=registry.settings(read, self.mesh),
+                settings=self.model.telemetry.settings(read, scope.observation),
             ),
         )
 
@@ -186,7 +190,7 @@ class ListenerModel:
             return ()
         scope = key.client
         seen = read.get(self.outbound.seen, (scope.client, key.host)) or ()
-        settings = registry.settings(read, self.mesh)
+        settings = self.model.telemetry.settings(read, scope.observation)
         made = []
         for port in record.ports:
             if port.protocol.is_http or port.protocol is Protocol.UDP or port.number not in seen:
@@ -235,7 +239,7 @@ class ListenerModel:
         egress = self._egress(read, scope.client)
         if index >= len(egress) or egress[index].port is None:
             return ()
-        one, settings = egress[index], registry.settings(read, self.mesh)
+        one, settings = egress[index], self.model.telemetry.settings(read, scope.observation)
         assert one.port is not None
         number, address = one.port.number, one.bind or "127.0.0.1"
         if (parse_protocol(one.port.protocol) or Protocol.HTTP).is_http:

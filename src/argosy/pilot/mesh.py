@@ -33,6 +33,7 @@ from argosy.pilot.aspects import Aspect, narrowed
 from argosy.pilot.checking import ConcernPort, Unconcerned
 from argosy.pilot.key_sources import KeySource
 from argosy.pilot.modules import Module, ModuleSource
+from argosy.pilot.observed import Observation
 from argosy.pilot.reporting import NO_MORE, Destination, ReportedHeaders, ReportPort, Switches, Unreported, Watched
 from argosy.pilot.scopes import MovingMode, ServerKey
 from argosy.pilot.selecting import Place, selected_by
@@ -110,6 +111,9 @@ class MeshSettings:
     reported: ReportedHeaders = NO_MORE
     """Headers that Mixer's rules want to know."""
 
+    observation: Observation = field(default_factory=Observation)
+    """What the proxies that something is built for log and trace: those who build for some ask `TelemetryModel`."""
+
     @property
     def own_domains(self) -> tuple[str, ...]:
         """The trust domain, and the names that it had before and still answers to."""
@@ -128,11 +132,6 @@ class MeshSettings:
         defaults = self.config.default_config
         own = msgspec.structs.replace(defaults, gateway_topology=GatewayTopology(num_trusted_proxies=trusted_proxies))
         return replace(self, config=msgspec.structs.replace(self.config, default_config=own))
-
-    @property
-    def log(self) -> bool:
-        """Whether proxies write an access log."""
-        return self.access_log and bool(self.config.access_log_file)
 
 
 class Mesh:

@@ -29,11 +29,13 @@ from argosy.pilot.extension_model import ExtensionModel
 from argosy.pilot.gateway_model import GatewayModel
 from argosy.pilot.inbound_model import InboundModel
 from argosy.pilot.mesh import CREDENTIAL, LOCALITY, RANKING, SOURCE_LABELS, ZONES, Mesh, policies_of, ranking_labels
+from argosy.pilot.observing import asked_hosts
 from argosy.pilot.outbound_model import OutboundModel
 from argosy.pilot.patch_model import PatchModel
 from argosy.pilot.registry import HostRecord
 from argosy.pilot.report_model import ReportModel
 from argosy.pilot.scopes import ClientScope, Place, RouteScope, RuledHost, RuleScope, ServerKey
+from argosy.pilot.telemetry_model import TelemetryModel
 from argosy.pilot.visibility import hides_hosts, sidecar_for
 from argosy.xds.messages import Resource
 
@@ -68,6 +70,7 @@ class Model:
         self.gateway_model = GatewayModel(self)
         self.inbound = InboundModel(self)
         self.authn = AuthnModel(mesh)
+        self.telemetry = TelemetryModel(self)
         self.reports = ReportModel(mesh)
         self.checks = CheckModel(mesh)
         self.extensions = ExtensionModel(mesh)
@@ -323,17 +326,23 @@ class Model:
             return (("outbound", scope), ("gateway", key), *credentials)
         return (
             ("outbound", scope),
-            ("own", RouteScope(key.namespace, scope.for_routes, self._labels(read, key))),
+            ("own", self._route_scope(read, key, scope)),
             *(() if scope.sees else (("shared", ""),)),
             ("inbound", key),
             *credentials,
         )
 
+    def _route_scope(self, read: Reader, key: ProxyClass, scope: ClientScope) -> RouteScope:
+        return RouteScope(key.namespace, scope.for_routes, self._labels(read, key), self.telemetry.own(read, key))
+
     def _asked_hosts(self, read: Reader) -> tuple[str, ...]:
-        """The hosts of the mesh's external authorizers: whatever a client may call, its proxy must reach these."""
-        providers = authorizers(registry.settings(read, self.mesh).config.extension_providers)
-        hosts = (ext_authz.host_of(one.ext_authz) for one in providers if one.ext_authz is not None)
-        return tuple(host for host in dict.fromkeys(hosts) if read.get(self.host, host) is not None)
+        """The hosts of the mesh's providers (authorizers, takers of logs and spans): whatever a client may call, its
+        proxy must reach these."""
+        config = registry.settings(read, self.mesh).config
+        providers = authorizers(config.extension_providers)
+        hosts = [ext_authz.host_of(one.ext_authz) for one in providers if one.ext_authz is not None]
+        hosts += [self.telemetry.host_of(read, host) for host in asked_hosts(config)]
+        return tuple(host for host in dict.fromkeys(hosts) if host and read.get(self.host, host) is not None)
 
     def _labels(self, read: Reader, key: ProxyClass) -> Any:
         """The client's labels if any route of the mesh reads them, else none, so that all workloads share routes."""

@@ -203,10 +203,13 @@ class OutboundModel:
 
     def own_members(self, read: Reader, scope: RouteScope) -> list[tuple[str, Any]]:
         """What sidecars of `scope` have in place of what all have."""
-        own = read.get(self.own_hosts, scope) or ()
+        plain = scope.for_hosts
+        own = read.get(self.own_hosts, plain) or ()
         by_client = own if not scope.client.is_shared else read.get(self.partial_hosts, "all") or ()
-        members = self.listeners.members(read, scope) if by_client else []
-        members += [("virtual_hosts", ScopedHost(host, scope)) for host in own]
+        if scope.observation is not None:
+            by_client = self.view(read, scope.client).hosts
+        members = self.listeners.members(read, scope) if by_client or scope.observation is not None else []
+        members += [("virtual_hosts", ScopedHost(host, plain)) for host in own]
         return members + [("host_listeners", ScopedHost(host, scope)) for host in by_client]
 
     # -- routes -------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.names import ObjectKey
+from argosy.pilot.observed import Observation
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -53,13 +54,20 @@ class ClientScope:
         return self == EVERYBODY
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class RouteScope:
     """What outbound routes depend on: the client's namespace, its scope, and labels where a match reads them."""
 
     namespace: str
     client: ClientScope = ClientScope()
     labels: FrozenMap[str, str] = EMPTY
+    observation: Observation | None = None
+    """What the client logs and traces, which its listeners depend on; None where it is what everyone does."""
+
+    @property
+    def for_hosts(self) -> RouteScope:
+        """What of it routes depend on."""
+        return replace(self, observation=None) if self.observation is not None else self
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -72,7 +80,7 @@ class RuledHost:
     """Where the client is, if the rule (or the mesh) balances this host by locality."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class ScopedHost:
     """How clients of one scope call a host; without a scope, all clients that need nothing of their own."""
 

@@ -41,6 +41,8 @@ _STARS = {"ENABLE_RATINGS": "true"}
 _HELLOWORLD = "examples-helloworld-"
 _SHELLS = ("alpine", "busybox", "curl", "curl-ssl", "debian", "netshoot", "sleep", "ubuntu")
 _ECHO = Sample("tcp-echo", "argosy.samples.tcp_echo", ("9000", "hello"), {}, (9000,))
+_COLLECTOR = Sample("collector", "argosy.samples.collector", (), {}, (4317, 4318, 9411))
+_COLLECTORS = ("opentelemetry-collector", "opentelemetry-collector-contrib", "zipkin", "zipkin-slim", "all-in-one")
 _IMAGES: Mapping[str, Sample] = {
     "examples-bookinfo-productpage-v1": _bookinfo("productpage", "v1"),
     "examples-bookinfo-details-v1": _bookinfo("details", "v1"),
@@ -61,6 +63,7 @@ _IMAGES: Mapping[str, Sample] = {
     "keyval": Sample("keyval", "argosy.samples.keyval", ("9070",), {}, (9070,), "keyval"),
     "ratelimit": Sample("ratelimit", "argosy.samples.ratelimit", (), {}, (8080, 8081, 6070), "ratelimit"),
     "redis": Sample("redis", "argosy.samples.redis", (), {}, (6379,), "redis-server"),
+    **dict.fromkeys(_COLLECTORS, _COLLECTOR),
     **{name: Sample(name, None, IDLE) for name in _SHELLS},
 }
 

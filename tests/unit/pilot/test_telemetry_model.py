@@ -6,7 +6,7 @@ from argosy.api import decode_object, parse_documents
 from argosy.core.frozen import FrozenMap
 from argosy.incr import Change, Engine
 from argosy.pilot.mesh import Mesh
-from argosy.pilot.telemetry_model import TelemetryModel
+from argosy.pilot.model import Model
 
 APP_A = ("default", FrozenMap({"app": "a", "version": "v1"}))
 APP_B = ("default", FrozenMap({"app": "b"}))
@@ -19,7 +19,7 @@ class World:
     def __init__(self) -> None:
         self.engine = Engine()
         self.mesh = Mesh(self.engine, lambda *_: False)
-        self.model = TelemetryModel(self.mesh)
+        self.model = Model(self.mesh).telemetry
         for key in (APP_A, APP_B, OTHER):
             self.engine.observe(self.model.of_workload, key)
 

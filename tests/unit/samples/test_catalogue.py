@@ -106,7 +106,7 @@ def test_a_command_of_the_manifest_is_run_literally(
 # Databases, tools and test programs of the corpus that Argosy does not play.
 WITHOUT_STAND_IN = {
     "app", "examples-bookinfo-mongodb", "examples-bookinfo-mysqldb", "fortio", "health", "jwt-server",
-    "opentelemetry-collector-contrib", "tornado-websocket-example",
+    "tornado-websocket-example",
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """What proxies log of requests and connections: the access log that people configure, and Argosy's own lines.
 
-Given the mesh's settings; gives Envoy's access loggers. Counting is `telemetry`'s.
-Source: envoy.config.accesslog.v3; Istio's MeshConfig.accessLogFile and its default formats.
+Given the mesh's settings and what is to be logged; gives Envoy's access loggers. Counting is `telemetry`'s.
+Source: envoy.config.accesslog.v3; Istio's Telemetry.accessLogging, MeshConfig.accessLogFile and default formats.
 """
 
 from __future__ import annotations
@@ -11,13 +11,22 @@ from typing import Any
 
 import msgspec
 
+from argosy.api.mesh_config import MeshConfig
+from argosy.api.telemetry_provider import FileAccessLog, GrpcAccessLog, HttpGrpcAccessLog, OtelAccessLog
 from argosy.envoy import values as v
 from argosy.envoy.api import message, pack
+from argosy.envoy.patch_values import thaw
 from argosy.pilot.build import claims
 from argosy.pilot.mesh import MeshSettings
+from argosy.pilot.observed import MESH_FILE, LogRule
 
 _FILE = "envoy.extensions.access_loggers.file.v3.FileAccessLog"
 _CONDITION = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
+_LOG = "envoy.config.accesslog.v3.AccessLog"
+_HTTP_ALS = "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig"
+_TCP_ALS = "envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig"
+_OTEL = "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig"
+_TO_STDOUT = "/dev/stdout"
 _STDOUT = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
 
 TEXT_FORMAT = (
@@ -80,19 +89,97 @@ _AUDIT = (
 )
 
 
-def log_loggers(settings: MeshSettings, *, refused: bool = False) -> list[Any]:
-    """The log of one connection manager or TCP proxy. `refused`: what comes here is refused, and the log says what
-    would allow it."""
+def log_loggers(settings: MeshSettings, *, http: bool, refused: bool = False) -> list[Any]:
+    """The logs of one connection manager (`http`) or TCP proxy. `refused`: what comes here is refused, and the log says
+    what would allow it."""
     loggers = []
     if refused:
         name = "connection.requested_server_name"
         loggers = [_text_log_if(f"{name} != ''", _REFUSED_TLS), _text_log_if(f"{name} == ''", _REFUSED_TCP)]
-    if not settings.log:
-        return loggers
-    config = settings.config
+    for rule in settings.observation.logs:
+        made = _log(rule, settings.config, http=http)
+        if made is not None:
+            loggers.append(_filtered(made, rule.expression) if rule.expression else made)
+    return loggers
+
+
+def _log(rule: LogRule, config: MeshConfig, *, http: bool) -> Any:
+    """The logger of one rule; None where its provider takes no requests, or no connections."""
+    taker = next((one.logging for one in config.extension_providers if one.name == rule.provider), None)
+    if isinstance(taker, FileAccessLog):
+        return _provider_file(taker)
+    if isinstance(taker, HttpGrpcAccessLog):
+        return _http_als(taker, rule.cluster) if http else None
+    if isinstance(taker, GrpcAccessLog):
+        return None if http else _tcp_als(taker, rule.cluster)
+    if isinstance(taker, OtelAccessLog):
+        return _otel(taker, rule.cluster)
+    file = config.access_log_file if rule.provider == MESH_FILE else ""
     if config.access_log_encoding == "JSON":
-        return [*loggers, _json_log(config.access_log_format, config.access_log_file)]
-    return [*loggers, _text_log(config.access_log_format or TEXT_FORMAT, config.access_log_file)]
+        return _json_log(config.access_log_format, file or _TO_STDOUT)
+    return _text_log(_line(config.access_log_format), file or _TO_STDOUT)
+
+
+def _line(text: str) -> str:
+    """A format of a whole line; the default one if there is none."""
+    return text if text.endswith("\n") else f"{text}\n" if text else TEXT_FORMAT
+
+
+@cache
+def _provider_file(taker: FileAccessLog) -> Any:
+    file, chosen = taker.path or _TO_STDOUT, taker.log_format
+    fields: dict[str, Any] = {"omit_empty_values": True} if taker.omit_empty_values else {}
+    if chosen is not None and chosen.labels is not None:
+        return _file_log({"json_format": v.struct(thaw(chosen.labels)), **fields}, file)
+    text = chosen.text if chosen is not None else ""
+    return _file_log({"text_format_source": {"inline_string": _line(text)}, **fields}, file)
+
+
+def _common(taker: GrpcAccessLog | OtelAccessLog, cluster: str, default: str) -> dict[str, Any]:
+    return {
+        "log_name": taker.log_name or default,
+        "grpc_service": {"envoy_grpc": {"cluster_name": cluster, "authority": taker.host}},
+        "transport_api_version": "V3",
+        "filter_state_objects_to_log": list(taker.filter_state_objects_to_log),
+    }
+
+
+@cache
+def _http_als(taker: HttpGrpcAccessLog, cluster: str) -> Any:
+    config = message(_HTTP_ALS)(
+        common_config=_common(taker, cluster, "http_envoy_accesslog"),
+        additional_request_headers_to_log=list(taker.additional_request_headers_to_log),
+        additional_response_headers_to_log=list(taker.additional_response_headers_to_log),
+        additional_response_trailers_to_log=list(taker.additional_response_trailers_to_log),
+    )
+    return message(_LOG)(name="envoy.access_loggers.http_grpc", typed_config=pack(config))
+
+
+@cache
+def _tcp_als(taker: GrpcAccessLog, cluster: str) -> Any:
+    config = message(_TCP_ALS)(common_config=_common(taker, cluster, "tcp_envoy_accesslog"))
+    return message(_LOG)(name="envoy.access_loggers.tcp_grpc", typed_config=pack(config))
+
+
+@cache
+def _otel(taker: OtelAccessLog, cluster: str) -> Any:
+    """Log records: the text as body, labels as attributes; who sent them stands in the resource."""
+    chosen = taker.log_format
+    text = chosen.text if chosen is not None and chosen.text else TEXT_FORMAT
+    labels = thaw(chosen.labels) if chosen is not None and chosen.labels is not None else {}
+    config = message(_OTEL)(
+        common_config=_common(taker, cluster, "otel_envoy_accesslog"),
+        body={"string_value": text.removesuffix("\n")},
+        attributes={"values": [{"key": key, "value": _any(value)} for key, value in labels.items()]},
+    )
+    return message(_LOG)(name="envoy.access_loggers.open_telemetry", typed_config=pack(config))
+
+
+def _any(value: Any) -> dict[str, Any]:
+    """A value of a label in OpenTelemetry's form."""
+    if isinstance(value, dict):
+        return {"kvlist_value": {"values": [{"key": key, "value": _any(item)} for key, item in value.items()]}}
+    return {"string_value": value if isinstance(value, str) else msgspec.json.encode(value).decode()}
 
 
 def refusal_log(route: str) -> Any:
@@ -103,8 +190,12 @@ def refusal_log(route: str) -> Any:
 @cache
 def _text_log_if(condition: str, text: str) -> Any:
     """A log line for what meets a condition (in CEL)."""
-    made = message("envoy.config.accesslog.v3.AccessLog")()
-    made.CopyFrom(_text_log(text, "/dev/stdout"))
+    return _filtered(_text_log(text, _TO_STDOUT), condition)
+
+
+def _filtered(logger: Any, condition: str) -> Any:
+    made = message(_LOG)()
+    made.CopyFrom(logger)
     made.filter.extension_filter.name = "envoy.access_loggers.extension_filters.cel"
     made.filter.extension_filter.typed_config.CopyFrom(pack(message(_CONDITION)(expression=condition)))
     return made
@@ -113,8 +204,8 @@ def _text_log_if(condition: str, text: str) -> Any:
 def audit_log() -> Any:
     """The log line of requests without a valid token, where a RequestAuthentication only audits."""
     matcher = {"filter": claims.NAMESPACE, "path": [{"key": claims.PAYLOAD}], "value": {"null_match": {}}}
-    made = _text_log(_AUDIT, "/dev/stdout")
-    logger = message("envoy.config.accesslog.v3.AccessLog")()
+    made = _text_log(_AUDIT, _TO_STDOUT)
+    logger = message(_LOG)()
     logger.CopyFrom(made)
     logger.filter.metadata_filter.CopyFrom(
         message("envoy.config.accesslog.v3.MetadataFilter")(matcher=matcher, match_if_key_not_found=v.wrap(True))
@@ -134,8 +225,8 @@ def _json_log(text: str, file: str) -> Any:
 
 
 def _file_log(log_format: dict[str, Any], file: str) -> Any:
-    made = message("envoy.config.accesslog.v3.AccessLog")
-    if file == "/dev/stdout":
+    made = message(_LOG)
+    if file == _TO_STDOUT:
         config = message(_STDOUT)(log_format=log_format)
         return made(name="envoy.access_loggers.stdout", typed_config=pack(config))
     return made(name="envoy.access_loggers.file", typed_config=pack(message(_FILE)(path=file, log_format=log_format)))

@@ -22,6 +22,7 @@ from argosy.core.names import DEFAULT_TRUST_DOMAIN
 from argosy.envoy import values as v
 from argosy.envoy.api import message, pack
 from argosy.pilot.build import ext_authz
+from argosy.pilot.build.authz_places import HTTP_NOTES, MATCHED, NOTES, RESULT, TCP_NOTES
 from argosy.pilot.build.authz_rules import Where, build_rules
 from argosy.pilot.build.filters import http_filter, network_filter
 from argosy.pilot.mesh import MeshSettings
@@ -29,17 +30,9 @@ from argosy.pilot.mesh import MeshSettings
 _HTTP = "envoy.extensions.filters.http.rbac.v3.RBAC"
 _ROUTE = "envoy.extensions.filters.http.rbac.v3.RBACPerRoute"
 _NETWORK = "envoy.extensions.filters.network.rbac.v3.RBAC"
-HTTP_NOTES, TCP_NOTES = "envoy.filters.http.rbac", "envoy.filters.network.rbac"
-"""Where Envoy's RBAC filters write what they found, in the metadata of requests and of connections."""
 _FILTER = "envoy.filters.http.rbac"
 _CONTROL = r"(?s).*[\x00-\x1f\x7f].*"
 DENY, ALLOW = f"{_FILTER}.deny", f"{_FILTER}.allow"
-NOTES = {"AUDIT": "audit_", "DENY": "dry_run_deny_", "ALLOW": "dry_run_allow_"}
-"""By action, the prefix of what is noted of rules that are not enforced. Each has a filter of its own: where one
-refuses, Envoy writes down nothing of what it only tries."""
-RESULT, POLICY = "shadow_engine_result", "shadow_effective_policy_id"
-MATCHED = "denied"
-"""The result of a rule that is noted as if it refused."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 from argosy.authz.refusals import ASKED_LINE
 from argosy.envoy import values as v
 from argosy.envoy.api import message, pack
-from argosy.pilot.build.authz import HTTP_NOTES, MATCHED, NOTES, POLICY, RESULT, TCP_NOTES
+from argosy.pilot.build.authz_places import HTTP_NOTES, MATCHED, NOTES, POLICY, RESULT, TCP_NOTES
 
 _STATS = "envoy.extensions.access_loggers.stats.v3.Config"
 _STDOUT = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"

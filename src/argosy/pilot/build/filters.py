@@ -14,6 +14,7 @@ from argosy.envoy.api import TYPE_PREFIX, message, pack
 from argosy.pilot.build import report
 from argosy.pilot.build.cluster_policy import http1_options
 from argosy.pilot.build.tls import MESH_ALPN
+from argosy.pilot.build.tracing import tracing_fields
 from argosy.pilot.mesh import MeshSettings
 
 _HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -31,9 +32,6 @@ _MESSAGES = "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig"
 _LIMIT = "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit"
 CONNECTIONS_MAX = 10_000
 """Connections of one chain of a gateway; all of a proxy's are bounded in its bootstrap."""
-# No request is sampled; but a client's side says what the call is (x-envoy-decorator-operation), and a server's side
-# takes that away again.
-_NO_TRACES = {"client_sampling": {"value": 0}, "random_sampling": {"value": 0}, "overall_sampling": {"value": 0}}
 _EARLY_BYTES = 64 * 1024
 TCP_IDLE_S = 3600.0
 """After how long without a byte a TCP connection is closed, where nobody says otherwise. The client's side does it."""
@@ -91,7 +89,7 @@ def http_connection_manager(
         **_normalization(settings.config.path_normalization.normalization, edge=edge),
         "strip_trailing_host_dot": True,
         "generate_request_id": v.wrap(True),
-        "tracing": _NO_TRACES,
+        **tracing_fields(settings, edge=edge, inbound=not own),
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "stream_idle_timeout": v.duration(0),
         "http_protocol_options": {

@@ -192,7 +192,7 @@ def build_gateway_listener(
         per_connection_buffer_limit_bytes=v.wrap(_BUFFER_BYTES),
         max_connections_to_accept_per_socket_event=v.wrap(1),
     )
-    return resource(name, made, clusters=used)
+    return resource(name, made, clusters={*used, *context.settings.observation.clusters})
 
 
 def _limited(ref: ServerRef, inner: list[Any]) -> list[Any]:
@@ -265,7 +265,7 @@ def _manager(ref: ServerRef, context: GatewayContext) -> Any:
     settings, audited = context.settings, context.audited
     loggers = [
         *telemetry.stats_loggers(telemetry.source_tags("http")),
-        *access_log.log_loggers(settings),
+        *access_log.log_loggers(settings, http=True),
         *note_loggers(http=True),
     ]
     authorizers = authz.http_filters(settings.config.extension_providers)
@@ -282,7 +282,7 @@ def _manager(ref: ServerRef, context: GatewayContext) -> Any:
 def _tcp(ref: ServerRef, clusters: Mapping[str, int], context: GatewayContext) -> list[Any]:
     """What passes connections on, by leave of the policies and, where it is asked, of Mixer."""
     settings, authorization = context.settings, context.authorization
-    loggers = [*telemetry.stats_loggers(telemetry.source_tags("tcp")), *access_log.log_loggers(settings)]
+    loggers = [*telemetry.stats_loggers(telemetry.source_tags("tcp")), *access_log.log_loggers(settings, http=False)]
     if authz.notes_of_tcp(authorization):
         loggers += note_loggers(http=False)
     proxy = filters.tcp_proxy(stat_prefix=f"gateway_{ref.route_name}", clusters=clusters, access_log=loggers)

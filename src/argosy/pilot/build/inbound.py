@@ -108,7 +108,11 @@ def build_inbound_listener(ports: Sequence[InboundPort], context: InboundContext
         filter_chains=chains,
     )
     clusters = [inbound_cluster(port.number) for port in captured]
-    return resource(name, made, clusters=[*clusters, INBOUND_PASSTHROUGH_CLUSTER, BLACKHOLE_CLUSTER])
+    return resource(
+        name,
+        made,
+        clusters=[*clusters, INBOUND_PASSTHROUGH_CLUSTER, BLACKHOLE_CLUSTER, *context.settings.observation.clusters],
+    )
 
 
 def _named(port: InboundPort) -> dict[str, Any]:
@@ -132,7 +136,7 @@ def build_bound_listener(port: InboundPort, context: InboundContext) -> Resource
         continue_on_listener_filters_timeout=True,
         filter_chains=_chains(port, context, captured=False),
     )
-    return resource(name, made, clusters=[inbound_cluster(port.number)])
+    return resource(name, made, clusters=[inbound_cluster(port.number), *context.settings.observation.clusters])
 
 
 def _timeout_s(settings: MeshSettings) -> float:
@@ -166,7 +170,7 @@ def _on_ports(numbers: Sequence[int]) -> dict[str, Any]:
 def _blackhole(context: InboundContext) -> dict[str, Any]:
     # A connection made straight to the capture port would loop.
     tags = telemetry.destination_tags("tcp", service="", mtls=False)
-    loggers = [*telemetry.stats_loggers(tags), *access_log.log_loggers(context.settings)]
+    loggers = [*telemetry.stats_loggers(tags), *access_log.log_loggers(context.settings, http=False)]
     proxy = filters.tcp_proxy(
         stat_prefix="blackhole", clusters={BLACKHOLE_CLUSTER: 1}, access_log=loggers, inbound=True
     )
@@ -265,7 +269,7 @@ def _refusal(label: str, at: dict[str, Any], port: InboundPort, context: Inbound
         inbound=True,
         access_log=[
             *telemetry.stats_loggers({**tags, "flags": "PLAINTEXT_REFUSED"}),
-            *access_log.log_loggers(context.settings),
+            *access_log.log_loggers(context.settings, http=False),
         ],
     )
     return {
@@ -283,7 +287,7 @@ def _filters(port: InboundPort, context: InboundContext, *, mtls: bool, server_n
         stat_prefix=f"inbound_{port.number}",
         access_log=[
             *telemetry.stats_loggers(tags),
-            *access_log.log_loggers(context.settings),
+            *access_log.log_loggers(context.settings, http=True),
             *note_loggers(http=True),
             *([access_log.audit_log()] if context.audited else []),
         ],
@@ -310,7 +314,7 @@ def _tcp_filters(port: InboundPort, context: InboundContext, *, mtls: bool) -> l
         stat_prefix=cluster,
         clusters={cluster: 1},
         inbound=True,
-        access_log=[*telemetry.stats_loggers(tags), *access_log.log_loggers(context.settings), *noted],
+        access_log=[*telemetry.stats_loggers(tags), *access_log.log_loggers(context.settings, http=False), *noted],
         # The client's side decides, whose object says how long; a limit here would end what that lets live.
         idle_timeout_s=(pool.idle_timeout_s if pool is not None else None) or 0,
         mtls=mtls,

@@ -122,7 +122,11 @@ def build_capture_listener(
         filter_chains=[blackhole, *_pods(by_address, unknown, settings)],
         default_filter_chain=_unknown("passthrough", unknown, settings),
     )
-    return resource(name, made, clusters={BLACKHOLE_CLUSTER, unknown.cluster, *_direct_clusters(by_address)})
+    return resource(
+        name,
+        made,
+        clusters={BLACKHOLE_CLUSTER, unknown.cluster, *_direct_clusters(by_address), *settings.observation.clusters},
+    )
 
 
 def _direct_clusters(by_address: Direct | None) -> tuple[str, ...]:
@@ -181,7 +185,11 @@ def build_port_listener(
         filter_chains=chains,
         default_filter_chain=rest or _unknown("not-http", unknown, settings),
     )
-    return resource(name, made, clusters={*_clusters(targets), unknown.cluster, *_direct_clusters(by_address)})
+    return resource(
+        name,
+        made,
+        clusters={*_clusters(targets), unknown.cluster, *_direct_clusters(by_address), *settings.observation.clusters},
+    )
 
 
 def build_host_listener(
@@ -218,7 +226,7 @@ def build_host_listener(
         **_inspection(tls=tls or by_name or bool(route), http=bool(route), settings=settings),
         **fields,
     )
-    return resource(name, made, clusters=_clusters(targets))
+    return resource(name, made, clusters={*_clusters(targets), *settings.observation.clusters})
 
 
 def build_bound_http_listener(address: str, port: int, route: str, settings: MeshSettings, *, title: str) -> Resource:
@@ -231,7 +239,7 @@ def build_bound_http_listener(address: str, port: int, route: str, settings: Mes
         metadata=v.metadata(argosy={"port": title}),
         filter_chains=[{"name": "http", "filters": [_manager(name, route, settings)]}],
     )
-    return resource(name, made)
+    return resource(name, made, clusters=settings.observation.clusters)
 
 
 def _patience_s(targets: Sequence[TcpTarget], http: bool) -> float:
@@ -304,7 +312,7 @@ def _manager(name: str, route: str, settings: MeshSettings, *, refused: bool = F
         access_log=[
             *refusals,
             *telemetry.stats_loggers(telemetry.source_tags("http")),
-            *access_log.log_loggers(settings),
+            *access_log.log_loggers(settings, http=True),
         ],
         settings=settings,
         route_name=route,
@@ -322,7 +330,7 @@ def _unknown(title: str, unknown: UnknownTraffic, settings: MeshSettings) -> dic
 def _tcp(stat_prefix: str, target: TcpTarget, settings: MeshSettings, *, refused: bool = False) -> list[Any]:
     loggers = [
         *telemetry.stats_loggers(telemetry.source_tags("tcp")),
-        *access_log.log_loggers(settings, refused=refused),
+        *access_log.log_loggers(settings, http=False, refused=refused),
     ]
     proxy = filters.tcp_proxy(
         stat_prefix=stat_prefix,

@@ -54,9 +54,11 @@ def refusal_routes(checking: Checking, settings: dict[str, Any]) -> list[dict[st
 def application_routes(checking: Checking, action: dict[str, Any]) -> list[dict[str, Any]]:
     """The routes to the application: as it is called, and before that those on which Mixer's rules change headers."""
     always = [one for one in checking.variants if one.condition == TRUE]
-    plain: dict[str, Any] = {"match": {"prefix": "/"}, "route": action}
+    # As logs name it.
+    named = {"name": "default", "route": action}
+    plain: dict[str, Any] = {"match": {"prefix": "/"}, **named}
     made = [
-        {"match": {"prefix": "/", "dynamic_metadata": [_noted(name)]}, "route": action, **_header_changes(variant)}
+        {"match": {"prefix": "/", "dynamic_metadata": [_noted(name)]}, **named, **_header_changes(variant)}
         for name, variant in _named_variants(checking)
     ]
     return [*made, {**plain, **_header_changes(always[0])} if always else plain]

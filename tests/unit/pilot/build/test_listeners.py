@@ -13,6 +13,7 @@ from argosy.pilot.build.listeners import (
     build_port_listener,
 )
 from argosy.pilot.mesh import MeshSettings
+from argosy.pilot.observed import MESH_FILE, LogRule, Observation
 from argosy.testing.worlds import as_json
 from argosy.xds.messages import Resource
 
@@ -59,7 +60,7 @@ def test_a_tcp_service_has_a_listener_on_its_own_address() -> None:
     clusters_by_weight = {"a": 80, "b": 20, "c": 0}
     origin = {"kind": "VirtualService", "object": "shop/echo"}
     target = TcpTarget(clusters_by_weight, origin, idle_timeout_s=60)
-    made = host_listener(target, settings=MeshSettings())
+    made = host_listener(target, settings=MeshSettings(observation=Observation(logs=(LogRule(MESH_FILE),))))
     shown = as_json(made)
     assert shown["address"]["socket_address"] == {"address": "10.96.0.9", "port_value": 9000}
     assert shown["metadata"]["filter_metadata"]["argosy"]["object"] == "shop/echo"

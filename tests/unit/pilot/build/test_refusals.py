@@ -33,7 +33,7 @@ def test_refusals_are_routes_in_their_order() -> None:
     found = host(Checking(refusals=REFUSALS))
     routes = found["routes"]
     assert [route.get("name", "") for route in routes] == [  # type: ignore[attr-defined]
-        "refusal 0000 default/z", "refusal 0001 default/a", "",
+        "refusal 0000 default/z", "refusal 0001 default/a", "default",
     ]  # fmt: skip
     first, second, _app = routes  # type: ignore[misc]
     assert first["direct_response"] == {"status": 403, "body": {"inline_string": "PERMISSION_DENIED:h.default:no"}}

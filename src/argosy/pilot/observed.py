@@ -1,0 +1,58 @@
+"""What one side of a proxy logs and traces of its requests and connections: plain values that builders are given.
+
+Two proxies for which these are equal share what is built. Source: istio.io Telemetry; MeshConfig.defaultConfig.tracing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from argosy.api.telemetry import CustomTag
+
+MESH_FILE = ""
+"""The provider that is the mesh configuration's own access log file."""
+MESH_ZIPKIN = ""
+"""The provider that is the mesh configuration's own Zipkin address."""
+OWN_COLLECTOR = "argosy"
+"""The provider that is the mesh's own collector of spans."""
+SAMPLING_DEFAULT = 1.0
+"""Percent of requests that are traced where nobody says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogRule:
+    """An access log: of everything, or of what meets an expression (CEL). `cluster`: where it goes, if to no file."""
+
+    provider: str
+    expression: str = ""
+    cluster: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRule:
+    """Which requests are traced, and what their spans say. `sampling` in percent, steps of 0.01."""
+
+    provider: str
+    cluster: str
+    sampling: float = SAMPLING_DEFAULT
+    tags: tuple[tuple[str, CustomTag], ...] = ()
+    istio_tags: bool = True
+    by_request_id: bool = True
+    propagate: bool = True
+    path_tag_max: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What is logged and traced."""
+
+    logs: tuple[LogRule, ...] = ()
+    tracing: TraceRule | None = None
+
+    @property
+    def clusters(self) -> tuple[str, ...]:
+        """The clusters of the mesh by which it goes where it goes."""
+        named = [rule.cluster for rule in self.logs]
+        if self.tracing is not None and self.tracing.provider != OWN_COLLECTOR:
+            named.append(self.tracing.cluster)
+        return tuple(dict.fromkeys(name for name in named if name))

@@ -1,0 +1,149 @@
+"""From what Telemetry objects and the mesh configuration say to what one side of a proxy logs and traces.
+
+Given the entries of all objects about a workload, the widest first, and the mesh's settings, gives values for builders.
+Pure. Source: Istio's rules of precedence: Telemetry, the pod's annotation, MeshConfig.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from argosy.api.extension_provider import ExtensionProvider
+from argosy.api.mesh_config import MeshConfig, ProxyTracing
+from argosy.api.telemetry import AccessLogging, Side, Tracing
+from argosy.api.telemetry_provider import FileAccessLog, OtelTracing, Service, ZipkinTracing
+from argosy.core.names import MIXER_CLUSTER
+from argosy.pilot.observed import MESH_FILE, MESH_ZIPKIN, OWN_COLLECTOR, SAMPLING_DEFAULT, LogRule, TraceRule
+
+_T = TypeVar("_T")
+FILE_PROVIDER = "envoy"
+# (host, port) of a provider -> its cluster, empty if there is no such host or port.
+ClusterOf = Callable[[str, int], str]
+
+
+def asked_hosts(config: MeshConfig) -> tuple[str, ...]:
+    """The hosts that proxies send logs and spans to, as the mesh configuration names them."""
+    hosts = [one.asked for one in config.extension_providers]
+    tracing = config.default_config.tracing
+    if tracing is not None and tracing.zipkin is not None:
+        hosts.append(tracing.zipkin.address.rpartition(":")[0].lower())
+    return tuple(host for host in dict.fromkeys(hosts) if host)
+
+
+# -- access logs ----------------------------------------------------------------------------------------------------
+
+
+def log_rules(
+    layers: Sequence[Sequence[AccessLogging]], side: Side, config: MeshConfig, *, file: bool, cluster_of: ClusterOf
+) -> tuple[LogRule, ...]:
+    """The access logs of one side. `layers`: the entries of each object; `file`: the mesh has a log of its own, which
+    is written where nobody chooses a provider."""
+    default = config.default_providers.access_logging or ((MESH_FILE,) if file else ())
+    chosen = _chosen_logs(layers, side, default)
+    known = {one.name: one for one in config.extension_providers}
+    made = (_log_rule(name, expression, known, cluster_of) for name, expression in sorted(chosen.items()))
+    return tuple(one for one in made if one is not None)
+
+
+def _chosen_logs(layers: Sequence[Sequence[AccessLogging]], side: Side, default: Sequence[str]) -> Mapping[str, str]:
+    """Providers and their expressions: the narrowest object that names providers says which there are; each entry
+    changes those that it names, or those that were named before it."""
+    wanted = default
+    for layer in layers:
+        entries = [one for one in layer if one.match is None or one.match.takes(side)]
+        wanted = tuple(dict.fromkeys(ref.name for one in entries for ref in one.providers)) or wanted
+    silent = not any(one.match is None or one.match.takes(side) for layer in layers for one in layer)
+    chosen: dict[str, str] = dict.fromkeys(wanted, "") if silent else {}
+    named: Sequence[str] = default
+    for entry in (one for layer in layers for one in layer):
+        named = tuple(ref.name for ref in entry.providers) or named
+        if entry.match is not None and not entry.match.takes(side):
+            continue
+        for name in named:
+            if entry.disabled:
+                chosen.pop(name, None)
+            elif name in wanted:
+                chosen[name] = entry.filter.expression if entry.filter is not None else ""
+    return chosen
+
+
+def _log_rule(
+    name: str, expression: str, known: Mapping[str, ExtensionProvider], cluster_of: ClusterOf
+) -> LogRule | None:
+    provider = known.get(name)
+    if provider is None:
+        return LogRule(name, expression) if name in (MESH_FILE, FILE_PROVIDER) else None
+    taker = provider.logging
+    if isinstance(taker, FileAccessLog):
+        return LogRule(name, expression)
+    cluster = cluster_of(taker.host, taker.port) if taker is not None else ""
+    return LogRule(name, expression, cluster) if cluster else None
+
+
+# -- tracing --------------------------------------------------------------------------------------------------------
+
+
+def trace_rule(
+    entries: Sequence[Tracing], side: Side, config: MeshConfig, own: ProxyTracing | None, *, cluster_of: ClusterOf
+) -> TraceRule | None:
+    """What one side traces, or None. `own`: what the pod's annotation says in place of the mesh's `defaultConfig`."""
+    settings = own if own is not None else config.default_config.tracing
+    applying = [one for one in entries if one.match is None or one.match.takes(side)]
+    if not applying and not config.default_providers.tracing and not _is_on(config, settings):
+        return None
+    if _last(one.disable_span_reporting for one in applying):
+        return None
+    found = _tracer(applying, config, settings or ProxyTracing(), cluster_of)
+    if found is None:
+        return None
+    provider, cluster, own_max = found
+    settings = settings or ProxyTracing()
+    sampling = _last(one.random_sampling_percentage for one in applying)
+    if sampling is None:
+        sampling = settings.sampling if settings.sampling is not None else SAMPLING_DEFAULT
+    tags = _last(one.custom_tags for one in applying) or settings.custom_tags
+    istio_tags = _last(one.enable_istio_tags for one in applying)
+    by_request_id = _last(one.use_request_id_for_trace_sampling for one in applying)
+    return TraceRule(
+        provider=provider,
+        cluster=cluster,
+        sampling=round(min(max(sampling, 0.0), 100.0), 2),
+        tags=tuple(sorted(tags.items(), key=lambda one: one[0])),
+        istio_tags=(settings.enable_istio_tags is not False) if istio_tags is None else istio_tags,
+        by_request_id=by_request_id is not False,
+        propagate=not _last(one.disable_context_propagation for one in applying),
+        path_tag_max=own_max if own_max is not None else settings.max_path_tag_length,
+    )
+
+
+def _is_on(config: MeshConfig, settings: ProxyTracing | None) -> bool:
+    """Whether the mesh configuration by itself asks for traces."""
+    return settings is not None if config.enable_tracing is None else config.enable_tracing
+
+
+def _tracer(
+    applying: Sequence[Tracing], config: MeshConfig, settings: ProxyTracing, cluster_of: ClusterOf
+) -> tuple[str, str, int | None] | None:
+    """The provider, its cluster, and its own limit of paths in tags; None if spans cannot go there."""
+    named = [one.providers[0].name for one in applying if one.providers]
+    name = named[-1] if named else next(iter(config.default_providers.tracing), None)
+    provider = next((one for one in config.extension_providers if one.name == name), None)
+    if provider is not None:
+        taker = provider.tracing
+        cluster = cluster_of(taker.host, taker.port) if isinstance(taker, Service) else ""
+        own_max = taker.max_tag_length if isinstance(taker, ZipkinTracing | OtelTracing) else None
+        return (provider.name, cluster, own_max) if cluster else None
+    if name is None and settings.zipkin is not None and settings.zipkin.address:
+        host, _, port = settings.zipkin.address.rpartition(":")
+        cluster = cluster_of(host.lower(), int(port))
+        return (MESH_ZIPKIN, cluster, None) if cluster else None
+    return (OWN_COLLECTOR, MIXER_CLUSTER, None) if name in (None, OWN_COLLECTOR) else None
+
+
+def _last(said: Iterable[_T | None]) -> _T | None:
+    """The narrowest word that was said."""
+    found = None
+    for one in said:
+        found = one if one is not None else found
+    return found
