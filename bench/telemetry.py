@@ -50,7 +50,7 @@ spec: {compiledTemplate: listentry, params: {value: 'source.uid | "none"'}}
 apiVersion: config.istio.io/v1alpha2
 kind: rule
 metadata: {name: asked, namespace: counted}
-spec: {match: destination.labels["app"] == "web", actions: [{handler: those, instances: [who]}]}
+spec: {match: 'destination.labels["app"] == "web"', actions: [{handler: those, instances: [who]}]}
 """
 
 
