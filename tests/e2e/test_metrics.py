@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.e2e.calls import call, in_pod
+from tests.e2e.calls import applied, call, in_pod
 from tests.e2e.harness import Mesh, is_ready, kill, running, wait_for
 from tests.e2e.loads import started
 from tests.e2e.semantics import PROGRAMS, deployment
@@ -218,3 +218,75 @@ def test_what_clients_make_up_makes_no_series(mesh: Mesh) -> None:
     wait_for(lambda: total(mesh, "destination") - sent == 1501, 20, "all are counted")
     assert mesh.count("mixer_series") == before
     assert mesh.count("mixer_series_overflowed_total") == 0
+
+
+# -- the Telemetry API ----------------------------------------------------------------------------------------------
+
+
+def telemetry(name: str, overrides: str, *, app: str = "") -> str:
+    """A Telemetry object: of a workload, or of the namespace."""
+    selector = f"  selector: {{matchLabels: {{app: {app}}}}}\n" if app else ""
+    head = f"---\napiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {{name: {name}}}\nspec:\n{selector}"
+    return f"{head}  metrics:\n  - providers: [{{name: prometheus}}]\n    overrides: {overrides}\n"
+
+
+def calls(mesh: Mesh, count: int, path: str = "/") -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Call `web` so often; the labels of the series that grew by that, as the source and as the destination say."""
+    before = counted(mesh)
+    assert set(call(mesh, "sleep", *[f"http://web{path}"] * count)) == {"200"}
+    # What is not counted cannot be waited for; so something else is, that was called later.
+    for _ in range(2):
+        others = counted(mesh)
+        assert caller(mesh, "grpc", "grpc-server", 50051) == {"answer": "hello"}
+        wait_for(lambda others=others: grew(others, counted(mesh), "grpc-server"), 20, "a later call")
+    found = grew(before, counted(mesh), "web")
+    assert set(found.values()) <= {count}
+    said = [dict(labels) for labels in found]
+    source, destination = ([one for one in said if one["reporter"] == side] for side in ("source", "destination"))
+    return source, destination
+
+
+def grew(before: Series, after: Series, service: str) -> Series:
+    """What was added to the counts of calls of a service."""
+    wanted = ("destination_service_name", service)
+    return {labels: value for labels, value in differences(before, after).items() if wanted in labels}
+
+
+def test_tags_are_removed_added_and_changed_as_telemetry_objects_say(mesh: Mesh) -> None:
+    """What the proxy knows, what only Mixer knows, classes of requests; and other metrics keep their tags."""
+    tags = """
+    - match: {metric: REQUEST_COUNT}
+      tagOverrides:
+        response_flags: {operation: REMOVE}
+        request_host: {value: request.host}
+        destination_port: {value: string(destination.port)}
+        request_operation: {value: "request.url_path.matches('^/reviews/[0-9]+$') ? 'GetReview' : 'other'"}
+        response_code: {value: "response.code >= 200 && response.code < 300 ? '2xx' : 'other'"}
+    - match: {metric: REQUEST_COUNT, mode: CLIENT}
+      tagOverrides: {destination_x: {value: "upstream_peer.labels['app'].value"}}
+    - match: {metric: REQUEST_COUNT, mode: SERVER}
+      tagOverrides: {source_x: {value: "downstream_peer.labels['app'].value"}}
+"""
+    with applied(mesh, telemetry("tags", tags)):
+        (source,), (destination,) = calls(mesh, 3, "/reviews/7")
+        assert "response_flags" not in source | destination
+        both = {"request_host": "web", "request_operation": "GetReview", "response_code": "2xx"}
+        for side in (source, destination):
+            assert both.items() <= side.items()
+        assert (source["destination_port"], destination["destination_port"]) == ("80", "8080")
+        assert (source["destination_x"], destination["source_x"]) == ("web", "sleep")
+    assert not any("request_host" in dict(labels) for labels in counted(mesh, "istio_request_bytes_count"))
+
+
+def test_metrics_are_disabled_by_side_and_by_metric_and_the_narrower_word_wins(mesh: Mesh) -> None:
+    with applied(mesh, telemetry("server-silent", "[{match: {metric: ALL_METRICS, mode: SERVER}, disabled: true}]", app="web")):
+        source, destination = calls(mesh, 2)
+        assert (len(source), len(destination)) == (1, 0)
+    wide = telemetry("wide", "[{match: {metric: REQUEST_COUNT}, disabled: true}]")
+    narrow = [telemetry(app, "[{match: {metric: REQUEST_COUNT}, disabled: false}]", app=app) for app in NARROW]
+    with applied(mesh, wide, *narrow):
+        source, destination = calls(mesh, 2)
+        assert (len(source), len(destination)) == (0, 1)
+
+
+NARROW = ("web", "grpc-server")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from argosy.api.mesh_config import MeshConfig
 from argosy.api.telemetry import Metrics, MetricsOverride, Side, TagOverride
 
 PROMETHEUS = "prometheus"
@@ -100,3 +101,10 @@ def _override(known: Counted, override: MetricsOverride) -> Counted:
 
 def _value(tag: TagOverride) -> str | None:
     return None if tag.operation == "REMOVE" else tag.value
+
+
+def counted_by(entries: Sequence[Metrics], side: Side, config: MeshConfig) -> Counting:
+    """The same with the providers of the mesh configuration."""
+    ours = {one.name for one in config.extension_providers if one.prometheus is not None}
+    default = config.default_providers.metrics or (PROMETHEUS,)
+    return counting(entries, side, providers=frozenset({PROMETHEUS, *ours}), default=default)

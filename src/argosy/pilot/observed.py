@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from argosy.api.telemetry import CustomTag
+from argosy.pilot.counted import STANDARD, Counting
 
 MESH_FILE = ""
 """The provider that is the mesh configuration's own access log file."""
@@ -44,10 +45,11 @@ class TraceRule:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What is logged and traced."""
+    """What is logged, traced and counted."""
 
     logs: tuple[LogRule, ...] = ()
     tracing: TraceRule | None = None
+    counting: Counting = STANDARD
 
     @property
     def clusters(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from argosy.core.names import ROOT_NAMESPACE, outbound_cluster
 from argosy.incr import Derived, Reader
 from argosy.pilot import registry
 from argosy.pilot.classes import ProxyClass
+from argosy.pilot.counted import counted_by
 from argosy.pilot.mesh import MeshSettings
 from argosy.pilot.observed import Observation
 from argosy.pilot.observing import ClusterOf, log_rules, trace_rule
@@ -107,6 +108,7 @@ class TelemetryModel:
         return Observation(
             logs=log_rules(said.access_logging, key.side, settings.config, file=file, cluster_of=cluster_of),
             tracing=trace_rule(said.tracing, key.side, settings.config, own, cluster_of=cluster_of),
+            counting=counted_by(said.metrics, key.side, settings.config),
         )
 
     def _cluster_of(self, read: Reader) -> ClusterOf:

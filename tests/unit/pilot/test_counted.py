@@ -3,8 +3,9 @@
 import pytest
 
 from argosy.api import decode_object, parse_documents
+from argosy.api.mesh_config import parse_mesh_config
 from argosy.api.telemetry import Metrics, Side, Telemetry
-from argosy.pilot.counted import NAMES, STANDARD, Counted, counting
+from argosy.pilot.counted import NAMES, STANDARD, Counted, counted_by, counting
 
 
 def entries(*texts: str) -> tuple[Metrics, ...]:
@@ -68,3 +69,12 @@ def test_metrics_for_another_provider_are_not_mixers() -> None:
 
 def test_the_interval_is_kept() -> None:
     assert counting(entries("{reportingInterval: 15s}"), "SERVER").period_s == 15
+
+
+def test_providers_of_the_mesh_configuration_are_known_by_their_names() -> None:
+    config = parse_mesh_config(
+        "extensionProviders: [{name: mine, prometheus: {}}]\ndefaultProviders: {metrics: [mine]}"
+    )
+    assert counted_by((), "CLIENT", config) == STANDARD
+    elsewhere = parse_mesh_config("defaultProviders: {metrics: [elsewhere]}")
+    assert counted_by((), "CLIENT", elsewhere).of("istio_requests_total").disabled

@@ -257,18 +257,19 @@ def tcp_proxy(
     tunnel: Tunnel | None = None,
     inbound: bool = False,
     mtls: bool = False,
+    period_s: float | None = None,
 ) -> Any:
     """A TCP proxy to one cluster, or to several by weight (one choice for each connection).
 
     `access_log`: written when a connection ends, but for loggers that choose among its events themselves.
     `idle_timeout_s`: None is the default, an hour; 0 is never. `inbound`: it leads to the pod's application.
-    `mtls`: the client must show a certificate first.
+    `mtls`: the client must show a certificate first. `period_s`: how often it reports while it lasts.
     """
     reports = report.report_logger(report.INBOUND if inbound else report.OUTBOUND, http=False)
     fields: dict[str, Any] = {
         "stat_prefix": stat_prefix,
         "access_log": [*map(report.at_end, access_log), reports],
-        "access_log_options": report.tcp_log_options(),
+        "access_log_options": report.tcp_log_options(period_s),
     }
     if mtls:
         # The application is not called, nor the connection counted as opened, before it is known who comes.

@@ -264,7 +264,7 @@ class _Taken:
 def _manager(ref: ServerRef, context: GatewayContext) -> Any:
     settings, audited = context.settings, context.audited
     loggers = [
-        *telemetry.stats_loggers(telemetry.source_tags("http")),
+        *telemetry.stats_loggers(telemetry.source_tags("http"), settings.observation.counting),
         *access_log.log_loggers(settings, http=True),
         *note_loggers(http=True),
     ]
@@ -282,10 +282,18 @@ def _manager(ref: ServerRef, context: GatewayContext) -> Any:
 def _tcp(ref: ServerRef, clusters: Mapping[str, int], context: GatewayContext) -> list[Any]:
     """What passes connections on, by leave of the policies and, where it is asked, of Mixer."""
     settings, authorization = context.settings, context.authorization
-    loggers = [*telemetry.stats_loggers(telemetry.source_tags("tcp")), *access_log.log_loggers(settings, http=False)]
+    loggers = [
+        *telemetry.stats_loggers(telemetry.source_tags("tcp"), settings.observation.counting),
+        *access_log.log_loggers(settings, http=False),
+    ]
     if authz.notes_of_tcp(authorization):
         loggers += note_loggers(http=False)
-    proxy = filters.tcp_proxy(stat_prefix=f"gateway_{ref.route_name}", clusters=clusters, access_log=loggers)
+    proxy = filters.tcp_proxy(
+        period_s=settings.observation.counting.period_s,
+        stat_prefix=f"gateway_{ref.route_name}",
+        clusters=clusters,
+        access_log=loggers,
+    )
     service = next((host for cluster in clusters if (host := check.service_of_cluster(cluster))), "")
     return [*authz.tcp_authorization(authorization, "tcp."), *check.tcp_filters(context.checking, service), proxy]
 

@@ -170,9 +170,16 @@ def _on_ports(numbers: Sequence[int]) -> dict[str, Any]:
 def _blackhole(context: InboundContext) -> dict[str, Any]:
     # A connection made straight to the capture port would loop.
     tags = telemetry.destination_tags("tcp", service="", mtls=False)
-    loggers = [*telemetry.stats_loggers(tags), *access_log.log_loggers(context.settings, http=False)]
+    loggers = [
+        *telemetry.stats_loggers(tags, context.settings.observation.counting),
+        *access_log.log_loggers(context.settings, http=False),
+    ]
     proxy = filters.tcp_proxy(
-        stat_prefix="blackhole", clusters={BLACKHOLE_CLUSTER: 1}, access_log=loggers, inbound=True
+        period_s=context.settings.observation.counting.period_s,
+        stat_prefix="blackhole",
+        clusters={BLACKHOLE_CLUSTER: 1},
+        access_log=loggers,
+        inbound=True,
     )
     return {
         "name": "virtualInbound-blackhole",
@@ -264,11 +271,12 @@ def _refusal(label: str, at: dict[str, Any], port: InboundPort, context: Inbound
     """Plaintext under STRICT: refused without a byte to the application, and counted, so that somebody can see it."""
     tags = telemetry.destination_tags("tcp", service=port.service, mtls=False)
     proxy = filters.tcp_proxy(
+        period_s=context.settings.observation.counting.period_s,
         stat_prefix=f"strict_{label}",
         clusters={BLACKHOLE_CLUSTER: 1},
         inbound=True,
         access_log=[
-            *telemetry.stats_loggers({**tags, "flags": "PLAINTEXT_REFUSED"}),
+            *telemetry.stats_loggers({**tags, "flags": "PLAINTEXT_REFUSED"}, context.settings.observation.counting),
             *access_log.log_loggers(context.settings, http=False),
         ],
     )
@@ -286,7 +294,7 @@ def _filters(port: InboundPort, context: InboundContext, *, mtls: bool, server_n
     manager = filters.http_connection_manager(
         stat_prefix=f"inbound_{port.number}",
         access_log=[
-            *telemetry.stats_loggers(tags),
+            *telemetry.stats_loggers(tags, context.settings.observation.counting),
             *access_log.log_loggers(context.settings, http=True),
             *note_loggers(http=True),
             *([access_log.audit_log()] if context.audited else []),
@@ -311,10 +319,15 @@ def _tcp_filters(port: InboundPort, context: InboundContext, *, mtls: bool) -> l
     pool = port.pool.tcp if port.pool is not None else None
     noted = note_loggers(http=False) if authz.notes_of_tcp(context.authorization) else ()
     proxy = filters.tcp_proxy(
+        period_s=context.settings.observation.counting.period_s,
         stat_prefix=cluster,
         clusters={cluster: 1},
         inbound=True,
-        access_log=[*telemetry.stats_loggers(tags), *access_log.log_loggers(context.settings, http=False), *noted],
+        access_log=[
+            *telemetry.stats_loggers(tags, context.settings.observation.counting),
+            *access_log.log_loggers(context.settings, http=False),
+            *noted,
+        ],
         # The client's side decides, whose object says how long; a limit here would end what that lets live.
         idle_timeout_s=(pool.idle_timeout_s if pool is not None else None) or 0,
         mtls=mtls,

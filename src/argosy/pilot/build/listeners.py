@@ -311,7 +311,7 @@ def _manager(name: str, route: str, settings: MeshSettings, *, refused: bool = F
         stat_prefix=f"outbound_{name}",
         access_log=[
             *refusals,
-            *telemetry.stats_loggers(telemetry.source_tags("http")),
+            *telemetry.stats_loggers(telemetry.source_tags("http"), settings.observation.counting),
             *access_log.log_loggers(settings, http=True),
         ],
         settings=settings,
@@ -329,10 +329,11 @@ def _unknown(title: str, unknown: UnknownTraffic, settings: MeshSettings) -> dic
 
 def _tcp(stat_prefix: str, target: TcpTarget, settings: MeshSettings, *, refused: bool = False) -> list[Any]:
     loggers = [
-        *telemetry.stats_loggers(telemetry.source_tags("tcp")),
+        *telemetry.stats_loggers(telemetry.source_tags("tcp"), settings.observation.counting),
         *access_log.log_loggers(settings, http=False, refused=refused),
     ]
     proxy = filters.tcp_proxy(
+        period_s=settings.observation.counting.period_s,
         stat_prefix=stat_prefix,
         clusters=target.clusters,
         access_log=loggers,

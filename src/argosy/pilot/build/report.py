@@ -113,9 +113,9 @@ def at_end(logger: Any) -> Any:
     return made
 
 
-def tcp_log_options() -> dict[str, Any]:
+def tcp_log_options(period_s: float | None = None) -> dict[str, Any]:
     """When a TCP proxy logs: once it is connected, from time to time, and at the end. Other loggers choose the end."""
-    return {"flush_access_log_on_connected": True, "access_log_flush_interval": v.duration(TCP_PERIOD_S)}
+    return {"flush_access_log_on_connected": True, "access_log_flush_interval": v.duration(period_s or TCP_PERIOD_S)}
 
 
 @cache

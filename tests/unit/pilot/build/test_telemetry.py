@@ -10,6 +10,7 @@ from argosy.envoy import api
 from argosy.mixer.telemetry import COUNTERS, HISTOGRAMS, OPEN_BYTES, take_apart
 from argosy.pilot.build import report
 from argosy.pilot.build.telemetry import destination_tags, source_tags, stats_loggers
+from argosy.pilot.counted import NAMES, Counted, Counting
 
 
 def made(tags: dict[str, str]) -> list[dict[str, Any]]:
@@ -124,3 +125,48 @@ def test_all_loggers_share_their_series_and_are_bounded() -> None:
     }
     assert len(scopes) == 2
     assert all("sharing_name" in scope and "max_" in scope for scope in scopes)
+
+
+REQUESTS = "istio_requests_total"
+
+
+def names(counting: Counting, protocol: str = "http") -> set[str]:
+    """What is counted."""
+    return {name for logger in stats_loggers(source_tags(protocol), counting) for name in counted(api.to_dict(logger))}
+
+
+@pytest.mark.parametrize("protocol", ["http", "tcp"])
+def test_without_any_metric_there_is_no_logger(protocol: str) -> None:
+    nothing = Counting(tuple((name, Counted(disabled=True)) for name in NAMES.values()))
+    assert stats_loggers(source_tags(protocol), nothing) == []
+
+
+def test_a_disabled_metric_is_left_out_alone() -> None:
+    standard = names(Counting())
+    assert names(Counting(((REQUESTS, Counted(disabled=True)),))) == standard - {REQUESTS}
+    tcp = Counting((("istio_tcp_sent_bytes_total", Counted(disabled=True)),))
+    assert names(Counting(), "tcp") - names(tcp, "tcp") == {"istio_tcp_sent_bytes_total", "istio_tcp_open_sent_bytes"}
+
+
+def test_tags_are_changed_for_the_metric_that_was_named() -> None:
+    tagged = Counting(((REQUESTS, Counted(tags=(("request_host", "request.host"), ("source_app", None)))),))
+    stats = {
+        stat["name"]: {tag["name"]: tag["value_format"] for tag in stat["tags"]}
+        for logger in stats_loggers(source_tags("http"), tagged)
+        for kind in ("counters", "histograms")
+        for stat in (one["stat"] for one in api.to_dict(logger)["typed_config"].get(kind, ()))
+    }
+    assert stats[REQUESTS]["request_host"] == "%REQ(:AUTHORITY)%"
+    assert stats[REQUESTS]["call"].endswith("|drop=source_app")
+    assert stats["istio_request_bytes"].keys() == {"call"}
+
+
+def test_connections_report_as_often_as_was_asked_for() -> None:
+    conditions = [api.to_dict(one)["filter"] for one in stats_loggers(source_tags("tcp"), Counting(period_s=15))]
+    (lived,) = [
+        one["duration_filter"]["comparison"]["value"]["default_value"]
+        for condition in conditions
+        for one in condition.get("and_filter", {}).get("filters", ())
+        if "duration_filter" in one
+    ]
+    assert lived == 15_000
