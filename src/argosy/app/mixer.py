@@ -214,10 +214,10 @@ class Mixer:
         return {"observed_s": now - self._began, "callers": rows}
 
     def findings(self) -> list[Finding]:
-        """Ports that are declared to speak HTTP and were sent something else in the last hour; handlers that cannot
-        deliver or ask; a history with gaps."""
+        """Ports that are declared to speak HTTP and were sent something else in the last hour; too many series;
+        handlers that cannot deliver or ask; a history with gaps."""
         found = [_misread(row) for row in self.aggregator.misread.rows(self._clock.now() - MISREAD_S)]
-        found += [*self.checks.findings(), *self.reports.findings()]
+        found += [*self.aggregator.findings(), *self.checks.findings(), *self.reports.findings()]
         return found + (self.recorder.findings() if self.recorder is not None else [])
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
