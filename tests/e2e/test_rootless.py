@@ -121,13 +121,13 @@ def test_a_proxy_starts_without_a_control_plane(mesh: Mesh) -> None:
     wait_for(lambda: in_sync(mesh, 3), 60, "all proxies are in sync")
 
 
+def test_config_maps_are_mounted_anywhere(mesh: Mesh) -> None:
+    check_mounts(mesh)
+
+
 def test_it_leaves_nothing_behind(mesh: Mesh) -> None:
     """Runs last: stops the mesh."""
     pids = [pid for pid, _command in mesh._processes()]
     assert mesh.stop() == 0
     wait_for(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()], 20, "all processes are gone")
     assert not (mesh.home / "run" / "mesh.json").exists()
-
-
-def test_config_maps_are_mounted_anywhere(mesh: Mesh) -> None:
-    check_mounts(mesh)
