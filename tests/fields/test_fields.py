@@ -17,6 +17,7 @@ MODULES = (
     "envoy_filter",
     "proxy_config",
     "request_authentication",
+    "telemetry",
     "extensions",
 )
 ALL: list[Case] = [case for name in MODULES for case in import_module(f"tests.fields.{name}").CASES]

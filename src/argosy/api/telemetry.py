@@ -29,6 +29,20 @@ Metric = Literal[
     "GRPC_RESPONSE_MESSAGES",
 ]
 
+METRIC_NAMES = {
+    "REQUEST_COUNT": "istio_requests_total",
+    "REQUEST_DURATION": "istio_request_duration_milliseconds",
+    "REQUEST_SIZE": "istio_request_bytes",
+    "RESPONSE_SIZE": "istio_response_bytes",
+    "GRPC_REQUEST_MESSAGES": "istio_request_messages_total",
+    "GRPC_RESPONSE_MESSAGES": "istio_response_messages_total",
+    "TCP_SENT_BYTES": "istio_tcp_sent_bytes_total",
+    "TCP_RECEIVED_BYTES": "istio_tcp_received_bytes_total",
+    "TCP_OPENED_CONNECTIONS": "istio_tcp_connections_opened_total",
+    "TCP_CLOSED_CONNECTIONS": "istio_tcp_connections_closed_total",
+}
+"""Names of the Telemetry API and of Prometheus."""
+
 
 class ProviderRef(Strict, frozen=True, kw_only=True):
     """The name of one of the mesh configuration's `extensionProviders`, or of one that is simply there."""

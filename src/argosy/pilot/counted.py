@@ -10,23 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from argosy.api.mesh_config import MeshConfig
-from argosy.api.telemetry import Metrics, MetricsOverride, Side, TagOverride
+from argosy.api.telemetry import METRIC_NAMES, Metrics, MetricsOverride, Side, TagOverride
 
 PROMETHEUS = "prometheus"
-NAMES = {
-    "REQUEST_COUNT": "istio_requests_total",
-    "REQUEST_DURATION": "istio_request_duration_milliseconds",
-    "REQUEST_SIZE": "istio_request_bytes",
-    "RESPONSE_SIZE": "istio_response_bytes",
-    "GRPC_REQUEST_MESSAGES": "istio_request_messages_total",
-    "GRPC_RESPONSE_MESSAGES": "istio_response_messages_total",
-    "TCP_SENT_BYTES": "istio_tcp_sent_bytes_total",
-    "TCP_RECEIVED_BYTES": "istio_tcp_received_bytes_total",
-    "TCP_OPENED_CONNECTIONS": "istio_tcp_connections_opened_total",
-    "TCP_CLOSED_CONNECTIONS": "istio_tcp_connections_closed_total",
-}
-"""Names of the Telemetry API and of Prometheus."""
-_ALL = frozenset(NAMES.values())
+_ALL = frozenset(METRIC_NAMES.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +75,7 @@ def _matched(override: MetricsOverride) -> Iterable[str]:
         return [name] if name in _ALL else []
     if match is None or match.metric in (None, "ALL_METRICS"):
         return _ALL
-    return [NAMES[match.metric]]
+    return [METRIC_NAMES[match.metric]]
 
 
 def _override(known: Counted, override: MetricsOverride) -> Counted:

@@ -4,8 +4,8 @@ import pytest
 
 from argosy.api import decode_object, parse_documents
 from argosy.api.mesh_config import parse_mesh_config
-from argosy.api.telemetry import Metrics, Side, Telemetry
-from argosy.pilot.counted import NAMES, STANDARD, Counted, counted_by, counting
+from argosy.api.telemetry import METRIC_NAMES, Metrics, Side, Telemetry
+from argosy.pilot.counted import STANDARD, Counted, counted_by, counting
 
 
 def entries(*texts: str) -> tuple[Metrics, ...]:
@@ -30,7 +30,7 @@ def test_names_of_metrics_are_those_of_the_api() -> None:
 @pytest.mark.parametrize("match", ["", "match: {metric: ALL_METRICS}, ", "match: {mode: CLIENT}, "])
 def test_all_metrics_can_be_disabled(match: str) -> None:
     found = counting(entries(f"overrides: [{{{match}disabled: true}}]"), "CLIENT")
-    assert dict(found.changed) == dict.fromkeys(NAMES.values(), Counted(disabled=True))
+    assert dict(found.changed) == dict.fromkeys(METRIC_NAMES.values(), Counted(disabled=True))
 
 
 @pytest.mark.parametrize("side", ["CLIENT", "SERVER"])
@@ -61,7 +61,7 @@ def test_metrics_for_another_provider_are_not_mixers() -> None:
     other = "{providers: [{name: stackdriver}], overrides: [{tagOverrides: {a: {value: '1'}}}]}"
     found = counting(entries(other), "CLIENT")
     assert all(counted.disabled for _, counted in found.changed)
-    assert len(found.changed) == len(NAMES)
+    assert len(found.changed) == len(METRIC_NAMES)
     both = "providers: [{name: stackdriver}, {name: mine}]"
     assert counting(entries(other, both), "CLIENT", providers=frozenset({"mine"})) == STANDARD
     assert counting([], "CLIENT", default=("stackdriver",)).of("istio_requests_total").disabled

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from argosy.api.telemetry import (
+    METRIC_NAMES,
     AccessLogging,
     CustomTag,
     Metrics,
@@ -61,9 +62,15 @@ def _validate_override(check: Check, at: str, override: MetricsOverride) -> None
         given = {"metric": match.metric is not None, "customMetric": match.custom_metric is not None}
         check.one_of(f"{at}.match", given, required=False)
         if match.custom_metric is not None:
-            check.not_empty(f"{at}.match.customMetric", match.custom_metric, "the name of a metric")
+            _validate_custom_metric(check, f"{at}.match.customMetric", match.custom_metric)
     for name, tag in override.tag_overrides.items():
         _validate_tag(check, member(f"{at}.tagOverrides", name), name, tag)
+
+
+def _validate_custom_metric(check: Check, at: str, name: str) -> None:
+    """Proxies count standard metrics only; their names may be written with or without the prefix."""
+    if f"istio_{name.removeprefix('istio_')}" not in METRIC_NAMES.values():
+        check.error("ARG0015", at, f"no proxy counts a metric of the name {name!r}", "name one of Istio's metrics")
 
 
 def _validate_tag(check: Check, at: str, name: str, tag: TagOverride) -> None:
