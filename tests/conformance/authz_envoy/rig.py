@@ -29,7 +29,7 @@ from argosy.api.extension_provider import ExtAuthzGrpc, ExtensionProvider
 from argosy.authz.call import Call
 from argosy.envoy import values as v
 from argosy.envoy.api import encode, envoy_binary, message, pack
-from argosy.pilot.build import authz, filters
+from argosy.pilot.build import authz, authz_places, filters
 from argosy.pilot.build.authz import Authorization
 from argosy.pilot.mesh import MeshSettings
 
@@ -40,9 +40,9 @@ PROVIDERS = (
 )
 _TCP_LOG = "%DOWNSTREAM_REMOTE_ADDRESS%-%DOWNSTREAM_LOCAL_ADDRESS% %CONNECTION_TERMINATION_DETAILS%\n"
 _NOTED = {
-    "x-audit": f"{authz.NOTES['AUDIT']}",
-    "x-dry-deny": f"{authz.NOTES['DENY']}",
-    "x-dry-allow": f"{authz.NOTES['ALLOW']}",
+    "x-audit": f"{authz_places.NOTES['AUDIT']}",
+    "x-dry-deny": f"{authz_places.NOTES['DENY']}",
+    "x-dry-allow": f"{authz_places.NOTES['ALLOW']}",
     "x-custom": f"custom_{PROVIDER}_",
 }
 
@@ -228,8 +228,8 @@ def _replies() -> Any:
     headers = {"x-details": "%RESPONSE_CODE_DETAILS%"}
     for name, prefix in _NOTED.items():
         headers[name] = (
-            f"%DYNAMIC_METADATA({authz.HTTP_NOTES}:{prefix}{authz.RESULT})% "
-            f"%DYNAMIC_METADATA({authz.HTTP_NOTES}:{prefix}{authz.POLICY})%"
+            f"%DYNAMIC_METADATA({authz_places.HTTP_NOTES}:{prefix}{authz_places.RESULT})% "
+            f"%DYNAMIC_METADATA({authz_places.HTTP_NOTES}:{prefix}{authz_places.POLICY})%"
         )
     always = {"comparison": {"op": "GE", "value": {"default_value": 100, "runtime_key": "none"}}}
     added = [{"header": {"key": key, "value": value}} for key, value in headers.items()]
