@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from argosy.api.telemetry import METRIC_NAMES
 from argosy.envoy import api
 from argosy.mixer.telemetry import COUNTERS, HISTOGRAMS, OPEN_BYTES, take_apart
 from argosy.pilot.build import report
 from argosy.pilot.build.telemetry import destination_tags, source_tags, stats_loggers
-from argosy.pilot.counted import NAMES, Counted, Counting
+from argosy.pilot.counted import Counted, Counting
 
 
 def made(tags: dict[str, str]) -> list[dict[str, Any]]:
@@ -137,7 +138,7 @@ def names(counting: Counting, protocol: str = "http") -> set[str]:
 
 @pytest.mark.parametrize("protocol", ["http", "tcp"])
 def test_without_any_metric_there_is_no_logger(protocol: str) -> None:
-    nothing = Counting(tuple((name, Counted(disabled=True)) for name in NAMES.values()))
+    nothing = Counting(tuple((name, Counted(disabled=True)) for name in METRIC_NAMES.values()))
     assert stats_loggers(source_tags(protocol), nothing) == []
 
 
