@@ -9,6 +9,7 @@ import contextlib
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -169,18 +170,21 @@ def test_a_tcp_connection_is_counted_when_it_opens_while_it_lasts_and_when_it_en
 
 
 def test_sums_are_exact_while_mixer_is_killed_and_a_workload_is_rolled(mesh: Mesh) -> None:
-    """N requests in, N counted on both sides, in counters and in histograms; and never more than were sent."""
+    """N requests in, N counted on both sides, in counters and in histograms; never more than were sent, and nothing
+    that is scraped meanwhile falls: pods that are gone by the second kill stay counted."""
     (service,) = (one for one in mesh.objects("Service") if one["metadata"]["name"] == "web")
     options = {"address": [service["spec"]["clusterIP"], 80], "host": "web", "rate": 100, "path": "/"}
     before = {side: total(mesh, side) for side in ("source", "destination")}
     began = time.monotonic()
-    with started("exact", options, network_of=mesh.envoy_pid("sleep")) as load:
+    with scraped(mesh) as falls, started("exact", options, network_of=mesh.envoy_pid("sleep")) as load:
         wait_for(lambda: total(mesh, "destination") > before["destination"] + 100, 20, "traffic is counted")
         kill(mesh.host_pid("settings/mixer.json"))
         wait_for(lambda: mixer_is_back(mesh), 40, "Mixer is back")
         old = {pod["metadata"]["name"] for pod in mesh.pods("web")}
         mesh.cli("restart", "deployment/web")
         wait_for(lambda: rolled(mesh, old), 60, "web has been replaced")
+        kill(mesh.host_pid("settings/mixer.json"))
+        wait_for(lambda: mixer_is_back(mesh), 40, "Mixer is back again")
         sent_at_most = 100 * (time.monotonic() - began) + 100
         for side in ("source", "destination"):
             assert total(mesh, side) - before[side] <= sent_at_most
@@ -189,6 +193,33 @@ def test_sums_are_exact_while_mixer_is_killed_and_a_workload_is_rolled(mesh: Mes
         wait_for(lambda side=side: total(mesh, side) - before[side] == ledger["sent"], 20, f"the {side} says all")
         for histogram in ("request_duration_milliseconds", "request_bytes", "response_bytes"):
             assert total(mesh, side, f"istio_{histogram}_count") == total(mesh, side), histogram
+    assert falls == []
+
+
+@contextlib.contextmanager
+def scraped(mesh: Mesh) -> Iterator[list[str]]:
+    """Scrapes all the time; gives what fell from one scrape that had it to the next one that had it."""
+    falls: list[str] = []
+    done = threading.Event()
+    last: dict[Any, float] = {}
+
+    def scrape() -> None:
+        while not done.wait(0.2):
+            with contextlib.suppress(httpx.HTTPError):
+                for labels, value in list(mesh.metrics("istio_requests_total")):
+                    key = frozenset(labels.items())
+                    if value < last.get(key, 0.0):
+                        falls.append(f"{last[key]} {value} {labels}")
+                    last[key] = value
+
+    thread = threading.Thread(target=scrape)
+    thread.start()
+    try:
+        yield falls
+    finally:
+        done.set()
+        thread.join()
+    assert last, "nothing was scraped"
 
 
 def total(mesh: Mesh, side: str, name: str = "istio_requests_total") -> float:

@@ -51,6 +51,7 @@ from argosy.edge.config_client import watch_config
 from argosy.edge.console_http import ConsolePorts, console_app
 from argosy.edge.control_api import ControlPorts, control_app
 from argosy.edge.control_graph import GraphPorts
+from argosy.edge.counts_file import COUNTS_FILE
 from argosy.edge.denials import CountDenials
 from argosy.edge.flow_store import FLOWS_FILE, Bounds
 from argosy.edge.grpc_server import GRPCServer, start_server
@@ -322,7 +323,7 @@ class ControlPlane:
     def _build_mixer(self) -> list[grpc.GenericRpcHandler]:
         settings = self.settings
         mixer = self.parts.mixer = Mixer(trust_domain=settings.trust_domain, clock=self.clock, home=self.home)
-        self.parts.tasks.append(mixer.reports.run())
+        self.parts.tasks += [mixer.reports.run(), mixer.keep_totals(self.home / "run" / COUNTS_FILE).run()]
         if settings.history_days > 0 and settings.history_mb > 0:
             bounds = Bounds(days=settings.history_days, bytes=int(settings.history_mb * (1 << 20)))
             self.parts.tasks.append(mixer.record(self.home / FLOWS_FILE, bounds, self._revision).run())

@@ -16,6 +16,7 @@ from argosy.app.checks import Checks, Place, make_remote
 from argosy.app.flow_recorder import NO_HISTORY, FlowRecorder, Past, Revision
 from argosy.app.report import ReportHandlers
 from argosy.app.taps import Taps
+from argosy.app.totals import FRESH_S, Totals
 from argosy.citadel.errors import SVIDError
 from argosy.core.clock import Clock
 from argosy.core.errors import ArgosyError, Finding, Level
@@ -56,6 +57,7 @@ from argosy.mixer.request import (
     request_attributes,
 )
 from argosy.mixer.rules import CheckPolicy, concern_of, resolve_rules
+from argosy.mixer.telemetry import COUNTERS, HISTOGRAMS
 from argosy.mixer.traces import TraceStore
 from argosy.pilot.checking import NO_CONCERN, CalledPort, Concern, OwnAnswers
 from argosy.pilot.classes import ROUTER, role_of_pod
@@ -63,6 +65,8 @@ from argosy.pilot.reporting import Destination, ReportedHeaders, Switches
 
 KINDS = ("Pod", "Service", "ServiceEntry", *MIXER_KINDS)
 _MIXER_KINDS = frozenset(MIXER_KINDS)
+ALL_FAMILIES = frozenset((*COUNTERS, *HISTOGRAMS))
+READY_HELP = "0 for some seconds after Mixer was started anew, when istio_* would be behind what was told before."
 MISREAD = "ARG0920"
 MISREAD_S = 3600.0
 """For how long it is told that a port was sent what it does not speak."""
@@ -83,6 +87,7 @@ class Mixer:
         self._models = Models()
         self.checks = Checks(clock, self._place, (make_remote, self._make_adapter))
         self.aggregator = MetricsAggregator(self.directory)
+        self.totals: Totals | None = None
         self.recorder: FlowRecorder | None = None
         self.traces = TraceStore()
         self._began = clock.now()
@@ -165,9 +170,18 @@ class Mixer:
             ("mixer_records_total", "counter", "Reports of single requests and connections.", float(self.records)),
         )
         kept = self.recorder.metrics() if self.recorder is not None else ()
-        reports = self.reports
-        page = expose(self.aggregator, (*mine, *kept, *own), more=reports.families(), without=reports.defined)
+        reports, told = self.reports, self.totals is None or self.totals.ready
+        if self.totals is not None and told:
+            self.totals.keep(FRESH_S)
+        mine = (*mine, ("mixer_metrics_ready", "gauge", READY_HELP, float(told)))
+        without = reports.defined if told else ALL_FAMILIES
+        page = expose(self.aggregator, (*mine, *kept, *own), more=reports.families(), without=without)
         return page + reports.expose()
+
+    def keep_totals(self, path: Path) -> Totals:
+        """Go on from the totals in that file and keep them there; run what is given back."""
+        self.totals = Totals(self.aggregator, path, self._clock)
+        return self.totals
 
     def graph(self, query: GraphQuery) -> Mapping[str, Any]:
         """The finished view of the traffic graph."""
@@ -218,6 +232,7 @@ class Mixer:
         handlers that cannot deliver or ask; a history with gaps."""
         found = [_misread(row) for row in self.aggregator.misread.rows(self._clock.now() - MISREAD_S)]
         found += [*self.aggregator.findings(), *self.checks.findings(), *self.reports.findings()]
+        found += self.totals.findings() if self.totals is not None else []
         return found + (self.recorder.findings() if self.recorder is not None else [])
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:

@@ -34,6 +34,7 @@ from argosy.core.errors import ArgosyError, errors_in
 from argosy.core.names import DEFAULT_TRUST_DOMAIN
 from argosy.edge.async_control import control_client
 from argosy.edge.ca_files import ROOT_FILE, STATE_FOLDER, CAFolders, load_ca, own_folder
+from argosy.edge.counts_file import COUNTS_FILE
 from argosy.edge.kept_store import KEPT_FILE, forget_kept
 from argosy.edge.platform_check import check_platform
 from argosy.edge.processes import NodeProcess, spawn_node
@@ -158,6 +159,8 @@ class Supervisor:
             (self.home / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         for stale in (self.home / "run").glob("*.sock"):
             stale.unlink()
+        # Counts of the mesh before this one.
+        (self.home / "run" / COUNTS_FILE).unlink(missing_ok=True)
         # Before anybody needs it: programs that start together must not each make a key.
         load_or_create_issuer(self.home / "identity")
         forget_pods(self.home)

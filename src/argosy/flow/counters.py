@@ -48,6 +48,14 @@ class CounterMemory(Generic[K]):
         """The series of the last report."""
         return self._now.keys()
 
+    def dump(self) -> dict[K, float]:
+        """The last report's values; `load` takes them."""
+        return dict(self._now)
+
+    def load(self, values: Mapping[K, float]) -> None:
+        """Go on from a report of before."""
+        self._now = dict(values)
+
     def restart(self) -> None:
         """The process began again: every series is at zero."""
         self._now.clear()
@@ -90,6 +98,14 @@ class CarriedMemory(Generic[K]):
         self._held = {key: value for key, value in held.items() if value}
         self._debt, self._live = debts, {key: value for key, value in live.items() if value}
         return counted
+
+    def dump(self) -> tuple[dict[K, float], dict[K, float], dict[K, float]]:
+        """What open connections have carried, what is taken a report later, what was counted too early."""
+        return dict(self._live), dict(self._held), dict(self._debt)
+
+    def load(self, live: Mapping[K, float], held: Mapping[K, float], debt: Mapping[K, float]) -> None:
+        """Go on from a report of before."""
+        self._live, self._held, self._debt = dict(live), dict(held), dict(debt)
 
     def restart(self) -> None:
         """The process began again; what its connections carried stays counted."""
@@ -136,6 +152,14 @@ class HistogramMemory(Generic[K]):
     def series(self) -> Iterable[K]:
         """The series of the last report."""
         return self._now.keys()
+
+    def dump(self) -> dict[K, Observed]:
+        """The last report's states; `load` takes them."""
+        return dict(self._now)
+
+    def load(self, states: Mapping[K, Observed]) -> None:
+        """Go on from a report of before."""
+        self._now = dict(states)
 
     def restart(self) -> None:
         """The process began again: every series is at zero."""

@@ -8,7 +8,7 @@ was counted under for long are given back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from argosy.flow.record import SOURCE
@@ -74,6 +74,15 @@ class LabelBudget:
                 return self._take(owner, chosen, now)
         chosen = tuple((name, OVERFLOW) for name, _ in labels)
         return self._take(owner, chosen, now) if chosen not in self._held else chosen
+
+    def dump(self) -> list[tuple[Labels, Owner, float]]:
+        """The label sets in use, whose they are, and when something was last counted under each."""
+        return [(labels, held.owner, held.moved) for labels, held in self._held.items()]
+
+    def load(self, held: Iterable[tuple[Labels, Owner, float]]) -> None:
+        """Go on with label sets of before."""
+        for labels, owner, moved in held:
+            self._take(owner, labels, moved)
 
     def sweep(self, now: float, gone: Callable[[Labels], bool]) -> list[Labels]:
         """Give back what has been idle; `gone`: the label set names a workload that is no more."""

@@ -22,6 +22,7 @@ from argosy.flow.plaintext import PlaintextLedger
 from argosy.flow.record import FlowCounters, FlowWindow, is_failed_connection
 from argosy.mixer import telemetry as t
 from argosy.mixer.budget import LabelBudget, Owner
+from argosy.mixer.checkpoint import Checkpoint, SavedHistogram, SavedProcess
 from argosy.mixer.join import NOBODY, Joined, Labels, join, join_note, unknowns
 from argosy.mixer.notes import expand
 from argosy.mixer.telemetry import CounterSample, Flush, Node, Tags, in_messages, take_apart
@@ -78,6 +79,7 @@ class MetricsAggregator:
         self._swept = 0.0
         self._now = 0.0
         self._expired = 0
+        self._awaited: set[str] = set()
         self._history = FlowHistory()
         self.plaintext = PlaintextLedger()
         self.misread = MisreadLedger()
@@ -99,6 +101,7 @@ class MetricsAggregator:
         recent = process.flushes > 0 or flush.uptime_s is None or flush.uptime_s <= YOUNG_S
         process.flushes += 1
         owner = self._owner(node)
+        self._awaited.discard(node.id)
         self._add_counters(process, node, owner, flush, now, recent)
         self._add_histograms(process, node, owner, flush, now, recent)
         if now - self._swept >= SWEEP_S:
@@ -119,6 +122,48 @@ class MetricsAggregator:
         for labels in self.budget.sweep(now, self._gone):
             self._expired += sum(family.pop(labels, None) is not None for family in self._counters.values())
             self._expired += sum(family.pop(labels, None) is not None for family in self._histograms.values())
+
+    def checkpoint(self) -> Checkpoint:
+        """All that was counted and what is remembered of each proxy; `restore` goes on from there."""
+        processes = []
+        for node_id, one in self._processes.items():
+            live, held, debt = one.carried.dump()
+            processes.append(
+                SavedProcess(node_id, one.started, one.taken_at, one.seen, one.memory.dump(), one.histograms.dump(),
+                             live, held, debt)
+            )  # fmt: skip
+        histograms = {
+            name: {labels: SavedHistogram(one.counts, one.total, one.sum) for labels, one in family.items()}
+            for name, family in self._histograms.items()
+        }
+        return Checkpoint(self._now, self.budget.dump(), self._counters, histograms, processes)
+
+    def restore(self, saved: Checkpoint) -> None:
+        """Go on from a checkpoint; only in an aggregator that has counted nothing yet.
+
+        What proxies counted since is in the totals with their next flush, and in no flow: nobody watched then.
+        """
+        self._now = saved.taken
+        self.budget.load(saved.held)
+        for name, series in saved.counters.items():
+            if name in self._counters:
+                self._counters[name] = dict(series)
+        for name, observed in saved.histograms.items():
+            if name in self._histograms:
+                self._histograms[name] = {
+                    labels: Histogram(list(one.counts), one.total, one.sum) for labels, one in observed.items()
+                }
+        for one in saved.processes:
+            process = self._processes[one.node] = _Process(started=one.started, taken_at=one.taken_at, seen=one.seen)
+            process.memory.load(one.counters)
+            process.histograms.load(one.histograms)
+            process.carried.load(one.live, one.held, one.debt)
+        self._awaited = {one.node for one in saved.processes if saved.taken - one.seen <= REPORTING_S}
+
+    @property
+    def awaited(self) -> int:
+        """How many proxies of the checkpoint have not reported since: until then totals are behind what was told."""
+        return len(self._awaited)
 
     def window(self, seconds: float, now: float) -> FlowWindow:
         """The flows of the last `seconds`."""
