@@ -316,7 +316,11 @@ class Model:
     def _groups(self, read: Reader, key: ProxyClass) -> tuple[tuple[str, Any], ...]:
         """What a class is made of; where two groups give one name, the earlier one stands."""
         made = self._own_groups(read, key)
-        return (("patches", key), *made) if read.get(self.patches.scopes, key) is not None else made
+        if read.get(self.patches.scopes, key) is None:
+            return made
+        # Each group's patched resources stand just before it, so that what it hides of later groups stays hidden.
+        layered = [one for group in made for one in (("patches", (key, group)), group)]
+        return (("patches", (key, None)), *layered)
 
     def _own_groups(self, read: Reader, key: ProxyClass) -> tuple[tuple[str, Any], ...]:
         scope = read.get(self.client_scope, key) or ClientScope()
@@ -361,7 +365,7 @@ class Model:
         if kind == "own":
             return tuple(self.outbound.own_members(read, scope))
         if kind == "patches":
-            return tuple(self.patches.members(read, scope, self._own_groups(read, scope)))
+            return tuple(self.patches.members(read, *scope))
         if kind == "credentials":
             return tuple(("client_secret", (scope.namespace, name)) for name in self._credentials(read, scope))
         if kind == "gateway":

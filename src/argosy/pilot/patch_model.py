@@ -82,19 +82,19 @@ class PatchModel:
         metadata = tuple(sorted((name, known[name]) for name in asked if name in known))
         return PatchScope(tuple(one.key for one in found), key.role == ROUTER, metadata, extensions)
 
-    def members(self, read: Reader, key: ProxyClass, groups: tuple[tuple[str, Any], ...]) -> list[Member]:
-        """The layer of a class: each member of its groups, patched."""
+    def members(self, read: Reader, key: ProxyClass, group: tuple[str, Any] | None) -> list[Member]:
+        """The layer before one group of a class: its members, patched. `None`: what patches add."""
         scope = read.get(self.scopes, key)
         if scope is None:
             return []
+        if group is None:
+            return [("patch_added", scope), *(("extension", (one.kind, one.key)) for one in scope.extensions)]
         patches = [one.patch for one in self._patches(read, scope)]
-        made: list[Member] = [("patch_added", scope)]
-        made += [("extension", (one.kind, one.key)) for one in scope.extensions]
-        for group in groups:
-            for member in read.get(self.model.group_members, group) or ():
-                if _is_concerned(member, patches) or _is_extended(member, scope):
-                    made.append(("patched", (scope, member)))
-        return made
+        return [
+            ("patched", (scope, member))
+            for member in read.get(self.model.group_members, group) or ()
+            if _is_concerned(member, patches) or _is_extended(member, scope)
+        ]
 
     def patched(self, read: Reader, key: tuple[PatchScope, Member]) -> Resources:
         """What patches make of one member's resources: those that change, and marks for those that are removed."""

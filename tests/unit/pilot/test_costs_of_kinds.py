@@ -30,7 +30,7 @@ COSTS = {
     "WorkloadGroup: changed": (4, 1, 12, 12),
     "Sidecar: changed: it sees four": (13, 0, 5, 1),
     "Service: added, with the Sidecar there": (26, 4, 32, 11),
-    "EnvoyFilter: added: one cluster of one workload": (7, 1, 2, 1),
+    "EnvoyFilter: added: one cluster of one workload": (11, 1, 2, 1),
     "ProxyConfig: added": (0, 0, 0, 0),
     "PeerAuthentication: added: one workload": (9, 3, 1, 1),
     "AuthorizationPolicy: added: one workload": (2, 3, 2, 1),

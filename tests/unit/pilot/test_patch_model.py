@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from argosy.pilot.build.resource import CLUSTER, LISTENER
+from argosy.pilot.build.resource import CLUSTER, LISTENER, VIRTUAL_HOST
 from argosy.testing.worlds import MeshWorld, as_json
 
 WEB = """
@@ -59,6 +59,35 @@ def test_a_change_elsewhere_patches_only_what_changed() -> None:
     world.connect("web-0")
     outcome = world.apply(WEB.replace("port: 80", "port: 81"))
     assert outcome.commit.ran["patched"] <= 12
+
+
+def test_what_a_namespace_has_of_its_own_stands_before_what_all_have_patched_or_not() -> None:
+    """Once the patched resource of all proxies hid that of the namespace: short names were lost with any such patch."""
+    merge = "patch: {operation: MERGE, value: {request_headers_to_remove: [x-a]}}"
+    for title in ("", "vhost: {name: 'elsewhere:80'}"):
+        match = f"match: {{context: SIDECAR_OUTBOUND, routeConfiguration: {{{title}}}}}"
+        world = MeshWorld(WEB, patched(f"{{applyTo: VIRTUAL_HOST, {match}, {merge}}}"))
+        found = world.resources(VIRTUAL_HOST, "web-0")["80/web.default.svc.cluster.local"]
+        assert "web" in found["domains"]
+        assert ("x-a" in found.get("request_headers_to_remove", [])) is (title == "")
+
+
+def test_what_a_workload_traces_is_patched_too() -> None:
+    telemetry = """
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: own}
+spec: {selector: {matchLabels: {app: web}}, tracing: [{randomSamplingPercentage: 77}]}
+"""
+    chain = "listener: {filterChain: {filter: {name: envoy.filters.network.http_connection_manager}}}"
+    value = "typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."
+    value += "HttpConnectionManager, max_request_headers_kb: 90}"
+    match = f"match: {{context: SIDECAR_OUTBOUND, {chain}}}"
+    patch = f"{{applyTo: NETWORK_FILTER, {match}, patch: {{operation: MERGE, value: {{{value}}}}}}}"
+    world = MeshWorld(WEB, patched(patch), telemetry)
+    for pod, sampled in (("web-0", True), ("other-0", False)):
+        text = json.dumps(world.resources(LISTENER, pod)["0.0.0.0_80"])
+        assert ('"numerator": 770000' in text, '"max_request_headers_kb": 90' in text) == (sampled, True)
 
 
 def test_filters_are_put_where_they_were_asked_for() -> None:
