@@ -1,6 +1,7 @@
 """`begin_check`: one request's attributes against the policy, step by step to a decision.
 
-All rules that match are asked; the first refusal, in the order of rules, decides; how long a decision holds is the
+All rules that match are asked; the first refusal, in the order of rules, decides (a handler that cannot tell decides
+only where nobody refuses for certain); how long a decision holds is the
 least that anybody said. Only if nobody refuses are quotas charged, and then headers changed. As in Istio, a rule whose
 `match` has no value (an attribute is missing) does not match. Unlike Istio, an action whose instance has no value
 refuses: a whitelist that skips callers without a version would be no whitelist. Both are reported in `events`.
@@ -103,7 +104,7 @@ class Check:
                 return
             self.calls = ()
             self._passed += self._asked
-            refused = next((one for one in self._asked if _refuses(one)), None)
+            refused = _first_refusal(self._asked)
             if refused is not None:
                 self.decision = self._refusal(refused)
             elif self._charging:
@@ -203,6 +204,13 @@ def begin_check(
     check = Check(policy, handlers, attributes, now, request)
     check.begin(namespace)
     return check
+
+
+def _first_refusal(asked: list[_Asked]) -> _Asked | None:
+    """The first that refuses; one that cannot tell only if nobody refuses for certain: the request may then pass."""
+    refusing = [one for one in asked if _refuses(one)]
+    certain = (one for one in refusing if one.verdict is not None and not one.verdict.undecided)
+    return next(certain, refusing[0] if refusing else None)
 
 
 def _refuses(asked: _Asked) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from argosy.api.meta import Object, StringMatch
-from argosy.api.mixer import AttributeMatch, QuotaRule, ServiceReference
+from argosy.api.mixer import AttributeMatch, Instance, QuotaRule, QuotaSpec, ServiceReference
 from argosy.core.errors import Finding
 from argosy.core.hosts import service_host
 from argosy.core.names import ObjectKey
@@ -53,11 +53,13 @@ class BoundQuota:
 
 def bind_quotas(objects: Iterable[Object[Any]]) -> tuple[tuple[BoundQuota, ...], list[Finding]]:
     """All bindings among `objects`, sorted by name."""
+    objects = tuple(objects)
     by_kind: dict[str, dict[ObjectKey, Object[Any]]] = {"QuotaSpec": {}, "QuotaSpecBinding": {}}
     for one in objects:
         if one.kind in by_kind:
             by_kind[one.kind][one.key] = one
     bound: list[BoundQuota] = []
+    used: dict[ObjectKey, Object[QuotaSpec]] = {}
     findings: list[Finding] = []
     for _key, binding in sorted(by_kind["QuotaSpecBinding"].items()):
         hosts = frozenset(host_of(service, binding.namespace) for service in binding.spec.services)
@@ -70,7 +72,23 @@ def bind_quotas(objects: Iterable[Object[Any]]) -> tuple[tuple[BoundQuota, ...],
                 findings.append(finding(binding, DANGLING, field, f"QuotaSpec {key} does not exist", hint))
             else:
                 bound.append(BoundQuota(hosts, spec.spec.rules))
+                used[key] = spec
+    findings += _of_nothing(used.values(), objects)
     return tuple(bound), findings
+
+
+def _of_nothing(specs: Iterable[Object[QuotaSpec]], objects: Iterable[Object[Any]]) -> Iterator[Finding]:
+    """Charges of quotas that no instance has the name of."""
+    instances = [one for one in objects if isinstance(one.spec, Instance)]
+    known = {one.name for one in instances} | {f"{one.name}.{one.kind}.{one.namespace}" for one in instances}
+    for spec in specs:
+        for index, rule in enumerate(spec.spec.rules):
+            for number, charge in enumerate(rule.quotas):
+                if charge.quota not in known:
+                    field = f"spec.rules[{index}].quotas[{number}].quota"
+                    message = f"no instance is named {charge.quota}, so nothing is charged"
+                    hint = "create it with the template quota, or correct its name"
+                    yield finding(spec, DANGLING, field, message, hint)
 
 
 def host_of(service: ServiceReference, namespace: str) -> str:

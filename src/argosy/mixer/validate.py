@@ -21,6 +21,7 @@ from argosy.mixer.attributes import ValueType
 from argosy.mixer.bind import BAD_EXPRESSION, params_field
 from argosy.mixer.checker import UnknownAttribute
 from argosy.mixer.expr import compile_expression
+from argosy.mixer.headers import REMOVE
 from argosy.mixer.syntax import ExpressionError
 from argosy.mixer.vocabulary import resolve_vocabulary
 
@@ -62,9 +63,20 @@ def _expressions(obj: Object[Any]) -> Iterator[tuple[str, str, ValueType | None]
     if isinstance(obj.spec, Rule):
         if obj.spec.match.strip():
             yield "spec.match", obj.spec.match, ValueType.BOOL
+        yield from ((field, text, None) for field, text in _header_values(obj.spec))
     elif isinstance(obj.spec, Instance) and isinstance(obj.spec.params, InstanceParams):
         for name, text in _texts(obj.spec.params, ""):
             yield params_field(obj, name), text, None
+
+
+def _header_values(rule: Rule) -> Iterator[tuple[str, str]]:
+    """Values of header operations; not those that speak of an action's output, whose type its template says."""
+    outputs = tuple(f"{action.name}.output." for action in rule.actions if action.name)
+    for side in ("request", "response"):
+        for index, one in enumerate(getattr(rule, f"{side}_header_operations")):
+            for number, text in enumerate(one.values if one.operation != REMOVE else ()):
+                if not any(output in text for output in outputs):
+                    yield f"spec.{side}HeaderOperations[{index}].values[{number}]", text
 
 
 def _texts(params: msgspec.Struct, prefix: str) -> Iterator[tuple[str, str]]:

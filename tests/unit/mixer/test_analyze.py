@@ -7,6 +7,7 @@ from argosy.core.names import ObjectKey
 from argosy.galley.memory import MemoryStore
 from argosy.galley.state import Galley
 from argosy.mixer.analyze import analyze_rules
+from argosy.mixer.validate import validate_expressions
 
 from .mesh import objects
 
@@ -57,3 +58,60 @@ def test_only_what_is_asked_about_is_told() -> None:
     given = objects(TEXT.replace("handler: deny", "handler: gone"))
     assert analyze_rules(given, {("rule", ObjectKey("default", "other"))}) == []
     assert len(analyze_rules(given, {("rule", ObjectKey("default", "deny"))})) == 1
+
+
+REPORTING = """
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: page}
+spec:
+  compiledAdapter: prometheus
+  params: {metrics: [{name: m, instance_name: m.instance.default, kind: COUNTER, label_names: [a]}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: m}
+spec: {compiledTemplate: metric, params: {value: "1", dimensions: {a: request.host}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: r}
+spec: {actions: [{handler: page, instances: [m]}]}
+"""
+
+
+@pytest.mark.parametrize(
+    "old, new, code, field",
+    [
+        ("[a]", "[a, a]", "ARG0912", "spec.params.metrics[0].labelNames"),
+        ("[a]", "[b]", "ARG0912", "spec.params.metrics[0].labelNames"),
+        ("kind: COUNTER", "kind: DISTRIBUTION", "ARG0912", "spec.params.metrics[0].buckets"),
+        ('"1"', """'"x"'""", "ARG0911", "spec.params.value"),
+        ("request.host", "request.hots", "ARG0911", "spec.params.dimensions.a"),
+        (
+            "instances: [m]}]",
+            'instances: [m]}], sampling: {random: {attributeExpression: "1 +"}}',
+            "ARG0911",
+            "spec.sampling.random.attributeExpression",
+        ),
+        (
+            "spec: {actions: [{handler: page, instances: [m]}]}",
+            "spec: {actions: [{handler: page, instances: [m], name: x}], "
+            'requestHeaderOperations: [{name: a, values: ["x.output.v + 1"]}]}',
+            "ARG0911",
+            "spec.requestHeaderOperations[0].values[0]",
+        ),
+        ("[a]", "[a]", "", ""),
+    ],
+)
+def test_what_reports_cannot_be_made_of_is_told_once(old: str, new: str, code: str, field: str) -> None:
+    galley = Galley(MemoryStore(), validators=[validate_expressions], analyzers=[analyze_rules])
+    applied = galley.apply(parse_documents(REPORTING.replace(old, new, 1), "f.yaml"), now=0.0, who="")
+    assert [(one.code, one.field) for one in applied.findings] == ([(code, field)] if code else [])
+    assert all(one.origin for one in applied.findings)
+
+
+def test_an_adapter_that_is_not_there_is_told() -> None:
+    text = REPORTING.replace("compiledAdapter: prometheus", "adapter: kv\n  connection: {address: 'kv:9070'}")
+    text = text.replace("params: {metrics", "params: {tables").replace("compiledTemplate: metric", "template: kv")
+    assert {one.code for one in analyze_rules(objects(text))} == {"ARG0932", "ARG0933"}

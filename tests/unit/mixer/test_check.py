@@ -227,7 +227,7 @@ def test_a_denier_gives_no_quota_and_noop_gives_all() -> None:
         assert decide(resolve_rules(objects))[0] == status
 
 
-def remote_policy(**spec: object) -> CheckPolicy:
+def remote_policy(*others: Object[Any], **spec: object) -> CheckPolicy:
     actions = [{"handler": "keyval", "instances": ["key"], "name": "x"}]
     return resolve_rules(
         [
@@ -235,6 +235,7 @@ def remote_policy(**spec: object) -> CheckPolicy:
             made_from("handler", "default", "keyval", {"adapter": "keyval", "connection": {"address": "k:1"}}),
             made_from("instance", "default", "key", {"template": "keyval", "params": {"key": "source.name"}}),
             made_from("rule", "default", "r", {"actions": actions, **spec}),
+            *others,
         ]
     )
 
@@ -298,3 +299,13 @@ def test_a_header_without_a_value_is_left_alone_and_told() -> None:
     decision = decided(resolve_rules([made_from("rule", "default", "r", spec)]), replace(FACTS, headers={}))
     assert (decision.allowed, decision.request_headers) == (True, ())
     assert decision.events
+
+
+def test_who_cannot_tell_does_not_hide_a_refusal() -> None:
+    """Even where requests pass that nobody can decide, one that a later rule refuses does not."""
+    denial = handler(status={"code": 7, "message": "Not allowed"})
+    check = started(remote_policy(rule(name="z"), instance(), denial))
+    check.answer([Verdict(14, "gone", undecided=True)])
+    assert check.decision is not None
+    assert (check.decision.http_status, check.decision.undecided) == (403, False)
+    assert check.decision.rule == ObjectKey("default", "z")

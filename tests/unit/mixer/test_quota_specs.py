@@ -40,3 +40,20 @@ def test_all_services_may_be_meant_and_charges_of_nothing_are_none() -> None:
         ]
     )
     assert [(one.quota, one.amount) for one in bound[0].charges({})] == [("a", 2)]
+
+
+@pytest.mark.parametrize("quota, told", [("a", False), ("a.instance.default", False), ("b", True)])
+def test_a_charge_of_a_quota_that_is_not_there_is_told(quota: str, told: bool) -> None:
+    spec = made_from("QuotaSpec", "default", "s", {"rules": [{"quotas": [{"quota": quota, "charge": 1}]}]})
+    to = {"quotaSpecs": [{"name": "s"}], "services": [{"service": "*"}]}
+    _bound, findings = bind_quotas(
+        [
+            spec,
+            made_from("QuotaSpecBinding", "default", "b", to),
+            made_from("QuotaSpecBinding", "default", "b2", to),
+            made_from("instance", "default", "a", {"compiledTemplate": "quota", "params": {"dimensions": {}}}),
+        ]
+    )
+    assert [(one.code, one.field) for one in findings] == (
+        [("ARG0910", "spec.rules[0].quotas[0].quota")] if told else []
+    )

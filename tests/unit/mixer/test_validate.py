@@ -73,3 +73,31 @@ def test_a_descriptor_that_cannot_be_read_is_refused() -> None:
     text = "apiVersion: config.istio.io/v1alpha2\nkind: template\nmetadata: {name: t}\nspec: {descriptor: bad}\n"
     (finding,) = validate_expressions(objects(text)[0])
     assert (finding.code, finding.level, finding.field) == ("ARG0931", Level.ERROR, "spec.descriptor")
+
+
+HEADERS = """
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {{name: r, namespace: istio-system}}
+spec:
+  actions: [{{handler: h, instances: [i], name: x}}]
+  requestHeaderOperations: [{{name: a, values: ['{0}']}}]
+"""
+
+
+@pytest.mark.parametrize(
+    "text, code",
+    [
+        ("request.size +", "ARG0915"),
+        ('request.size == "a"', "ARG0915"),
+        ("y.output.value", "ARG0911"),
+        ("x.output.value", ""),
+        ("x.output.count + 1", ""),
+        ('request.headers["user"] | "nobody"', ""),
+    ],
+)
+def test_values_of_headers_are_checked_as_far_as_outputs_need_not_be_known(text: str, code: str) -> None:
+    [obj] = objects(HEADERS.format(text))
+    assert [(one.code, one.field) for one in validate_expressions(obj)] == (
+        [(code, "spec.requestHeaderOperations[0].values[0]")] if code else []
+    )

@@ -144,7 +144,7 @@ def validate_rule(check: Check, rule: Rule) -> None:
     for side in ("request", "response"):
         for index, operation in enumerate(getattr(rule, f"{side}_header_operations")):
             at = f"spec.{side}HeaderOperations[{index}]"
-            check.not_empty(f"{at}.name", operation.name, "the name of a header")
+            check.header_name(f"{at}.name", operation.name, pseudo=True)
             if operation.operation != "REMOVE":
                 check.not_empty(f"{at}.values", operation.values, "at least one value")
             elif side == "response":
@@ -258,8 +258,12 @@ def _validate_quotas(check: Check, at: str, params: MemQuotaParams | RedisQuotaP
         check.not_empty(f"{here}.name", quota.name, "the name of a quota instance")
         _count(check, f"{here}.maxAmount", quota.max_amount)
         overrides: tuple[MemQuotaOverride | RedisQuotaOverride, ...] = quota.overrides
+        if isinstance(params, MemQuotaParams):
+            check.duration(f"{here}.validDuration", quota.valid_duration, zero=True)
         for number, override in enumerate(overrides):
             _count(check, f"{here}.overrides[{number}].maxAmount", override.max_amount)
+            if isinstance(override, MemQuotaOverride):
+                check.duration(f"{here}.overrides[{number}].validDuration", override.valid_duration, zero=True)
     if isinstance(params, RedisQuotaParams):
         _validate_redis(check, at, params)
 
