@@ -7,6 +7,7 @@ half.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,12 @@ def load_or_create_issuer(directory: Path) -> TokenIssuer:
     path = directory / KEY_FILE
     if not path.exists():
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_file(path, encode_private_key(ec.generate_private_key(ec.SECP256R1())), mode=0o600)
+        made = path.with_name(f".{path.name}.{os.getpid()}")
+        write_file(made, encode_private_key(ec.generate_private_key(ec.SECP256R1())), mode=0o600)
+        # Programs that start together may each make one: the first that stands is everybody's.
+        with contextlib.suppress(FileExistsError):
+            os.link(made, path)
+        made.unlink()
     key = decode_private_key(read_key_file(path))
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise CAFileError.of(Code.CA_KEY, "the issuer's key must be EC P-256", origin=Origin(str(path), 1))

@@ -28,6 +28,15 @@ def test_the_key_is_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
     assert sorted(path.name for path in directory.iterdir()) == ["issuer-key.pem", "issuer-pub.pem"]
 
 
+def test_of_two_programs_that_start_together_one_makes_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = load_or_create_issuer(tmp_path)
+    # The second one looked just before the first one's key was there.
+    monkeypatch.setattr(Path, "exists", lambda _self: False)
+    second = load_or_create_issuer(tmp_path)
+    assert second.public_key.public_numbers() == first.public_key.public_numbers()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["issuer-key.pem", "issuer-pub.pem"]
+
+
 def test_a_key_open_to_others_is_refused_with_the_remedy(tmp_path: Path) -> None:
     load_or_create_issuer(tmp_path)
     (tmp_path / "issuer-key.pem").chmod(0o644)
