@@ -269,14 +269,14 @@ class _Api:
         return _json(_listing(kind, [document]))
 
     async def analyze(self, request: Request) -> Response:
-        """What is wrong now: in the configuration (Galley), what was made of it (Pilot), the traffic (Mixer)."""
+        """What is wrong now, each once: in configuration (Galley), what was made of it (Pilot), the traffic (Mixer)."""
         findings: list[Finding] = []
         if galley := self._ports.galley():
             findings += galley.galley.analyze()
         if pilot := self._ports.pilot():
             findings += pilot.findings()
         findings += self._ports.seen()
-        return _json({"findings": _dump(findings)})
+        return _json({"findings": _dump(dict.fromkeys(findings))})
 
     async def analyze_files(self, body: ChangeRequest) -> Response:
         """What would be wrong with the whole configuration if the documents were applied."""

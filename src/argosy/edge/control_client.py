@@ -126,10 +126,10 @@ class ControlClient:
             raise ArgosyError([Finding(NO_ANSWER, Level.ERROR, message), *error.findings]) from None
 
     def findings(self) -> list[Finding]:
-        """What is wrong now, by every program that has something to say."""
+        """What is wrong now, by every program that has something to say; what two of them say, once."""
         programs = [CONTROL, *(name for name in ("pilot", "mixer") if self._has(name))]
         answers = [_decoded(self._send(program, "GET", "analyze")) for program in programs]
-        return [parse_finding(one) for answer in answers for one in answer["findings"]]
+        return list(dict.fromkeys(parse_finding(one) for answer in answers for one in answer["findings"]))
 
     def statuses(self) -> list[dict[str, Any]]:
         """What every running program says about itself."""

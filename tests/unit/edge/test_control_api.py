@@ -174,6 +174,13 @@ async def test_analysis_of_files_reports_errors_as_findings_not_as_a_failure(cli
     assert (answer.status_code, answer.json()["findings"][0]["level"]) == (200, "error")
 
 
+async def test_what_two_parts_of_the_control_plane_see_is_told_once(rig):
+    found = Finding("ARG0910", Level.WARNING, "handler default/gone does not exist", "rule", "default", "r")
+    transport = httpx.ASGITransport(app=control_app(rig.ports(seen=lambda: (found, found))))
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as opened:
+        assert (await opened.get("/v1/analyze")).json()["findings"] == [found.dump()]
+
+
 async def test_health_is_told_as_every_program_tells_it(client, rig):
     assert (await client.get("/healthz")).text == "ok\n"
     assert (await client.get("/readyz")).status_code == 200

@@ -1,5 +1,6 @@
 """The client against small servers on real unix sockets: which program is asked, and what failures look like."""
 
+import dataclasses
 import socket
 import tempfile
 import threading
@@ -106,9 +107,10 @@ def test_a_change_that_cannot_be_followed_is_in_force_all_the_same(run, start):
 
 def test_findings_and_statuses_come_from_every_program(run, start):
     found = Finding("ARG0201", Level.WARNING, "m")
+    other = dataclasses.replace(found, message="another")
     start("control", {"name": "galley", "findings": [found.dump()]})
-    start("pilot", {"name": "pilot", "findings": [found.dump(), found.dump()]})
-    assert ControlClient(run).findings() == [found] * 3
+    start("pilot", {"name": "pilot", "findings": [found.dump(), other.dump()]})
+    assert ControlClient(run).findings() == [found, other]
     assert [one["name"] for one in ControlClient(run).statuses()] == ["galley", "pilot"]
 
 
