@@ -176,41 +176,61 @@ def test_sums_are_exact_while_mixer_is_killed_and_a_workload_is_rolled(mesh: Mes
     options = {"address": [service["spec"]["clusterIP"], 80], "host": "web", "rate": 100, "path": "/"}
     before = {side: total(mesh, side) for side in ("source", "destination")}
     began = time.monotonic()
-    with scraped(mesh) as falls, started("exact", options, network_of=mesh.envoy_pid("sleep")) as load:
-        wait_for(lambda: total(mesh, "destination") > before["destination"] + 100, 20, "traffic is counted")
-        kill(mesh.host_pid("settings/mixer.json"))
-        wait_for(lambda: mixer_is_back(mesh), 40, "Mixer is back")
-        old = {pod["metadata"]["name"] for pod in mesh.pods("web")}
-        mesh.cli("restart", "deployment/web")
-        wait_for(lambda: rolled(mesh, old), 60, "web has been replaced")
-        kill(mesh.host_pid("settings/mixer.json"))
-        wait_for(lambda: mixer_is_back(mesh), 40, "Mixer is back again")
-        sent_at_most = 100 * (time.monotonic() - began) + 100
+    with scraped(mesh) as falls:
+        with started("exact", options, network_of=mesh.envoy_pid("sleep")) as load:
+            wait_for(lambda: total(mesh, "destination") > before["destination"] + 100, 20, "traffic is counted")
+            kill(mesh.host_pid("settings/mixer.json"))
+            wait_for(lambda: mixer_is_back(mesh), 40, "Mixer is back")
+            wait_for(lambda: is_told(mesh), 20, "it tells what it counted")
+            old = {pod["metadata"]["name"] for pod in mesh.pods("web")}
+            mesh.cli("restart", "deployment/web")
+            wait_for(lambda: rolled(mesh, old), 60, "web has been replaced")
+            kill(mesh.host_pid("settings/mixer.json"))
+            wait_for(lambda: mixer_is_back(mesh), 40, "Mixer is back again")
+            # Falls are looked for on pages that tell: these come once the old pods are waited for no more.
+            wait_for(lambda: is_told(mesh), 20, "it tells what it counted again")
+            sent_at_most = 100 * (time.monotonic() - began) + 100
+            for side in ("source", "destination"):
+                assert total(mesh, side) - before[side] <= sent_at_most
+            ledger = load.assert_lossless()
         for side in ("source", "destination"):
-            assert total(mesh, side) - before[side] <= sent_at_most
-        ledger = load.assert_lossless()
-    for side in ("source", "destination"):
-        wait_for(lambda side=side: total(mesh, side) - before[side] == ledger["sent"], 20, f"the {side} says all")
-        for histogram in ("request_duration_milliseconds", "request_bytes", "response_bytes"):
-            assert total(mesh, side, f"istio_{histogram}_count") == total(mesh, side), histogram
+            wait_for(lambda side=side: total(mesh, side) - before[side] == ledger["sent"], 20, f"the {side} says all")
+            for histogram in ("request_duration_milliseconds", "request_bytes", "response_bytes"):
+                assert total(mesh, side, f"istio_{histogram}_count") == total(mesh, side), histogram
     assert falls == []
 
 
 @contextlib.contextmanager
 def scraped(mesh: Mesh) -> Iterator[list[str]]:
-    """Scrapes all the time; gives what fell from one scrape that had it to the next one that had it."""
+    """Scrapes all the time; gives what fell from one scrape that had it to the next one that had it: counters and
+    histograms of Istio alike. Two times meanwhile they are left out, and told again."""
     falls: list[str] = []
+    phases: list[bool] = []
+    errors: list[Exception] = []
     done = threading.Event()
-    last: dict[Any, float] = {}
+    last: dict[str, float] = {}
+
+    def look() -> None:
+        try:
+            page = httpx.get(f"{mesh.console}metrics", timeout=30)
+        except httpx.HTTPError:
+            return
+        if page.status_code != 200:
+            return
+        told = [line.rpartition(" ") for line in page.text.splitlines() if line.startswith("istio_")]
+        if not phases or phases[-1] != bool(told):
+            phases.append(bool(told))
+        for series, _, text in told:
+            if float(text) < last.get(series, 0.0):
+                falls.append(f"{last[series]} {text} {series}")
+            last[series] = float(text)
 
     def scrape() -> None:
-        while not done.wait(0.2):
-            with contextlib.suppress(httpx.HTTPError):
-                for labels, value in list(mesh.metrics("istio_requests_total")):
-                    key = frozenset(labels.items())
-                    if value < last.get(key, 0.0):
-                        falls.append(f"{last[key]} {value} {labels}")
-                    last[key] = value
+        try:
+            while not done.wait(0.2):
+                look()
+        except Exception as error:
+            errors.append(error)
 
     thread = threading.Thread(target=scrape)
     thread.start()
@@ -219,7 +239,8 @@ def scraped(mesh: Mesh) -> Iterator[list[str]]:
     finally:
         done.set()
         thread.join()
-    assert last, "nothing was scraped"
+    assert errors == []
+    assert phases[-5:] == [True, False, True, False, True], phases
 
 
 def total(mesh: Mesh, side: str, name: str = "istio_requests_total") -> float:
@@ -232,6 +253,11 @@ def mixer_is_back(mesh: Mesh) -> bool:
     with contextlib.suppress(httpx.HTTPError):
         return mesh.count("mixer_proxies_reporting") >= 6
     return False
+
+
+def is_told(mesh: Mesh) -> bool:
+    """True if Istio's metrics are on the page."""
+    return mesh.count("mixer_metrics_ready") == 1
 
 
 def rolled(mesh: Mesh, old: set[str]) -> bool:
