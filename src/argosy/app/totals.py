@@ -12,7 +12,7 @@ from pathlib import Path
 
 from argosy.core.clock import Clock
 from argosy.core.errors import Finding, Level
-from argosy.edge.counts_file import read_counts, write_counts
+from argosy.edge.counts_file import put_aside, read_counts, write_counts
 from argosy.mixer.checkpoint import decode, encode
 from argosy.mixer.metrics import MetricsAggregator
 
@@ -35,14 +35,24 @@ class Totals:
         self._clock = clock
         self._kept = float("-inf")
         self._pause_s = 0.0
-        self._trouble = ""
+        self._trouble = self._lost = ""
         self._until = clock.monotonic() + GRACE_S
         try:
-            data = read_counts(path)
-            if data is not None:
-                aggregator.restore(decode(data))
-        except (OSError, ValueError) as error:
-            self._trouble = f"what was counted before is lost: {error}"
+            self._go_on()
+        except OSError as error:
+            self._lost = f"what was counted before is lost: {error}"
+
+    def _go_on(self) -> None:
+        """Restore what the file holds; one that is damaged, or of another version, is put aside."""
+        data = read_counts(self._path)
+        if data is None:
+            return
+        try:
+            saved = decode(data)
+        except ValueError as error:
+            self._lost = f"what was counted before is lost: {error}; the old file is {put_aside(self._path)}"
+        else:
+            self._aggregator.restore(saved)
 
     @property
     def ready(self) -> bool:
@@ -74,7 +84,7 @@ class Totals:
 
     def findings(self) -> list[Finding]:
         """What makes rates over a restart of Mixer wrong."""
-        if not self._trouble:
-            return []
         hint = "rates of istio_* over a restart of Mixer may be too high until this is mended"
-        return [Finding(UNKEPT, Level.WARNING, self._trouble, hint=hint)]
+        past = "rates of istio_* that reach back to before Mixer's last start may be too high"
+        told = ((self._trouble, hint), (self._lost, past))
+        return [Finding(UNKEPT, Level.WARNING, message, hint=what) for message, what in told if message]

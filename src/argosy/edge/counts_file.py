@@ -27,3 +27,10 @@ def write_counts(path: Path, data: bytes) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
     os.replace(temporary, path)
+
+
+def put_aside(path: Path) -> Path:
+    """Rename a damaged file, over what was put aside before. Errors: OSError."""
+    aside = path.with_name(f"{path.name}.damaged")
+    os.replace(path, aside)
+    return aside

@@ -96,15 +96,26 @@ async def test_the_end_of_mixer_is_kept(file: Path) -> None:
     assert second.told() == 5
 
 
-def test_a_damaged_file_and_one_that_cannot_be_written_are_told_and_stop_nothing(file: Path) -> None:
+def test_a_damaged_file_is_put_aside_and_that_stays_told(file: Path) -> None:
     file.write_bytes(b"damaged")
     one = Run(file, HandClock())
-    assert [finding.code for finding in one.mixer.findings()] == ["ARG0944"]
     one.flush(5)
     assert one.told() == 5
-    assert one.mixer.findings() == []
-    file.unlink()
+    (finding,) = one.mixer.findings()
+    assert (finding.code, "counts.damaged" in finding.message) == ("ARG0944", True)
+    assert file.with_name("counts.damaged").read_bytes() == b"damaged"
+    second = Run(file, one.clock)
+    second.flush(5)
+    assert (second.told(), second.mixer.findings()) == (5, [])
+
+
+def test_a_file_that_cannot_be_written_is_told_until_it_can_and_stops_nothing(file: Path) -> None:
+    one = Run(file, HandClock())
+    one.flush(5)
     file.mkdir()
-    one.clock.at += 60
     assert one.told() == 5
     assert [finding.code for finding in one.mixer.findings()] == ["ARG0944"]
+    file.rmdir()
+    one.clock.at += 60
+    assert one.told() == 5
+    assert one.mixer.findings() == []
