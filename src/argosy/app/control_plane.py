@@ -60,7 +60,7 @@ from argosy.edge.kept_store import KEPT_FILE
 from argosy.edge.memory import return_freed_memory
 from argosy.edge.other_programs import other_programs
 from argosy.edge.store_sqlite import DATABASE_FILE, SQLiteStore
-from argosy.edge.tls import CertificateSource, ClientTLS, Issuer, RequireIdentity, ServerTLS
+from argosy.edge.tls import CertificateSource, ClientTLS, Issuer, RequireIdentity, ServerTLS, error_text
 from argosy.edge.tokens import PUBLIC_FILE, TokenSubject, load_or_create_issuer, load_public_key, write_file
 from argosy.edge.unix_socket import private_listener
 from argosy.edge.xds_server import XdsServer
@@ -235,7 +235,7 @@ class ControlPlane:
                 await self.certificates.renew()
                 return
             except (ArgosyError, grpc.RpcError, OSError) as error:
-                self._problem = f"no certificate yet: {type(error).__name__}"
+                self._problem = f"no certificate yet: {error_text(error)}"
                 await asyncio.sleep(0.2)
 
     # -- servers ------------------------------------------------------------------------------------------------
@@ -248,14 +248,17 @@ class ControlPlane:
             return verify_token(token, [key], audience=CA_AUDIENCE, now=now)
 
         self.parts.citadel = CitadelService(keeper, verify, self.clock)
-        await self._first_certificate()
-        credentials = ServerTLS(self.certificates).token()
-        async with _running(
-            await start_server(
-                [self.parts.citadel.handler()], address=self.settings.citadel_listen, credentials=credentials
+        async with asyncio.TaskGroup() as group:
+            # From the beginning: an authority that has just ended gives no certificate until its files are renewed.
+            group.create_task(keeper.run())
+            await self._first_certificate()
+            server = await start_server(
+                [self.parts.citadel.handler()],
+                address=self.settings.citadel_listen,
+                credentials=ServerTLS(self.certificates).token(),
             )
-        ):
-            await keeper.run()
+            async with _running(server):
+                await asyncio.Event().wait()
 
     async def _serve_mutual(self, group: asyncio.TaskGroup) -> None:
         await self._first_certificate()

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from argosy.citadel.authority import Authority
-from argosy.citadel.certificates import build_leaf, utc
+from argosy.citadel.certificates import build_leaf, seconds
 from argosy.citadel.errors import CAFileError, Code, SVIDError
 from argosy.citadel.pem import (
     PEMFile,
@@ -116,7 +116,8 @@ def _check_signing(placed: PlacedCertificate, *, depth: int, trust_domain: str, 
     if constraints.path_length is not None and constraints.path_length < depth:
         message = f"its path length {constraints.path_length} does not allow {depth} signing certificates below it"
         raise CAFileError.of(Code.CA_PATH_LENGTH, message, origin=origin)
-    if not certificate.not_valid_before_utc <= utc(now) <= certificate.not_valid_after_utc:
+    # As `Authority.issue` does: in the second of its end it signs nothing any more.
+    if not seconds(certificate.not_valid_before_utc) <= now < seconds(certificate.not_valid_after_utc):
         message = (
             f"valid from {certificate.not_valid_before_utc:%F %T} to {certificate.not_valid_after_utc:%F %T}, not now"
         )

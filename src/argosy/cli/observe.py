@@ -165,18 +165,43 @@ def _authority() -> list[Any]:
 
 def _health() -> list[Any]:
     """What is wrong with the running mesh: programs not ready, proxies behind, what Pilot could not do."""
-    from argosy.cli.columns import has_sidecar, is_ready
-    from argosy.core.errors import ArgosyError, Finding, Level
+    from argosy.core.errors import ArgosyError
+
+    findings: list[Any] = []
+    for look in (_told, _running_authority, _programs, _proxies):
+        try:
+            findings += look()
+        except ArgosyError as error:  # a program that is not ready yet lacks parts: the others tell why
+            findings += [finding for finding in error.findings if finding not in findings]
+    return findings
+
+
+def _told() -> list[Any]:
+    return list(control().findings())
+
+
+def _running_authority() -> list[Any]:
     from argosy.edge.control_client import parse_finding
 
-    findings = list(control().findings())
-    try:
-        findings += [parse_finding(one) for one in control().get("ca")["findings"]]
-    except ArgosyError as error:
-        findings += error.findings
-    for one in control().statuses():
-        if one["ready"] != "ok":
-            findings.append(Finding("ARG0710", Level.ERROR, f"{one['name']} is not ready: {one['ready']}"))
+    return [parse_finding(one) for one in control().get("ca")["findings"]]
+
+
+def _programs() -> list[Any]:
+    from argosy.core.errors import Finding, Level
+
+    rows = control().statuses()
+    return [
+        Finding("ARG0710", Level.ERROR, f"{one['name']} is not ready: {one['ready']}")
+        for one in rows
+        if one["ready"] != "ok"
+    ]
+
+
+def _proxies() -> list[Any]:
+    from argosy.cli.columns import has_sidecar, is_ready
+    from argosy.core.errors import Finding, Level
+
+    findings = []
     rows = control().get("proxies")["proxies"]
     connected = {(row["namespace"], row["pod"]) for row in rows}
     for pod in control().get("objects/Pod")["objects"]:

@@ -160,7 +160,7 @@ class CertificateSource:
         try:
             material = await self.renew()
         except (ArgosyError, grpc.RpcError, OSError) as error:
-            logger.warning("certificate not renewed (attempt %d): %s", self._renewal.failures, _text(error))
+            logger.warning("certificate not renewed (attempt %d): %s", self._renewal.failures, error_text(error))
         else:
             logger.info("certificate of %s renewed, good until %d", material.spiffe_id, material.not_after)
 
@@ -327,7 +327,7 @@ def _channel(target: str, server_name: str, roots: bytes, *, key: bytes | None, 
     return grpc.aio.secure_channel(target, credentials, options=options)
 
 
-def _text(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """An RpcError prints many lines; its status and details say enough."""
     if isinstance(error, grpc.aio.AioRpcError):
         return f"{error.code().name}: {error.details()}"

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import stat
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -11,8 +12,15 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from argosy.app.control_plane import ALL, ControlPlane, Settings, main
+from argosy.citadel.authority import create_root
+from argosy.citadel.pem import encode_certificate, encode_private_key
+from argosy.edge.ca_files import CERTIFICATE_FILE, CHAIN_FILE, KEY_FILE, ROOT_FILE, own_folder, place_ca
+from argosy.edge.ca_keeper import CAKeeper
+from argosy.edge.ca_offline import renew_folder
+from argosy.edge.clock import SystemClock
 
 from .shop import CART
 
@@ -36,9 +44,9 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def running(one: Settings) -> AsyncIterator[httpx.AsyncClient]:
+async def running(one: Settings, program: type[ControlPlane] = ControlPlane) -> AsyncIterator[httpx.AsyncClient]:
     """The program, and a client of its control API."""
-    serving = asyncio.create_task(ControlPlane(one).serve())
+    serving = asyncio.create_task(program(one).serve())
     name = "control" if "galley" in one.components else one.name
     transport = httpx.AsyncHTTPTransport(uds=str(Path(one.home) / "run" / f"{name}.sock"))
     try:
@@ -156,3 +164,37 @@ def test_an_authority_that_is_not_there_ends_the_program_with_its_finding(
     said = capsys.readouterr().err
     assert "error CIT0040" in said
     assert "nowhere" in said
+
+
+class MovedClock(SystemClock):
+    """The wall clock, set ahead by some seconds."""
+
+    ahead_s = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead_s
+
+
+class EndsWhileStarting(ControlPlane):
+    """Its authority is good when it is read, and has ended before it signs."""
+
+    def _keeper(self) -> CAKeeper:
+        self.clock = clock = MovedClock()
+        keeper = super()._keeper()
+        clock.ahead_s = ENDS_S
+        return keeper
+
+
+ENDS_S = 600.0
+
+
+async def test_an_authority_that_ends_while_it_starts_is_mended_by_renewed_files(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    root = create_root("cluster.local", key, now=time.time(), serial=7, ttl_s=ENDS_S)
+    certificate = encode_certificate(root.certificate).encode()
+    files = dict.fromkeys((CERTIFICATE_FILE, CHAIN_FILE, ROOT_FILE), certificate)
+    place_ca(own_folder(tmp_path, "cluster.local"), {KEY_FILE: encode_private_key(key), **files})
+    async with running(settings(tmp_path), EndsWhileStarting) as client:
+        await until(client, "the signing certificate is not valid now")
+        renew_folder(tmp_path, "", None)
+        assert (await until(client, "ok")).status_code == 200

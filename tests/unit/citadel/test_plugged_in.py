@@ -128,6 +128,13 @@ def test_certificates_out_of_their_time_are_refused(now: float) -> None:
     assert refusal(files(), now=now) == (Code.CA_VALIDITY, "ca-cert.pem:1")
 
 
+def test_in_the_second_of_its_end_a_certificate_is_out_of_its_time() -> None:
+    """The authority signs nothing from that second on: who took it would wait for a first certificate."""
+    end = SIGNER.not_valid_after_utc.timestamp()
+    load_plugged_in(files(), "td", now=end - 0.1)
+    assert refusal(files(), now=end) == (Code.CA_VALIDITY, "ca-cert.pem:1")
+
+
 def test_path_length_is_honoured_at_the_door() -> None:
     middle = signing_certificate("middle", parent=ROOT, parent_key=ec_key("root"), path_length=0)
     line = certificate_pem(SIGNER).count(b"\n") + 1
