@@ -287,16 +287,17 @@ def telemetry(name: str, overrides: str, *, app: str = "") -> str:
     return f"{head}  metrics:\n  - providers: [{{name: prometheus}}]\n    overrides: {overrides}\n"
 
 
-def calls(mesh: Mesh, count: int, path: str = "/") -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Call `web` so often; the labels of the series that grew by that, as the source and as the destination say."""
+def calls(mesh: Mesh, *paths: str) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Call these of `web`; the labels of the series that grew, as the source and as the destination say."""
     # Connections between proxies that are older than a change end with their next answer, under the old rules.
     call(mesh, "sleep", *["http://web/"] * 8)
     settle(mesh)
     before = counted(mesh)
-    assert set(call(mesh, "sleep", *[f"http://web{path}"] * count)) == {"200"}
+    assert set(call(mesh, "sleep", *[f"http://web{path}" for path in paths])) == {"200"}
     settle(mesh)
     found = grew(before, counted(mesh), "web")
-    assert set(found.values()) <= {count}
+    for side in ("source", "destination"):
+        assert sum(value for labels, value in found.items() if ("reporter", side) in labels) in (0, len(paths))
     said = [dict(labels) for labels in found]
     source, destination = ([one for one in said if one["reporter"] == side] for side in ("source", "destination"))
     return source, destination
@@ -332,7 +333,7 @@ def test_tags_are_removed_added_and_changed_as_telemetry_objects_say(mesh: Mesh)
       tagOverrides: {source_x: {value: "downstream_peer.labels['app'].value"}}
 """
     with applied(mesh, telemetry("tags", tags)):
-        (source,), (destination,) = calls(mesh, 3, "/reviews/7")
+        (source,), (destination,) = calls(mesh, *["/reviews/7"] * 3)
         assert "response_flags" not in source | destination
         both = {"request_host": "web", "request_operation": "GetReview", "response_code": "2xx"}
         for side in (source, destination):
@@ -342,16 +343,59 @@ def test_tags_are_removed_added_and_changed_as_telemetry_objects_say(mesh: Mesh)
     assert not any("request_host" in dict(labels) for labels in counted(mesh, "istio_request_bytes_count"))
 
 
+CLASSES = """
+apiVersion: extensions.istio.io/v1alpha1
+kind: WasmPlugin
+metadata: {name: istio-attributegen-filter}
+spec:
+  selector: {matchLabels: {app: web}}
+  url: https://storage.googleapis.com/istio-build/proxy/attributegen-359dcd3a19f109c50e97517fe6b1e2676e870c4d.wasm
+  imagePullPolicy: Always
+  phase: AUTHN
+  pluginConfig:
+    attributes:
+    - output_attribute: istio_operationId
+      match:
+      - value: ListReviews
+        condition: request.url_path == '/reviews' && request.method == 'GET'
+      - value: GetReview
+        condition: request.url_path.matches('^/reviews/[[:alnum:]]*$') && request.method == 'GET'
+      - value: CreateReview
+        condition: request.url_path == '/reviews/' && request.method == 'POST'
+    - output_attribute: istio_responseClass
+      match:
+      - {value: 2xx, condition: response.code >= 200 && response.code <= 299}
+      - {value: 3xx, condition: response.code >= 300 && response.code <= 399}
+"""
+CLASSIFIED = ("/reviews/1", "/reviews/2", "/reviews", "/other")
+
+
+def test_requests_and_answers_are_classified_as_attributegen_is_told(mesh: Mesh) -> None:
+    """Both forms of a tag's value; only the workload that runs it makes the attributes."""
+    tags = """
+    - match: {metric: REQUEST_COUNT}
+      tagOverrides:
+        request_operation: {value: istio_operationId}
+        response_code: {value: "filter_state['wasm.istio_responseClass']"}
+"""
+    with applied(mesh, CLASSES, telemetry("classes", tags, app="web")):
+        source, destination = calls(mesh, *CLASSIFIED)
+        found = {one["request_operation"]: one["response_code"] for one in destination}
+        assert found == dict.fromkeys(("GetReview", "ListReviews", "unknown"), "2xx")
+        assert [one["response_code"] for one in source] == ["200"]
+        assert "request_operation" not in source[0]
+
+
 def test_metrics_are_disabled_by_side_and_by_metric_and_the_narrower_word_wins(mesh: Mesh) -> None:
     with applied(
         mesh, telemetry("server-silent", "[{match: {metric: ALL_METRICS, mode: SERVER}, disabled: true}]", app="web")
     ):
-        source, destination = calls(mesh, 2)
+        source, destination = calls(mesh, "/", "/")
         assert (len(source), len(destination)) == (1, 0)
     wide = telemetry("wide", "[{match: {metric: REQUEST_COUNT}, disabled: true}]")
     narrow = [telemetry(app, "[{match: {metric: REQUEST_COUNT}, disabled: false}]", app=app) for app in NARROW]
     with applied(mesh, wide, *narrow):
-        source, destination = calls(mesh, 2)
+        source, destination = calls(mesh, "/", "/")
         assert (len(source), len(destination)) == (0, 1)
 
 

@@ -44,8 +44,9 @@ class WasmModule(Strict, frozen=True, kw_only=True):
     """A module, where it is, and how it is run."""
 
     # No image registry is asked: modules are files, or come over HTTP, and are known by what is in them (`sha256`).
-    not_yet = frozenset({"imagePullPolicy", "imagePullSecret", "verificationKey"})
+    not_yet = frozenset({"imagePullSecret", "verificationKey"})
     url: str
+    image_pull_policy: Literal["UNSPECIFIED_POLICY", "IfNotPresent", "Always"] = "UNSPECIFIED_POLICY"
     sha256: str = ""
     plugin_config: FrozenMap[str, Any] | None = None
     plugin_name: str = ""

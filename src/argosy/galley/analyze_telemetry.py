@@ -8,12 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from argosy.api.attributegen import is_generator, parse_generator
 from argosy.api.extension_provider import ExtensionProvider
+from argosy.api.extensions import TrafficExtension, WasmPlugin, wasm_of
 from argosy.api.meta import Object
 from argosy.api.telemetry import Telemetry
 from argosy.api.telemetry_provider import BUILT_IN_PROVIDERS
 from argosy.core.errors import Finding, Level
+from argosy.core.generated_attributes import is_name
 from argosy.core.labels import selects
+from argosy.core.names import ROOT_NAMESPACE
+from argosy.galley.validate.check import member
 
 Labels = tuple[tuple[str, str], ...]
 _TAKEN = {"metrics": "metrics", "tracing": "spans", "accessLogging": "access logs"}
@@ -25,9 +30,12 @@ def analyze_telemetry(
     providers: Mapping[str, ExtensionProvider],
 ) -> Iterator[Finding]:
     """Findings about all Telemetry objects. `workloads`: the labels of pods, by namespace."""
-    found: list[Object[Telemetry]] = [one for one in objects if isinstance(one.spec, Telemetry)]
+    known = list(objects)
+    found: list[Object[Telemetry]] = [one for one in known if isinstance(one.spec, Telemetry)]
+    made = _made(known) if found else frozenset()
     for one in found:
         yield from _providers(one, providers)
+        yield from _attributes(one, made)
         beside = [other for other in found if other.namespace == one.namespace and other.key != one.key]
         yield from _doubles(one, beside, [dict(labels) for labels in workloads.get(one.namespace, ())])
 
@@ -74,6 +82,31 @@ def _providers(one: Object[Telemetry], providers: Mapping[str, ExtensionProvider
             elif provider is not None and not _takes(provider, part):
                 message = f"provider {ref.name!r} does not take {_TAKEN[part]}: nothing goes there"
                 yield _warning(one, "ARG0232", at, message)
+
+
+def _made(objects: Iterable[Object[Any]]) -> frozenset[tuple[str, str]]:
+    """(namespace, name) of each attribute that attributegen makes for somebody."""
+    found = set()
+    for one in objects:
+        module = wasm_of(one.spec) if isinstance(one.spec, WasmPlugin | TrafficExtension) else None
+        if module is not None and is_generator(module):
+            found |= {(one.namespace, each.name) for each in parse_generator(module)}
+    return frozenset(found)
+
+
+def _attributes(one: Object[Telemetry], made: frozenset[tuple[str, str]]) -> Iterator[Finding]:
+    """Tags of attributes that nobody makes. A Telemetry of the root namespace is about all namespaces."""
+    everywhere = one.namespace == ROOT_NAMESPACE
+    known = {name for namespace, name in made if everywhere or namespace in (one.namespace, ROOT_NAMESPACE)}
+    for index, metrics in enumerate(one.spec.metrics):
+        for number, override in enumerate(metrics.overrides):
+            for tag, value in override.tag_overrides.items():
+                alone = (value.value or "").strip()
+                if is_name(alone) and alone not in known:
+                    at = member(f"spec.metrics[{index}].overrides[{number}].tagOverrides", tag)
+                    message = f"nobody makes an attribute {alone!r}: the tag says 'unknown'"
+                    hint = "a WasmPlugin with attributegen would"
+                    yield _warning(one, "ARG0233", f"{at}.value", message, hint)
 
 
 def _takes(provider: ExtensionProvider, part: str) -> bool:

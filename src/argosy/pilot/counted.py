@@ -6,11 +6,13 @@ Two proxies for which these are equal share what is built. Source: istio.io Tele
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from argosy.api.mesh_config import MeshConfig
-from argosy.api.telemetry import METRIC_NAMES, Metrics, MetricsOverride, Side, TagOverride
+from argosy.api.telemetry import METRIC_NAMES, Metrics, MetricsOverride, Side
+from argosy.core.frozen import EMPTY
+from argosy.core.generated_attributes import expand
 
 PROMETHEUS = "prometheus"
 _ALL = frozenset(METRIC_NAMES.values())
@@ -48,8 +50,10 @@ def counting(
     *,
     providers: frozenset[str] = frozenset({PROMETHEUS}),
     default: Sequence[str] = (PROMETHEUS,),
+    made: Mapping[str, str] = EMPTY,
 ) -> Counting:
-    """What one side counts. `providers`: the names that mean Mixer's metrics; `default`: where nobody names any."""
+    """What one side counts. `providers`: the names that mean Mixer's metrics; `default`: where nobody names any;
+    `made`: expressions of the attributes that attributegen makes."""
     named: Sequence[str] = default
     changed: dict[str, Counted] = {}
     period_s: float | None = None
@@ -62,7 +66,7 @@ def counting(
             if override.match is not None and not override.match.takes(side):
                 continue
             for name in _matched(override):
-                changed[name] = _override(changed.get(name, PLAINLY), override)
+                changed[name] = _override(changed.get(name, PLAINLY), override, made)
     if not providers & set(named):
         return Counting(tuple((name, Counted(disabled=True)) for name in sorted(_ALL)))
     return Counting(tuple(sorted((name, one) for name, one in changed.items() if one != PLAINLY)), period_s)
@@ -78,20 +82,18 @@ def _matched(override: MetricsOverride) -> Iterable[str]:
     return [METRIC_NAMES[match.metric]]
 
 
-def _override(known: Counted, override: MetricsOverride) -> Counted:
+def _override(known: Counted, override: MetricsOverride, made: Mapping[str, str]) -> Counted:
     tags = dict(known.tags)
     for name, tag in override.tag_overrides.items():
-        tags[name] = _value(tag)
+        tags[name] = None if tag.operation == "REMOVE" else expand(tag.value, made)
     disabled = known.disabled if override.disabled is None else override.disabled
     return Counted(disabled, tuple(sorted(tags.items())))
 
 
-def _value(tag: TagOverride) -> str | None:
-    return None if tag.operation == "REMOVE" else tag.value
-
-
-def counted_by(entries: Sequence[Metrics], side: Side, config: MeshConfig) -> Counting:
+def counted_by(
+    entries: Sequence[Metrics], side: Side, config: MeshConfig, *, made: Mapping[str, str] = EMPTY
+) -> Counting:
     """The same with the providers of the mesh configuration."""
     ours = {one.name for one in config.extension_providers if one.prometheus is not None}
     default = config.default_providers.metrics or (PROMETHEUS,)
-    return counting(entries, side, providers=frozenset({PROMETHEUS, *ours}), default=default)
+    return counting(entries, side, providers=frozenset({PROMETHEUS, *ours}), default=default, made=made)

@@ -6,7 +6,14 @@ share; only where it stands is a matter of listeners.
 
 from __future__ import annotations
 
+from typing import Any
+
+from argosy.api.attributegen import is_generator, parse_generator
+from argosy.api.extensions import TrafficSelector, wasm_of
 from argosy.api.meta import Object
+from argosy.api.telemetry import Side
+from argosy.core.frozen import FrozenMap
+from argosy.core.generated_attributes import chain
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.incr import Derived, Reader
 from argosy.pilot.build.extensions import Placed, build_extension, placed
@@ -28,19 +35,23 @@ class ExtensionModel:
 
     def about(self, read: Reader, proxies: ProxyClass) -> tuple[Placed, ...]:
         """The extensions of a class: higher priority first, then the root namespace's, then by name."""
-        found: list[Object[object]] = []
-        for kind, index in self.mesh.extensions.items():
-            for namespace in dict.fromkeys((ROOT_NAMESPACE, proxies.namespace)):
-                found += [one for one in selecting(read, index, namespace, proxies.labels) if one.kind == kind]
-        found.sort(key=_order)
+        found = self._selecting(read, proxies.namespace, proxies.labels)
         made = (read.get(self.placed, (one.kind, one.key)) for one in found)
         return tuple(one for one in made if one is not None)
+
+    def _selecting(self, read: Reader, namespace: str, labels: FrozenMap[str, str]) -> list[Object[Any]]:
+        """All objects about a workload, in the order in which they run."""
+        found: list[Object[Any]] = []
+        for kind, index in self.mesh.extensions.items():
+            for place in dict.fromkeys((ROOT_NAMESPACE, namespace)):
+                found += [one for one in selecting(read, index, place, labels) if one.kind == kind]
+        return sorted(found, key=_order)
 
     def resources(self, read: Reader, key: ExtensionKey) -> tuple[Resource, ...]:
         """What one extension runs."""
         kind, name = key
         found = read.get(self.mesh.kinds[kind], name)
-        if found is None:
+        if found is None or is_generator(wasm_of(found.spec)):
             return ()
         source = source_of(found)
         module = read.get(self.mesh.modules, source) if source is not None else None
@@ -48,9 +59,27 @@ class ExtensionModel:
 
     def _placed(self, read: Reader, key: ExtensionKey) -> Placed | None:
         found = read.get(self.mesh.kinds[key[0]], key[1])
-        return placed(found) if found is not None else None
+        return placed(found) if found is not None and not is_generator(wasm_of(found.spec)) else None
+
+    def generated(self, read: Reader, namespace: str, labels: FrozenMap[str, str], side: Side) -> dict[str, str]:
+        """The attributes that attributegen makes of one side's requests of a workload, as expressions; of two objects
+        that make the same one, the one that would run last counts."""
+        made: dict[str, str] = {}
+        for one in reversed(self._selecting(read, namespace, labels)):
+            module = wasm_of(one.spec)
+            if module is None or not is_generator(module) or not about_side(one.spec.match, side):
+                continue
+            for each in parse_generator(module):
+                made.setdefault(each.name, chain((case.condition, case.value) for case in each.matches))
+        return made
 
 
-def _order(one: Object[object]) -> tuple[object, ...]:
+def about_side(selectors: tuple[TrafficSelector, ...], side: Side) -> bool:
+    """Whether an extension sees requests of a side; without a word, those of both."""
+    modes = {one.mode for one in selectors} or {"UNDEFINED"}
+    return not modes.isdisjoint({"UNDEFINED", "CLIENT_AND_SERVER", side})
+
+
+def _order(one: Object[Any]) -> tuple[object, ...]:
     priority: int = getattr(one.spec, "priority", 0)
     return (-priority, one.namespace != ROOT_NAMESPACE, one.namespace, one.name, one.kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from argosy.api.attributegen import is_generator
 from argosy.api.extensions import wasm_of
 from argosy.api.meta import Object
 
@@ -26,6 +27,6 @@ class Module:
 
 
 def source_of(found: Object[Any]) -> ModuleSource | None:
-    """The module of a WasmPlugin or TrafficExtension; None if it has a script."""
+    """The module of a WasmPlugin or TrafficExtension; None if it has a script, or is attributegen, which is not run."""
     module = wasm_of(found.spec)
-    return ModuleSource(module.url, module.sha256) if module is not None else None
+    return None if module is None or is_generator(module) else ModuleSource(module.url, module.sha256)

@@ -7,7 +7,7 @@ in that order, the widest object's first, for those who know what a field means 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from argosy.api.mesh_config import parse_proxy_config
 from argosy.api.meta import Object
 from argosy.api.telemetry import AccessLogging, Metrics, Side, Telemetry, Tracing
 from argosy.core.frozen import EMPTY, FrozenMap
+from argosy.core.generated_attributes import generated_names
 from argosy.core.hosts import called_service
 from argosy.core.names import ROOT_NAMESPACE, outbound_cluster
 from argosy.incr import Derived, Reader
@@ -108,8 +109,15 @@ class TelemetryModel:
         return Observation(
             logs=log_rules(said.access_logging, key.side, settings.config, file=file, cluster_of=cluster_of),
             tracing=trace_rule(said.tracing, key.side, settings.config, own, cluster_of=cluster_of),
-            counting=counted_by(said.metrics, key.side, settings.config),
+            counting=counted_by(said.metrics, key.side, settings.config, made=self._generated(read, said, key)),
         )
+
+    def _generated(self, read: Reader, said: Said, key: Observed) -> Mapping[str, str]:
+        """What attributegen makes of one side's requests; asked only where a metric's tag names something of it."""
+        tags = (tag for entry in said.metrics for one in entry.overrides for tag in one.tag_overrides.values())
+        if not any(generated_names(tag.value) for tag in tags if tag.value):
+            return EMPTY
+        return self.model.extensions.generated(read, key.namespace, key.labels, key.side)
 
     def _cluster_of(self, read: Reader) -> ClusterOf:
         """How a provider's host becomes the cluster by which proxies reach it, if it is there."""

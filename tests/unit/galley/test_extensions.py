@@ -89,3 +89,78 @@ def test_extensions_that_cannot_be_run(spec: str, code: str, field: str) -> None
 def test_an_extension_runs_a_script_or_a_module() -> None:
     assert found("TrafficExtension", "lua: {inlineCode: 'function envoy_on_request(h) end'}") == []
     assert found("TrafficExtension", f"wasm: {{{FILE}}}") == []
+
+
+GENERATOR = "url: 'oci://r.example/istio/attributegen:1', imagePullPolicy: Always"
+
+
+def generator(attributes: str) -> str:
+    return f"{GENERATOR}, pluginConfig: {{attributes: {attributes}}}"
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        "[{output_attribute: a_b, match: [{value: x, condition: \"request.method == 'GET'\"}, {value: y}]}]",
+        "[{outputAttribute: a, match: [{value: 2xx, condition: response.code < 300}]}]",
+    ],
+)
+def test_attributegen_is_taken_at_its_word(attributes: str) -> None:
+    assert found("WasmPlugin", generator(attributes)) == []
+    assert found("TrafficExtension", f"wasm: {{{generator(attributes)}}}") == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "code", "field"),
+    [
+        (GENERATOR, "ARG0196", "spec.pluginConfig"),
+        (generator("[]"), "ARG0196", "spec.pluginConfig.attributes"),
+        (generator("[{match: [{value: x}]}]"), "ARG0196", "spec.pluginConfig.attributes[0].output_attribute"),
+        (
+            generator("[{output_attribute: a, match: [{}]}]"),
+            "ARG0196",
+            "spec.pluginConfig.attributes[0].match[0].value",
+        ),
+        (generator("[{output_attribute: a, matches: []}]"), "ARG0196", "spec.pluginConfig.attributes[0].matches"),
+        (
+            generator("[{output_attribute: request, match: [{value: x}]}]"),
+            "ARG0196",
+            "spec.pluginConfig.attributes[0].output_attribute",
+        ),
+        (
+            generator('[{output_attribute: a, match: [{value: "it\'s"}]}]'),
+            "ARG0196",
+            "spec.pluginConfig.attributes[0].match[0].value",
+        ),
+        (
+            generator("[{output_attribute: a, match: [{value: x, condition: request.nothing == 1}]}]"),
+            "ARG0191",
+            "spec.pluginConfig.attributes[0].match[0].condition",
+        ),
+        (
+            generator("[{output_attribute: a, match: [{value: x, condition: \"request.path == '%'\"}]}]"),
+            "ARG0191",
+            "spec.pluginConfig.attributes[0].match[0].condition",
+        ),
+        (
+            generator("[{output_attribute: a, match: [{value: x}]}, {output_attribute: a, match: [{value: y}]}]"),
+            "ARG0114",
+            "spec.pluginConfig.attributes[1].output_attribute",
+        ),
+        (
+            generator(f"[{{output_attribute: a, match: [{{value: {'x' * 5000}}}]}}]"),
+            "ARG0122",
+            "spec.pluginConfig.attributes[0].match",
+        ),
+        (generator("[{output_attribute: a, match: [{value: x}]}]") + ", type: NETWORK", "ARG0121", "spec.type"),
+        (generator("[{output_attribute: a, match: [{value: x}]}]") + ", vmConfig: {}", "ARG0121", "spec.vmConfig"),
+        (
+            generator("[{output_attribute: a, match: [{value: x}]}]") + ", match: [{ports: [{number: 80}]}]",
+            "ARG0121",
+            "spec.match[0].ports",
+        ),
+        (f"{FILE}, imagePullPolicy: Always", "ARG0011", "spec.imagePullPolicy"),
+    ],
+)
+def test_what_attributegen_cannot_be_told(spec: str, code: str, field: str) -> None:
+    assert found("WasmPlugin", spec) == [(code, field)]

@@ -78,3 +78,9 @@ def test_providers_of_the_mesh_configuration_are_known_by_their_names() -> None:
     assert counted_by((), "CLIENT", config) == STANDARD
     elsewhere = parse_mesh_config("defaultProviders: {metrics: [elsewhere]}")
     assert counted_by((), "CLIENT", elsewhere).of("istio_requests_total").disabled
+
+
+def test_attributes_that_attributegen_makes_are_written_out() -> None:
+    one = "overrides: [{tagOverrides: {a: {value: made}, b: {value: nobodys}}, match: {metric: REQUEST_COUNT}}]"
+    found = counting(entries(one), "CLIENT", made={"made": "(c) ? 'x' : 'unknown'"})
+    assert found.of("istio_requests_total").tags == (("a", "(c) ? 'x' : 'unknown'"), ("b", "'unknown'"))

@@ -228,3 +228,48 @@ def test_what_a_proxy_refuses_is_traced_to_its_object() -> None:
     assert owner_of("extensions.istio.io/wasmplugin/default/it/network") == ("WasmPlugin", ObjectKey("default", "it"))
     assert owner_of("extensions.istio.io/other/default/it") is None
     assert api.decode("envoy.config.core.v3.TypedExtensionConfig", found.body or b"").name == found.name
+
+
+GENERATOR = """
+apiVersion: extensions.istio.io/v1alpha1
+kind: WasmPlugin
+metadata: {name: it, namespace: default}
+spec:
+  url: https://modules.example/attributegen-1.wasm
+  imagePullPolicy: Always
+  SELECTOR
+  pluginConfig:
+    attributes:
+    - output_attribute: operation
+      match: [{value: Get, condition: "request.method == 'GET'"}]
+"""
+TAGS = """
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: tags, namespace: default}
+spec:
+  metrics:
+  - providers: [{name: prometheus}]
+    overrides: [{match: {metric: REQUEST_COUNT}, tagOverrides: {operation: {value: operation}}}]
+"""
+COMPILED = "%CEL((request.method == 'GET') ? 'Get' : 'unknown')%"
+
+
+def says(world: MeshWorld, listener: str, pod: str) -> bool:
+    """Whether what a pod counts there has the attribute."""
+    return COMPILED in str(world.resources(LISTENER, pod, "default")[listener]).replace('\\"', '"')
+
+
+def test_attributegen_is_no_filter_but_what_metrics_say_of_whom_it_selects() -> None:
+    world = MeshWorld(*WORKLOADS)
+    for pod in ("a-0", "b-0"):
+        world.connect(pod)
+    plain = world.resources(LISTENER, "a-0", "default")
+    world.apply(GENERATOR.replace("SELECTOR", "selector: {matchLabels: {app: a}}"))
+    assert world.resources(LISTENER, "a-0", "default") == plain
+    assert "wasmplugin" not in str(world.resources(EXTENSION, "a-0", "default"))
+    world.apply(TAGS)
+    assert (says(world, "virtualInbound", "a-0"), says(world, "virtualInbound", "b-0")) == (True, False)
+    assert says(world, "0.0.0.0_80", "a-0")
+    world.apply(GENERATOR.replace("SELECTOR", "match: [{mode: CLIENT}]"))
+    assert (says(world, "virtualInbound", "b-0"), says(world, "0.0.0.0_80", "b-0")) == (False, True)

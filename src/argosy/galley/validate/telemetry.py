@@ -18,6 +18,7 @@ from argosy.api.telemetry import (
     Telemetry,
     Tracing,
 )
+from argosy.core.generated_attributes import is_name
 from argosy.core.tag_value import TagValueError, parse_tag_value
 from argosy.galley.validate.cel import cel_problem
 from argosy.galley.validate.check import Check, member
@@ -80,6 +81,8 @@ def _validate_tag(check: Check, at: str, name: str, tag: TagOverride) -> None:
     elif tag.operation == "UPSERT":
         if not tag.value:
             check.error("ARG0110", f"{at}.value", "a value is needed", "write an expression, or operation: REMOVE")
+        elif is_name(tag.value.strip()):
+            return  # of attributegen; whether somebody makes it is told by the whole configuration
         elif problem := cel_problem(tag.value, extra=METRIC_ATTRIBUTES, boolean=False):
             check.error(CEL, f"{at}.value", f"not an expression: {problem}")
         else:
