@@ -286,9 +286,10 @@ def _analyze_service_entry(obj: Object[ServiceEntry], world: _World) -> Iterator
         first = world.entries[host]
         if first.key == obj.key:
             continue
-        if first.namespace != obj.namespace or first.spec.resolution != obj.spec.resolution:
+        selected = first.spec.workload_selector is not None or obj.spec.workload_selector is not None
+        if selected or first.namespace != obj.namespace or first.spec.resolution != obj.spec.resolution:
             message = f"{host} is declared by ServiceEntry {first.key}, which counts: this entry is not used for it"
-            hint = "entries of one namespace with one resolution are merged"
+            hint = "entries of one namespace with one resolution are merged, unless they have a workloadSelector"
             yield _warning(obj, "ARG0220", at, message, hint)
 
 

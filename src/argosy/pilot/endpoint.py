@@ -44,9 +44,13 @@ class Endpoint:
     locality: str = ""
     gateway: bool = False
     """It is a proxy that serves what Gateways say: mesh TLS only where one of them ends it."""
+    only: tuple[int, ...] = ()
+    """The ports of the host that it serves; none named: all of them."""
 
     def port_for(self, port: HostPort) -> int | None:
         """Where this endpoint serves `port`; None where a named target port does not exist here."""
+        if self.only and port.number not in self.only:
+            return None
         if isinstance(port.target, str):
             return self.ports.get(port.target)
         return self.ports.get(port.name) or port.target or port.number

@@ -6,6 +6,7 @@ over a ServiceEntry of the same host, and among ServiceEntries the first by name
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -100,7 +101,7 @@ def build_host(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:
 def _merged(entries: list[HostRecord]) -> HostRecord:
     """The first entry of a host, with the ports and endpoints that others of its namespace add in the same way."""
     first = entries[0]
-    alike = [one for one in entries if (one.key.namespace, one.resolution) == (first.key.namespace, first.resolution)]
+    alike = [first, *(one for one in entries[1:] if _adds_to(first, one))]
     if len(alike) == 1:
         return first
     ports = {port.number: port for one in reversed(alike) for port in one.ports}
@@ -108,8 +109,26 @@ def _merged(entries: list[HostRecord]) -> HostRecord:
         first,
         ports=tuple(ports[number] for number in sorted(ports)),
         addresses=tuple(dict.fromkeys(address for one in alike for address in one.addresses)),
-        endpoints=tuple(dict.fromkeys(endpoint for one in alike for endpoint in one.endpoints)),
+        endpoints=tuple(dict.fromkeys(endpoint for one in alike for endpoint in _of_entry(one, ports))),
     )
+
+
+def _adds_to(first: HostRecord, other: HostRecord) -> bool:
+    """Whether an entry adds to the first one of its host. Selected workloads would serve the other's ports, too."""
+    here = (first.key.namespace, first.resolution) == (other.key.namespace, other.resolution)
+    return here and not first.selector and not other.selector
+
+
+def _of_entry(one: HostRecord, ports: Mapping[int, HostPort]) -> Iterator[Endpoint]:
+    """The endpoints of one entry among several: they serve its ports only, where it says that they do."""
+    numbers = tuple(port.number for port in one.ports)
+    for endpoint in one.endpoints:
+        served = {
+            ports[port.number].name: number
+            for port in one.ports
+            if (number := endpoint.port_for(port)) is not None and number != ports[port.number].target_number
+        }
+        yield replace(endpoint, ports=FrozenMap(served), only=numbers)
 
 
 def all_hosts(read: Reader, mesh: Mesh) -> tuple[str, ...]:

@@ -52,6 +52,40 @@ def test_what_envoy_refuses_to_change_is_refused_at_the_door(changes: str) -> No
     assert _codes(ROUTE % f"headers: {{{changes}}}") == ["ARG0112"]
 
 
+@pytest.mark.parametrize(
+    ("redirect", "codes"),
+    [
+        ("authority: 'a.example:8443'", []),
+        ("authority: '[::1]', port: 8443", []),
+        ("authority: 'a.example', derivePort: FROM_REQUEST_PORT", []),
+        ("authority: 'a.example:8443', port: 8443", ["ARG0109"]),
+        ("authority: '[::1]:8443', derivePort: FROM_REQUEST_PORT", ["ARG0109"]),
+    ],
+)
+def test_a_redirect_names_its_port_once(redirect: str, codes: list[str]) -> None:
+    """Envoy answered with `a.example:8443:8443`."""
+    text = f"{{hosts: [a], http: [{{redirect: {{{redirect}}}}}]}}"
+    head = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec: "
+    assert _codes(head + text) == codes
+
+
+@pytest.mark.parametrize(
+    ("address", "ports", "codes"),
+    [
+        ("unix:///run/a.sock", 1, []),
+        ("unix://@a", 1, []),
+        ("unix://run/a.sock", 1, ["ARG0125"]),
+        ("unix://", 1, ["ARG0125"]),
+        ("unix:///run/a.sock", 2, ["ARG0125"]),
+    ],
+)
+def test_a_unix_socket_has_an_absolute_path_and_serves_one_port(address: str, ports: int, codes: list[str]) -> None:
+    listed = ", ".join(f"{{number: {80 + one}, name: p{one}, protocol: HTTP}}" for one in range(ports))
+    spec = f"{{hosts: [a.example], ports: [{listed}], resolution: STATIC, endpoints: [{{address: '{address}'}}]}}"
+    head = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a}\nspec: "
+    assert _codes(head + spec) == codes
+
+
 def test_one_destination_needs_no_weight_and_weights_are_relative() -> None:
     route = (
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec: {hosts: [a], tcp: [%s]}"

@@ -193,8 +193,26 @@ def test_entries_of_one_host_are_merged_if_they_are_alike() -> None:
     assert found is not None
     assert [port.number for port in found.ports] == [443, 444]
     assert [one.address for one in found.endpoints] == ["10.0.0.1", "10.0.0.2"]
+    served = [[at.port_for(port) for port in found.ports] for at in found.endpoints]
+    assert served == [[443, None], [None, 444]], "what one entry lists does not serve the other's port"
     other = entry("c", "x.example", resolution="DNS")
     assert record(MeshWorld(one, other), "x.example") == record(MeshWorld(one), "x.example")
+
+
+def test_a_merged_entry_keeps_its_own_target_port() -> None:
+    one = entry("a", "x.example", resolution="STATIC", endpoints="[{address: 10.0.0.1}]")
+    two = entry("b", "x.example", resolution="STATIC", endpoints="[{address: 10.0.0.2}]").replace(
+        "name: tls", "name: other, targetPort: 8443"
+    )
+    found = record(MeshWorld(one, two), "x.example")
+    assert found is not None
+    assert [[at.port_for(port) for port in found.ports] for at in found.endpoints] == [[443], [8443]]
+
+
+def test_entries_that_select_workloads_are_not_merged() -> None:
+    one = entry("a", "x.example", resolution="STATIC", workloadSelector="{labels: {app: web}}")
+    two = entry("b", "x.example", resolution="STATIC", endpoints="[{address: 10.0.0.2}]")
+    assert record(MeshWorld(one, two), "x.example") == record(MeshWorld(one), "x.example")
 
 
 def external(target: str, name: str = "web") -> str:

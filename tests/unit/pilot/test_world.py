@@ -87,7 +87,8 @@ def test_a_route_for_some_clients_is_built_for_each_namespace() -> None:
         namespace: [ref.name for ref in world.snapshot(pod, namespace).of(VIRTUAL_HOST)[WEB].requires]
         for pod, namespace in (("web-0", "a"), ("api-0", "b"))
     }
-    assert clusters == {"a": [], "b": ["outbound|80||api.b.svc.cluster.local"]}
+    # Whom no rule concerns, for those there is no VirtualService.
+    assert clusters == {"a": ["outbound|80||web.a.svc.cluster.local"], "b": ["outbound|80||api.b.svc.cluster.local"]}
 
 
 def test_labels_of_clients_make_scopes_only_where_a_route_reads_them() -> None:

@@ -210,6 +210,10 @@ def _validate_answers(check: Check, at: str, http: HTTPRoute) -> None:
         check.one_of(field, ports, required=False)
         check.printable(f"{field}.prefixRewrite", redirect.prefix_rewrite or "")
         check.port(f"{field}.port", redirect.port)
+        port_twice = redirect.port is not None or redirect.derive_port == "FROM_REQUEST_PORT"
+        if port_twice and redirect.authority.rpartition("]")[2].partition(":")[2]:
+            message = f"{redirect.authority!r} names a port already"
+            check.error("ARG0109", f"{field}.authority", message, "keep one of them")
         check.printable(f"{field}.uri", redirect.uri)
         check.printable(f"{field}.authority", redirect.authority)
         if redirect.scheme not in ("", "http", "https"):

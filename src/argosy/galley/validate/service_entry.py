@@ -37,6 +37,10 @@ def validate_service_entry(check: Check, entry: ServiceEntry) -> None:
 
 
 def _validate_entry_ports(check: Check, entry: ServiceEntry) -> None:
+    if not entry.ports:
+        check.warn(
+            "ARG0151", "spec.ports", "an entry without ports declares nothing that can be called", "name its ports"
+        )
     check.unique("spec.ports", ((f"[{i}].name", p.name) for i, p in enumerate(entry.ports)), "port name")
     check.unique("spec.ports", ((f"[{i}].number", p.number) for i, p in enumerate(entry.ports)), "port")
     for index, port in enumerate(entry.ports):
@@ -99,6 +103,13 @@ def _validate_endpoint(check: Check, at: str, endpoint: WorkloadEndpoint, entry:
     if endpoint.address.startswith("unix://"):
         if endpoint.ports:
             check.error("ARG0121", f"{at}.ports", "a Unix socket has no ports", "remove ports")
+        path = endpoint.address.removeprefix("unix://")
+        if not path.startswith(("/", "@")) or len(path) < 2:
+            hint = "write unix:///path/to/socket, or unix://@name for an abstract one"
+            check.error("ARG0125", f"{at}.address", f"{path!r} is not the absolute path of a socket", hint)
+        if len(entry.ports) > 1:
+            message = "a Unix socket serves one port, and the entry has several"
+            check.error("ARG0125", f"{at}.address", message, "make an entry for each port")
         if entry.resolution != "STATIC":
             check.error("ARG0125", f"{at}.address", "Unix sockets go with resolution STATIC")
     elif endpoint.address and not is_ip(endpoint.address):

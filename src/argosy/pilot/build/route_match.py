@@ -16,6 +16,7 @@ from argosy.pilot.build import claims
 
 # Repeating these is harmless by their definition (RFC 9110, safe methods).
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
+_ANY_VALUE = (".*", "^.*$", "^.*", ".*$")
 IDEMPOTENCY_KEY = "idempotency-key"
 
 
@@ -91,7 +92,9 @@ def _header_match(name: str, one: StringMatch) -> dict[str, Any]:
 
 def _without(name: str, one: StringMatch) -> dict[str, Any]:
     """A header that must not match; one that is absent does not, which Envoy must be told if a value is meant."""
-    made = {**_present_or(name, one), "invert_match": True}
+    # An absent one is told as an empty one, which "any value" would match.
+    any_value = one.regex in _ANY_VALUE
+    made = {**_present_or(name, StringMatch() if any_value else one), "invert_match": True}
     return made if "present_match" in made else {**made, "treat_missing_header_as_empty": True}
 
 

@@ -98,7 +98,8 @@ def build_virtual_host(
     require_tls: bool = False,
     checking: Checking = ASLEEP,
 ) -> VirtualHostPart:
-    """One virtual host. Without rules everything goes to `fallback` (a host in full).
+    """One virtual host. Where no rule is about these clients and this port everything goes to `fallback` (a host in
+    full), as if there were no rules.
 
     Rules of several VirtualServices stand in the order given; routes that match every request go last, so that no
     object hides another's routes. Source: istio.io, "Split large virtual services".
@@ -118,7 +119,7 @@ def build_virtual_host(
         routes.sort(key=lambda route: matches_all(route["match"]))
     if checking.concern.http:
         name_services(routes, checking)
-    if not rules and fallback is not None:
+    if not routes and fallback is not None:
         routes.append(default_route(fallback, resolve_noted, build_retries(None, default_retries).others))
     made = message("envoy.config.route.v3.VirtualHost")(
         name=name,

@@ -57,6 +57,14 @@ def test_an_absent_header_is_without_any_value() -> None:
     assert seen == {"a": (True, True), "b": (True, False)}
 
 
+def test_without_any_value_a_header_is_absent() -> None:
+    """An absent header was read as an empty one, which `.*` matches: no request was without it."""
+    rule = "{match: [{withoutHeaders: {a: {regex: '.*'}}}], route: [{destination: {host: b}}]}"
+    (route,) = routes(rule)
+    (header,) = route.match.headers
+    assert (header.present_match, header.invert_match, header.treat_missing_header_as_empty) == (True, True, False)
+
+
 def virtual_service(name: str, rules: str, priority: int = 0) -> Object[Any]:
     (document,) = parse_documents(
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: "
