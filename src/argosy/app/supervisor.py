@@ -449,7 +449,9 @@ def detach(options: UpOptions, tell: Tell) -> int:
     home = Path(options.home)
     (home / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
     log = home / "logs" / "supervisor.log"
-    with log.open("wb") as file:
+    # Behind what is there: it may be of a mesh that runs, and then this one will not.
+    with log.open("ab") as file:
+        begin = file.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "argosy.app.up", msgspec.json.encode(options).decode()],
             stdin=subprocess.DEVNULL,
@@ -464,7 +466,7 @@ def detach(options: UpOptions, tell: Tell) -> int:
             return 0
         tell(text)
     code = process.wait()
-    sys.stderr.write(log.read_text(errors="replace"))
+    sys.stderr.write(log.read_bytes()[begin:].decode(errors="replace"))
     return code or 1
 
 

@@ -148,7 +148,8 @@ def main(arguments: list[str], run: Callable[[UpOptions, Tell], int] | None = No
     try:
         return asyncio.run(Supervisor(options, tell).run(announced))
     except ArgosyError as error:
-        print(error, file=sys.stderr)
+        for finding in error.findings:
+            print(finding, *([f"  hint: {finding.hint}"] if finding.hint else []), sep="\n", file=sys.stderr)
         return 1
 
 

@@ -92,21 +92,38 @@ def _of_deployment(rows: list[Row], name: str, namespace: str) -> Row:
             row for row in rows if row["state"] == "Blocked" and (row["namespace"], row["name"]) == (namespace, name)
         ]
         reason = f"its pods cannot be made: {blocked[0]['reason']}" if blocked else ""
-        owners = sorted({row["owner"] for row in rows if row["namespace"] == namespace and row.get("owner")})
-        close = get_close_matches(name, owners, n=1)
-        hint = reason or (f"did you mean deploy/{close[0]}?" if close else "`argosy get deploy -A` lists them")
+        hint = reason or _hint_of_deployment(rows, name, namespace)
         raise _missing("there is no pod of this Deployment", namespace, name, hint=hint, kind="Deployment")
     return min(owned, key=lambda row: (not row["ready"], row["for_s"]))
+
+
+def _hint_of_deployment(rows: list[Row], name: str, namespace: str) -> str:
+    elsewhere = sorted({row["namespace"] for row in rows if row.get("owner") == name})
+    if elsewhere:
+        return f"it is in namespace {elsewhere[0]}: add -n {elsewhere[0]}"
+    near = _near_owner(rows, name, namespace)
+    return f"did you mean deploy/{near}?" if near else "`argosy get deploy -A` lists them"
+
+
+def _near_owner(rows: list[Row], name: str, namespace: str) -> str:
+    """The Deployment that may be meant: one of a similar name, or the first version of an application of that name."""
+    owners = sorted({row["owner"] for row in rows if row["namespace"] == namespace and row.get("owner")})
+    close = get_close_matches(name, owners, n=1) or [owner for owner in owners if owner.startswith(f"{name}-")]
+    return str(close[0]) if close else ""
 
 
 def _hint(rows: list[Row], name: str, namespace: str) -> str:
     elsewhere = [row["namespace"] for row in rows if row["name"] == name]
     if elsewhere:
         return f"it is in namespace {elsewhere[0]}: add -n {elsewhere[0]}"
-    if any(row.get("owner") == name and row["namespace"] == namespace for row in rows):
-        return f"did you mean deploy/{name}?"
+    owned = {row["namespace"] for row in rows if row.get("owner") == name}
+    if owned:
+        return f"did you mean deploy/{name}" + ("?" if namespace in owned else f" -n {min(owned)}?")
     close = get_close_matches(name, [row["name"] for row in rows if row["namespace"] == namespace], n=1)
-    return f"did you mean {close[0]}?" if close else "`argosy ps` lists the pods"
+    if close:
+        return f"did you mean {close[0]}?"
+    near = _near_owner(rows, name, namespace)
+    return f"did you mean deploy/{near}?" if near else "`argosy ps` lists the pods"
 
 
 def _missing(message: str, namespace: str, name: str, *, hint: str, kind: str = "Pod") -> ArgosyError:

@@ -60,6 +60,32 @@ WaitOption = Annotated[
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
 
 
+_RANGES = {"greater than or equal to": "at least", "less than or equal to": "at most"}
+
+
+def reword_usage(error: Any, args: list[str]) -> None:
+    """Say what is wrong with an option or argument as people would, in place of how the parser finds it."""
+    import re
+    from difflib import get_close_matches
+
+    text = str(error.message).removeprefix("Value error, ")
+    if re.match("Input should be a valid integer", text):
+        text = "write a whole number"
+    elif re.match("Input should be a valid number", text):
+        text = "write a number"
+    elif found := re.fullmatch(r"Input should be ([a-z ]+) (\S+)", text):
+        text = f"must be {_RANGES.get(found[1], found[1])} {found[2]}"
+    elif found := re.fullmatch(r"'(.*)' is not one of (.*)\.", text):
+        near = get_close_matches(found[1], re.findall("'([^']+)'", found[2]), n=1)
+        text = f"'{found[1]}' is none of {found[2].replace(chr(39), '')}" + (
+            f"; did you mean {near[0]}?" if near else ""
+        )
+    files = [arg for arg in args if arg.endswith((".yaml", ".yml", ".json")) or "/" in arg]
+    if not text and files and getattr(error.param, "metavar", "") == "FILE|DIR|-":
+        text = f"Write `-f {files[0]}`"
+    error.message = text
+
+
 class Command(TyperCommand):
     """A command; its `--wait` may stand alone or carry a number (`--wait=5`)."""
 
@@ -76,8 +102,12 @@ class Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run; an `ArgosyError` is told, not traced."""
         # The type is only looked for once something was raised, so that it need not be imported before.
+        arguments = [*ctx.args]
         try:
             return super().invoke(ctx)
+        except typer.BadParameter as error:
+            reword_usage(error, arguments)
+            raise
         except Exception as error:
             from argosy.core.errors import ArgosyError
 
@@ -85,6 +115,14 @@ class Group(TyperGroup):
                 raise
             tell_error(error)
             raise typer.Exit(1) from None
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Options of a group are told as those of a command."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            reword_usage(error, args)
+            raise
 
     def list_commands(self, ctx: Any) -> list[str]:
         """In the order of their declaration, groups after single commands, and what people do not call last."""

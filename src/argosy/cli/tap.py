@@ -133,7 +133,7 @@ def tap(
     the upstream, retries, and whether it was mutual TLS. Proxies report only while somebody watches; nothing is
     restarted, and no connection is closed. Ends with Ctrl-C, --limit or --duration.
     """
-    from argosy.cli.tap_lines import Watch, choose
+    from argosy.cli.tap_lines import Watch, choose, watched
 
     places, chosen = choose(target, namespace, from_, to, str(direction) if direction is not None else "")
     fields = {"path": path, "method": method, "status": status, "header": header, "from": from_, "to": to}
@@ -141,34 +141,60 @@ def tap(
     side = next((text for name, text in query if name == "direction"), "both")
     watch = Watch(control(), places, query, inbound=side != "outbound", outbound=side != "inbound")
     watch.begin()
-    whom = ", ".join("/".join(filter(None, place)) or "the whole mesh" for place in places)
+    notice = _Notice(watched(places, from_, to), "" if target else namespace, [*from_, *to])
     try:
-        _print(watch, whom, limit=limit or 0, duration_s=duration or 0, output=output)
+        _print(watch, notice, limit=limit or 0, duration_s=duration or 0, output=output)
     except KeyboardInterrupt:
         pass
     finally:
         watch.end()
 
 
-def _print(watch: Watch, whom: str, *, limit: int, duration_s: float, output: TapOutput) -> None:
+class _Notice:
+    """What is said once Mixer has taken the filter: whom it is about, and whether there is nobody of that name."""
+
+    def __init__(self, whom: str, namespace: str, names: list[str]) -> None:
+        self._whom, self._namespace, self._names = whom, namespace, names
+
+    def __call__(self) -> None:
+        from argosy.cli.pods import list_pods
+        from argosy.cli.tap_lines import nobody
+        from argosy.core.errors import ArgosyError
+
+        say(f"watching {self._whom}; Ctrl-C ends it")
+        if not self._namespace and not self._names:
+            return
+        try:
+            missing = nobody(list_pods(), self._namespace, self._names)
+        except ArgosyError:  # the agent is away: requests are shown all the same
+            return
+        if missing:
+            say(missing)
+
+
+def _print(watch: Watch, notice: _Notice, *, limit: int, duration_s: float, output: TapOutput) -> None:
     import json
     import sys
 
-    from argosy.cli.tap_lines import Explainer, lines_of
+    from argosy.cli.tap_lines import Explainer, Table
 
     explain = Explainer(control())
     colour = use_colour(sys.stdout)
-    requests = watch.requests(duration_s, lambda: say(f"watching {whom}; Ctrl-C ends it"))
-    for number, found in enumerate(_bounded(requests, limit)):
+    table = Table(colour=colour)
+    seen = False
+    for found in _bounded(watch.requests(duration_s, notice), limit):
+        seen = True
         if found.pop("lost", 0):
             say("some requests are not shown: they came faster than they could be written")
         explain(found)
         if output is TapOutput.JSON:
             typer.echo(json.dumps(found, ensure_ascii=False))
         else:
-            for line in lines_of(found, colour=colour, first=number == 0):
+            for line in table.lines_of(found):
                 typer.echo(line, color=colour)
         sys.stdout.flush()
+    if not seen:
+        say(f"no such request in {duration_s:g} s")
 
 
 def _bounded(found: Iterator[dict[str, Any]], limit: int) -> Iterator[dict[str, Any]]:

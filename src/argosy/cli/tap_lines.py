@@ -55,6 +55,31 @@ def choose(
     return [(namespace, "")], [*home, ("direction", direction or "both")]
 
 
+def watched(places: Sequence[Place], from_: Sequence[str], to: Sequence[str]) -> str:
+    """Whom a watch is about, in words."""
+    calls = [f"from {', '.join(from_)}"] if from_ else []
+    calls += [f"to {', '.join(to)}"] if to else []
+    if calls:
+        return f"calls {' '.join(calls)}"
+    return ", ".join("/".join(filter(None, place)) or "the whole mesh" for place in places)
+
+
+def nobody(rows: Sequence[dict[str, Any]], namespace: str, names: Sequence[str]) -> str:
+    """What is said of a namespace or of workloads that no pod is of, with what may have been meant; else empty."""
+    from difflib import get_close_matches
+
+    if namespace and namespace not in {row["namespace"] for row in rows}:
+        known = ", ".join(sorted({row["namespace"] for row in rows}))
+        return f"no pod runs in namespace {namespace} now; there are pods in {known or 'none'}"
+    own = {(row["namespace"], str(row.get("owner") or row["name"])) for row in rows}
+    for text in names:
+        given, _, name = text.removeprefix("deploy/").rpartition("/")
+        if not any(name == one and (given or namespace or place) == place for place, one in own):
+            close = get_close_matches(name, {one for _, one in own}, n=1)
+            return f"no pod of {text} runs now" + (f"; did you mean {close[0]}?" if close else "")
+    return ""
+
+
 def _place(text: str, namespace: str) -> Place:
     """A workload; of one without a namespace, all of that name may be meant, so their whole namespace reports."""
     given, _, name = text.removeprefix("deploy/").rpartition("/")
@@ -192,22 +217,50 @@ class Explainer:
 
 # -- text -----------------------------------------------------------------------------------------------------------
 
-_HEAD = f"{'TIME':<12} {'VIEW':<4} {'SOURCE':<24} {'DESTINATION':<28} {'REQUEST':<34} {'CODE':<5} {'TOOK':>9}  SECURITY"
 _INDENT = " " * 18
+_HEADERS = ("SOURCE", "DESTINATION", "REQUEST")
+_WIDTHS = (24, 28, 34)
+_WIDTH_MAX = 48
+"""Longer names stand out of their column, so that one of them does not push all the others apart."""
 
 
-def lines_of(found: Request, *, colour: bool, first: bool) -> list[str]:
-    """A request in columns, and below it why it went so."""
-    view = "in" if found["direction"] == "inbound" else "out"
-    code, shade = _code(found)
-    who = f"{_clock(found['time']):<12} {view:<4} {_party(found['source']):<24} {_called(found):<28}"
-    took = f"{found['durationMs']:.1f} ms"
-    security = typer.style("mTLS", fg="green") if found["mtls"] else typer.style("plaintext", fg="yellow")
-    lines = [_HEAD] if first else []
-    lines.append(f"{who} {_request(found):<34} {typer.style(f'{code:<5}', fg=shade)} {took:>9}  {security}")
-    lines += [_INDENT + typer.style(text, fg="red") for text in found["reason"]]
-    lines += [_INDENT + typer.style(text, dim=True) for text in _notes(found)]
-    return lines if colour else [click.unstyle(line) for line in lines]
+class Table:
+    """Requests in columns, written one by one: a column grows with the names that come, and then has its head again."""
+
+    def __init__(self, *, colour: bool) -> None:
+        self._colour = colour
+        self._widths = _WIDTHS
+        self._headed = False
+
+    def lines_of(self, found: Request) -> list[str]:
+        """A request in columns, and below it why it went so."""
+        view = "in" if found["direction"] == "inbound" else "out"
+        cells = (_party(found["source"]), _called(found), _request(found))
+        lines = self._grow(cells)
+        code, shade = _code(found)
+        took = f"{found['durationMs']:.1f} ms"
+        security = typer.style("mTLS", fg="green") if found["mtls"] else typer.style("plaintext", fg="yellow")
+        when = f"{_clock(found['time']):<12} {view:<4}"
+        lines.append(f"{when} {self._row(cells)} {typer.style(f'{code:<5}', fg=shade)} {took:>9}  {security}")
+        lines += [_INDENT + typer.style(text, fg="red") for text in found["reason"]]
+        lines += [_INDENT + typer.style(text, dim=True) for text in _notes(found)]
+        return lines if self._colour else [click.unstyle(line) for line in lines]
+
+    def _grow(self, cells: Sequence[str]) -> list[str]:
+        """The head, when it is new or has moved."""
+        source, destination, request = self._widths
+        widths = (_grown(source, cells[0]), _grown(destination, cells[1]), request)
+        if self._headed and widths == self._widths:
+            return []
+        self._widths, self._headed = widths, True
+        return [f"{'TIME':<12} {'VIEW':<4} {self._row(_HEADERS)} {'CODE':<5} {'TOOK':>9}  SECURITY"]
+
+    def _row(self, cells: Sequence[str]) -> str:
+        return " ".join(f"{cell:<{width}}" for cell, width in zip(cells, self._widths, strict=True))
+
+
+def _grown(width: int, cell: str) -> int:
+    return max(width, min(len(cell), _WIDTH_MAX))
 
 
 def _clock(seconds: float) -> str:

@@ -60,7 +60,9 @@ def trace(
         for one in found["traces"]
     ]  # fmt: skip
     headers = ("TRACE", "STARTED", "DURATION", "SPANS", "ERRORS", "SERVICE", "NAME")
-    print_table(headers, rows, empty="no traces; a Telemetry object says which requests are traced")
+    kept = found["kept"]["traces"]
+    empty = f"none of {kept} traces fits" if kept else "no traces; a Telemetry object says which requests are traced"
+    print_table(headers, rows, empty=empty)
 
 
 def _micros(text: str) -> int:

@@ -43,6 +43,7 @@ from argosy.edge.control_traces import trace_routes
 from argosy.edge.galley_port import GalleyPort
 from argosy.galley.diff import diff_change
 from argosy.galley.memory import MemoryStore
+from argosy.galley.nearby import hint_of_absent
 from argosy.galley.state import Applied, Change, Galley
 from argosy.mixer.analyze import analyze_rules
 from argosy.mixer.traces import TraceStore
@@ -261,8 +262,7 @@ class _Api:
         galley = self._galley().galley
         document = galley.document(kind.name, key)
         if document is None:
-            near = ", ".join(str(o.key) for o in galley.objects(kind.name) if o.name == key.name)
-            hint = f"there is {near}" if near else f"`argosy get {kind.plural} -A` lists what there is"
+            hint = hint_of_absent(key, (one.key for one in galley.objects(kind.name)), kind.plural)
             raise ArgosyError(
                 [Finding(NO_SUCH_OBJECT, Level.ERROR, "there is no such object", kind.name, *key, hint=hint)]
             )

@@ -28,7 +28,9 @@ def trace_routes(found: Callable[[], TraceStore]) -> list[Route]:
         told = found().trace(wanted)
         if told is None:
             hint = "only sampled requests are traced, and old traces make room for new ones: `argosy trace` lists them"
-            raise ArgosyError.of(NO_TRACE, f"no one trace has the id {wanted}", hint=hint)
+            raise ArgosyError.of(
+                NO_TRACE, f"no trace, or more than one, has an id that begins with {wanted}", hint=hint
+            )
         return _json(told)
 
     return [Route("/v1/traces", traces), Route("/v1/traces/{trace_id}", trace)]

@@ -11,12 +11,13 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from argosy.api import DEFAULT_NAMESPACE, Document, Object, decode_document, decode_object
+from argosy.api import DEFAULT_NAMESPACE, KINDS, Document, Object, decode_document, decode_object
 from argosy.api.workload import HEALTH
 from argosy.core.errors import ArgosyError, Finding, errors_in
 from argosy.core.names import ObjectKey
 from argosy.galley.admit import BARE_POD, Entry, ObjectId, Validator, admit_document, assign_addresses
 from argosy.galley.analyze import analyze_objects
+from argosy.galley.nearby import hint_of_absent
 from argosy.galley.publish import Publication
 from argosy.galley.store import Revision, Store, StoredObject
 from argosy.xds.messages import Snapshot
@@ -185,12 +186,16 @@ class Galley:
         wanted = {(BARE_POD if kind == "Pod" else kind, key) for kind, key in ids}
         absent = sorted(wanted - self._entries.keys())
         if absent and not missing_ok:
-            hint = "`argosy get` lists what there is"
-            raise ArgosyError([_about_id("ARG0302", i, "there is no such object", hint) for i in absent])
+            raise ArgosyError([_about_id("ARG0302", i, "there is no such object", self._hint(i)) for i in absent])
         changes = self._changes_to({i: e for i, e in self._entries.items() if i not in wanted})
         if not dry_run:
             self._commit(changes, now=now, who=who, summary=_summary(changes))
         return Applied(self._revision, changes)
+
+    def _hint(self, absent: ObjectId) -> str:
+        kind, key = absent
+        known = (other for other_kind, other in self._entries if other_kind == kind)
+        return hint_of_absent(key, known, KINDS[Change(kind, key, None, None).shown_kind].plural)
 
     def rollback(self, revision: int, *, now: float, who: str, dry_run: bool = False) -> Applied:
         """Make a new revision that holds what `revision` held. Errors: `ArgosyError` ARG0303 if it is not kept."""

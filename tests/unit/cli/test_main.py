@@ -65,6 +65,25 @@ def test_unknown_commands_and_options_are_usage_errors():
     assert CliRunner().invoke(build_app(), ["apply"]).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("get vs -o yml", "'yml' is none of table, wide, json, yaml; did you mean yaml?"),
+        ("graph --type foo", "'foo' is none of app, versionedApp, workload, service"),
+        ("trace --limit 0", "'--limit': must be at least 1"),
+        ("trace --limit 5000", "'--limit': must be at most 1000"),
+        ("rollback x", "'revision': write a whole number"),
+        ("tap --duration x", "'--duration': write a number"),
+        ("apply routes.yaml", "Missing option '-f' / '--file'. Write `-f routes.yaml`"),
+        ("validate manifests/", "Write `-f manifests/`"),
+        ("apply", "Missing option '-f' / '--file'."),
+    ],
+)
+def test_usage_errors_are_in_words_of_people(arguments: str, words: str):
+    result = CliRunner().invoke(build_app(), arguments.split())
+    assert (result.exit_code, words in result.stderr) == (2, True), result.stderr
+
+
 def test_help_imports_nothing_heavy():
     """Start-up is what a person feels; libraries are imported by the commands that need them."""
     script = (

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from argosy.agent.pod import PodPlan
-from argosy.cli.tap_lines import choose, lines_of
+from argosy.cli.tap_lines import Table, choose, nobody, watched
 from argosy.mixer.access_record import ConnectionEvent
 from argosy.mixer.tap import view
 
@@ -148,7 +148,66 @@ def test_a_deployment_and_a_pod_are_found(tapped):
 
 def test_colour_is_for_terminals():
     shown = view(replace(IN, peer_principal="", peer_workload=""), DIRECTORY)
-    coloured = lines_of(shown, colour=True, first=False)
-    assert "\x1b[" in "".join(coloured)
-    assert "\x1b[" not in "".join(lines_of(shown, colour=False, first=False))
-    assert coloured[0].rstrip("\x1b[0m").endswith("plaintext")
+    _head, coloured, *_ = Table(colour=True).lines_of(shown)
+    assert "\x1b[" in coloured
+    assert "\x1b[" not in "".join(Table(colour=False).lines_of(shown))
+    assert coloured.rstrip("\x1b[0m").endswith("plaintext")
+
+
+def test_a_column_grows_with_its_names_and_has_its_head_again():
+    shown = view(OUT, DIRECTORY)
+    long = {**shown, "source": {**shown["source"], "workload": "istio-ingressgateway", "namespace": "istio-system"}}
+    table = Table(colour=False)
+    first, _, *_ = table.lines_of(shown)
+    assert not table.lines_of(shown)[0].startswith("TIME")
+    head, line, *_ = table.lines_of(long)
+    assert head.index("REQUEST") == line.index("GET") > first.index("REQUEST")
+    again = table.lines_of(shown)[0]
+    assert again.index("GET") == head.index("REQUEST")
+    endless = {**long, "source": {**long["source"], "workload": "w" * 90}}
+    head, line, *_ = table.lines_of(endless)
+    assert head.index("DESTINATION") == len("09:43:14.191 out  ") + 48 + 1
+    assert line.index("GET") > head.index("REQUEST"), "one name beyond all bounds stands out alone"
+
+
+@pytest.mark.parametrize(
+    ("places", "from_", "to", "words"),
+    [
+        ([("", "")], [], [], "the whole mesh"),
+        ([("shop", "")], [], [], "shop"),
+        ([("shop", "cart")], [], [], "shop/cart"),
+        ([("", "")], ["a"], ["shop/b"], "calls from a to shop/b"),
+        ([("", "")], [], ["b", "c"], "calls to b, c"),
+    ],
+)
+def test_whom_a_watch_is_about(places, from_, to, words):
+    assert watched(places, from_, to) == words
+
+
+@pytest.mark.parametrize(
+    ("namespace", "names", "words"),
+    [
+        ("", [], ""),
+        ("shop", ["cart-v1"], ""),
+        ("", ["shop/cart-v1", "deploy/cart-v1", "alone"], ""),
+        ("shoq", [], "no pod runs in namespace shoq now; there are pods in default, shop"),
+        ("", ["cart"], "no pod of cart runs now; did you mean cart-v1?"),
+        ("", ["default/cart-v1"], "no pod of default/cart-v1 runs now; did you mean cart-v1?"),
+        ("shop", ["alone"], "no pod of alone runs now; did you mean alone?"),
+        ("", ["zzz"], "no pod of zzz runs now"),
+    ],
+)
+def test_a_name_that_nobody_has_is_told(namespace, names, words):
+    rows = [
+        {"namespace": "shop", "name": "cart-v1-abc", "owner": "cart-v1"},
+        {"namespace": "default", "name": "alone", "owner": ""},
+    ]
+    assert nobody(rows, namespace, names) == words
+
+
+def test_a_watch_of_nobody_goes_on_and_says_so(tapped):
+    tell(tapped)
+    result = tapped.run("tap", "-n", "nope", "--duration", "0.1")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines()[0] == "watching nope; Ctrl-C ends it"
+    assert "no such request in 0.1 s" in result.stderr
