@@ -288,12 +288,20 @@ def _is_list(node: yaml.MappingNode) -> bool:
 def _child(node: yaml.Node | None, step: str | int) -> tuple[yaml.Node | None, yaml.Node | None]:
     """(the node whose line tells where `step` is, the node of its value)."""
     if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == step:
-                return key, value
+        # Fields that may be written in two ways are named in one.
+        for name in (step, _snake(step)):
+            for key, value in node.value:
+                if key.value == name:
+                    return key, value
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and 0 <= step < len(node.value):
         return node.value[step], node.value[step]
     return None, None
+
+
+def _snake(step: str | int) -> str | int:
+    if isinstance(step, int):
+        return step
+    return "".join(f"_{char.lower()}" if char.isupper() else char for char in step)
 
 
 def _embedded(node: yaml.ScalarNode) -> yaml.Node | None:

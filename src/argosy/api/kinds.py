@@ -25,6 +25,7 @@ from argosy.api import (
     mixer_adapters,
     mixer_templates,
     proxy_config,
+    rbac,
     routing,
     security,
     service_entry,
@@ -60,6 +61,7 @@ class Kind:
 
 _NETWORKING = ("v1", "v1beta1", "v1alpha3")
 _SECURITY = ("v1", "v1beta1")
+_RBAC = "rbac.istio.io"
 _CONFIG, _MIXER = "config.istio.io", ("v1alpha2",)
 
 
@@ -110,6 +112,10 @@ _ALL = (
         security.AuthorizationPolicy,
         ("ap",),
     ),
+    Kind("ClusterRbacConfig", _RBAC, ("v1alpha1",), "clusterrbacconfigs", rbac.RbacConfig, namespaced=False),
+    Kind("RbacConfig", _RBAC, ("v1alpha1",), "rbacconfigs", rbac.RbacConfig),
+    Kind("ServiceRole", _RBAC, ("v1alpha1",), "serviceroles", rbac.ServiceRole),
+    Kind("ServiceRoleBinding", _RBAC, ("v1alpha1",), "servicerolebindings", rbac.ServiceRoleBinding),
     Kind("Telemetry", "telemetry.istio.io", ("v1", "v1alpha1"), "telemetries", telemetry.Telemetry),
     Kind("WasmPlugin", "extensions.istio.io", ("v1alpha1",), "wasmplugins", extensions.WasmPlugin),
     Kind("TrafficExtension", "extensions.istio.io", ("v1alpha1",), "trafficextensions", extensions.TrafficExtension),
@@ -146,7 +152,7 @@ _ALL = (
 KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in _ALL})
 """Every kind by its name."""
 
-_NOT_YET_KINDS = "MeshPolicy Policy ServiceRole ServiceRoleBinding RbacConfig ClusterRbacConfig IstioOperator "
+_NOT_YET_KINDS = "MeshPolicy Policy IstioOperator"
 NOT_YET_KINDS = frozenset(_NOT_YET_KINDS.split())
 """Kinds of Istio (of today or of 1.4) that Argosy does not implement."""
 

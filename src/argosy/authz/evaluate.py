@@ -17,6 +17,7 @@ from argosy.api.security import AuthorizationPolicy, Condition, Operation, Rule,
 from argosy.authz import conditions as c
 from argosy.authz.call import Call
 from argosy.authz.conditions import Answer, Setting
+from argosy.authz.rule_names import rule_name
 from argosy.core.frozen import FrozenMap
 from argosy.core.names import DEFAULT_TRUST_DOMAIN
 
@@ -71,11 +72,6 @@ def evaluate(policies: Iterable[Object[AuthorizationPolicy]], call: Call, mesh: 
         return Verdict(True, NONE, asks, notes)
     rule = first_match(allows, call, mesh)
     return Verdict(rule is not None, rule or NONE, asks, notes)
-
-
-def rule_name(policy: Object[AuthorizationPolicy], number: int) -> str:
-    """How Envoy's logs name a rule of a policy."""
-    return f"ns[{policy.namespace}]-policy[{policy.name}]-rule[{number}]"
 
 
 def first_match(policies: Iterable[Object[AuthorizationPolicy]], call: Call, mesh: MeshRules = PLAIN) -> str | None:

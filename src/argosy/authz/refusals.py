@@ -12,6 +12,7 @@ from typing import Any
 
 from argosy.api.meta import Object
 from argosy.api.security import AuthorizationPolicy, is_dry_run
+from argosy.authz.rule_names import BINDING_KIND, POLICY_KIND, ROLE, parse_rule_name
 from argosy.authz.sentence import rule_text, target_of
 from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE
@@ -44,14 +45,6 @@ class Reason:
     text: str
     policies: tuple[Object[AuthorizationPolicy], ...] = ()
     rule: int | None = None
-
-
-def parse_rule(name: str) -> tuple[str, str, int] | None:
-    """Namespace, policy and number of the rule `ns[a]-policy[b]-rule[0]`."""
-    namespace, _, rest = name.removeprefix("ns[").partition("]-policy[")
-    policy, _, number = rest.rpartition("]-rule[")
-    number = number.removesuffix("]")
-    return (namespace, policy, int(number)) if policy and number.isdecimal() else None
 
 
 def refusals(lines: Iterable[str]) -> list[Refusal]:
@@ -142,24 +135,24 @@ def explain(
     known = [one for one in policies if _selects(one, namespace, labels)]
     if refusal.rule == NOBODY:
         return _nobody_allowed(known)
-    where = parse_rule(refusal.rule)
+    where = parse_rule_name(refusal.rule)
     if where is None:
         custom = [one for one in known if one.spec.action == "CUSTOM"]
         return Reason(f"an external authorizer refused it ({refusal.details})", tuple(custom))
-    policy = next((one for one in known if (one.namespace, one.name) == where[:2]), None)
-    if policy is None or where[2] >= len(policy.spec.rules):
+    policy = next((one for one in known if (one.kind, one.namespace, one.name) == where[:3]), None)
+    if policy is None or where.number >= len(policy.spec.rules):
         return Reason(
-            f"rule {where[2]} of AuthorizationPolicy {where[0]}/{where[1]} refused it; it is not there any more"
+            f"rule {where.number} of {where.kind} {where.namespace}/{where.name} refused it; it is not there any more"
         )
-    text = rule_text(policy.spec.rules[where[2]])
+    text = rule_text(policy.spec.rules[where.number])
     if policy.spec.action == "CUSTOM":
         provider = policy.spec.provider.name if policy.spec.provider is not None else ""
         if refusal.details.startswith(_ASKED):
-            message = f"{provider} refused it ({refusal.details}), asked by its CUSTOM rule {where[2]}: {text}"
+            message = f"{provider} refused it ({refusal.details}), asked by its CUSTOM rule {where.number}: {text}"
         else:
-            message = f"{provider} cannot be asked, as its CUSTOM rule {where[2]} wants: {text}"
-        return Reason(message, (policy,), where[2])
-    return Reason(f"{policy.spec.action} rule {where[2]} matched: {text}", (policy,), where[2])
+            message = f"{provider} cannot be asked, as its CUSTOM rule {where.number} wants: {text}"
+        return Reason(message, (policy,), where.number)
+    return Reason(f"{policy.spec.action} rule {where.number} matched: {text}", (policy,), where.number)
 
 
 def _nobody_allowed(known: Sequence[Object[AuthorizationPolicy]]) -> Reason:
@@ -168,10 +161,15 @@ def _nobody_allowed(known: Sequence[Object[AuthorizationPolicy]]) -> Reason:
         return Reason(
             "no ALLOW policy selects the pod, and the mesh's default action is DENY (or a policy is gone since)"
         )
+    if any(one.kind != POLICY_KIND for one in allows):
+        return Reason("no rule of a role that is bound here allows it", allows)
     return Reason("no rule of the ALLOW policies matched", allows)
 
 
 def _selects(policy: Object[AuthorizationPolicy], namespace: str, labels: Mapping[str, str]) -> bool:
+    if policy.kind != POLICY_KIND:
+        # What roles come to was made for this workload.
+        return True
     selector = policy.spec.selector.match_labels if policy.spec.selector is not None else {}
     return policy.namespace in (namespace, ROOT_NAMESPACE) and selects(selector, labels)
 
@@ -179,4 +177,10 @@ def _selects(policy: Object[AuthorizationPolicy], namespace: str, labels: Mappin
 def describe(policy: Object[AuthorizationPolicy]) -> str:
     """A policy for people: name, where it was written, whom it is about."""
     where = f" ({policy.origin})" if str(policy.origin) else ""
+    if policy.kind == BINDING_KIND:
+        role = policy.annotations.get(ROLE, "")
+        binds = f", binds ServiceRole {role}" if role else ", has rules of its own"
+        return f"{policy.kind} {policy.namespace}/{policy.name}{where}{binds}"
+    if policy.kind != POLICY_KIND:
+        return f"{policy.kind} {policy.key}{where} refuses here what no role allows"
     return f"AuthorizationPolicy {policy.namespace}/{policy.name}{where}, about {target_of(policy)}"

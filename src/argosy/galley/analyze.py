@@ -26,6 +26,7 @@ from argosy.core.hosts import called_service, host_matches, hosts_overlap, is_wi
 from argosy.core.labels import selects
 from argosy.core.names import MESH_GATEWAY, ROOT_NAMESPACE, ObjectKey
 from argosy.galley.analyze_authorization import analyze_authorization, analyze_providers, surroundings
+from argosy.galley.analyze_rbac import analyze_rbac
 from argosy.galley.analyze_secrets import analyze_gateway_secrets
 from argosy.galley.analyze_telemetry import analyze_telemetry
 from argosy.galley.analyze_tenancy import analyze_tenancy
@@ -113,6 +114,8 @@ def analyze_objects(
             findings.extend(analyze_providers(obj, world.ports))
     told = analyze_telemetry(everything, world.workloads, around.providers)
     findings.extend(f for f in told if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
+    roles = analyze_rbac(everything, around)
+    findings.extend(f for f in roles if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
     foreign = analyze_tenancy(everything)
     findings.extend(f for f in foreign if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
     doubles = _analyze_double_hosts([o for o in everything if o.kind == "VirtualService"])

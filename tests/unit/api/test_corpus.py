@@ -25,6 +25,7 @@ PATTERNS = [
     "istio-samples/httpbin/*.yaml",
     "istio-samples/sleep/*.yaml",
     "istio-samples/curl/*.yaml",
+    "istio-1.4-samples/bookinfo/platform/kube/rbac/*.yaml",
     *(
         f"istio-1.4-samples/bookinfo/policy/mixer-rule-{name}.yaml"
         for name in (

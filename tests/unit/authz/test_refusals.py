@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from argosy.api import decode_objects, parse_documents
-from argosy.authz.refusals import ASKED_LINE, describe, explain, parse_rule, refusals
+from argosy.authz.refusals import ASKED_LINE, describe, explain, refusals
+from argosy.authz.roles import Grant, Served, policies_of_roles
 
 RULE = "ns[shop]-policy[no]-rule[0]"
 TEXT_LINE = (
@@ -37,11 +38,6 @@ spec: {action: CUSTOM, provider: {name: x}, rules: [{}]}
 
 def line(details: str, request_id: str = "id-1") -> str:
     return TEXT_LINE.format(details=details, id=request_id)
-
-
-def test_a_rules_name_is_taken_apart() -> None:
-    assert parse_rule("ns[a]-policy[b-c.d]-rule[12]") == ("a", "b-c.d", 12)
-    assert parse_rule("none") is None
 
 
 def test_refusals_are_found_in_text_and_in_json() -> None:
@@ -93,3 +89,42 @@ def test_an_authorizers_refusal_is_traced_to_the_rule_that_asked() -> None:
 def test_a_policy_that_is_gone_is_told_so() -> None:
     (found,) = refusals([line(f"rbac_access_denied_matched_policy[{RULE}]")])
     assert "not there any more" in explain(found, [], "shop", {}).text
+
+
+def test_where_roles_hold_those_bindings_are_named_that_might_have_allowed() -> None:
+    objects = decode_objects(
+        parse_documents(
+            """
+apiVersion: rbac.istio.io/v1alpha1
+kind: ClusterRbacConfig
+metadata: {name: default}
+spec: {mode: "ON"}
+---
+apiVersion: rbac.istio.io/v1alpha1
+kind: ServiceRole
+metadata: {name: reader, namespace: shop}
+spec: {rules: [{services: ["*"], methods: [GET]}]}
+---
+apiVersion: rbac.istio.io/v1alpha1
+kind: ServiceRoleBinding
+metadata: {name: bind, namespace: shop}
+spec: {subjects: [{user: a}], roleRef: {kind: ServiceRole, name: reader}}
+---
+apiVersion: rbac.istio.io/v1alpha1
+kind: ServiceRoleBinding
+metadata: {name: own, namespace: shop}
+spec: {subjects: [{user: a}], actions: [{methods: [GET]}]}
+""",
+            "r.yaml",
+        )
+    )
+    config, role, bind, own = objects
+    policies = policies_of_roles(config, [Grant(bind, role), Grant(own)], Served("shop"))
+    (found,) = refusals([line("rbac_access_denied_matched_policy[none]")])
+    reason = explain(found, policies, "shop", {})
+    assert reason.text == "no rule of a role that is bound here allows it"
+    assert [describe(one) for one in reason.policies] == [
+        "ClusterRbacConfig default (r.yaml:2) refuses here what no role allows",
+        "ServiceRoleBinding shop/bind (r.yaml:12), binds ServiceRole reader",
+        "ServiceRoleBinding shop/own (r.yaml:17), has rules of its own",
+    ]

@@ -39,11 +39,11 @@ def validate_authorization_policy(check: Check, policy: AuthorizationPolicy) -> 
     for index, rule in enumerate(policy.rules):
         at = f"spec.rules[{index}]"
         for n, source in enumerate(rule.from_):
-            _validate_source(check, f"{at}.from[{n}].source", source.source)
+            validate_source(check, f"{at}.from[{n}].source", source.source)
         for n, to in enumerate(rule.to):
-            _validate_operation(check, f"{at}.to[{n}].operation", to.operation)
+            validate_operation(check, f"{at}.to[{n}].operation", to.operation)
         for n, condition in enumerate(rule.when):
-            _validate_condition(check, f"{at}.when[{n}]", condition)
+            validate_condition(check, f"{at}.when[{n}]", condition)
     if not check.findings:
         _explain(check, policy)
 
@@ -116,13 +116,14 @@ def _covers_below(pattern: str, bare: str) -> bool:
 # -- fields ---------------------------------------------------------------------------------------------------------
 
 
-def _validate_source(check: Check, at: str, source: Source) -> None:
+def validate_source(check: Check, at: str, source: Source) -> None:
+    """One source of a rule: it must not be empty."""
     if source == Source():
         message = "a source needs at least one field: an empty one would match every caller"
         check.error("ARG0110", at, message, "remove `from` to match every source")
     for name, values in (("principals", source.principals), ("notPrincipals", source.not_principals)):
         for index, value in enumerate(values):
-            _validate_principal(check, f"{at}.{name}[{index}]", value)
+            validate_principal(check, f"{at}.{name}[{index}]", value)
     for name, values in (
         ("namespaces", source.namespaces),
         ("notNamespaces", source.not_namespaces),
@@ -165,7 +166,8 @@ def _validate_account(check: Check, at: str, value: str) -> None:
     check.printable(at, value)
 
 
-def _validate_operation(check: Check, at: str, operation: Operation) -> None:
+def validate_operation(check: Check, at: str, operation: Operation) -> None:
+    """One operation of a rule: it must not be empty."""
     if operation == Operation():
         message = "an operation needs at least one field: an empty one would match every request"
         check.error("ARG0110", at, message, "remove `to` to match every operation")
@@ -185,7 +187,8 @@ def _validate_operation(check: Check, at: str, operation: Operation) -> None:
             _validate_port(check, f"{at}.{name}[{index}]", value)
 
 
-def _validate_condition(check: Check, at: str, condition: Condition) -> None:
+def validate_condition(check: Check, at: str, condition: Condition) -> None:
+    """One condition of a rule."""
     key = condition.key
     if key.startswith(_HEADERS) and key.endswith("]"):
         check.header_name(f"{at}.key", key[len(_HEADERS) : -1], pseudo=True)
@@ -215,28 +218,29 @@ def _validate_condition_value(check: Check, at: str, key: str, value: str) -> No
     elif key == "destination.port":
         _validate_port(check, at, value)
     elif key == "source.principal":
-        _validate_principal(check, at, value)
+        validate_principal(check, at, value)
     elif key == "source.serviceAccount":
         _validate_account(check, at, value)
     elif key == "request.auth.principal":
         _validate_request_principal(check, at, value)
     elif key.startswith(_FILTERS) and value.startswith("[") and value.endswith("]"):
-        _validate_pattern(check, at, value[1:-1])
+        validate_pattern(check, at, value[1:-1])
     else:
-        _validate_pattern(check, at, value)
+        validate_pattern(check, at, value)
 
 
-def _validate_principal(check: Check, at: str, value: str) -> None:
+def validate_principal(check: Check, at: str, value: str) -> None:
+    """The name of an identity, as a pattern."""
     if value.startswith("spiffe://"):
         hint = "write trust-domain/ns/namespace/sa/account"
         check.error("ARG0119", at, f"principal {value!r} would never match", hint)
-    _validate_pattern(check, at, value)
+    validate_pattern(check, at, value)
 
 
 def _validate_request_principal(check: Check, at: str, value: str) -> None:
     if value and "*" not in value and "/" not in value:
         check.error("ARG0119", at, f"request principal {value!r} would never match", "write issuer/subject")
-    _validate_pattern(check, at, value)
+    validate_pattern(check, at, value)
 
 
 def _validate_port(check: Check, at: str, value: str) -> None:
@@ -252,17 +256,17 @@ def _validate_path(check: Check, at: str, value: str) -> None:
             check.error("ARG0119", at, f"path template {value!r} would never match", hint)
         check.printable(at, value)
     else:
-        _validate_pattern(check, at, value)
+        validate_pattern(check, at, value)
     if value and value[0] not in "/*":
         check.error("ARG0119", at, f"path {value!r} would never match", "paths start with '/'")
 
 
 def _validate_patterns(check: Check, at: str, values: tuple[str, ...]) -> None:
     for index, value in enumerate(values):
-        _validate_pattern(check, f"{at}[{index}]", value)
+        validate_pattern(check, f"{at}[{index}]", value)
 
 
-def _validate_pattern(check: Check, at: str, value: str) -> None:
+def validate_pattern(check: Check, at: str, value: str) -> None:
     """A literal, or one with `*` as its first or last character."""
     if not value:
         check.error("ARG0110", at, "an empty string matches nothing")

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from argosy.api.meta import Object
 from argosy.api.security import AuthorizationPolicy, Condition, Operation, Rule, Source
+from argosy.authz.rule_names import rule_name
 from argosy.envoy.api import message
 from argosy.pilot.build import authz_match as m
 from argosy.pilot.build.authz_match import Matcher
@@ -32,11 +33,6 @@ class Where:
 
     domains: tuple[str, ...]
     http: bool
-
-
-def rule_name(policy: Object[AuthorizationPolicy], number: int) -> str:
-    """How Envoy's logs name a rule of a policy."""
-    return f"ns[{policy.namespace}]-policy[{policy.name}]-rule[{number}]"
 
 
 def build_rules(policies: Iterable[Object[AuthorizationPolicy]], action: str, where: Where) -> Any:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from argosy.api import decode_object, parse_documents
+from argosy.authz.rule_names import rule_name
 from argosy.envoy import api
-from argosy.pilot.build.authz_rules import Where, build_rules, claim_path, rule_name
+from argosy.pilot.build.authz_rules import Where, build_rules, claim_path
 
 TEXT = """
 apiVersion: security.istio.io/v1
