@@ -143,6 +143,28 @@ def _of_security(size: Size) -> Iterator[Change]:
         "added: one workload",
         (_object("AuthorizationPolicy", namespace, "own", reading, _SECURITY),),
     )
+    yield from _of_roles(size)
+
+
+def _of_roles(size: Size) -> Iterator[Change]:
+    namespace, other = meshes.namespace_of(size, TARGET), TARGET + 1
+    api, subjects = "rbac.istio.io/v1alpha1", [{"user": "*"}]
+    yield Change("AuthorizationPolicy", "deleted", deleted=ObjectKey(namespace, "own"))
+    for what, mode in (("roles hold for one service", "ENFORCED"), ("they are only tried", "PERMISSIVE")):
+        spec = {"mode": "ON_WITH_INCLUSION", "inclusion": {"services": [_host(size, TARGET)]}, "enforcement_mode": mode}
+        meta = {"name": "default"}
+        document = {"apiVersion": api, "kind": "ClusterRbacConfig", "metadata": meta, "spec": spec}
+        yield Change("ClusterRbacConfig", what, (decode_object(Document(document)),))
+    for name, number in (("own", TARGET), ("other", other)):
+        role = {"rules": [{"services": [_host(size, number)], "methods": ["GET"]}]}
+        binding = {"subjects": subjects, "roleRef": {"kind": "ServiceRole", "name": name}}
+        space = meshes.namespace_of(size, number)
+        made = (
+            _object("ServiceRole", space, name, role, api),
+            _object("ServiceRoleBinding", space, name, binding, api),
+        )
+        yield Change("ServiceRole", f"bound: of {'that' if name == 'own' else 'another'} service", made)
+    yield Change("ClusterRbacConfig", "deleted", deleted=ObjectKey("", "default"))
 
 
 def _of_all(_size: Size) -> Iterator[Change]:

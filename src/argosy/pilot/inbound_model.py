@@ -5,9 +5,11 @@ The derived functions over the collections of a `Model`; builders are in `build/
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from argosy.api.sidecar import IngressListener, Sidecar
+from argosy.authz.roles import Served
 from argosy.core.frozen import FrozenMap
 from argosy.core.hosts import service_host
 from argosy.core.labels import selects
@@ -19,6 +21,7 @@ from argosy.pilot.build.authz import Authorization, authorization
 from argosy.pilot.build.inbound import InboundPort, Speaks
 from argosy.pilot.checking import ASLEEP, CalledPort, Checking
 from argosy.pilot.classes import ProxyClass
+from argosy.pilot.roles_model import Policies
 from argosy.pilot.scopes import ServerKey
 from argosy.pilot.visibility import sidecar_for
 from argosy.xds.messages import Resource
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from argosy.pilot.model import Model
 
 Resources = tuple[Resource, ...]
+NO_ROLES: FrozenMap[int, Policies] = FrozenMap()
 
 
 class InboundModel:
@@ -37,14 +41,18 @@ class InboundModel:
         self.mesh = model.mesh
         derive = model.mesh.engine.derived
         self.ports: Derived[ProxyClass, tuple[InboundPort, ...]] = derive("inbound_ports", self._ports)
+        self.hosts: Derived[ProxyClass, FrozenMap[int, tuple[str, ...]]] = derive("inbound_hosts", self._hosts)
+        self.roles: Derived[ProxyClass, FrozenMap[int, Policies]] = derive("inbound_roles", self._roles)
         self.spare: Derived[ProxyClass, tuple[tuple[int, bool], ...]] = derive("inbound_spare", self._spare)
 
     def listeners(self, read: Reader, key: ProxyClass) -> Resources:
         """The inbound listener of a class, those of ports that its proxies bind, and the clusters behind them."""
         settings = self.model.telemetry.settings(read, self.model.telemetry.observation(read, key, "SERVER"))
         ports = read.get(self.ports, key) or ()
+        allowed = self._authorizations(read, key, ports)
         context = inbound.InboundContext(
-            authorization=self._authorization(read, key),
+            authorization=allowed[0],
+            authorizations=FrozenMap({number: one for number, one in allowed.items() if one != allowed[0]}),
             audited=self.model.authn.facts(read, key).audited,
             mode=self._mode(read, key, 0),
             settings=settings,
@@ -64,17 +72,17 @@ class InboundModel:
 
     def routes(self, read: Reader, key: ProxyClass) -> Resources:
         """The route configurations of a class's HTTP ports."""
-        allowed, checks = self._authorization(read, key), self.model.checks
+        ports = tuple(port for port in read.get(self.ports, key) or () if port.http)
+        allowed, checks = self._authorizations(read, key, ports), self.model.checks
         headers = self.model.authn.facts(read, key).headers
         return tuple(
             inbound.build_inbound_route(
                 port,
-                allowed,
+                allowed[port.number],
                 checking=checks.at(read, key, CalledPort(port.number, port.service)),
                 claim_headers=headers,
             )
-            for port in read.get(self.ports, key) or ()
-            if port.http
+            for port in ports
         )
 
     def _connections(self, read: Reader, key: ProxyClass, ports: tuple[InboundPort, ...]) -> FrozenMap[int, Checking]:
@@ -83,9 +91,34 @@ class InboundModel:
         found = {port.number: self.model.checks.at(read, key, port) for port in called}
         return FrozenMap({number: one for number, one in found.items() if one != ASLEEP})
 
-    def _authorization(self, read: Reader, key: ProxyClass) -> Authorization:
+    def _authorizations(
+        self, read: Reader, key: ProxyClass, ports: tuple[InboundPort, ...]
+    ) -> dict[int, Authorization]:
+        """Who may do what, by port; 0 stands for all ports that are not declared."""
         policies = policy.authorization_policies(read, self.mesh, key.namespace, key.labels)
-        return authorization(policies, registry.settings(read, self.mesh))
+        settings = registry.settings(read, self.mesh)
+        granted = read.get(self.roles, key) or NO_ROLES
+        numbers = (0, *(port.number for port in ports))
+        return {number: authorization((*policies, *granted.get(number, ())), settings) for number in numbers}
+
+    def _roles(self, read: Reader, key: ProxyClass) -> FrozenMap[int, Policies]:
+        """What roles come to at each port where they hold."""
+        if not self.model.roles.are_on(read):
+            return NO_ROLES
+        policies = policy.authorization_policies(read, self.mesh, key.namespace, key.labels)
+        hosts = read.get(self.hosts, key) or FrozenMap()
+        found = {}
+        for number in (0, *(port.number for port in read.get(self.ports, key) or ())):
+            served = Served(key.namespace, hosts.get(number, ()), key.labels, key.service_account)
+            found[number] = self.model.roles.policies(read, served, policies)
+        return FrozenMap({number: granted for number, granted in found.items() if granted})
+
+    def _hosts(self, read: Reader, key: ProxyClass) -> FrozenMap[int, tuple[str, ...]]:
+        """The hosts of all Services that lead to each port."""
+        found: dict[int, list[str]] = {}
+        for number, _protocol, host in self._leading(read, key):
+            found.setdefault(number, []).append(host)
+        return FrozenMap({number: tuple(dict.fromkeys(hosts)) for number, hosts in found.items()})
 
     def _ports(self, read: Reader, key: ProxyClass) -> tuple[InboundPort, ...]:
         """Every port that a Service sends to these pods (its word wins), that a container declares, or whose mutual
@@ -108,6 +141,12 @@ class InboundModel:
     def _served(self, read: Reader, key: ProxyClass) -> dict[int, tuple[Protocol, str]]:
         """What Services send to these pods: port -> protocol, host."""
         found: dict[int, tuple[Protocol, str]] = {}
+        for number, protocol, host in self._leading(read, key):
+            found.setdefault(number, (protocol, host))
+        return found
+
+    def _leading(self, read: Reader, key: ProxyClass) -> Iterator[tuple[int, Protocol, str]]:
+        """Each port of each Service that selects these pods, as the pods have it."""
         for service in read.keys(self.mesh.services_by_namespace, key.namespace):
             record = read.get(self.model.host, service_host(service.name, service.namespace))
             if record is None or not record.selector or not selects(record.selector, key.labels):
@@ -115,8 +154,7 @@ class InboundModel:
             for port in record.ports:
                 number = key.port_number(port.target or port.number)
                 if number is not None and port.protocol is not Protocol.UDP:
-                    found.setdefault(number, (port.protocol, record.host))
-        return found
+                    yield number, port.protocol, record.host
 
     def _spare(self, read: Reader, key: ProxyClass) -> tuple[tuple[int, bool], ...]:
         """Ports of Services that select other versions of these pods, and whether they speak HTTP/1. When a Service is

@@ -56,6 +56,10 @@ KINDS = (
     "PeerAuthentication",
     "RequestAuthentication",
     "AuthorizationPolicy",
+    "ClusterRbacConfig",
+    "RbacConfig",
+    "ServiceRole",
+    "ServiceRoleBinding",
     "Telemetry",
     "WasmPlugin",
     "TrafficExtension",
@@ -83,6 +87,10 @@ PER_CLIENT = "perClient"
 """Trait of a VirtualService that is not the same for all clients."""
 FOREIGN = "foreign"
 """Trait of a VirtualService for the mesh whose hosts are not all Services of its own namespace."""
+PATTERN = "*"
+"""Where a ServiceRole is filed that names services by a pattern, or none."""
+ROOT_ROLE, INLINE = "/", ""
+"""Where a ServiceRoleBinding is filed whose role is the root namespace's, and one that has rules of its own."""
 VISIBLE_BY_DEFAULT = "visibleByDefault"
 """Trait of a VirtualService that leaves it to the mesh's settings who may see it."""
 
@@ -185,6 +193,8 @@ class Mesh:
         self.peer_authentications = self._selecting("peer_authentications", "PeerAuthentication")
         self.request_authentications = self._selecting("request_authentications", "RequestAuthentication")
         self.authorization_policies = self._selecting("authorization_policies", "AuthorizationPolicy")
+        self.roles_by_service = self._index("roles_by_service", "ServiceRole", _services_of_role)
+        self.bindings_by_role = self._index("bindings_by_role", "ServiceRoleBinding", _role_of_binding)
         self.modules: Input[ModuleSource, Module] = engine.input("modules")
         self.extensions = {kind: self._selecting(f"{kind}_by_labels", kind) for kind in EXTENSION_KINDS}
         self.telemetries = self._selecting("telemetries", "Telemetry")
@@ -270,6 +280,17 @@ def _labels_of_group(key: ObjectKey, group: Object[Any]) -> Iterable[tuple[str, 
 
 def _service_of_endpoints(key: ObjectKey, declared: Object[Any]) -> Iterable[ObjectKey]:
     return (ObjectKey(key.namespace, service_of(declared)),)
+
+
+def _services_of_role(key: ObjectKey, role: Object[Any]) -> Iterable[tuple[str, str]]:
+    for rule in role.spec.rules:
+        for service in rule.services or (PATTERN,):
+            yield key.namespace, PATTERN if "*" in service else resolve_host(service, key.namespace)
+
+
+def _role_of_binding(key: ObjectKey, binding: Object[Any]) -> Iterable[tuple[str, str]]:
+    bound = binding.spec.bound
+    return ((key.namespace, ROOT_ROLE if bound.startswith(ROOT_ROLE) else bound or INLINE),)
 
 
 def _host_of_service(key: ObjectKey, _service: Object[Any]) -> Iterable[str]:

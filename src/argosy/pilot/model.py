@@ -34,6 +34,7 @@ from argosy.pilot.outbound_model import OutboundModel
 from argosy.pilot.patch_model import PatchModel
 from argosy.pilot.registry import HostRecord
 from argosy.pilot.report_model import ReportModel
+from argosy.pilot.roles_model import RolesModel
 from argosy.pilot.scopes import ClientScope, Place, RouteScope, RuledHost, RuleScope, ServerKey
 from argosy.pilot.telemetry_model import TelemetryModel
 from argosy.pilot.visibility import hides_hosts, sidecar_for
@@ -70,6 +71,7 @@ class Model:
         self.gateway_model = GatewayModel(self)
         self.inbound = InboundModel(self)
         self.authn = AuthnModel(mesh)
+        self.roles = RolesModel(mesh)
         self.telemetry = TelemetryModel(self)
         self.reports = ReportModel(mesh)
         self.checks = CheckModel(mesh)

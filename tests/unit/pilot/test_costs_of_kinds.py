@@ -34,6 +34,13 @@ COSTS = {
     "ProxyConfig: added": (0, 0, 0, 0),
     "PeerAuthentication: added: one workload": (9, 3, 1, 1),
     "AuthorizationPolicy: added: one workload": (2, 3, 2, 1),
+    "AuthorizationPolicy: deleted": (2, 3, 2, 1),
+    # Each of the eleven classes of proxies with an inbound side is asked whether it is meant; one is built anew.
+    "ClusterRbacConfig: roles hold for one service": (37, 3, 1, 1),
+    "ClusterRbacConfig: they are only tried": (26, 3, 1, 1),
+    "ServiceRole: bound: of that service": (4, 3, 1, 1),
+    "ServiceRole: bound: of another service": (0, 0, 0, 0),
+    "ClusterRbacConfig: deleted": (14, 3, 1, 1),
     "mesh configuration: unknown hosts are refused": (14, 8, 88, 11),
 }
 

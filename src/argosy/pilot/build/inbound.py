@@ -35,6 +35,7 @@ from argosy.pilot.mesh import MeshSettings
 from argosy.xds.messages import Resource
 
 NOBODY_ASKS: FrozenMap[int, Checking] = FrozenMap()
+ALL_ALIKE: FrozenMap[int, Authorization] = FrozenMap()
 _LISTENER = "envoy.config.listener.v3.Listener"
 _DETECTION_TIMEOUT_S = 1.0
 _ORIGINAL_DST = "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"
@@ -80,10 +81,16 @@ class InboundContext:
     authorization: Authorization
     mode: str
     settings: MeshSettings
+    authorizations: Mapping[int, Authorization] = ALL_ALIKE
+    """Who may do what at ports of which something else holds than of the others."""
     checking: Mapping[int, Checking] = NOBODY_ASKS
     """How connections are asked about, by port."""
     audited: bool = False
     """Requests that a stricter RequestAuthentication would refuse are logged."""
+
+    def authorization_at(self, number: int) -> Authorization:
+        """Who may do what at a port."""
+        return self.authorizations.get(number, self.authorization)
 
 
 def build_inbound_listener(ports: Sequence[InboundPort], context: InboundContext) -> Resource:
@@ -317,7 +324,8 @@ def _tcp_filters(port: InboundPort, context: InboundContext, *, mtls: bool) -> l
     cluster = inbound_cluster(port.number) if port.number else INBOUND_PASSTHROUGH_CLUSTER
     tags = telemetry.destination_tags("tcp", service=port.service, mtls=mtls)
     pool = port.pool.tcp if port.pool is not None else None
-    noted = note_loggers(http=False) if authz.notes_of_tcp(context.authorization) else ()
+    allowed = context.authorization_at(port.number)
+    noted = note_loggers(http=False) if authz.notes_of_tcp(allowed) else ()
     proxy = filters.tcp_proxy(
         period_s=context.settings.observation.counting.period_s,
         stat_prefix=cluster,
@@ -335,7 +343,7 @@ def _tcp_filters(port: InboundPort, context: InboundContext, *, mtls: bool) -> l
     checking = context.checking.get(port.number, ASLEEP)
     refusing = [refusals.refusing_filter(checking, "tcp.")] if checking.refusals else []
     asked = check.tcp_filters(checking, port.service)
-    return [*authz.tcp_authorization(context.authorization, "tcp."), *refusing, *asked, proxy]
+    return [*authz.tcp_authorization(allowed, "tcp."), *refusing, *asked, proxy]
 
 
 def build_inbound_route(
