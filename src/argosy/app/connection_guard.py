@@ -18,10 +18,11 @@ from argosy.api.meta import Object
 from argosy.core.names import DEFAULT_TRUST_DOMAIN, INBOUND_PORT, ObjectKey
 from argosy.core.spiffe import SpiffeIDError, workload_id
 from argosy.edge.connections import Accepted, close_connections
+from argosy.local import roles
 from argosy.local.forbidden import Connection, Server, mesh_rules, policies_of, refusing_rule, request_ports
 
 _log = logging.getLogger("argosy.agent")
-KINDS = frozenset({"AuthorizationPolicy", "ConfigMap"})
+KINDS = frozenset({"AuthorizationPolicy", "ConfigMap", *roles.KINDS})
 """Kinds whose changes may forbid what was allowed."""
 AGAIN_S = 1.0
 _PORTS = frozenset({INBOUND_PORT})
@@ -59,19 +60,26 @@ class ConnectionGuard:
         if not own.authorization.close_forbidden_connections:
             return
         mesh = mesh_rules(DEFAULT_TRUST_DOMAIN, mesh_config_of(self._objects["ConfigMap"]), own)
+        of_roles = {kind: self._objects[kind].values() for kind in (*roles.KINDS, "Service")}
         peers = {plan.ip: _identity(plan) for plan in self._pods()}
         for plan, pid in self._proxies():
             server = Server(plan.namespace, dict(plan.labels), plan.ip)
             policies = policies_of(self._objects["AuthorizationPolicy"].values(), server)
             requests = request_ports(self._objects["Service"].values(), server)
+            pod = roles.Pod(plan.namespace, server.labels, plan.service_account)
 
             def rule(
-                found: Accepted, server: Server = server, policies: Any = policies, requests: Any = requests
+                found: Accepted,
+                server: Server = server,
+                policies: Any = policies,
+                requests: Any = requests,
+                pod: roles.Pod = pod,
             ) -> str:
                 if found.port in requests:
                     return ""
                 connection = Connection(found.source, found.port, peers.get(found.source, ""))
-                return refusing_rule(connection, server, policies, mesh)
+                granted = roles.policies_of_pod(of_roles, pod, policies, found.port)
+                return refusing_rule(connection, server, [*policies, *granted], mesh)
 
             try:
                 closed = close_connections(pid, _PORTS, lambda found, rule=rule: bool(rule(found)))  # type: ignore[misc]

@@ -33,6 +33,7 @@ from argosy.edge.pod_runner import NodeTools, PodRunner
 from argosy.edge.pod_state import Processes
 from argosy.edge.pod_volumes import write_volumes
 from argosy.galley.admit import BARE_POD
+from argosy.local import roles
 from argosy.local.desired import AddressPool, PresentPod, Wish, next_moves, pod_name, template_hash
 from argosy.local.names_table import build_names
 from argosy.local.plans import Planner
@@ -55,6 +56,7 @@ KINDS = (
     "ProxyConfig",
     "ConfigMap",
     "AuthorizationPolicy",
+    *roles.KINDS,
 )
 _RUNNING: Mapping[str, str] = {"Deployment": "", "Job": "job/", BARE_POD: "pod/"}
 """Kinds that pods come from, and what tells objects of one name apart."""

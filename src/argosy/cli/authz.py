@@ -38,6 +38,9 @@ def register(app: typer.Typer) -> None:
             "argosy authz why deploy/httpbin --request-id 6f1ed1f0-0c5b-9c2e-8d5e-0f3c2b1a0e9d",
         ),
     )(why)
+    group.command("convert", epilog=examples("argosy authz convert", "argosy authz convert -A > policies.yaml"))(
+        convert
+    )
     app.add_typer(group, name="authz", rich_help_panel=PANEL)
 
 
@@ -61,6 +64,41 @@ def explain(
         return
     rows = [(one.namespace, one.name, sentence(one)) for one in chosen]
     print_table(("NAMESPACE", "NAME", "MEANS"), rows, empty="no policies")
+
+
+def convert(
+    namespace: NamespaceOption = DEFAULT_NAMESPACE,
+    all_namespaces: Annotated[bool, typer.Option("-A", "--all-namespaces", help="Roles of all namespaces.")] = False,
+) -> None:
+    """Write roles (RBAC v1alpha1) as the AuthorizationPolicies that say the same.
+
+    Applies nothing. An ALLOW policy takes the place of all roles of the pods that it selects: apply them together.
+    """
+    import yaml
+
+    from argosy.authz.convert import defaults_instead, policies_instead
+    from argosy.cli.policies import typed
+    from argosy.local.roles import KINDS, config_of, grants
+
+    objects = {kind: typed(control().get(f"objects/{kind}")) for kind in (*KINDS, "Service")}
+    config = config_of(objects)
+    bindings = [one for one in objects["ServiceRoleBinding"] if all_namespaces or one.namespace == namespace]
+    tried = config is not None and config.spec.enforcement_mode == "PERMISSIVE"
+    left = {one.key for one in bindings}
+    made = []
+    for space in sorted({one.namespace for one in bindings}):
+        services = [one for one in objects["Service"] if one.namespace == space]
+        made += defaults_instead(config, space, services)
+        for grant in grants(objects, space):
+            found = policies_instead(grant, services, tried=tried)
+            made += found
+            left -= {grant.binding.key} if found else set()
+    if made:
+        typer.echo(yaml.safe_dump_all(made, sort_keys=False), nl=False)
+    for key in sorted(left):
+        say(f"ServiceRoleBinding {key} has no such form: its role is missing, or no labels say what it is about")
+    if not bindings:
+        say("no roles are bound")
 
 
 def why(
@@ -108,7 +146,7 @@ def _tell(one: Refusal, reason: Reason) -> None:
         if reason.rule is None:
             for number, rule in enumerate(policy.spec.rules):
                 typer.echo(f"    rule {number}: {rule_text(rule)}")
-            if not policy.spec.rules:
+            if not policy.spec.rules and policy.kind == _KIND:
                 typer.echo("    has no rules: allows nothing")
     say(f"in the log: {one.details}")
 
@@ -124,7 +162,7 @@ def _data(one: Refusal, reason: Reason) -> dict[str, Any]:
         "reason": reason.text,
         "rule": reason.rule,
         "policies": [
-            {"namespace": policy.namespace, "name": policy.name, "origin": str(policy.origin)}
+            {"kind": policy.kind, "namespace": policy.namespace, "name": policy.name, "origin": str(policy.origin)}
             for policy in reason.policies
         ],
     }
@@ -132,21 +170,16 @@ def _data(one: Refusal, reason: Reason) -> dict[str, Any]:
 
 def _explained(chosen: list[Refusal], row: dict[str, Any]) -> list[tuple[Refusal, Reason]]:
     from argosy.authz.refusals import explain as explained
+    from argosy.cli.policies import policies_about
 
-    policies = _policies("")
-    pod = control().get(f"objects/Pod/{row['namespace']}/{row['name']}")["objects"][0]
-    labels = pod["metadata"].get("labels", {})
-    return [(one, explained(one, policies, row["namespace"], labels)) for one in chosen]
+    namespace, labels, policies = policies_about(control().get, row["namespace"], row["name"])
+    return [(one, explained(one, policies, namespace, labels)) for one in chosen]
 
 
 def _policies(path: str) -> list[Object[AuthorizationPolicy]]:
-    from argosy.api import decode_object
-    from argosy.api.document import Document
-    from argosy.core.errors import Origin
+    from argosy.cli.policies import typed
 
-    listing = control().get(f"objects/{_KIND}{path}")
-    pairs = zip(listing["objects"], listing["origins"], strict=True)
-    return [decode_object(Document(data, Origin(origin["file"], origin["line"]))) for data, origin in pairs]
+    return typed(control().get(f"objects/{_KIND}{path}"))
 
 
 def _log(row: dict[str, Any]) -> list[str]:

@@ -120,6 +120,25 @@ def _authorization_policy(document: Document) -> Sequence[str]:
     return str(spec.get("action", "ALLOW")), _selector(spec), str(len(spec.get("rules", ())))
 
 
+def _rbac_config(document: Document) -> Sequence[str]:
+    spec = spec_of(document)
+    enforcement = spec.get("enforcementMode") or spec.get("enforcement_mode") or "ENFORCED"
+    lists = (spec.get("inclusion") or {}, spec.get("exclusion") or {})
+    about = _list(name for one in lists for part in ("namespaces", "services") for name in one.get(part, ()))
+    return str(spec.get("mode", "OFF")), str(enforcement), about
+
+
+def _service_role(document: Document) -> Sequence[str]:
+    services = [name for rule in spec_of(document).get("rules", ()) for name in rule.get("services", ())]
+    return (_list(dict.fromkeys(services)),)
+
+
+def _service_role_binding(document: Document) -> Sequence[str]:
+    spec = spec_of(document)
+    role = (spec.get("roleRef") or {}).get("name") or spec.get("role") or "-"
+    return str(role), str(len(spec.get("subjects", ()))), str(spec.get("mode", "ENFORCED"))
+
+
 def _service(document: Document) -> Sequence[str]:
     spec = spec_of(document)
     ports = [f"{port.get('port')}/{port.get('protocol', 'TCP')}" for port in spec.get("ports", ())]
@@ -228,6 +247,9 @@ BY_KIND: Mapping[str, Columns] = MappingProxyType(
         "WorkloadGroup": Columns(("PROBE",), _workload_group),
         "PeerAuthentication": Columns(("MODE", "SELECTOR"), _peer_authentication),
         "AuthorizationPolicy": Columns(("ACTION", "SELECTOR", "RULES"), _authorization_policy, ("MEANS",), _meaning),
+        **dict.fromkeys(("ClusterRbacConfig", "RbacConfig"), Columns(("MODE", "ENFORCEMENT", "ABOUT"), _rbac_config)),
+        "ServiceRole": Columns(("SERVICES",), _service_role),
+        "ServiceRoleBinding": Columns(("ROLE", "SUBJECTS", "MODE"), _service_role_binding),
         "Service": Columns(
             ("TYPE", "CLUSTER-IP", "PORTS"),
             _service,

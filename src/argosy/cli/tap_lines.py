@@ -174,9 +174,9 @@ class Explainer:
 
     def __init__(self, mesh: ControlClient) -> None:
         self._mesh = mesh
-        self._policies: list[Any] = []
+        self._policies: dict[Place, list[Any]] = {}
         self._labels: dict[Place, dict[str, str]] = {}
-        self._read = 0.0
+        self._read: dict[Place, float] = {}
 
     def __call__(self, found: Request) -> None:
         """Change a request's `reason` and `refusedBy` in place."""
@@ -189,30 +189,25 @@ class Explainer:
             self._refresh((found["namespace"], found["pod"]))
         except ArgosyError:
             return
-        labels = self._labels.get((found["namespace"], found["pod"]), {})
+        pod = (found["namespace"], found["pod"])
         one = Refusal("", "", str(found.get("code", "")), "", "", refused["rule"], found.get("details", ""))
-        reason = explain(one, self._policies, found["namespace"], labels)
+        reason = explain(one, self._policies.get(pod, []), found["namespace"], self._labels.get(pod, {}))
         found["reason"] = [reason.text, *found["reason"][1:]]
         found["refusedBy"] = {
             **refused,
             "policies": [
-                {"namespace": one.namespace, "name": one.name, "origin": str(one.origin)} for one in reason.policies
+                {"kind": one.kind, "namespace": one.namespace, "name": one.name, "origin": str(one.origin)}
+                for one in reason.policies
             ],
         }
 
     def _refresh(self, pod: Place) -> None:
-        if self._policies and time.monotonic() - self._read < self.FRESH_S and pod in self._labels:
+        if pod in self._read and time.monotonic() - self._read[pod] < self.FRESH_S:
             return
-        from argosy.api import decode_object
-        from argosy.api.document import Document
-        from argosy.core.errors import Origin
+        from argosy.cli.policies import policies_about
 
-        listing = self._mesh.glance("objects/AuthorizationPolicy")
-        pairs = zip(listing["objects"], listing["origins"], strict=True)
-        self._policies = [decode_object(Document(data, Origin(at["file"], at["line"]))) for data, at in pairs]
-        found = self._mesh.glance(f"objects/Pod/{pod[0]}/{pod[1]}")["objects"][0]
-        self._labels[pod] = found["metadata"].get("labels", {})
-        self._read = time.monotonic()
+        _namespace, self._labels[pod], self._policies[pod] = policies_about(self._mesh.glance, *pod)
+        self._read[pod] = time.monotonic()
 
 
 # -- text -----------------------------------------------------------------------------------------------------------
