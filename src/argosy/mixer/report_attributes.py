@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 
+from argosy.authz.rule_names import BINDING_KIND, parse_rule_name
 from argosy.core.frozen import EMPTY
 from argosy.core.hosts import service_of_host
 from argosy.core.spiffe import SpiffeID, SpiffeIDError, parse_spiffe_id
@@ -25,6 +26,8 @@ from argosy.mixer.pod_attributes import put, put_pod, put_service, put_workload
 
 _TOKENS = "envoy.filters.http.jwt_authn"
 _RBAC = "envoy.filters.http.rbac"
+_TCP_RBAC = "envoy.filters.network.rbac"
+_REFUSED = "denied"
 _NO_FLAGS = "-"
 
 
@@ -65,6 +68,7 @@ def report_attributes(record: AccessRecord, deltas: ByteDeltas, directory: Direc
     put_service(bag, service_ref(directory, record.service))
     if record.http is None:
         _connection(bag, record, deltas)
+        _permissive(bag, _members(record.metadata, _TCP_RBAC))
     else:
         _request(bag, record, record.http, ended)
         _response(bag, record, record.http, ended)
@@ -204,11 +208,27 @@ def _authorization(bag: dict[str, Value], metadata: Mapping[str, Any]) -> None:
             bag["request.auth.principal"] = f"{issuer}/{subject}"
         put(bag, "request.auth.audiences", _claim(claims.get("aud")))
         put(bag, "request.auth.presenter", _claim(claims.get("azp")))
-    for name, value in _members(metadata, _RBAC).items():
-        if name.endswith("shadow_engine_result"):
-            put(bag, "rbac.permissive.response_code", str(value))
-        elif name.endswith("shadow_effective_policy_id"):
-            put(bag, "rbac.permissive.effective_policy_id", str(value))
+    _permissive(bag, _members(metadata, _RBAC))
+
+
+def _permissive(bag: dict[str, Value], notes: Mapping[str, Any]) -> None:
+    """What authorization that is only tried would have done: a DENY that matches goes before what ALLOW says."""
+    for action in ("deny", "allow"):
+        result = notes.get(f"dry_run_{action}_shadow_engine_result")
+        if result is None or (action == "deny" and result != _REFUSED):
+            continue
+        put(bag, "rbac.permissive.response_code", str(result))
+        rule = str(notes.get(f"dry_run_{action}_shadow_effective_policy_id") or "")
+        put(bag, "rbac.permissive.effective_policy_id", _policy_id(rule))
+        return
+
+
+def _policy_id(rule: str) -> str:
+    """The role, as Istio 1.4 named what allows; of other policies the rule."""
+    found = parse_rule_name(rule)
+    if found is None or found.kind != BINDING_KIND:
+        return rule
+    return found.role.removeprefix("/") or found.name
 
 
 def _members(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -1,7 +1,10 @@
 """What a record becomes: the forms of values, both reporters, and whom it believes."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+
+import pytest
 
 from argosy.core.frozen import FrozenMap
 from argosy.mixer.access_record import Address, ConnectionEvent
@@ -128,7 +131,7 @@ def test_tokens_and_tried_policies_come_from_metadata() -> None:
         {
             "envoy.filters.http.jwt_authn": FrozenMap({"payload": claims}),
             "envoy.filters.http.rbac": FrozenMap(
-                {"x_shadow_engine_result": "denied", "x_shadow_effective_policy_id": "p"}
+                {"dry_run_deny_shadow_engine_result": "denied", "dry_run_deny_shadow_effective_policy_id": "p"}
             ),
         }
     )
@@ -137,6 +140,40 @@ def test_tokens_and_tried_policies_come_from_metadata() -> None:
     assert made["request.auth.claims"] == {"iss": "me", "sub": "you", "aud": "a,b", "azp": "app"}
     assert made["rbac.permissive.response_code"] == "denied"
     assert made["rbac.permissive.effective_policy_id"] == "p"
+
+
+ROLE_RULE = "ns[shop]-role[viewer]-binding[bind]-rule[1]"
+
+
+@pytest.mark.parametrize(
+    ("notes", "code", "policy"),
+    [
+        ({"dry_run_allow": ("allowed", ROLE_RULE)}, "allowed", "viewer"),
+        ({"dry_run_allow": ("denied", "")}, "denied", None),
+        ({"dry_run_allow": ("allowed", "ns[shop]-binding[own]-rule[0]")}, "allowed", "own"),
+        ({"dry_run_allow": ("allowed", "ns[a]-role[/root]-binding[b]-rule[0]")}, "allowed", "root"),
+        ({"dry_run_allow": ("allowed", "ns[a]-policy[p]-rule[0]")}, "allowed", "ns[a]-policy[p]-rule[0]"),
+        ({"dry_run_deny": ("allowed", ""), "dry_run_allow": ("allowed", ROLE_RULE)}, "allowed", "viewer"),
+        ({"dry_run_deny": ("denied", "no"), "dry_run_allow": ("allowed", ROLE_RULE)}, "denied", "no"),
+        # What is only noted, or asked about, would change nothing.
+        ({"audit": ("denied", "x"), "custom_p": ("denied", "y")}, None, None),
+    ],
+)
+def test_what_is_only_tried_is_told_as_1_4_told_it(
+    notes: dict[str, tuple[str, str]], code: str | None, policy: str | None
+) -> None:
+    found = {}
+    for name, (result, rule) in notes.items():
+        found[f"{name}_shadow_engine_result"] = result
+        if rule:
+            found[f"{name}_shadow_effective_policy_id"] = rule
+    made = bag(inbound(metadata=FrozenMap({"envoy.filters.http.rbac": FrozenMap(found)})))
+    assert made.get("rbac.permissive.response_code") == code
+    assert made.get("rbac.permissive.effective_policy_id") == policy
+    tcp = replace(
+        connection(ConnectionEvent.CLOSE, 1, 2), metadata=FrozenMap({"envoy.filters.network.rbac": FrozenMap(found)})
+    )
+    assert bag(tcp).get("rbac.permissive.response_code") == code
 
 
 def test_the_container_is_the_one_that_listens() -> None:
