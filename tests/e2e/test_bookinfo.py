@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.e2e.calls import applied
 from tests.e2e.harness import CORPUS, EXAMPLES, Mesh, require_corpus, running
@@ -25,6 +27,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 BOOKINFO = CORPUS / "istio-samples" / "bookinfo"
 NETWORKING = BOOKINFO / "networking"
+ROLES = CORPUS / "istio-1.4-samples" / "bookinfo" / "platform" / "kube" / "rbac"
 ANYBODY = {NO_STARS, BLACK, RED}
 # Each file on top of virtual-service-all-v1.yaml: what strangers and jason then see.
 SEEN = {
@@ -129,6 +132,28 @@ spec: {}
                 assert set(fetch(url, 30)) == {NO_STARS, NO_RATINGS}
                 with applied(subsets, viewer("ratings", "reviews")):
                     assert set(fetch(url, 60)) == ANYBODY
+
+
+def test_each_role_brings_back_a_part_of_the_page(subsets: Mesh) -> None:
+    """The same task in the roles of Istio 1.0-1.4: its files, unchanged."""
+    url = subsets.gateway() + PAGE
+    with applied(subsets, ROLES / "rbac-config-ON.yaml"):
+        assert set(fetch(url, 5)) == {"status 403"}
+        with applied(subsets, ROLES / "productpage-policy.yaml"):
+            assert set(fetch(url, 5)) == {f"{NO_REVIEWS}+{NO_DETAILS}"}
+            (reason,) = json.loads(subsets.cli("authz", "why", "deploy/details-v1", "-o", "json").stdout)
+            assert reason["reason"] == "no rule of a role that is bound here allows it"
+            assert [one["kind"] for one in reason["policies"]] == ["ClusterRbacConfig"]
+            with applied(subsets, ROLES / "details-reviews-policy.yaml"):
+                assert set(fetch(url, 30)) == {NO_STARS, NO_RATINGS}
+                with applied(subsets, ROLES / "ratings-policy.yaml"):
+                    assert set(fetch(url, 60)) == ANYBODY
+                    assert httpx.post(url, timeout=30).status_code == 403
+                    told = subsets.cli("authz", "why", "deploy/productpage-v1").stdout
+                    assert "ServiceRoleBinding default/bind-productpage-viewer" in told
+                    assert "binds ServiceRole productpage-viewer" in told
+        with applied(subsets, ROLES / "namespace-policy.yaml"):
+            assert set(fetch(url, 60)) == ANYBODY
 
 
 @pytest.mark.parametrize("file", ["destination-rule-all-mtls.yaml", "destination-rule-reviews.yaml"])

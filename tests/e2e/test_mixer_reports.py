@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import yaml
-from tests.e2e.calls import applied, call, in_pod
+from tests.e2e.calls import applied, call, echo, in_pod
 from tests.e2e.harness import CORPUS, EXAMPLES, Mesh, in_sync, kill, require_corpus, running, wait_for
+from tests.e2e.reports_world import WORLD
 
 from argosy.envoy.api import message
 from argosy.pilot.build.report import TCP_PERIOD_S
@@ -22,7 +21,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 SAMPLES = CORPUS / "istio-1.4-samples"
 TELEMETRY = SAMPLES / "bookinfo" / "telemetry"
-PROGRAM = Path(__file__).with_name("programs") / "collector.py"
+ROLES = SAMPLES / "bookinfo" / "platform" / "kube" / "rbac"
 DETAILS = "http://details:9080/details/0"
 DETAILS_HOST, MONGODB = "details.default.svc.cluster.local", "mongodb.default.svc.cluster.local"
 SIZES, TOTALS = ("receivedBytes", "sentBytes"), ("totalReceivedBytes", "totalSentBytes")
@@ -31,63 +30,6 @@ COLLECTOR = {
     "Trace": f"{_EXPORT}.trace.v1.ExportTraceServiceRequest",
     "Logs": f"{_EXPORT}.logs.v1.ExportLogsServiceRequest",
 }
-
-WORLD = f"""
-apiVersion: v1
-kind: Service
-metadata: {{name: fluentd-es, namespace: logging}}
-spec:
-  selector: {{app: collector}}
-  ports: [{{name: tcp-fluentd, port: 24224}}, {{name: http-zipkin, port: 9411}}, {{name: grpc-otlp, port: 4317}}]
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: collector, namespace: logging}}
-spec:
-  selector: {{matchLabels: {{app: collector}}}}
-  template:
-    metadata: {{labels: {{app: collector, sidecar.istio.io/inject: "false"}}}}
-    spec:
-      containers:
-      - name: collector
-        image: busybox
-        command: ["{sys.executable}", "{PROGRAM}"]
-        ports: [{{containerPort: 24224}}]
-        readinessProbe: {{tcpSocket: {{port: 24224}}, periodSeconds: 1}}
----
-apiVersion: v1
-kind: Service
-metadata: {{name: mongodb}}
-spec: {{selector: {{app: mongodb}}, ports: [{{name: mongo, port: 27017}}]}}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: mongodb-v1}}
-spec:
-  selector: {{matchLabels: {{app: mongodb}}}}
-  template:
-    metadata: {{labels: {{app: mongodb, version: v1}}}}
-    spec:
-      containers: [{{name: mongodb, image: tcp-echo, args: ["27017", "mongo"], ports: [{{containerPort: 27017}}]}}]
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: ratings-v2}}
-spec:
-  selector: {{matchLabels: {{app: ratings, version: v2}}}}
-  template:
-    metadata: {{labels: {{app: ratings, version: v2}}}}
-    spec: {{containers: [{{name: ratings, image: sleep}}]}}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: egress}}
-spec:
-  selector: {{matchLabels: {{app: istio-egressgateway-with-sni-proxy}}}}
-  template:
-    metadata: {{labels: {{app: istio-egressgateway-with-sni-proxy}}}}
-    spec: {{containers: [{{name: egress, image: sleep}}]}}
-"""
 
 
 def bookinfo(*apps: str) -> str:
@@ -321,6 +263,45 @@ spec:
   resolution: STATIC
   endpoints: [{address: 10.88.0.1, ports: {tls: 15012}}]
 """
+
+
+def test_only_the_database_s_own_client_may_reach_it(mesh: Mesh) -> None:
+    """Roles on connections: Istio 1.4's files for MongoDB, unchanged."""
+    require_corpus()
+    with applied(mesh, ROLES / "rbac-config-on-mongodb.yaml"):
+        assert echo(mesh, "ratings-v2", "mongodb", 27017, "x") == ""
+        with applied(mesh, ROLES / "mongodb-policy.yaml"):
+            talk(mesh)
+            assert echo(mesh, "productpage-v1", "mongodb", 27017, "x") == ""
+        # Of other services nothing is said.
+        ask_details(mesh, 1)
+    assert echo(mesh, "productpage-v1", "mongodb", 27017, "x") == "mongo x"
+
+
+def test_what_roles_would_do_is_told_and_not_done(mesh: Mesh) -> None:
+    """Istio 1.4's task on permissive mode: for the mesh, and for one binding on top of enforced roles."""
+    require_corpus()
+    page = f"{mesh.gateway()}/productpage"
+
+    def verdicts(app: str) -> set[tuple[str, str, int]]:
+        found = [one for one in lines(mesh, "rbacsamplelog.instance.istio-system") if one["destination"] == app]
+        said = [
+            (one["permissiveResponseCode"], one["permissiveResponsePolicyID"], one["responseCode"]) for one in found
+        ]
+        return {one for one in said if one[0]}
+
+    with applied(mesh, ROLES / "rbac-permissive-telemetry.yaml"):
+        with applied(mesh, ROLES / "rbac-config-on-permissive.yaml"):
+            assert httpx.get(page, timeout=30).status_code == 200
+            wait_for(lambda: verdicts("productpage") == {("denied", "", 200)}, 60, "a request that would be refused")
+            with applied(mesh, ROLES / "productpage-policy.yaml"):
+                assert httpx.get(page, timeout=30).status_code == 200
+                allowed = ("allowed", "productpage-viewer", 200)
+                wait_for(lambda: allowed in verdicts("productpage"), 60, "a request that would be allowed")
+        with applied(mesh, ROLES / "rbac-config-ON.yaml", ROLES / "details-reviews-policy-permissive.yaml"):
+            assert call(mesh, "productpage-v1", DETAILS) == ["403"]
+            refused = ("allowed", "details-reviews-viewer", 403)
+            wait_for(lambda: refused in verdicts("details"), 60, "a request that is refused all the same")
 
 
 def test_tls_to_outside_is_a_line_with_its_server_name(mesh: Mesh) -> None:
