@@ -259,5 +259,9 @@ def test_what_cannot_be_run_passes_or_fails_as_the_object_says(
         client.post("/v1/wait", json={"wait_s": 5})
     assert answer(mesh)[0][":status"] == "200"
     assert any(one.startswith("ARG0502 TrafficExtension bad") for one in findings(mesh))
+    # Nor does it keep listeners from changing, though they name it.
+    with applied(mesh, PARITY):
+        settled(mesh)
+        assert answer(mesh, "-H", "x-number: 42")[0].get("x-parity") == "even"
     mesh.delete(script("bad", "x"))
     assert findings(mesh) == []

@@ -32,6 +32,9 @@ ENVOY_RULES = Rules(
     full_sets=frozenset({CLUSTER, LISTENER}),
     parts={ROUTE: VIRTUAL_HOST},
     patient=frozenset({VIRTUAL_HOST}),
+    # Envoy gives a filter of a new listener the configuration that came last, also one that it refused: the listener
+    # would be refused with it, whatever it is about.
+    restored=frozenset({EXTENSION}),
     # Connections outlive their filter chain, and their requests still need its cluster or routes: without them they
     # would get 503 NC or 404 when the last Service of a port leaves, and 500 when a plugin is deleted. There are no
     # more of them than ports and deleted plugins.

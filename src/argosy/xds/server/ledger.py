@@ -90,16 +90,21 @@ class Ledger:
         "rank",
         "rejected",
         "reported",
+        "restores",
         "target",
         "type_url",
         "waiting",
         "wildcard",
     )
 
-    def __init__(self, type_url: str, rank: int, target: Mapping[str, Resource]) -> None:
-        """Start with a client that asks for nothing and holds nothing."""
+    def __init__(self, type_url: str, rank: int, target: Mapping[str, Resource], *, restores: bool = False) -> None:
+        """Start with a client that asks for nothing and holds nothing.
+
+        restores: a refused version is followed by what the client had, see `Rules.restored`.
+        """
         self.type_url = type_url
         self.rank = rank
+        self.restores = restores
         self.target = target
         self.wildcard = False
         self.names = _NO_NAMES
@@ -349,6 +354,8 @@ class Ledger:
         goal = self.goal(name)
         if goal is None or self.rejected.get(name) != goal.version:  # else an older one, sent only to end a doubt
             self.rejected[name] = UNKNOWN if refused is None else refused.version
+            if self.restores and self.held(name) != UNKNOWN:
+                self.force(name)
         doubts = self.doubtful.get(name)
         if doubts is None:
             return

@@ -75,6 +75,8 @@ class Rules:
                     do not take an empty response for an answer.
     patient:        types of which a new version waits for what it requires even while that is nowhere to be had: each
                     resource must be about one thing only, because what else it says waits too.
+    restored:       types of which a client is sent what it had, or that there is nothing, right after it refused a
+                    version: what it makes anew it makes of what it was sent last, refused or not.
     hold_timeout_s: after this long a resource that waits for another is reported (`Held`); it keeps waiting.
     restate_s:      how long after a reconnect nothing is removed: the client may not have said yet what it holds.
     in_flight_max:  responses per type that may wait for an answer.
@@ -89,6 +91,7 @@ class Rules:
     parts: Mapping[str, str] = field(default_factory=dict)
     empty_answers: Mapping[str, str] = field(default_factory=dict)
     patient: frozenset[str] = frozenset()
+    restored: frozenset[str] = frozenset()
     hold_timeout_s: float = 15.0
     restate_s: float = 1.0
     in_flight_max: int = 100

@@ -80,7 +80,8 @@ class Session:
         if ledger is not None:
             return ledger, False
         target = self.snapshot.of(type_url) if self.snapshot else NO_RESOURCES
-        ledger = Ledger(type_url, self.rules.rank(type_url), target)
+        restores = type_url in self.rules.restored
+        ledger = Ledger(type_url, self.rules.rank(type_url), target, restores=restores)
         self.ledgers[type_url] = ledger
         return ledger, True
 
