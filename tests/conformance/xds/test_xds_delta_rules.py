@@ -55,53 +55,6 @@ def test_x06_a_refused_version_is_never_sent_again_and_a_new_one_is(kit, delta) 
     assert delta.stream.dump()["types"][kit.C]["last_error"] is None
 
 
-def test_x06_where_refusals_leave_traces_the_client_is_sent_what_it_had(kit) -> None:
-    """A client may build anew from what came last, refused or not: the last good version follows, once."""
-    rig = kit.Rig(DeltaStream, dataclasses.replace(kit.RULES, restored=frozenset((kit.C,))))
-    rig.offer(kit.cluster("a"))
-    rig.ask(kit.C, "a")
-    rig.settle()
-    rig.offer(kit.cluster("a", "2"))
-    assert rig.sent() == [(kit.C, ["a@2"], [])]
-    rig.answer(rig.responses[0], "a is bad")
-    assert rig.sent() == [(kit.C, ["a@1"], [])]
-    rig.answer(rig.responses[0])
-    assert rig.sent() == []
-    assert rig.stream.dump()["types"][kit.C]["refused"] == {"a": "2"}
-    rig.offer(kit.cluster("a"))
-    assert rig.sent() == [], "it has that"
-    rig.offer(kit.cluster("a", "3"))
-    assert rig.sent() == [(kit.C, ["a@3"], [])]
-
-
-def test_x06_where_refusals_leave_traces_the_last_good_version_is_not_sent_for_ever(kit) -> None:
-    """A client that refuses what it had, too, is left alone."""
-    rig = kit.Rig(DeltaStream, dataclasses.replace(kit.RULES, restored=frozenset((kit.C,))))
-    rig.offer(kit.cluster("a"))
-    rig.ask(kit.C, "a")
-    rig.settle()
-    rig.offer(kit.cluster("a", "2"))
-    rig.sent()
-    rig.answer(rig.responses[0], "a is bad")
-    assert rig.sent() == [(kit.C, ["a@1"], [])]
-    rig.answer(rig.responses[0], "a is bad")
-    assert rig.sent() == []
-
-
-def test_x06_where_refusals_leave_traces_a_client_that_had_nothing_is_told_so(kit) -> None:
-    """The first version is refused: its absence follows."""
-    rig = kit.Rig(DeltaStream, dataclasses.replace(kit.RULES, restored=frozenset((kit.C,))))
-    rig.offer(kit.cluster("a"))
-    rig.ask(kit.C, "a")
-    rig.sent()
-    rig.answer(rig.responses[0], "a is bad")
-    assert rig.sent() == [(kit.C, [], ["a"])]
-    rig.answer(rig.responses[0])
-    assert rig.sent() == []
-    rig.offer(kit.cluster("a", "2"))
-    assert rig.sent() == [(kit.C, ["a@2"], [])]
-
-
 def test_x06_a_refusal_that_comes_late_still_counts(kit, delta) -> None:
     """2 is refused after 3 was sent; when the world returns to 2, it is not sent again."""
     delta.ask(kit.C)
