@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fields.cases import CLIENT, Case
+from tests.fields.cases import CLIENT, INGRESS, Case
 
 KIND = "DestinationRule"
 HEAD = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: it}\nspec: "
@@ -44,6 +44,21 @@ LOCALITY = "outlierDetection: {{}}, loadBalancer: {{simple: ROUND_ROBIN, localit
 NEAR, FAR = "region1/zone1", "region2/zone2"
 
 # field, policy, text, where: "" is the cluster, "routes", "endpoints"
+TCP_GATEWAY = """
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: tcp}
+spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 31400, name: tcp, protocol: TCP}, hosts: ["*"]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: tcp}
+spec:
+  hosts: ["*"]
+  gateways: [tcp]
+  tcp: [{route: [{destination: {host: server, port: {number: 9000}}}]}]
+"""
 POLICIES: tuple[tuple[str, str, str, str], ...] = (
     ("loadBalancer.simple", "loadBalancer: {simple: RANDOM}", '"lb_policy":"RANDOM"', ""),
     ("loadBalancer.consistentHash.httpHeaderName", HASH("httpHeaderName: x-user"), '"header_name":"x-user"', "routes"),
@@ -378,6 +393,25 @@ def _case(place: tuple[str, str, str, str], field: str, policy: str, text: str, 
 CASES: list[Case] = [
     *[_case(place, *one) for place in PLACES for one in POLICIES],
     *[_case(place, *one) for place in (PLACES[0], PLACES[2]) for one in WIDE],
+    *[
+        Case(
+            KIND,
+            ("trafficPolicy.loadBalancer.consistentHash.useSourceIp",),
+            HEAD + "{host: server, trafficPolicy: {loadBalancer: {consistentHash: {useSourceIp: true}}}}" + more,
+            listener,
+            '"hash_policy":[{"source_ip":{}}]',
+            proxy,
+        )
+        for more, listener, proxy in (("", "Listener/10.96.*_9000", CLIENT), (TCP_GATEWAY, "Listener/*_31400", INGRESS))
+    ],
+    Case(
+        KIND,
+        ("trafficPolicy.connectionPool.tcp.idleTimeout",),
+        HEAD + "{host: server, trafficPolicy: {connectionPool: {tcp: {idleTimeout: 66s}}}}" + TCP_GATEWAY,
+        "Listener/*_31400",
+        '"idle_timeout":"66s"',
+        INGRESS,
+    ),
     *[
         Case(
             KIND,

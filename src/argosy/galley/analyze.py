@@ -27,6 +27,7 @@ from argosy.core.labels import selects
 from argosy.core.names import MESH_GATEWAY, ROOT_NAMESPACE, ObjectKey
 from argosy.galley.analyze_authorization import analyze_authorization, analyze_providers, surroundings
 from argosy.galley.analyze_rbac import analyze_rbac
+from argosy.galley.analyze_rules import analyze_split_rules
 from argosy.galley.analyze_secrets import analyze_gateway_secrets
 from argosy.galley.analyze_telemetry import analyze_telemetry
 from argosy.galley.analyze_tenancy import analyze_tenancy
@@ -120,6 +121,8 @@ def analyze_objects(
     findings.extend(f for f in foreign if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
     doubles = _analyze_double_hosts([o for o in everything if o.kind == "VirtualService"])
     findings.extend(f for f in doubles if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
+    twice = analyze_split_rules([o for o in everything if o.kind == "DestinationRule"])
+    findings.extend(f for f in twice if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
     return findings
 
 

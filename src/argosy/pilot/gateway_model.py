@@ -24,9 +24,11 @@ from argosy.pilot.aspects import Aspect
 from argosy.pilot.build import check, gateways, routes, secrets
 from argosy.pilot.build.authz import Authorization, authorization, route_settings
 from argosy.pilot.build.gateways import ServerRef, SniTarget
+from argosy.pilot.build.listeners import TcpTarget
 from argosy.pilot.build.route_rules import OwnedRule, in_order, owned_rules
 from argosy.pilot.build.tls import CA_SUFFIX
 from argosy.pilot.classes import ProxyClass
+from argosy.pilot.listener_model import tcp_target
 from argosy.pilot.scopes import EVERYBODY, ClientScope
 from argosy.xds.messages import Resource
 
@@ -136,7 +138,7 @@ class GatewayModel:
             return ()
         made = gateways.build_gateway_listener(
             servers=refs,
-            tcp_targets={ref: found for ref in refs if (found := self._tcp(read, proxies, ref))},
+            tcp_targets={ref: found for ref in refs if (found := self._tcp(read, proxies, ref)) is not None},
             sni_targets=[one for ref in refs for one in self._sni(read, proxies, ref)],
             context=gateways.GatewayContext(
                 settings=settings,
@@ -151,9 +153,9 @@ class GatewayModel:
         policies = policy.authorization_policies(read, self.mesh, key.namespace, key.labels)
         return authorization(policies, registry.settings(read, self.mesh))
 
-    def _tcp(self, read: Reader, key: ProxyClass, ref: ServerRef) -> dict[str, int]:
+    def _tcp(self, read: Reader, key: ProxyClass, ref: ServerRef) -> TcpTarget | None:
         if ref.routes_http:
-            return {}
+            return None
         port = ref.server.port.number
         for name, bound in self._bound_to(read, ref):
             if not any(ref.admits(name.namespace, host) for host in bound.hosts):
@@ -161,8 +163,8 @@ class GatewayModel:
             for rule in bound.tcp:
                 if not rule.match or any(_at_gateway(match, ref, name.namespace, port) for match in rule.match):
                     resolve = self.model.outbound.resolver(read, self._scope(read, key), port)
-                    return routes.weights(rule.route, name.namespace, resolve)
-        return {}
+                    return tcp_target(rule, name.namespace, resolve)
+        return None
 
     def _sni(self, read: Reader, key: ProxyClass, ref: ServerRef) -> list[SniTarget]:
         if not ref.passes_tls:
@@ -176,8 +178,8 @@ class GatewayModel:
                     # Whose names a server takes, and from which namespaces, holds for connections as for requests.
                     names = tuple(one for one in match.sni_hosts if ref.admits(name.namespace, one))
                     if names and _at_gateway(match, ref, name.namespace, port):
-                        clusters = routes.weights(rule.route, name.namespace, resolve)
-                        found.append(SniTarget(ref, names, match.destination_subnets, clusters))
+                        target = tcp_target(rule, name.namespace, resolve)
+                        found.append(SniTarget(ref, names, match.destination_subnets, target))
         return found
 
     # -- routes -------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ The derived functions over the collections of a `Model`; builders are in `build/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from argosy.api.meta import Object
 from argosy.api.ports import PortSelector
 from argosy.api.routing import Destination, L4Match, TCPRoute, TLSMatch, TLSRoute, VirtualService
 from argosy.api.sidecar import EgressListener
+from argosy.core.frozen import EMPTY
 from argosy.core.hosts import is_wildcard
 from argosy.core.labels import selects
 from argosy.core.names import MESH_GATEWAY, PROXY_PORTS
@@ -283,7 +284,7 @@ class ListenerModel:
             matches: list[TLSMatch | L4Match] = [one for one in rule.match if _concerns(one, scope, port)]
             if rule.match and not matches:
                 continue
-            target = _target(rule, service.namespace, origin, resolve)
+            target = tcp_target(rule, service.namespace, resolve, origin)
             for match in matches or [L4Match()]:
                 made.append(_under(target, match))
                 if made[-1].is_open:
@@ -291,12 +292,15 @@ class ListenerModel:
         return made
 
 
-def _target(rule: TLSRoute | TCPRoute, namespace: str, origin: dict[str, str], resolve: routes.Resolve) -> TcpTarget:
+def tcp_target(
+    rule: TLSRoute | TCPRoute, namespace: str, resolve: routes.Resolve, origin: Mapping[str, str] = EMPTY
+) -> TcpTarget:
+    """Where an L4 rule of an object in `namespace` sends connections."""
     found = [resolve(one.destination, namespace) for one in rule.route]
     return _to(routes.weights(rule.route, namespace, resolve), origin, found)
 
 
-def _to(clusters: dict[str, int], origin: dict[str, str], targets: Sequence[routes.Target]) -> TcpTarget:
+def _to(clusters: dict[str, int], origin: Mapping[str, str], targets: Sequence[routes.Target]) -> TcpTarget:
     """A target under what the policies of its destinations say; of several the first one that says something counts."""
     pools = [one.pool for one in targets if one.pool is not None]
     return TcpTarget(
@@ -305,6 +309,7 @@ def _to(clusters: dict[str, int], origin: dict[str, str], targets: Sequence[rout
         idle_timeout_s=next((pool.idle_timeout_s for pool in pools if pool.idle_timeout_s is not None), None),
         max_duration_s=next((one.max_connection_duration_s for one in pools if one.max_connection_duration_s), 0),
         tunnel=next((one.tunnel for one in targets if one.tunnel is not None), None),
+        by_source=any(one.by_source for one in targets),
         detected=any(one.detected for one in targets),
         dynamic_port=next((one.dynamic_port for one in targets if one.dynamic_port), 0),
     )

@@ -191,8 +191,8 @@ class Model:
         return policy.balance(traffic, config, place, clients or FrozenMap())
 
     def rule_object(self, read: Reader, key: ObjectKey | None) -> Object[DestinationRule] | None:
-        """The DestinationRule of that key."""
-        return read.get(self.mesh.destination_rules, key) if key is not None else None
+        """The DestinationRule of that key, with what others for the same host add to it."""
+        return policy.whole_rule(read, self.mesh, key) if key is not None else None
 
     def _credentials(self, read: Reader, key: ProxyClass) -> tuple[str, ...]:
         """The Secrets of a proxy's own namespace that its TLS needs: of sidecars, those that a rule for them or their
@@ -223,7 +223,11 @@ class Model:
         mesh_wide = registry.settings(read, self.mesh, Aspect.CLUSTERS).config.locality_lb_setting
         if mesh_wide is not None and mesh_wide.distribute and mesh_wide.enabled is not False:
             return True
-        return key is not None and key in read.keys(self.mesh.rules_by_trait, LOCALITY)
+        rule = read.get(self.mesh.destination_rules, key) if key is not None else None
+        if rule is None:
+            return False
+        balanced = read.keys(self.mesh.rules_by_trait, LOCALITY)
+        return any(one.key in balanced for one in policy.rules_beside(read, self.mesh, rule))
 
     def _clusters(self, read: Reader, key: tuple[ClientScope, str]) -> Resources:
         return read.get(self.ruled_clusters, self._ruled(read, key)) or ()

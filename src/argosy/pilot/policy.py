@@ -6,7 +6,10 @@ Pure lookups with tracked reads; precedence is Istio's. Nothing is built here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from argosy.api.destination_rule import DestinationRule, TrafficPolicy
 from argosy.api.locality import LocalityLB
@@ -68,6 +71,35 @@ def destination_rule(read: Reader, mesh: Mesh, scope: RuleScope, host: str) -> O
                 if exported(exports, key.namespace, scope.namespace) and _obeys(rule, scope):
                     return rule
     return None
+
+
+def whole_rule(read: Reader, mesh: Mesh, key: ObjectKey) -> Object[DestinationRule] | None:
+    """A rule with what the others of its namespace for the same host and clients add: subsets that it does not have,
+    and a traffic policy if it has none. Of two that say the same the first by name counts.
+
+    Source: istio.io, "Split large virtual services and destination rules into multiple resources".
+    """
+    rule = read.get(mesh.destination_rules, key)
+    others = [one for one in rules_beside(read, mesh, rule) if one.key != key] if rule is not None else []
+    if rule is None or not others:
+        return rule
+    subsets = {one.name: one for one in rule.spec.subsets}
+    policy = rule.spec.traffic_policy
+    for other in others:
+        policy = policy if policy is not None else other.spec.traffic_policy
+        for one in other.spec.subsets:
+            subsets.setdefault(one.name, one)
+    spec = msgspec.structs.replace(rule.spec, subsets=tuple(subsets.values()), traffic_policy=policy)
+    return replace(rule, spec=spec)
+
+
+def rules_beside(read: Reader, mesh: Mesh, rule: Object[DestinationRule]) -> list[Object[DestinationRule]]:
+    """The rules that make one rule together, that one among them, by name."""
+    if rule.spec.workload_selector is not None:
+        return [rule]
+    found = read.select(mesh.rules_by_host, (rule.namespace, resolve_host(rule.spec.host, rule.namespace)))
+    alike = (one for _key, one in found if one.spec.workload_selector is None)
+    return sorted((one for one in alike if one.spec.export_to == rule.spec.export_to), key=lambda one: one.name)
 
 
 def _obeys(rule: Object[DestinationRule], scope: RuleScope) -> bool:
@@ -220,6 +252,8 @@ __all__ = [
     "request_authentications",
     "resolved",
     "rule_scope",
+    "rules_beside",
     "subset_labels",
     "traffic_policy",
+    "whole_rule",
 ]

@@ -8,6 +8,7 @@ from argosy.api.destination_rule import DestinationRule
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.names import ObjectKey
 from argosy.pilot import policy
+from argosy.pilot.build.resource import CLUSTER
 from argosy.pilot.scopes import RuleScope, ServerKey, exported
 from argosy.testing.worlds import MeshWorld
 
@@ -133,3 +134,57 @@ spec:
     assert policy.subset_labels(found, "v1") == {"version": "v1"}
     assert policy.subset_labels(found, "v2") is None
     assert policy.subset_labels(None, "") == {}
+
+
+SHOP = """
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{name: http, port: 80}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: client, namespace: shop}
+spec:
+  selector: {matchLabels: {app: client}}
+  template: {metadata: {labels: {app: client}}, spec: {containers: [{name: app}]}}
+"""
+
+
+def split(name: str, spec: str, host: str = "web") -> str:
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: {name}, namespace: shop}}
+spec: {{host: {host}, {spec}}}
+"""
+
+
+def balanced(world: MeshWorld) -> dict[str, str]:
+    """How the clusters of the Service are balanced, by subset."""
+    found = world.resources(CLUSTER, "client-0", "shop")
+    return {name.split("|")[2]: one.get("lb_policy", "ROUND_ROBIN") for name, one in found.items() if HOST in name}
+
+
+def test_rules_of_one_host_are_one_rule() -> None:
+    """The second one's subsets were lost without a word, and routes to them answered 503."""
+    random, robin = (
+        "trafficPolicy: {loadBalancer: {simple: RANDOM}}",
+        "trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}",
+    )
+    first = split("a", "subsets: [{name: v1, labels: {version: v1}}]")
+    second = split("b", f"{random}, subsets: [{{name: v2, labels: {{version: v2}}}}, {{name: v1, {robin}}}]", host=HOST)
+    third = split("c", robin)
+    world = MeshWorld(SHOP, third, second, first)
+    assert balanced(world) == {"": "RANDOM", "v1": "RANDOM", "v2": "RANDOM"}
+    world.delete("DestinationRule", "shop", "b")
+    assert balanced(world) == {"": "ROUND_ROBIN", "v1": "ROUND_ROBIN"}
+    world.delete("DestinationRule", "shop", "a")
+    assert balanced(world) == {"": "ROUND_ROBIN"}
+
+
+def test_rules_for_other_clients_or_some_workloads_add_nothing() -> None:
+    first = split("a", "subsets: [{name: v1, labels: {version: v1}}]")
+    private = split("b", "exportTo: ['.'], subsets: [{name: v2, labels: {version: v2}}]")
+    some = split("c", "workloadSelector: {matchLabels: {app: other}}, subsets: [{name: v3, labels: {version: v3}}]")
+    assert balanced(MeshWorld(SHOP, first, private, some)) == {"": "LEAST_REQUEST", "v1": "LEAST_REQUEST"}

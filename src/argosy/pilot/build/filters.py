@@ -255,6 +255,7 @@ def tcp_proxy(
     idle_timeout_s: float | None = None,
     max_duration_s: float = 0,
     tunnel: Tunnel | None = None,
+    by_source: bool = False,
     inbound: bool = False,
     mtls: bool = False,
     period_s: float | None = None,
@@ -262,7 +263,8 @@ def tcp_proxy(
     """A TCP proxy to one cluster, or to several by weight (one choice for each connection).
 
     `access_log`: written when a connection ends, but for loggers that choose among its events themselves.
-    `idle_timeout_s`: None is the default, an hour; 0 is never. `inbound`: it leads to the pod's application.
+    `idle_timeout_s`: None is the default, an hour; 0 is never. `by_source`: a client's connections
+    go to one server, where the cluster balances by a hash. `inbound`: it leads to the pod's application.
     `mtls`: the client must show a certificate first. `period_s`: how often it reports while it lasts.
     """
     reports = report.report_logger(report.INBOUND if inbound else report.OUTBOUND, http=False)
@@ -281,6 +283,8 @@ def tcp_proxy(
     if tunnel is not None:
         target = f"{tunnel.target_host}:{tunnel.target_port}"
         fields["tunneling_config"] = {"hostname": target, "use_post": tunnel.protocol == "POST"}
+    if by_source:
+        fields["hash_policy"] = [{"source_ip": {}}]
     if len(clusters) == 1:
         fields["cluster"] = next(iter(clusters))
     else:

@@ -21,7 +21,7 @@ from argosy.envoy.api import message
 from argosy.pilot.build import access_log, authn, authz, check, filters, telemetry, tls
 from argosy.pilot.build.authz import Authorization
 from argosy.pilot.build.authz_notes import note_loggers
-from argosy.pilot.build.listeners import tls_inspector
+from argosy.pilot.build.listeners import TcpTarget, tls_inspector
 from argosy.pilot.build.resource import origin_fields, resource
 from argosy.pilot.build.tls import MESH_ALPNS
 from argosy.pilot.checking import ASLEEP, Checking
@@ -131,12 +131,12 @@ class ServerRef:
 
 @dataclass(frozen=True, slots=True)
 class SniTarget:
-    """Where a PASSTHROUGH server sends connections for some server names (to some addresses): clusters by weight."""
+    """Where a PASSTHROUGH server sends connections for some server names (to some addresses)."""
 
     ref: ServerRef
     names: tuple[str, ...]
     subnets: tuple[str, ...]
-    clusters: Mapping[str, int]
+    target: TcpTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +152,13 @@ class GatewayContext:
 def build_gateway_listener(
     *,
     servers: Sequence[ServerRef],
-    tcp_targets: Mapping[ServerRef, Mapping[str, int]],
+    tcp_targets: Mapping[ServerRef, TcpTarget],
     sni_targets: Sequence[SniTarget],
     context: GatewayContext,
 ) -> Resource | None:
     """The listener of one address and port, or None if no server of it leads anywhere yet.
 
-    `tcp_targets`: for TCP servers, clusters by weight; `sni_targets`: for PASSTHROUGH servers, by server names.
+    `tcp_targets`: for TCP servers; `sni_targets`: for PASSTHROUGH servers, by server names.
     """
     address, port = servers[0].bind
     chains: list[dict[str, Any]] = []
@@ -166,19 +166,19 @@ def build_gateway_listener(
     # In the order of the Gateways: what Envoy could not tell from an earlier server is left out, because it would
     # refuse the whole listener, and with it everybody else's servers.
     for ref in servers:
-        chain = _chain(ref, tcp_targets.get(ref, {}), taken, context)
+        chain = _chain(ref, tcp_targets.get(ref), taken, context)
         if chain is not None:
             chains.append({**chain, "metadata": _whose(ref), "filters": _limited(ref, chain["filters"])})
     for target in sni_targets:
         if names := taken.names(target.names, target.subnets):
             match = {**_server_names(names), **_subnets(target.subnets), "transport_protocol": "tls"}
             name = "~".join((f"{target.ref.route_name}.{names[0]}", *target.subnets))
-            filters_ = _limited(target.ref, _tcp(target.ref, target.clusters, context))
+            filters_ = _limited(target.ref, _tcp(target.ref, target.target, context))
             chains.append({"name": name, "filter_chain_match": match, "filters": filters_})
     if not chains:
         return None
-    used = [cluster for targets in tcp_targets.values() for cluster in targets]
-    used += [cluster for target in sni_targets for cluster in target.clusters]
+    used = [cluster for target in tcp_targets.values() for cluster in target.clusters]
+    used += [cluster for one in sni_targets for cluster in one.target.clusters]
     first = servers[0]
     origin = origin_fields("Gateway", first.key.namespace, first.key.name, first.gateway.origin)
     name = f"{address}_{port}"
@@ -201,7 +201,7 @@ def _limited(ref: ServerRef, inner: list[Any]) -> list[Any]:
 
 def _chain(
     ref: ServerRef,
-    clusters: Mapping[str, int],
+    target: TcpTarget | None,
     taken: _Taken,
     context: GatewayContext,
 ) -> dict[str, Any] | None:
@@ -210,8 +210,8 @@ def _chain(
         return {"name": ref.route_name, "filters": [_manager(ref, context)]} if taken.plain() else None
     if ref.terminates and ref.server.tls is not None:
         inner = [_manager(ref, context)] if ref.routes_http else []
-        if clusters and not ref.routes_http:
-            inner = _tcp(ref, clusters, context)
+        if target is not None and not ref.routes_http:
+            inner = _tcp(ref, target, context)
         names = taken.names(ref.host_names()) if inner else ()
         if not names:
             return None
@@ -228,8 +228,8 @@ def _chain(
             return None
         match = {**_server_names(names), "transport_protocol": "tls", "application_protocols": list(MESH_ALPNS)}
         return {"name": ref.route_name, "filter_chain_match": match, "filters": _by_sni(ref, context)}
-    if clusters and not ref.passes_tls and taken.plain():
-        return {"name": f"tcp.{ref.bind[1]}", "filters": _tcp(ref, clusters, context)}
+    if target is not None and not ref.passes_tls and taken.plain():
+        return {"name": f"tcp.{ref.bind[1]}", "filters": _tcp(ref, target, context)}
     return None
 
 
@@ -279,7 +279,7 @@ def _manager(ref: ServerRef, context: GatewayContext) -> Any:
     )
 
 
-def _tcp(ref: ServerRef, clusters: Mapping[str, int], context: GatewayContext) -> list[Any]:
+def _tcp(ref: ServerRef, target: TcpTarget, context: GatewayContext) -> list[Any]:
     """What passes connections on, by leave of the policies and, where it is asked, of Mixer."""
     settings, authorization = context.settings, context.authorization
     loggers = [
@@ -291,10 +291,14 @@ def _tcp(ref: ServerRef, clusters: Mapping[str, int], context: GatewayContext) -
     proxy = filters.tcp_proxy(
         period_s=settings.observation.counting.period_s,
         stat_prefix=f"gateway_{ref.route_name}",
-        clusters=clusters,
+        clusters=target.clusters,
         access_log=loggers,
+        idle_timeout_s=target.idle_timeout_s,
+        max_duration_s=target.max_duration_s,
+        tunnel=target.tunnel,
+        by_source=target.by_source,
     )
-    service = next((host for cluster in clusters if (host := check.service_of_cluster(cluster))), "")
+    service = next((host for cluster in target.clusters if (host := check.service_of_cluster(cluster))), "")
     return [*authz.tcp_authorization(authorization, "tcp."), *check.tcp_filters(context.checking, service), proxy]
 
 
@@ -303,7 +307,7 @@ def _by_sni(ref: ServerRef, context: GatewayContext) -> list[Any]:
     made = message("envoy.extensions.filters.network.sni_cluster.v3.SniCluster")()
     return [
         filters.network_filter("envoy.filters.network.sni_cluster", made),
-        *_tcp(ref, {BLACKHOLE_CLUSTER: 1}, context),
+        *_tcp(ref, TcpTarget({BLACKHOLE_CLUSTER: 1}, {}), context),
     ]
 
 

@@ -64,6 +64,8 @@ class TcpTarget:
     idle_timeout_s: float | None = None
     max_duration_s: float = 0
     tunnel: Tunnel | None = None
+    by_source: bool = False
+    """A client's connections go to one of the servers."""
     detected: bool = False
     """The servers tell HTTP from other protocols themselves, and must be told that this is not HTTP."""
     dynamic_port: int = 0
@@ -340,6 +342,7 @@ def _tcp(stat_prefix: str, target: TcpTarget, settings: MeshSettings, *, refused
         idle_timeout_s=target.idle_timeout_s,
         max_duration_s=target.max_duration_s,
         tunnel=target.tunnel,
+        by_source=target.by_source,
     )
     if target.dynamic_port:
         return [dynamic_dns.server_name_filter(target.dynamic_port, settings), proxy]

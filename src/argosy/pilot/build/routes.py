@@ -47,6 +47,12 @@ class Target(NamedTuple):
     known: bool = True
     """Somebody declares the host; what is routed to any other is answered 503."""
 
+    @property
+    def by_source(self) -> bool:
+        """True if the servers are chosen by the client's address."""
+        hashing = self.balancer.consistent_hash if self.balancer is not None else None
+        return hashing is not None and bool(hashing.use_source_ip)
+
 
 # (a destination, the namespace of the object that names it) -> what it means
 Resolve = Callable[[Destination, str], Target]

@@ -7,6 +7,7 @@ from typing import Any
 from argosy.api import decode_object, parse_documents
 from argosy.envoy.api import message
 from argosy.pilot.build.gateways import GatewayContext, ServerRef, build_gateway_listener
+from argosy.pilot.build.listeners import TcpTarget
 from argosy.pilot.mesh import MeshSettings
 
 
@@ -24,7 +25,7 @@ def https(namespace: str, *hosts: str) -> ServerRef:
     return server(namespace, f"{{port: {port}, tls: {{mode: SIMPLE, credentialName: c}}, hosts: [{', '.join(hosts)}]}}")
 
 
-def chains(servers: list[ServerRef], tcp: dict[ServerRef, dict[str, int]] | None = None) -> list[Any]:
+def chains(servers: list[ServerRef], tcp: dict[ServerRef, TcpTarget] | None = None) -> list[Any]:
     made = build_gateway_listener(
         servers=servers, tcp_targets=tcp or {}, sni_targets=[], context=GatewayContext(MeshSettings(access_log=False))
     )
@@ -49,5 +50,5 @@ def test_tcp_does_not_take_a_port_from_http() -> None:
     """Neither has anything to be told by; the first stands."""
     http = server("a", "{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}")
     tcp = server("b", "{port: {number: 80, name: tcp, protocol: TCP}, hosts: ['*']}")
-    assert [one.name for one in chains([http, tcp], {tcp: {"c": 1}})] == ["http.8443"]
-    assert [one.name for one in chains([tcp, http], {tcp: {"c": 1}})] == ["tcp.8443"]
+    assert [one.name for one in chains([http, tcp], {tcp: TcpTarget({"c": 1}, {})})] == ["http.8443"]
+    assert [one.name for one in chains([tcp, http], {tcp: TcpTarget({"c": 1}, {})})] == ["tcp.8443"]

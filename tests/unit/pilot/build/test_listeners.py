@@ -126,3 +126,11 @@ def test_requests_to_unknown_hosts_are_logged_where_only_the_registry_counts() -
     assert not conditional[ALLOW_ANY]
     (refusal,) = conditional[REGISTRY_ONLY]
     assert "block_all" in refusal["filter"]["extension_filter"]["typed_config"]["expression"]
+
+
+def test_a_clients_connections_go_to_one_server_where_they_are_hashed() -> None:
+    """The cluster balanced by a hash that no connection had, so at random."""
+    (chain,) = as_json(host_listener(TcpTarget({"a": 1}, {}, by_source=True)))["filter_chains"]
+    assert proxy(chain)["hash_policy"] == [{"source_ip": {}}]
+    (chain,) = as_json(host_listener(TcpTarget({"a": 1}, {})))["filter_chains"]
+    assert "hash_policy" not in proxy(chain)
