@@ -50,7 +50,14 @@ def decode_object(document: Document, namespace: str = DEFAULT_NAMESPACE) -> Obj
     where = (meta.namespace or namespace) if kind.namespaced else ""
     # Whole-document kinds type their status themselves.
     status = EMPTY if kind.whole or not isinstance(data.get("status"), dict) else freeze(data["status"])
-    return Object(kind.name, where, meta.name, meta.labels, meta.annotations, spec, document.origin, status)
+    return Object(
+        kind.name, where, meta.name, meta.labels, meta.annotations, spec, document.origin, status, _created(data)
+    )
+
+
+def _created(data: dict[str, Any]) -> str:
+    created = data.get("metadata", {}).get("creationTimestamp")
+    return created if isinstance(created, str) else ""
 
 
 def decode_objects(documents: Iterable[Document], namespace: str = DEFAULT_NAMESPACE) -> list[Object[Any]]:

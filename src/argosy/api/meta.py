@@ -79,6 +79,8 @@ class Object(Generic[S_co]):
     spec: S_co
     origin: Origin = NOWHERE
     status: FrozenMap[str, Any] = EMPTY
+    created: str = ""
+    """When it was first accepted, as `creationTimestamp` has it, of kinds of which the oldest counts; texts compare."""
 
     @property
     def key(self) -> ObjectKey:

@@ -14,9 +14,11 @@ from string import ascii_letters, digits
 from typing import Any
 
 from argosy.authz.call import Call, identity
+from argosy.authz.spelling import canonical
 
 Answer = bool | None
-_HOST_CHARS = frozenset(f"{ascii_letters}{digits}._:[]-")
+_NAME_CHARS = frozenset(f"{ascii_letters}{digits}._-")
+_HOST_CHARS = _NAME_CHARS | frozenset(":[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,9 @@ class Setting:
     domains: tuple[str, ...]
     namespace: str
 
+
+HOST_HEADERS = frozenset({":authority", "host"})
+"""Headers that hold the host: it is compared as `hosts` compares it."""
 
 Attribute = Callable[[Call, str, Setting], Answer]
 
@@ -156,12 +161,25 @@ def _path(call: Call, pattern: str, _setting: Setting) -> Answer:
     if not call.http:
         return None
     path = comparable_path(call.path)
-    if pattern != "*" and "/;" in call.path.partition("?")[0].partition("#")[0]:
+    if pattern == "*":
+        return bool(path)
+    if "/;" in call.path.partition("?")[0].partition("#")[0]:
         # Some programs drop a segment of parameters alone, and its slash, and others keep it.
         return None
+    if _is_path(pattern, path, folded=False):
+        return True
+    # `:` or `%3A`: most programs read them alike, and need not.
+    return None if _is_path(pattern, path, folded=True) else False
+
+
+def _is_path(pattern: str, path: str, *, folded: bool) -> bool:
+    found = canonical(path, folded=folded)
     if "{*}" in pattern or "{**}" in pattern:
-        return _fits(pattern.split("/"), path)
-    return wildcard(pattern, path)
+        return _fits(canonical(pattern, folded=folded).split("/"), found)
+    text = canonical(pattern.strip("*"), folded=folded)
+    if pattern.startswith("*"):
+        return found.endswith(text)
+    return found.startswith(text) if pattern.endswith("*") else found == text
 
 
 def _fits(template: list[str], path: str) -> bool:
@@ -193,12 +211,22 @@ def _host(call: Call, pattern: str, _setting: Setting) -> Answer:
         return None
     if pattern == "*" or pattern.endswith("*"):
         return wildcard(pattern, authority)
-    if wildcard(pattern, host) and (not colon or (0 < len(port) <= 5 and port.isdecimal() and port.isascii())):
+    text = pattern.removeprefix("*")
+    if _is_host(text, authority, leading=pattern != text):
         return True
     # A port that is none: which part is the host, another program may see otherwise.
-    text = pattern.removeprefix("*")
     odd = authority.startswith(f"{text}:") if pattern == text else f"{text}:" in authority or authority.endswith(text)
     return None if odd else False
+
+
+def _is_host(text: str, authority: str, *, leading: bool) -> bool:
+    """Whether an authority, with or without its port, is a text, or (`leading`) a name that ends with it."""
+    names = [authority]
+    name, colon, port = authority.rpartition(":")
+    if colon and 0 < len(port) <= 5 and port.isdecimal() and port.isascii():
+        names.append(name)
+    before = [one.removesuffix(text) for one in names if one.endswith(text)]
+    return any(_NAME_CHARS.issuperset(one) if leading else not one for one in before)
 
 
 # -- the connection -------------------------------------------------------------------------------------------------
@@ -231,6 +259,8 @@ def header(call: Call, name: str, values: Sequence[str]) -> Answer:
     """Whether a header has one of the values. Yes: every line is one. No: no line is, nor any part of a list."""
     if not call.http:
         return None
+    if name.lower() in HOST_HEADERS:
+        return some(_host(call, value, Setting((), "")) for value in values)
     lines = call.lines(name)
     if not lines or "*" in values:
         return bool(lines)
@@ -245,6 +275,8 @@ def header(call: Call, name: str, values: Sequence[str]) -> Answer:
 def no_such_header(call: Call, name: str, values: Sequence[str]) -> Answer:
     """Whether a header has none of the values; not known where it has bytes that not every program reads alike."""
     answer = negate(header(call, name, values))
+    if name.lower() in HOST_HEADERS:
+        return answer
     odd = "*" not in values and any(not line.isascii() for line in call.lines(name))
     return None if answer and odd else answer
 

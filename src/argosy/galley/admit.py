@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from argosy.api import Document, Object, decode_object, encode_document
@@ -25,6 +26,8 @@ Validator = Callable[[Object[Any]], Iterable[Finding]]
 
 # What API servers write into objects; it is not part of what a person configures.
 _SERVER_FIELDS = frozenset({"uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink"})
+_AGED = frozenset({"PeerAuthentication"})
+_STAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -60,8 +63,22 @@ def admit_document(
         findings.extend(validator(obj))
     if obj.kind == "Pod":
         obj = replace(obj, kind=BARE_POD)
+    if obj.created:
+        obj = replace(obj, created="")
     entry = Entry(obj, _normalised(document, obj), source)
     return entry, [document.placed(finding) for finding in findings]
+
+
+def aged(entry: Entry, old: Entry | None, now: float) -> Entry:
+    """The entry with the time since when it is there, if it is of a kind of which the oldest counts."""
+    if entry.object.kind not in _AGED:
+        return entry
+    created = old.object.created if old is not None else datetime.fromtimestamp(now, UTC).strftime(_STAMP)
+    if not created:
+        return entry
+    data = entry.document.data
+    document = replace(entry.document, data={**data, "metadata": {**data["metadata"], "creationTimestamp": created}})
+    return Entry(replace(entry.object, created=created), document, entry.source)
 
 
 def _normalised(document: Document, obj: Object[Any]) -> Document:

@@ -18,7 +18,7 @@ from argosy.api.kubernetes import Deployment, Job, Pod, Secret, Service
 from argosy.api.meta import Object, WorkloadSelector
 from argosy.api.ports import PortSelector
 from argosy.api.routing import Destination, VirtualService
-from argosy.api.security import RequestAuthentication
+from argosy.api.security import PeerAuthentication, RequestAuthentication
 from argosy.api.service_entry import ServiceEntry
 from argosy.core.claims import ROUTE_HEADER
 from argosy.core.errors import Finding, Level
@@ -26,6 +26,7 @@ from argosy.core.hosts import called_service, host_matches, hosts_overlap, is_wi
 from argosy.core.labels import selects
 from argosy.core.names import MESH_GATEWAY, ROOT_NAMESPACE, ObjectKey
 from argosy.galley.analyze_authorization import analyze_authorization, analyze_providers, surroundings
+from argosy.galley.analyze_peers import analyze_peer_authentication, reach
 from argosy.galley.analyze_rbac import analyze_rbac
 from argosy.galley.analyze_rules import analyze_split_rules
 from argosy.galley.analyze_secrets import analyze_gateway_secrets
@@ -111,6 +112,8 @@ def analyze_objects(
             findings.extend(_analyze_selector(obj, obj.spec.selector, world))
             if obj.kind == "AuthorizationPolicy":
                 findings.extend(analyze_authorization(obj, around))
+            elif obj.kind == "PeerAuthentication":
+                findings.extend(analyze_peer_authentication(obj, around))
         elif obj.kind == "ConfigMap":
             findings.extend(analyze_providers(obj, world.ports))
     told = analyze_telemetry(everything, world.workloads, around.providers)
@@ -310,12 +313,13 @@ def _analyze_gateway(obj: Object[Gateway], world: _World) -> Iterator[Finding]:
 def _analyze_selector(obj: Object[Any], selector: WorkloadSelector | None, world: _World) -> Iterator[Finding]:
     if selector is None:
         return
-    namespace = None if obj.namespace == ROOT_NAMESPACE else obj.namespace
+    own_only = isinstance(obj.spec, PeerAuthentication)
+    namespace = None if obj.namespace == ROOT_NAMESPACE and not own_only else obj.namespace
     if not world.selected(selector.match_labels, namespace):
         wanted = ", ".join(f"{k}={v}" for k, v in selector.match_labels.items())
         where = f"namespace {namespace}" if namespace else "the mesh"
         message = f"no workload of {where} carries {wanted}: the policy has no effect"
-        yield _warning(obj, "ARG0207", "spec.selector", message)
+        yield _warning(obj, "ARG0207", "spec.selector", message, reach(obj) if own_only else "")
 
 
 def _analyze_double_hosts(services: list[Object[VirtualService]]) -> Iterator[Finding]:

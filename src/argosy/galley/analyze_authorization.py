@@ -7,7 +7,7 @@ Source: istio.io AuthorizationPolicy; ISTIO-SECURITY-2021-004.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,8 @@ _IDENTITIES = (
     "trust_domains",
     "not_trust_domains",
 )
+_DECODING = ("DECODE_AND_MERGE_SLASHES",)
+_MERGING = ("DEFAULT", "MERGE_SLASHES", *_DECODING)
 _IDENTITY_KEYS = ("source.principal", "source.namespace", "source.serviceAccount", "source.trustDomain")
 
 
@@ -44,6 +46,7 @@ class Surroundings:
     workloads: dict[str, set[tuple[tuple[str, str], ...]]] = field(default_factory=dict)
     peers: list[Object[PeerAuthentication]] = field(default_factory=list)
     providers: dict[str, ExtensionProvider] = field(default_factory=dict)
+    normalization: str = "DEFAULT"
 
 
 def surroundings(objects: Iterable[Object[Any]]) -> Surroundings:
@@ -60,7 +63,9 @@ def surroundings(objects: Iterable[Object[Any]]) -> Surroundings:
             found.peers.append(obj)
         elif isinstance(obj.spec, ConfigMap):
             maps[obj.key] = obj
-    found.providers = {one.name: one for one in mesh_config_of(maps).extension_providers}
+    config = mesh_config_of(maps)
+    found.providers = {one.name: one for one in config.extension_providers}
+    found.normalization = config.path_normalization.normalization
     return found
 
 
@@ -72,6 +77,9 @@ def analyze_authorization(policy: Object[AuthorizationPolicy], around: Surroundi
         at = f"spec.rules[{index}]"
         if tcp and (ports := _reached(rule, tcp)) and needs_http(rule):
             yield _warning(policy, "ARG0230", at, _on_tcp(policy, ports), "add `ports`, or a policy for TCP alone")
+    yield from _ports_of_services(policy, around)
+    yield from _folded_paths(policy, around)
+    yield from _nobody(policy)
     if _plaintext(policy, around) and (rules := [n for n, r in enumerate(policy.spec.rules) if needs_identity(r)]):
         refused = policy.spec.action in ("ALLOW", "DENY")
         what = "are refused" if refused else "count as matching"
@@ -99,6 +107,83 @@ def _provider(policy: Object[AuthorizationPolicy], around: Surroundings) -> Iter
     if ports:
         message = f"{name} is asked by HTTP, which port {_numbers(ports)} does not speak: connections there are refused"
         yield _warning(policy, "ARG0230", "spec.provider.name", message, "an authorizer asked by gRPC takes both")
+
+
+def _ports_of_services(policy: Object[AuthorizationPolicy], around: Surroundings) -> Iterator[Finding]:
+    """Ports that Services have and pods have not: policies look at the connection as it arrives in the pod."""
+    served: dict[int, set[int]] = {}
+    known: set[int] = set()
+    for labels, space in _targets(policy, around):
+        for port, target in served_ports(labels, space, around):
+            served.setdefault(port, set()).add(target)
+            known.add(target)
+    for at, values in _ports_named(policy.spec.rules):
+        for index, value in enumerate(values):
+            port = int(value)
+            if port in served and port not in known:
+                targets = _numbers(sorted(served[port]))
+                message = f"no pod serves port {port}, the Service's: its pods serve {targets}"
+                yield _warning(
+                    policy, "ARG0234", f"{at}[{index}]", message, f"write {targets}: policies name pods' ports"
+                )
+
+
+def _ports_named(rules: Sequence[Rule]) -> Iterator[tuple[str, Sequence[str]]]:
+    for number, rule in enumerate(rules):
+        for n, to in enumerate(rule.to):
+            at = f"spec.rules[{number}].to[{n}].operation"
+            yield f"{at}.ports", to.operation.ports
+            yield f"{at}.notPorts", to.operation.not_ports
+        for n, one in enumerate(rule.when):
+            if one.key == "destination.port":
+                yield f"spec.rules[{number}].when[{n}].values", one.values
+                yield f"spec.rules[{number}].when[{n}].notValues", one.not_values
+
+
+def _folded_paths(policy: Object[AuthorizationPolicy], around: Surroundings) -> Iterator[Finding]:
+    """Paths as no request has them once the proxy has normalised it."""
+    mode = around.normalization
+    if mode == "NONE":
+        return
+    for number, rule in enumerate(policy.spec.rules):
+        for n, to in enumerate(rule.to):
+            for name, values in (("paths", to.operation.paths), ("notPaths", to.operation.not_paths)):
+                for index, value in enumerate(values):
+                    if what := _folded(value, mode):
+                        at = f"spec.rules[{number}].to[{n}].operation.{name}[{index}]"
+                        message = f"{value} never matches: {what} before policies see a path (pathNormalization {mode})"
+                        yield _warning(policy, "ARG0235", at, message, "write the path as it is then")
+
+
+def _folded(value: str, mode: str) -> str:
+    segments = value.split("/")
+    if "\\" in value:
+        return "backslashes are made slashes"
+    if {".", ".."} & set(segments):
+        return "`.` and `..` are resolved"
+    if "//" in value and mode in _MERGING:
+        return "slashes are merged"
+    if mode in _DECODING and any(code in value.lower() for code in ("%2f", "%5c")):
+        return "%2F and %5C are decoded"
+    return ""
+
+
+def _nobody(policy: Object[AuthorizationPolicy]) -> Iterator[Finding]:
+    """ALLOW for those without identity: what is not known does not allow."""
+    if policy.spec.action != "ALLOW":
+        return
+    for number, rule in enumerate(policy.spec.rules):
+        for n, one in enumerate(rule.from_):
+            for name, values in (
+                ("notPrincipals", one.source.not_principals),
+                ("notTrustDomains", one.source.not_trust_domains),
+            ):
+                if "*" in values:
+                    message = (
+                        "it allows nobody: a caller without an identity is not allowed by a condition on identities"
+                    )
+                    hint = "allow plaintext callers by ipBlocks, or leave `from` out"
+                    yield _warning(policy, "ARG0236", f"spec.rules[{number}].from[{n}].source.{name}", message, hint)
 
 
 def analyze_providers(
@@ -174,6 +259,16 @@ def _targets(policy: Object[AuthorizationPolicy], around: Surroundings) -> Itera
                 yield dict(labels), namespace
 
 
+def served_ports(labels: Mapping[str, str], namespace: str, around: Surroundings) -> Iterator[tuple[int, int]]:
+    """The ports of Services of a workload, each with the pods' own; named ones, which only pods know, left out."""
+    for service in around.services:
+        if service.namespace == namespace and service.spec.selector and selects(service.spec.selector, labels):
+            for port in service.spec.ports:
+                target = port.target_port
+                if not isinstance(target, str):
+                    yield port.port, target or port.port
+
+
 def _tcp_ports(labels: Mapping[str, str], namespace: str, around: Surroundings) -> Iterator[int]:
     """The ports of a workload that Services declare as something else than HTTP."""
     for service in around.services:
@@ -193,19 +288,18 @@ def _plaintext(policy: Object[AuthorizationPolicy], around: Surroundings) -> boo
 
 def _mode(labels: Mapping[str, str], namespace: str, around: Surroundings) -> str:
     """The mutual TLS mode of a workload as a whole; ports may differ."""
-    best = (0, "PERMISSIVE")
-    for peer in around.peers:
+    first: dict[int, str] = {}
+    for peer in sorted(around.peers, key=lambda one: (one.created, one.key)):
         selector = peer.spec.selector.match_labels if peer.spec.selector is not None else {}
         mode = str(peer.spec.mtls.mode) if peer.spec.mtls is not None else "UNSET"
-        if mode == "UNSET":
-            continue
         if peer.namespace == namespace and selector and selects(selector, labels):
-            best = max(best, (3, mode))
+            first.setdefault(3, mode)
         elif peer.namespace == namespace and not selector:
-            best = max(best, (2, mode))
+            first.setdefault(2, mode)
         elif peer.namespace == ROOT_NAMESPACE and not selector:
-            best = max(best, (1, mode))
-    return best[1]
+            first.setdefault(1, mode)
+    said = [first[level] for level in sorted(first, reverse=True) if first[level] != "UNSET"]
+    return said[0] if said else "PERMISSIVE"
 
 
 def _warning(obj: Object[Any], code: str, at: str, message: str, hint: str) -> Finding:

@@ -15,7 +15,7 @@ from argosy.api import DEFAULT_NAMESPACE, KINDS, Document, Object, decode_docume
 from argosy.api.workload import HEALTH
 from argosy.core.errors import ArgosyError, Finding, errors_in
 from argosy.core.names import ObjectKey
-from argosy.galley.admit import BARE_POD, Entry, ObjectId, Validator, admit_document, assign_addresses
+from argosy.galley.admit import BARE_POD, Entry, ObjectId, Validator, admit_document, aged, assign_addresses
 from argosy.galley.analyze import analyze_objects
 from argosy.galley.nearby import hint_of_absent
 from argosy.galley.publish import Publication
@@ -168,7 +168,8 @@ class Galley:
             old = target.get(object_id)
             # Applying by hand what a watched directory owns does not take it from the directory.
             owner = old.source if old is not None and prune is None else entry.source
-            target[object_id] = Entry(entry.object, entry.document, owner)
+            known = aged(entry, self._entries.get(object_id), now)
+            target[object_id] = Entry(known.object, known.document, owner)
         target = assign_addresses(target, self._entries)
         changes = self._changes_to(target)
         touched = {(c.kind, c.key) for c in changes}

@@ -121,11 +121,11 @@ class Plan:
 def plan_strict(scope: Scope, existing: Sequence[dict[str, Any]], workloads: Sequence[Data]) -> Plan:
     """The PeerAuthentication that makes a scope strict: the one that holds for it now, changed, or a new one.
 
-    Source: Istio's precedence; of several objects for one scope the first by name holds.
+    Source: Istio's precedence; of several objects for one scope the oldest holds.
     """
     labels = next((dict(one["labels"]) for one in workloads if scope.workload and scope.holds(one)), {})
     namespace = scope.namespace or ROOT_NAMESPACE
-    mine = [one for one in existing if one["metadata"]["namespace"] == namespace]
+    mine = sorted((one for one in existing if one["metadata"]["namespace"] == namespace), key=_age)
     if scope.workload:
         before = next((one for one in mine if _selector(one) and _selector(one).items() <= labels.items()), None)
     else:
@@ -160,6 +160,10 @@ def _exceptions(scope: Scope, existing: Sequence[dict[str, Any]], document: dict
         ports = spec.get("portLevelMtls", {})
         found += [f"{name} says {v.get('mode')} for port {k}" for k, v in ports.items() if v.get("mode") != STRICT]
     return found
+
+
+def _age(one: Data) -> tuple[str, str]:
+    return one["metadata"].get("creationTimestamp", ""), one["metadata"]["name"]
 
 
 def _selector(one: Data) -> dict[str, str]:

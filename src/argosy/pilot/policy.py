@@ -5,7 +5,7 @@ Pure lookups with tracked reads; precedence is Istio's. Nothing is built here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from argosy.api.destination_rule import DestinationRule, TrafficPolicy
 from argosy.api.locality import LocalityLB
 from argosy.api.mesh_config import MeshConfig
 from argosy.api.meta import Object
-from argosy.api.security import AuthorizationPolicy, RequestAuthentication
+from argosy.api.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
 from argosy.core.frozen import FrozenMap
 from argosy.core.hosts import resolve_host, service_of_host, specificity
 from argosy.core.labels import selects
@@ -192,7 +192,7 @@ def subset_labels(rule: Object[DestinationRule] | None, subset: str) -> Mapping[
 
 def mtls_mode(read: Reader, mesh: Mesh, namespace: str, labels: Mapping[str, str], port: int) -> str:
     """What a workload accepts on `port`: the workload's policy (port level first), the namespace's, the mesh's."""
-    policies = selecting(read, mesh.peer_authentications, namespace, labels)
+    policies = _oldest_first(selecting(read, mesh.peer_authentications, namespace, labels))
     own = next((one for one in policies if selector_of(one)), None)
     if own is not None:
         by_port = own.spec.port_level_mtls.get(port)
@@ -200,7 +200,7 @@ def mtls_mode(read: Reader, mesh: Mesh, namespace: str, labels: Mapping[str, str
             return str(by_port.mode)
     candidates = [own, next((one for one in policies if not selector_of(one)), None)]
     if namespace != ROOT_NAMESPACE:
-        candidates += about_all(read, mesh.peer_authentications, ROOT_NAMESPACE)[:1]
+        candidates += _oldest_first(about_all(read, mesh.peer_authentications, ROOT_NAMESPACE))[:1]
     for policy in candidates:
         if policy is not None and policy.spec.mtls is not None and policy.spec.mtls.mode != "UNSET":
             return str(policy.spec.mtls.mode)
@@ -209,9 +209,14 @@ def mtls_mode(read: Reader, mesh: Mesh, namespace: str, labels: Mapping[str, str
 
 def mtls_ports(read: Reader, mesh: Mesh, namespace: str, labels: Mapping[str, str]) -> tuple[int, ...]:
     """The ports for which the workload's PeerAuthentication has a mode of its own."""
-    policies = selecting(read, mesh.peer_authentications, namespace, labels)
+    policies = _oldest_first(selecting(read, mesh.peer_authentications, namespace, labels))
     own = next((one for one in policies if selector_of(one)), None)
     return tuple(own.spec.port_level_mtls) if own is not None else ()
+
+
+def _oldest_first(policies: Iterable[Object[PeerAuthentication]]) -> list[Object[PeerAuthentication]]:
+    """Of several policies of one scope the oldest counts, so that nobody's later one changes what holds."""
+    return sorted(policies, key=lambda one: (one.created, one.key))
 
 
 def authorization_policies(

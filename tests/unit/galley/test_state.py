@@ -95,6 +95,25 @@ def test_what_servers_write_into_objects_is_not_kept() -> None:
     assert _apply(galley, _service("a")).unchanged
 
 
+def test_a_policy_keeps_the_time_since_when_it_is_there() -> None:
+    """Over changes and restarts; what a file says of it does not count."""
+    text = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: a, creationTimestamp: "1999-01-01T00:00:00Z"}
+spec: {mtls: {mode: STRICT}}
+"""
+    store, key = MemoryStore(), ObjectKey("default", "a")
+    galley = Galley(store)
+    galley.apply(parse_documents(text), now=5.25, who="t")
+    assert galley.apply(parse_documents(text), now=6.0, who="t").unchanged
+    galley.apply(parse_documents(text.replace("STRICT", "DISABLE")), now=7.0, who="t")
+    for one in (galley, Galley(store)):
+        found = one.get("PeerAuthentication", key)
+        assert found is not None
+        assert (found.created, found.spec.mtls.mode) == ("1970-01-01T00:00:05.250000Z", "DISABLE")
+
+
 def test_delete_removes_all_or_nothing() -> None:
     galley = Galley(MemoryStore())
     _apply(galley, _service("a") + _service("b"))

@@ -1,5 +1,7 @@
 """Meaning of single objects, where the grid of broken documents does not reach."""
 
+import json
+
 import pytest
 
 from argosy.api import decode_object, parse_documents
@@ -135,6 +137,26 @@ def test_names() -> None:
 def test_a_probe_asks_in_one_way(probe: str, code: str) -> None:
     head = "apiVersion: networking.istio.io/v1\nkind: WorkloadGroup\nmetadata: {name: a}\n"
     assert _codes(f"{head}spec: {{template: {{}}, probe: {probe}}}") == [code]
+
+
+@pytest.mark.parametrize(
+    "action,member,values,place",
+    [
+        ("ALLOW", "values", ["x" * 401], "spec.rules[0].when[0].values[0]"),
+        ("DENY", "values", ["x" * 401], ""),
+        ("DENY", "notValues", [f"{n:0400}" for n in range(11)], "spec.rules[0].when[0].notValues"),
+        ("ALLOW", "notValues", [f"{n:0400}" for n in range(11)], ""),
+        ("DENY", "values", ["x" * 1025], "spec.rules[0].when[0].values[0]"),
+    ],
+)
+def test_header_values_are_bounded_where_one_expression_spells_them_all(
+    action: str, member: str, values: list[str], place: str
+) -> None:
+    when = [{"key": "request.headers[x-key]", member: values}]
+    policy = {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": "p"}}
+    text = json.dumps({**policy, "spec": {"action": action, "rules": [{"when": when}]}})
+    found = validate_object(decode_object(parse_documents(text)[0]))
+    assert [(one.code, one.field) for one in found] == ([("ARG0122", place)] if place else [])
 
 
 def test_an_allow_policy_without_rules_is_told_as_what_it_is() -> None:

@@ -86,6 +86,15 @@ def test_the_object_that_holds_now_is_changed_and_keeps_its_name_and_ports() -> 
     assert not plan_strict(SHOP, [plan.document], [CART]).changes
 
 
+def test_of_several_objects_the_oldest_is_changed() -> None:
+    def at(year: int, name: str) -> dict[str, Any]:
+        found = pa(name, {"mtls": {"mode": "PERMISSIVE"}})
+        return {**found, "metadata": {**found["metadata"], "creationTimestamp": f"{year}-01-02T03:04:05Z"}}
+
+    old, new = at(2024, "z"), at(2025, "a")
+    assert plan_strict(SHOP, [new, old], [CART]).before is old
+
+
 def test_what_is_narrower_is_an_exception() -> None:
     narrow = pa("one", {"selector": {"matchLabels": {"app": "pay"}}, "mtls": {"mode": "DISABLE"}})
     other = pa("default", {"mtls": {"mode": "PERMISSIVE"}}, namespace="bank")

@@ -102,6 +102,24 @@ def test_the_nearest_mode_holds() -> None:
     assert (mode(world), mode(world, 9000), mode(world, labels="other")) == ("STRICT", "PERMISSIVE", "DISABLE")
 
 
+def test_of_policies_of_one_scope_the_oldest_holds() -> None:
+    """Whatever their names, and whichever was applied last: a later object changes nothing for anybody."""
+
+    def at(text: str, year: int) -> str:
+        return text.replace("metadata: {", f'metadata: {{creationTimestamp: "{year}-01-02T03:04:05Z", ')
+
+    for namespace in ("istio-system", "shop"):
+        world = MeshWorld(at(peer(namespace, "STRICT", name="z"), 2024), at(peer(namespace, "DISABLE", name="a"), 2025))
+        assert mode(world) == "STRICT"
+        world.apply(at(peer(namespace, "PERMISSIVE", name="m"), 2023))
+        assert mode(world) == "PERMISSIVE"
+    own = {"selector": "app: web", "ports": "80: {mode: STRICT}"}
+    world = MeshWorld(
+        at(peer("shop", "UNSET", name="z", **own), 2024), at(peer("shop", "DISABLE", name="a", **own), 2025)
+    )
+    assert (mode(world), mode(world, 90)) == ("STRICT", "PERMISSIVE")
+
+
 def test_unset_asks_the_next_wider_policy() -> None:
     world = MeshWorld(peer("istio-system", "STRICT"), peer("shop", "UNSET"))
     assert mode(world) == "STRICT"

@@ -142,11 +142,17 @@ class Check:
     def network(self, field: str, text: str) -> None:
         """An IP address or a CIDR block."""
         try:
-            ipaddress.ip_network(text, strict=False)
+            network = ipaddress.ip_network(text, strict=False)
         except ValueError:
             self.error(
                 "ARG0115", field, f"{text!r} is not an IP address or CIDR block", "write 10.1.2.3 or 10.1.0.0/16"
             )
+            return
+        if "%" in text:
+            self.error("ARG0115", field, f"{text!r} names a link of one machine", "leave out what follows '%'")
+        elif network.version == 6 and network.prefixlen >= 96 and network.network_address.ipv4_mapped is not None:
+            own = f"{network.network_address.ipv4_mapped}/{network.prefixlen - 96}"
+            self.error("ARG0115", field, f"{text!r} would match nobody: IPv4 is compared as such", f"write {own}")
 
     def address(self, field: str, text: str) -> None:
         """An IP address."""

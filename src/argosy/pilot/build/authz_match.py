@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from argosy.authz.conditions import HOST_HEADERS
+from argosy.authz.spelling import ALPHANUMERIC, UNRESERVED, path_bytes
 from argosy.envoy import values as v
 
 Matcher = dict[str, Any]
@@ -21,6 +23,8 @@ JWT_PAYLOAD = "payload"
 _SCHEME = "spiffe://"
 _NOT_ASCII = r"(?s).*[\x80-\xff].*"
 _PORT = "[0-9]{1,5}"
+_PART_BYTES_MAX = 8192
+_PLAIN_PATH = UNRESERVED | {"/", "*"}
 
 
 def any_of(permissions: Sequence[Matcher]) -> Matcher:
@@ -206,22 +210,54 @@ def method(value: str) -> Matcher:
 def path(value: str, *, broad: bool) -> Matcher:
     """The request's path without query and parameters; `{*}` is one segment, `{**}` any number of characters.
 
+    A character may be written with `%`; which other spellings of a path count as it, `_spelled` says.
     A segment of parameters alone (`/a/;x/b`) is dropped by some programs with its slash, and kept by others: what such
     a path means is not known.
     """
     if value == "*":
         return {"url_path": {"path": {"prefix": "/"}}}
-    matcher = string(value)
-    if "{*}" in value or "{**}" in value:
-        matcher = {"safe_regex": v.regex(path_regex(value))}
+    template = "{*}" in value or "{**}" in value
+    if template:
+        matcher = {"safe_regex": v.regex(path_regex(value, broad=broad))}
+    elif _PLAIN_PATH.issuperset(value):
+        matcher = string(value)
+    else:
+        matcher = {"safe_regex": v.regex(_spelled_pattern(value, broad=broad))}
     plain, odd = {"url_path": {"path": matcher}}, _line(":path", string_match=_regex("[^?#]*/;(?s:.*)"))
     return any_of([plain, odd]) if broad else all_of([plain, {"not_rule": odd}])
 
 
-def path_regex(template: str) -> str:
+def path_regex(template: str, *, broad: bool = False) -> str:
     """A path template as a regular expression."""
     segments = {"{*}": "[^/]+", "{**}": ".*"}
-    return "(?s)" + "/".join(segments.get(part) or escape(part) for part in template.split("/"))
+    parts = (segments.get(part) or _spelled(part, broad=broad) for part in template.split("/"))
+    return "(?s)" + "/".join(parts)
+
+
+def _spelled_pattern(value: str, *, broad: bool) -> str:
+    text = _spelled(value.strip("*"), broad=broad)
+    return f"(?s){'.*' if value.startswith('*') else ''}{text}{'.*' if value.endswith('*') else ''}"
+
+
+def _spelled(text: str, *, broad: bool) -> str:
+    """A regular expression for a path's text in all its spellings.
+
+    What RFC 3986 (6.2.2) calls equal is: the case of `%c3`, `%61` for `a`, and `%C3%A9` for what cannot be written in
+    a path at all. Broad: so is a reserved character that comes as `%3A`, as most programs read it. `%2F` is no slash
+    here: what it is, the mode of normalisation says.
+    """
+    return "".join(_spelling(byte, written=written, broad=broad) for byte, written in path_bytes(text))
+
+
+def _spelling(byte: int, *, written: bool, broad: bool) -> str:
+    char = chr(byte)
+    encoded = "%" + "".join(f"[{d}{d.lower()}]" if d.isalpha() else d for d in f"{byte:02X}")
+    plain = char if char in ALPHANUMERIC else f"\\x{byte:02x}"
+    if char in UNRESERVED and not written:
+        return plain  # paths come without the code
+    if 32 < byte < 127 and char not in UNRESERVED and (char in "%/\\" or not broad):
+        return encoded if written else plain
+    return f"(?:{plain}|{encoded})"
 
 
 def host(value: str, *, broad: bool) -> Matcher:
@@ -280,23 +316,43 @@ def header(name: str, values: Sequence[str], *, broad: bool) -> Matcher:
     """A request header has one of the values.
 
     Envoy looks at each line of a repeated header by itself. Broad: any line, and any part of a line that lists
-    several by commas. Else: there are lines, and every one is a value.
+    several by commas. Else: there are lines, and every one is a value. The host is compared as `hosts` compares it.
     """
+    if name.lower() in HOST_HEADERS:
+        return any_of([host(value, broad=broad) for value in values])
     if "*" in values:
         return _line(name, present_match=True)
     if broad:
-        listed = "|".join(_pattern(value) for value in values)
-        return _line(name, string_match=_regex(f"(?s)(?:.*,)?[ \\t]*(?:{listed})[ \\t]*(?:,.*)?"))
+        return any_of([_line(name, string_match=_listing(some)) for some in _in_parts(values)])
     leading = [value for value in values if value.startswith("*")]
     others = [value for value in values if not value.startswith("*")]
     made = [_every_line(name, group, other_than(group)) for group in (others, leading) if group]
     return any_of(made)
 
 
+def _listing(values: Sequence[str]) -> Matcher:
+    """A line that is one of the values, or lists one by commas."""
+    listed = "|".join(_pattern(value) for value in values)
+    return _regex(f"(?s)(?:.*,)?[ \\t]*(?:{listed})[ \\t]*(?:,.*)?")
+
+
+def _in_parts(values: Sequence[str]) -> list[list[str]]:
+    """The values in parts of which each makes a regular expression that proxies take: their program has a limit."""
+    parts: list[list[str]] = [[]]
+    size_bytes = 0
+    for value in values:
+        size_bytes += len(value.encode())
+        if parts[-1] and size_bytes > _PART_BYTES_MAX:
+            parts.append([])
+            size_bytes = len(value.encode())
+        parts[-1].append(value)
+    return parts
+
+
 def no_such_header(name: str, values: Sequence[str], *, broad: bool) -> Matcher:
     """A request header has none of the values. Not broad: nor anything that cannot be compared with certainty."""
     found = header(name, values, broad=not broad)
-    if not broad and "*" not in values:
+    if not broad and "*" not in values and name.lower() not in HOST_HEADERS:
         found = any_of([found, _line(name, string_match=_regex(_NOT_ASCII))])
     return {"not_rule": found}
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 import re2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from argosy.agent.bootstrap import REGEX_PROGRAM_MAX
 from argosy.authz.conditions import wildcard
 from argosy.pilot.build import authz_match as m
 
@@ -48,3 +52,52 @@ def test_a_request_principal_is_tried_at_every_cut() -> None:
         for ids in (one["and_ids"]["ids"] for one in made["or_ids"]["ids"])
     ]
     assert pairs == [("https:", "/a/b"), ("https:/", "a/b"), ("https://a", "b")]
+
+
+@pytest.mark.parametrize("action", ["ALLOW", "DENY"])
+@pytest.mark.parametrize("shape", ["{}", "*{}", "{}*"])
+def test_the_longest_lists_of_header_values_are_programs_that_proxies_take(action: str, shape: str) -> None:
+    """Of what Galley accepts; Envoy refuses a whole configuration for one regular expression that is too long."""
+    values = [shape.format(f"{number:03}-{'%x' % (number * 7919)}"[:30].ljust(30, "x")) for number in range(130)]
+    broad = action == "DENY"
+    found = list(_regexes(m.header("x", values, broad=broad)))
+    assert found
+    assert max(_program_size(one) for one in found) < REGEX_PROGRAM_MAX
+
+
+def test_many_values_are_several_expressions_where_one_is_enough_to_match() -> None:
+    values = [f"value-{number * 7919}-of-a-long-list" for number in range(3000)]
+    found = list(_regexes(m.header("x", values, broad=True)))
+    assert len(found) > 1
+    assert max(_program_size(one) for one in found) < REGEX_PROGRAM_MAX
+    assert all(any(re2.fullmatch(one, f"other, {value}") for one in found) for value in values[::500])
+
+
+def _program_size(pattern: str) -> int:
+    options = re2.Options()
+    options.encoding, options.max_mem = re2.Options.Encoding.LATIN1, 1 << 28
+    return int(re2.compile(pattern.encode(), options).programsize)
+
+
+def _regexes(found: object) -> Iterator[str]:
+    if isinstance(found, dict):
+        if isinstance(found.get("regex"), str):
+            yield found["regex"]
+        for one in found.values():
+            yield from _regexes(one)
+    elif isinstance(found, list):
+        for one in found:
+            yield from _regexes(one)
+
+
+_PATHS = st.text("ab:%3Aé.", max_size=6)
+
+
+@given(_PATHS, st.booleans())
+def test_a_path_has_itself_among_its_spellings(path: str, broad: bool) -> None:
+    pattern = m.path_regex(f"/{path}/{{*}}", broad=broad)
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    assert re2.fullmatch(pattern.encode(), f"/{path}/x".encode(), options)
+    assert re2.fullmatch(pattern.encode(), f"/{path}/x".replace("é", "%c3%A9").encode(), options)
+    assert not re2.fullmatch(pattern.encode(), f"/{path}".encode(), options)
