@@ -130,6 +130,22 @@ def authorization(*rules: dict[str, Any], action: str = "ALLOW", gateway: bool =
     )
 
 
+def _rbac(kind: str, spec: dict[str, Any]) -> str:
+    metadata = {"name": "default"} if kind == "ClusterRbacConfig" else {"name": "default", "namespace": "default"}
+    return json.dumps({"apiVersion": "rbac.istio.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec})
+
+
+_HTTPBIN = {"services": ["httpbin.default.svc.cluster.local"]}
+ROLES_ON = _rbac("ClusterRbacConfig", {"mode": "ON_WITH_INCLUSION", "inclusion": _HTTPBIN})
+
+
+def grant(*subjects: dict[str, Any]) -> tuple[str, str]:
+    """A role that reads httpbin, bound to somebody."""
+    role = {"rules": [{"services": ["httpbin"], "methods": ["GET"]}]}
+    binding = {"subjects": list(subjects), "roleRef": {"kind": "ServiceRole", "name": "default"}}
+    return _rbac("ServiceRole", role), _rbac("ServiceRoleBinding", binding)
+
+
 def source(**fields: Any) -> dict[str, Any]:
     """A rule's `from`."""
     return {"from": [{"source": fields}]}

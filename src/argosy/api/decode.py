@@ -135,7 +135,10 @@ _FOREIGN_GROUPS = frozenset({"gateway.networking.k8s.io", "serving.knative.dev",
 def _unknown_kind(document: Document, name: str, api_version: str) -> Finding:
     if name in NOT_YET_KINDS and "istio.io" in api_version:
         message = f"{name} is valid Istio, but not supported yet"
-        return document.finding("ARG0008", message, field="kind", hint="remove the object from the file")
+        hint = "remove the object from the file"
+        if name in ("Policy", "MeshPolicy"):
+            hint = "write its peers as a PeerAuthentication, its origins as a RequestAuthentication"
+        return document.finding("ARG0008", message, field="kind", hint=hint)
     if name in PLATFORM_KINDS or name in KINDS:
         message = f"kind {name} of {api_version} is not supported by this platform"
         hint = "workloads are Deployments, reached through Services; routes are VirtualServices and Gateways of Istio"

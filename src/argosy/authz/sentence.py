@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from argosy.api.meta import Object
+from argosy.api.rbac import AccessRule
 from argosy.api.security import AuthorizationPolicy, Condition, Operation, Rule, Source, is_dry_run
+from argosy.authz.roles import EVERYBODY, Grant, is_of_workload, rule_of
 from argosy.core.names import ROOT_NAMESPACE
 
 _EVERYTHING = "everything"
@@ -42,6 +44,29 @@ def sentence(policy: Object[AuthorizationPolicy]) -> str:
         provider = spec.provider.name if spec.provider is not None else ""
         return f"Asks {provider} about {_what(spec.rules, target)}; what {provider} does not allow is refused."
     return _effect(policy, target)
+
+
+def grant_sentence(grant: Grant) -> str:
+    """What a binding of RBAC v1alpha1 does where roles hold, in one sentence."""
+    parts = [
+        f"requests to {_services(access)} {rule_text(rule_of(access, subject))}".replace(f" {_EVERYTHING}", "")
+        for access in grant.rules
+        for subject in grant.binding.spec.subjects
+    ]
+    what = parts[0] if len(parts) == 1 else "; or ".join(f"({n}) {text}" for n, text in enumerate(parts))
+    if grant.binding.spec.mode == "PERMISSIVE":
+        return f"Is only tried and allows nothing; in force it would say: allows {what}."
+    return f"Allows, where roles hold, {what}."
+
+
+def _services(access: AccessRule) -> str:
+    own = [
+        f"{one.key.removeprefix('destination.')} is {_list(one.values)}"
+        for one in access.constraints
+        if is_of_workload(one.key)
+    ]
+    services = "every service" if EVERYBODY in access.services or not access.services else _list(access.services)
+    return services + (f" with {' and '.join(own)}" if own else "")
 
 
 def _effect(policy: Object[AuthorizationPolicy], target: str) -> str:

@@ -50,20 +50,35 @@ def explain(
     all_namespaces: Annotated[bool, typer.Option("-A", "--all-namespaces", help="Policies of all namespaces.")] = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Say in one sentence what each AuthorizationPolicy really does."""
+    """Say in one sentence what each AuthorizationPolicy really does, and each binding of a role."""
     from argosy.authz.sentence import sentence
     from argosy.cli.output import print_json, print_table
 
     found = _policies(f"/{namespace}/{name}" if name else "")
     chosen = [one for one in found if name or all_namespaces or one.namespace == namespace]
+    if name:
+        rows = [(one.namespace, one.name, sentence(one)) for one in chosen]
+    else:
+        rows = sorted([(one.namespace, one.name, sentence(one)) for one in chosen] + _bound(namespace, all_namespaces))
     if output is Output.JSON:
-        print_json([{"namespace": one.namespace, "name": one.name, "means": sentence(one)} for one in chosen])
+        print_json([dict(zip(("namespace", "name", "means"), row, strict=True)) for row in rows])
         return
     if name:
-        typer.echo(sentence(chosen[0]))
+        typer.echo(rows[0][2])
         return
-    rows = [(one.namespace, one.name, sentence(one)) for one in chosen]
     print_table(("NAMESPACE", "NAME", "MEANS"), rows, empty="no policies")
+
+
+def _bound(namespace: str, all_namespaces: bool) -> list[tuple[str, str, str]]:
+    """What each binding of a role means."""
+    from argosy.authz.sentence import grant_sentence
+    from argosy.cli.policies import typed
+    from argosy.local.roles import grants
+
+    objects = {kind: typed(control().get(f"objects/{kind}")) for kind in ("ServiceRole", "ServiceRoleBinding")}
+    spaces = {one.namespace for one in objects["ServiceRoleBinding"] if all_namespaces or one.namespace == namespace}
+    found = [grant for space in sorted(spaces) for grant in grants(objects, space)]
+    return [(one.binding.namespace, one.binding.name, grant_sentence(one)) for one in found]
 
 
 def convert(

@@ -7,7 +7,7 @@ Given the whole set, gives findings. Pure. Source: istio.io rbac v1alpha1 as of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
@@ -25,6 +25,7 @@ from argosy.core.protocols import Protocol, protocol_of_port
 from argosy.galley.analyze_authorization import Surroundings, needs_http
 
 _ANYBODY = Subject(user=EVERYBODY)
+_ONE_OF_TWO = "keep one of the two: write the roles as AuthorizationPolicies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class _World:
     around: Surroundings
     ports: dict[str, list[Served]]
     """What there is to be called, by namespace, of those that have roles."""
+    instead: dict[ObjectKey, set[str]] = field(default_factory=dict)
+    """The hosts at which policies were found to stand in for roles."""
 
 
 def analyze_rbac(objects: Iterable[Object[Any]], around: Surroundings) -> Iterator[Finding]:
@@ -54,11 +57,12 @@ def analyze_rbac(objects: Iterable[Object[Any]], around: Surroundings) -> Iterat
         if config is not None and one is not config:
             message = f"{config.kind} {config.key} counts, and this one is not read"
             yield _finding(one, "ARG0264", "metadata.name", message, "remove one of the two")
-    for role in roles.values():
-        yield from _role(role, world)
+    told = [finding for role in roles.values() for finding in _role(role, world)]
     for binding in found:
         if isinstance(binding.spec, ServiceRoleBinding):
-            yield from _binding(binding, world)
+            told += _binding(binding, world)
+    yield from told
+    yield from _instead(world)
 
 
 def _role(role: Object[ServiceRole], world: _World) -> Iterator[Finding]:
@@ -106,16 +110,27 @@ def _effect(obj: Object[Any], rules: Iterable[AccessRule], at: str, world: _Worl
         message = f"{world.config.kind} {world.config.key} leaves out {_hosts(off)}: this has no effect"
         yield _finding(obj, "ARG0260", at, message, hint)
         return
-    instead: dict[str, list[Served]] = {}
-    for one in about:
-        own = [each for each in world.policies if each.namespace in (one.namespace, ROOT_NAMESPACE)]
-        for each in own:
-            labels = each.spec.selector.match_labels if each.spec.selector is not None else {}
-            if one not in off and superseded([each]) and selects(labels, one.labels):
-                instead.setdefault(str(each.key), []).append(one)
-    for name, ports in sorted(instead.items()):
-        message = f"AuthorizationPolicy {name} stands in for all roles at {_hosts(ports)}"
-        yield _finding(obj, "ARG0262", at, message, "keep one of the two: write the role as an AuthorizationPolicy")
+    for policy in world.policies:
+        ports = [one for one in about if one not in off and _stands_in(policy, one)]
+        if ports:
+            message = f"AuthorizationPolicy {policy.key} stands in for all roles at {_hosts(ports)}"
+            world.instead.setdefault(policy.key, set()).update(host for one in ports for host in one.hosts)
+            yield _finding(obj, "ARG0262", at, message, _ONE_OF_TWO)
+
+
+def _stands_in(policy: Object[AuthorizationPolicy], one: Served) -> bool:
+    """Whether a policy takes the place of the roles at a port."""
+    labels = policy.spec.selector.match_labels if policy.spec.selector is not None else {}
+    here = policy.namespace in (one.namespace, ROOT_NAMESPACE)
+    return here and superseded([policy]) and selects(labels, one.labels)
+
+
+def _instead(world: _World) -> Iterator[Finding]:
+    """The same, told of the policies."""
+    for policy in world.policies:
+        if hosts := world.instead.get(policy.key):
+            message = f"{_and(hosts)} has roles, which do not count where this policy selects"
+            yield _finding(policy, "ARG0262", "spec", message, _ONE_OF_TWO)
 
 
 def _ports(namespace: str, around: Surroundings) -> list[Served]:
@@ -132,7 +147,11 @@ def _ports(namespace: str, around: Surroundings) -> list[Served]:
 
 
 def _hosts(ports: Iterable[Served]) -> str:
-    return ", ".join(sorted({host for one in ports for host in one.hosts}))
+    return _and({host for one in ports for host in one.hosts})
+
+
+def _and(hosts: Iterable[str]) -> str:
+    return ", ".join(sorted(hosts))
 
 
 # -- connections ----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ they start. Pairs that once disagreed stay in `kept.yaml`.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from dataclasses import replace
@@ -23,9 +24,11 @@ from tests.conformance.authz_envoy.cases import (
     random_connection,
 )
 from tests.conformance.authz_envoy.rig import Answer, Rig, case_address, free_ports, show
+from tests.property.test_roles import HOSTS, LABELS, made, random_rule, random_subject
 
 from argosy.authz.call import Call
 from argosy.authz.evaluate import NONE, MeshRules, Speaks, Verdict, evaluate
+from argosy.authz.roles import Grant, Served, policies_of_roles
 from argosy.core.frozen import FrozenMap
 
 PAIRS = int(os.environ.get("ARGOSY_AUTHZ_PAIRS", "2000"))
@@ -117,3 +120,36 @@ def test_envoy_does_what_policies_mean_for_connections(tmp_path: Path) -> None:
         ):
             wrong.append(f"meant {verdict}, got {allowed} {details}\n{show(case, call)}")
     assert not wrong, f"{len(wrong)} of {len(results)}\n" + "\n\n".join(wrong[:5])
+
+
+def roles_case(rng: random.Random, port: int) -> Case:
+    """What some roles come to at one port; of one half of them only tried."""
+    config = made("ClusterRbacConfig", "default", {"mode": "ON"})
+    served = Served("shop", HOSTS, LABELS, "web")
+    grants, told = [], []
+    for number in range(rng.randint(1, 3)):
+        rules = [{**random_rule(rng), "ports": [port]} for _ in range(rng.randint(1, 2))]
+        role = made("ServiceRole", f"r{number}", {"rules": rules})
+        mode = rng.choice(("ENFORCED", "PERMISSIVE"))
+        subjects = json.loads(json.dumps([random_subject(rng)]).replace("cluster.local/", f"{DOMAINS[0]}/"))
+        spec = {"subjects": subjects, "mode": mode, "role": role.name}
+        grants.append(Grant(made("ServiceRoleBinding", f"b{number}", spec), role))
+        told.append(f"{rules} {spec}")
+    return Case(policies_of_roles(config, grants, served), "ALLOW", "\n".join(told))
+
+
+@pytest.mark.timeout(600)
+def test_envoy_does_what_roles_mean(tmp_path: Path) -> None:
+    rng = random.Random(SEED)
+    rig = Rig(tmp_path, free_ports(3), free_ports(1)[0])
+    cases = [roles_case(rng, rng.choice(rig.ports)) for _ in range(PAIRS // 100)]
+    wrong, seen = [], {True: 0, False: 0}
+    with rig.running(cases):
+        for number, case in enumerate(cases):
+            calls = [random_call(rng, rig.ports) for _ in range(CALLS)]
+            for call, answer in zip(calls, rig.ask(number, calls), strict=True):
+                seen[answer.allowed] += 1
+                if found := difference(case, call, answer):
+                    wrong.append(f"{found}\n{show(case, call)}")
+    assert not wrong, f"{len(wrong)}\n" + "\n\n".join(wrong[:5])
+    assert min(seen.values()) > sum(seen.values()) / 25, seen

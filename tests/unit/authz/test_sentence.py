@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from argosy.api import decode_object, parse_documents
-from argosy.authz.sentence import rule_text, sentence
+from argosy.authz.roles import Grant
+from argosy.authz.sentence import grant_sentence, rule_text, sentence
 
 
 def said(spec: str, *, namespace: str = "shop", dry_run: bool = False) -> str:
@@ -66,3 +69,23 @@ def test_alternatives_within_a_rule_are_told_apart() -> None:
     )
     (rule,) = decode_object(parse_documents(text)[0]).spec.rules
     assert rule_text(rule) == "from (identity anything) or (address 10.0.0.0/8)"
+
+
+def test_a_binding_says_whom_it_lets_call_what() -> None:
+    def one(kind: str, spec: str) -> Any:
+        head = f"apiVersion: rbac.istio.io/v1alpha1\nkind: {kind}\nmetadata: {{name: r}}\n"
+        return decode_object(parse_documents(f"{head}spec: {{{spec}}}")[0])
+
+    role = one(
+        "ServiceRole",
+        "rules: [{services: [web]}, {services: ['*'], constraints: [{key: destination.user, values: [a]}]}]",
+    )
+    binding = one("ServiceRoleBinding", "subjects: [{namespaces: [shop]}], role: r")
+    assert grant_sentence(Grant(binding, role)) == (
+        "Allows, where roles hold, (0) requests to web from namespace shop; "
+        "or (1) requests to every service with user is a from namespace shop."
+    )
+    tried = one("ServiceRoleBinding", "subjects: [{user: '*'}], actions: [{methods: [GET]}], mode: PERMISSIVE")
+    assert grant_sentence(Grant(tried)) == (
+        "Is only tried and allows nothing; in force it would say: allows requests to every service with method GET."
+    )

@@ -85,3 +85,11 @@ def test_the_policies_about_a_pod_are_those_of_its_roles_too():
     ]
     del documents["ClusterRbacConfig"]
     assert policies_about(ask, "default", "web-0")[2] == []
+
+
+def test_what_a_binding_means_is_told_in_a_sentence(mesh):
+    mesh.apply(SERVICE + ROLES + LOST)
+    text = mesh.run("authz", "explain").stdout
+    assert "bind" in text
+    assert "Allows, where roles hold, requests to web with method GET." in text
+    assert "lost" not in text
