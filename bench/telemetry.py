@@ -2,8 +2,10 @@
 
 A whole mesh on this machine. Two pairs of pods, each a client and a server with sidecars and mutual TLS between them;
 in one pair's namespace a Telemetry object disables all metrics. Load runs on both in turns, several rounds in one run,
-and figures are medians of ratios, because everything else on the machine changes from minute to minute. Then Mixer's
-CPU at several rates, and what a request takes more when Mixer is asked about it. Needs root, `wrk` and `h2load`.
+and figures are medians of ratios, because everything else on the machine changes from minute to minute. At saturation
+(several connections, as much as goes through) a request waits for the CPU that others take; with one request at a time
+it shows what it takes by itself. Then Mixer's CPU at several rates, and what a request takes more when Mixer is asked
+about it. Needs root, `wrk` and `h2load`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -65,13 +67,21 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Costs:
-    """The whole result: ratios of a counted pair to a silent one; Mixer's CPU as a share of one core by rate."""
+class Ratios:
+    """Of a counted pair to a silent one."""
 
     requests_s: float
     p50: float
     p99: float
     cpu: float
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """The whole result; `cpu_us` is that of a silent pair at saturation; Mixer's CPU is a share of one core by rate."""
+
+    saturated: Ratios
+    alone: Ratios
     rounds: int
     cpu_us: float
     mixer: dict[int, float]
@@ -101,23 +111,26 @@ def measure(folder: Path, rounds: int, seconds: float) -> Costs:
         pairs = {name: _Pair.of(mesh, name) for name in PAIRS}
         for pair in pairs.values():
             pair.load(1)
-        found = []
+        saturated, alone = [], []
         for number in range(rounds):
             order = PAIRS if number % 2 else tuple(reversed(PAIRS))
-            found.append({name: pairs[name].load(seconds) for name in order})
+            saturated.append({name: pairs[name].load(seconds) for name in order})
+            alone.append({name: pairs[name].load(seconds, connections=1) for name in order})
         mixer = mesh.host_pid("settings/mixer.json")
         share = {rate: pairs["counted"].paced(rate, seconds, mixer) for rate in RATES}
         unasked = pairs["counted"].load(seconds, connections=1)
         mesh.apply(ASKED)
         asked = pairs["counted"].load(seconds, connections=1)
 
+    cpu = statistics.median(one["silent"].cpu_us for one in saturated)
+    return Costs(_ratios(saturated), _ratios(alone), rounds, cpu, share, unasked, asked)
+
+
+def _ratios(found: Sequence[Mapping[str, Load]]) -> Ratios:
     def ratio(of: str) -> float:
         return round(statistics.median(getattr(one["counted"], of) / getattr(one["silent"], of) for one in found), 3)
 
-    cpu = statistics.median(one["silent"].cpu_us for one in found)
-    return Costs(
-        ratio("requests_s"), ratio("p50_us"), ratio("p99_us"), ratio("cpu_us"), rounds, cpu, share, unasked, asked
-    )
+    return Ratios(ratio("requests_s"), ratio("p50_us"), ratio("p99_us"), ratio("cpu_us"))
 
 
 @dataclass(frozen=True, slots=True)

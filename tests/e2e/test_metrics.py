@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -18,9 +19,11 @@ import httpx
 import pytest
 from tests.e2e.calls import applied, call, in_pod
 from tests.e2e.harness import Mesh, is_ready, kill, running, wait_for
-from tests.e2e.loads import started
+from tests.e2e.loads import admin, started
 from tests.e2e.semantics import PROGRAMS, deployment
 from tests.e2e.test_telemetry import Series, counted, differences, expect
+
+from argosy.core.names import COUNTS_CLUSTER
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -304,11 +307,18 @@ def calls(mesh: Mesh, *paths: str) -> tuple[list[dict[str, str]], list[dict[str,
 
 
 def settle(mesh: Mesh) -> None:
-    """Wait until all is counted. What is not counted cannot be waited for; so something else is, that comes later."""
-    for _ in range(2):
-        others = counted(mesh)
-        assert caller(mesh, "grpc", "grpc-server", 50051) == {"answer": "hello"}
-        wait_for(lambda others=others: grew(others, counted(mesh), "grpc-server"), 20, "a later call")
+    """Wait until all is counted: until every proxy was heard by Mixer twice, since one report may be under way."""
+    proxies = [mesh.envoy_at(pod["status"]["podIP"]) for pod in mesh.objects("Pod")]
+    before = {proxy: reports(proxy) for proxy in proxies}
+    wait_for(
+        lambda: all(reports(proxy) >= before[proxy] + 2 for proxy in proxies), 60, "two more reports of each proxy"
+    )
+
+
+def reports(proxy: int) -> int:
+    """How many reports of an Envoy Mixer has taken."""
+    line = f"{COUNTS_CLUSTER}::.*::rq_success::"
+    return sum(int(text.rsplit("::", 1)[1]) for text in admin(proxy, "/clusters").splitlines() if re.match(line, text))
 
 
 def grew(before: Series, after: Series, service: str) -> Series:

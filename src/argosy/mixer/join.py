@@ -50,7 +50,7 @@ STANDARD_LABELS = frozenset(
     }
 )
 _STANDARD_TAGS = frozenset(
-    {"reporter", "protocol", "peer", "peer_id", "peer_ip", "service", "security", "code", "flags", "grpc"}
+    {"reporter", "protocol", "peer", "peer_id", "peer_ip", "service", "security", "code", "flags", "grpc", "counts"}
 )
 _CONTRACT = _STANDARD_TAGS | {"drop"}
 _OF_PEER = "peer."
@@ -58,11 +58,15 @@ _ESCAPED = "tag."
 
 
 class Joined(NamedTuple):
-    """A series resolved: its labels in output order, its flow, and how its requests ended."""
+    """A series resolved: its labels in output order, its flow, and how its requests ended.
+
+    `counts`: the counter that a histogram's number of values is added to; empty: none.
+    """
 
     labels: Labels
     flow: FlowKey
     outcome: Outcome
+    counts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +107,9 @@ def join(directory: Directory, node: Node, tags: Tags) -> Joined:
         *_outcome_labels(protocol, outcome),
         ("connection_security_policy", flow.security if reporter == DESTINATION else NOBODY),
     )
-    if tag.keys() <= _STANDARD_TAGS:
-        return Joined(labels, flow, outcome)
-    return Joined(_customized(labels, tag, _pod_of(directory, peer)), flow, outcome)
+    if not tag.keys() <= _STANDARD_TAGS:
+        labels = _customized(labels, tag, _pod_of(directory, peer))
+    return Joined(labels, flow, outcome, tag.get("counts", ""))
 
 
 def _customized(labels: Labels, tag: dict[str, str], peer: PodRef | None) -> Labels:

@@ -275,18 +275,22 @@ class MetricsAggregator:
         for name, tags, added in self._moves(process, flush):
             if not added:
                 continue
-            family = self._counters[name]
             if name in (t.DRY_RUN, t.AUDIT):
+                family = self._counters[name]
                 labels = self.budget.admit(owner, join_note(self._directory, node, tags), now)
                 family[labels] = family.get(labels, 0.0) + added
                 continue
-            joined = self._join(process, node, tags)
-            labels = self.budget.admit(owner, joined.labels, now)
-            family[labels] = family.get(labels, 0.0) + added
-            if recent:
-                for counters in self._history.touch(joined.flow, now):
-                    _count(counters, name, joined, added)
-                self._note_plaintext(name, joined, added, now)
+            self._add(name, self._join(process, node, tags), added, owner, now, recent)
+
+    def _add(self, name: str, joined: Joined, added: float, owner: Owner, now: float, recent: bool) -> None:
+        """Count up one series of a counter, and the flow that it is of."""
+        family = self._counters[name]
+        labels = self.budget.admit(owner, joined.labels, now)
+        family[labels] = family.get(labels, 0.0) + added
+        if recent:
+            for counters in self._history.touch(joined.flow, now):
+                _count(counters, name, joined, added)
+            self._note_plaintext(name, joined, added, now)
 
     def _note_plaintext(self, name: str, joined: Joined, added: float, now: float) -> None:
         if name == t.REQUESTS:
@@ -313,6 +317,8 @@ class MetricsAggregator:
             if recent:
                 for counters in self._history.touch(joined.flow, now):
                     _observe(counters, name, added)
+            if joined.counts in self._counters and added.count:
+                self._add(joined.counts, joined, added.count, owner, now, recent)
 
     def _join(self, process: _Process, node: Node, tags: Tags) -> Joined:
         revision = self._directory.revision

@@ -119,6 +119,22 @@ def test_histograms_are_absolute_too() -> None:
     assert sum(counters.request_bytes for _, counters in aggregator.window(60, 2).flows) == 75
 
 
+def test_a_histogram_that_says_so_counts_requests_too() -> None:
+    aggregator = MetricsAggregator(DIRECTORY)
+
+    def sizes(name: str, count: float) -> HistogramSample:
+        said = {"counts": REQUESTS} if name == REQUEST_BYTES else {}
+        return HistogramSample(name, tags(**said), count, 100, [count] + [0] * len(BOUNDS))
+
+    for now, count in ((10, 3), (15, 3), (20, 8)):
+        aggregator.receive(NODE, Flush([], [sizes(REQUEST_BYTES, count), sizes(DURATION, count)], now), now)
+    assert (total(aggregator), recent(aggregator, 20)) == (8, 8)
+    (labels,) = dict(aggregator.counters())[REQUESTS]
+    assert "counts" not in dict(labels)
+    aggregator.receive(NODE, Flush([], [sizes(REQUEST_BYTES, 2)], 1), 30)
+    assert (total(aggregator), recent(aggregator, 30)) == (10, 10)
+
+
 def test_a_new_mixer_learns_all_that_proxies_have_counted() -> None:
     """Histograms as well as counters, so that they still agree."""
     aggregator = MetricsAggregator(DIRECTORY)

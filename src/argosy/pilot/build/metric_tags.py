@@ -14,7 +14,20 @@ OF_PEER = "peer."
 ESCAPED = "tag."
 UNKNOWN = "unknown"
 RESERVED = frozenset(
-    {"reporter", "protocol", "peer", "peer_id", "peer_ip", "service", "security", "code", "flags", "grpc", DROP}
+    {
+        "reporter",
+        "protocol",
+        "peer",
+        "peer_id",
+        "peer_ip",
+        "service",
+        "security",
+        "code",
+        "flags",
+        "grpc",
+        "counts",
+        DROP,
+    }
     | {"call", "conn", "messages"}
 )
 

@@ -3,6 +3,8 @@
 What costs in the proxy is the number of tags, not their length: each is formatted, hashed and stored by itself, for
 each of a request's statistics. So all that the proxy alone knows stands in one tag, `call`, as `name=value|...`;
 Mixer takes it apart, once for each series, and joins the rest (`docs/decisions/0005-telemetry-in-envoy.md`).
+The number of statistics costs as well: requests have no counter of their own, since the histogram of their sizes has
+one (`counts=`, as long as no Telemetry object tells the two apart).
 
 TCP is counted when a connection opens and when it ends; of those that live longer than `report.TCP_PERIOD_S`, a gauge
 says how many bytes they have carried so far. Byte counts of access logs are cumulative: periodic ones cannot be added.
@@ -116,6 +118,10 @@ class _Stats:
             if not counted.disabled:
                 yield name, self._tags(counted)
 
+    def alike(self, one: str, other: str) -> bool:
+        """Whether two statistics are wanted with the same tags."""
+        return self.counting.of(one) == self.counting.of(other) and not self.counting.of(one).disabled
+
     def _tags(self, counted: Counted) -> list[Any]:
         said, apart = metric_tags(counted, source=self.tags["reporter"] == "source")
         text = "|".join(f"{name}={value}" for name, value in {**self.tags, **said}.items())
@@ -138,13 +144,21 @@ def _http_stats(plain: _Stats) -> list[Any]:
     ]
 
 
+_REQUESTS, _REQUEST_BYTES, _RESPONSE_BYTES = "istio_requests_total", "istio_request_bytes", "istio_response_bytes"
+
+
 def _requests(stats: _Stats) -> list[Any]:
-    return [_one(name, tags) for name, tags in stats.each("istio_requests_total")]
+    """The counter of requests, unless the histogram of their sizes counts them."""
+    if stats.alike(_REQUESTS, _REQUEST_BYTES):
+        return []
+    return [_one(name, tags) for name, tags in stats.each(_REQUESTS)]
 
 
 def _sizes(stats: _Stats) -> list[Any]:
-    values = {"istio_request_bytes": "%BYTES_RECEIVED%", "istio_response_bytes": "%BYTES_SENT%"}
-    return [{**_value(name, tags, values[name]), "unit": "Bytes"} for name, tags in stats.each(*values)]
+    received = stats.saying(counts=_REQUESTS) if stats.alike(_REQUESTS, _REQUEST_BYTES) else stats
+    sizes = [_value(name, tags, "%BYTES_RECEIVED%") for name, tags in received.each(_REQUEST_BYTES)]
+    sizes += [_value(name, tags, "%BYTES_SENT%") for name, tags in stats.each(_RESPONSE_BYTES)]
+    return [{**size, "unit": "Bytes"} for size in sizes]
 
 
 def _duration(stats: _Stats) -> list[Any]:

@@ -11,12 +11,14 @@ from argosy.envoy import api
 from argosy.mixer.telemetry import COUNTERS, HISTOGRAMS, OPEN_BYTES, take_apart
 from argosy.pilot.build import report
 from argosy.pilot.build.telemetry import destination_tags, source_tags, stats_loggers
-from argosy.pilot.counted import Counted, Counting
+from argosy.pilot.counted import STANDARD, Counted, Counting
+
+REQUESTS = "istio_requests_total"
 
 
-def made(tags: dict[str, str]) -> list[dict[str, Any]]:
+def made(tags: dict[str, str], counting: Counting = STANDARD) -> list[dict[str, Any]]:
     """The loggers as plain data."""
-    return [api.to_dict(one) for one in stats_loggers(tags)]
+    return [api.to_dict(one) for one in stats_loggers(tags, counting)]
 
 
 def counted(logger: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -58,7 +60,7 @@ def test_everything_has_istios_names_and_one_tag(protocol: str) -> None:
         names |= counted(logger).keys()
     tcp = {name for name in COUNTERS if name.startswith("istio_tcp_")}
     notes = {name for name in COUNTERS if name.startswith("istio_authorization_")}
-    http = COUNTERS.keys() - tcp - notes | HISTOGRAMS.keys()
+    http = COUNTERS.keys() - tcp - notes - {REQUESTS} | HISTOGRAMS.keys()
     assert names == (http if protocol == "http" else tcp | OPEN_BYTES.keys())
 
 
@@ -71,13 +73,30 @@ def test_a_request_is_counted_by_one_logger_as_http_or_as_grpc() -> None:
     ]
     assert [one.get("invert_match", False) for one in headers] == [True, True, False]
     assert {one["name"] for one in headers} == {"content-type"}
-    assert counted(plain)["istio_requests_total"]["protocol"] == "http"
-    found = counted(grpc)["istio_requests_total"]
+    assert counted(plain)["istio_request_bytes"]["protocol"] == "http"
+    found = counted(grpc)["istio_request_bytes"]
     assert (found["protocol"], found["grpc"]) == ("grpc", "%GRPC_STATUS_NUMBER%")
-    assert "grpc" not in counted(plain)["istio_requests_total"]
+    assert "grpc" not in counted(plain)["istio_request_bytes"]
     assert [set(counted(one)) for one in messages] == [
         {"istio_request_messages_total", "istio_response_messages_total"}
     ] * 2
+
+
+def test_the_histogram_of_sizes_counts_the_requests() -> None:
+    """A statistic less for each request. Where the two are told apart, each is for itself."""
+
+    def found(*changed: tuple[str, Counted]) -> dict[str, str]:
+        loggers = made(source_tags("http"), Counting(changed))
+        plain = {name: tags for logger in loggers for name, tags in counted(logger).items()}
+        return {name: plain[name].get("counts", "") for name in (REQUESTS, "istio_request_bytes") if name in plain}
+
+    tagged, off = Counted(tags=(("mine", "'x'"),)), Counted(disabled=True)
+    assert found() == {"istio_request_bytes": REQUESTS}
+    assert found((REQUESTS, tagged), ("istio_request_bytes", tagged)) == {"istio_request_bytes": REQUESTS}
+    assert found((REQUESTS, tagged)) == {REQUESTS: "", "istio_request_bytes": ""}
+    assert found(("istio_request_bytes", off)) == {REQUESTS: ""}
+    assert found((REQUESTS, off)) == {"istio_request_bytes": ""}
+    assert found((REQUESTS, off), ("istio_request_bytes", off)) == {}
 
 
 def test_how_long_an_upgraded_stream_lived_is_no_latency() -> None:
@@ -126,9 +145,6 @@ def test_all_loggers_share_their_series_and_are_bounded() -> None:
     }
     assert len(scopes) == 2
     assert all("sharing_name" in scope and "max_" in scope for scope in scopes)
-
-
-REQUESTS = "istio_requests_total"
 
 
 def names(counting: Counting, protocol: str = "http") -> set[str]:
