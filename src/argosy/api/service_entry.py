@@ -46,6 +46,11 @@ class ServiceEntry(Strict, frozen=True, kw_only=True):
     export_to: tuple[str, ...] = ()
     subject_alt_names: tuple[str, ...] = ()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The hosts as names are compared: in lower case."""
+        return tuple(host.lower() for host in self.hosts)
+
 
 def allocated_addresses(entry: Object[ServiceEntry]) -> FrozenMap[str, str]:
     """Host -> address that Galley chose for hosts of a service entry without addresses (`status.addresses`)."""

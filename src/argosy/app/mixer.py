@@ -128,7 +128,7 @@ class Mixer:
         services += [
             ServiceRef(host=host, name=host, namespace=key.namespace)
             for key, entry in self._objects["ServiceEntry"].items()
-            for host in entry.spec.hosts
+            for host in entry.spec.names
         ]
         self.directory = MeshDirectory(pods, services, revision=self._revision)
         self.aggregator.set_directory(self.directory)

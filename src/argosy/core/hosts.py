@@ -18,10 +18,10 @@ def service_host(name: str, namespace: str, domain: str = CLUSTER_DOMAIN) -> str
 
 
 def resolve_host(host: str, namespace: str, domain: str = CLUSTER_DOMAIN) -> str:
-    """What `host` written in an object of `namespace` means. Only names without a dot are completed."""
+    """What `host` written in an object of `namespace` means, in lower case. Only names without a dot are completed."""
     if host == "*" or "." in host:
-        return host
-    return service_host(host, namespace, domain)
+        return host.lower()
+    return service_host(host.lower(), namespace, domain)
 
 
 def service_of_host(host: str, domain: str = CLUSTER_DOMAIN) -> tuple[str, str] | None:
@@ -40,6 +40,12 @@ def called_service(host: str) -> str | None:
     """
     parts = host.lower().removesuffix(".svc").split(".")
     return service_host(*parts) if len(parts) == 2 and all(parts) and parts[0] != "*" else None
+
+
+def may_be_routed_only(host: str) -> bool:
+    """True for a name that rules may lead elsewhere though nobody declares it: no Service's name, and no address, which
+    could be a pod's."""
+    return service_of_host(host) is None and called_service(host) is None and not is_address(host)
 
 
 def is_address(text: str) -> bool:

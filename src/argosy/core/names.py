@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 ROOT_NAMESPACE = "istio-system"
 MESH_GATEWAY = "mesh"
+_OLD_GATEWAY = ".svc.cluster.local"
 OPEN_ANNOTATION = "argosy.io/hosts-open-to"
 """On a Namespace, Service or ServiceEntry: the namespaces whose objects decide about its hosts too, or `*`."""
 TENANCY_ANNOTATION = "argosy.io/tenancy"
@@ -54,6 +55,21 @@ class ObjectKey(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+def gateway_key(name: str, namespace: str) -> ObjectKey:
+    """The Gateway that `name`, written in an object of `namespace`, means: `gw`, `ns/gw`, `./gw`, or in the form of old
+    rules, which no other name has, `gw.ns.svc.cluster.local`."""
+    owner, slash, own = name.partition("/")
+    if slash:
+        return ObjectKey(namespace if owner == "." else owner, own)
+    parts = name.removesuffix(_OLD_GATEWAY).split(".") if name.endswith(_OLD_GATEWAY) else []
+    return ObjectKey(parts[1], parts[0]) if len(parts) == 2 else ObjectKey(namespace, name)
+
+
+def gateway_name(name: str, namespace: str) -> str:
+    """The same in full, as text; `mesh` stays what it is."""
+    return name if name == MESH_GATEWAY else str(gateway_key(name, namespace))
 
 
 class ClusterName(NamedTuple):

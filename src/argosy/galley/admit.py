@@ -160,7 +160,7 @@ def _hosts_without_address(spec: ServiceEntry) -> list[str]:
     """Hosts that need an address. Resolution NONE forwards to the address that the client dialled: it must be real."""
     if spec.addresses or spec.resolution == "NONE":
         return []
-    return [host for host in spec.hosts if not host.startswith("*")]
+    return [host for host in spec.names if not host.startswith("*")]
 
 
 def _kept(entry: Entry | None) -> dict[str, str]:

@@ -22,9 +22,17 @@ from argosy.api.security import PeerAuthentication, RequestAuthentication
 from argosy.api.service_entry import ServiceEntry
 from argosy.core.claims import ROUTE_HEADER
 from argosy.core.errors import Finding, Level
-from argosy.core.hosts import called_service, host_matches, hosts_overlap, is_wildcard, resolve_host, service_host
+from argosy.core.hosts import (
+    called_service,
+    host_matches,
+    hosts_overlap,
+    is_wildcard,
+    may_be_routed_only,
+    resolve_host,
+    service_host,
+)
 from argosy.core.labels import selects
-from argosy.core.names import MESH_GATEWAY, ROOT_NAMESPACE, ObjectKey
+from argosy.core.names import MESH_GATEWAY, ROOT_NAMESPACE, ObjectKey, gateway_key
 from argosy.galley.analyze_authorization import analyze_authorization, analyze_providers, surroundings
 from argosy.galley.analyze_peers import analyze_peer_authentication, reach
 from argosy.galley.analyze_rbac import analyze_rbac
@@ -140,7 +148,7 @@ def _index(objects: list[Object[Any]]) -> _World:
             world.services.add(service_host(obj.name, obj.namespace))
         elif isinstance(spec, ServiceEntry):
             ports = frozenset(p.number for p in spec.ports)
-            for host in spec.hosts:
+            for host in spec.names:
                 world.entries.setdefault(host, obj)
                 if is_wildcard(host):
                     world.wildcards.append((host, ports))
@@ -187,8 +195,15 @@ def _analyze_virtual_service(obj: Object[VirtualService], world: _World) -> Iter
 
 
 def _analyze_dotted_hosts(obj: Object[VirtualService], world: _World) -> Iterator[Finding]:
-    for index, host in enumerate(obj.spec.hosts):
+    # A host that is a destination too has been told of there.
+    told = {resolve_host(one.host, obj.namespace) for _at, one in _destinations(obj.spec)}
+    for index, name in enumerate(obj.spec.hosts):
+        host = resolve_host(name, obj.namespace)
         called = called_service(host)
+        served = host in told or (obj.spec.http and may_be_routed_only(host))
+        if called not in world.services and not served and not _is_known(host, world):
+            message = f"no service has the host {host}: these rules concern nobody within the mesh"
+            yield _warning(obj, "ARG0205", f"spec.hosts[{index}]", message, _meant(host, world))
         if called in world.services:
             message = f"{host} is taken as it stands, and is no host of the mesh: these rules concern nobody"
             yield _warning(obj, "ARG0211", f"spec.hosts[{index}]", message, f"the Service is {called}")
@@ -274,15 +289,19 @@ def _analyze_port(
 
 def _analyze_destination_rule(obj: Object[DestinationRule], world: _World) -> Iterator[Finding]:
     host = resolve_host(obj.spec.host, obj.namespace)
-    known = any(host_matches(host, h) for h in world.hosts) if is_wildcard(host) else world.ports(host) is not None
-    if not known:
+    if not _is_known(host, world):
         hint = _meant(host, world)
         yield _warning(obj, "ARG0205", "spec.host", f"no service has the host {host}", hint)
 
 
+def _is_known(host: str, world: _World) -> bool:
+    """Whether somebody declares a host, or one that a wildcard covers."""
+    return any(host_matches(host, h) for h in world.hosts) if is_wildcard(host) else world.ports(host) is not None
+
+
 def _analyze_service_entry(obj: Object[ServiceEntry], world: _World) -> Iterator[Finding]:
     """Of several objects for one host the Service counts, else the first; what is alike beside that is added to it."""
-    for index, host in enumerate(obj.spec.hosts):
+    for index, host in enumerate(obj.spec.names):
         at = f"spec.hosts[{index}]"
         if host in world.services:
             message = f"{host} is a Service: this entry is not used for it"
@@ -342,14 +361,6 @@ def _analyze_double_hosts(services: list[Object[VirtualService]]) -> Iterator[Fi
 def _priority(obj: Object[VirtualService]) -> int:
     text = obj.annotations.get("argosy.io/priority", "0")
     return int(text) if text.lstrip("-").isdecimal() else 0
-
-
-def gateway_key(name: str, namespace: str) -> ObjectKey:
-    """The Gateway that `[namespace/]name` means in an object of `namespace`."""
-    own, slash, rest = name.partition("/")
-    if not slash:
-        return ObjectKey(namespace, name)
-    return ObjectKey(namespace if own == "." else own, rest)
 
 
 def _gateway_serves(gateway: Gateway, namespace: str, obj: Object[VirtualService]) -> bool:

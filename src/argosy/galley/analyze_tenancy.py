@@ -36,7 +36,7 @@ def _declared(objects: Sequence[Object[Any]]) -> dict[str, list[Object[Any]]]:
     """Who declares each host."""
     found: dict[str, list[Object[Any]]] = {}
     for one in objects:
-        names = one.spec.hosts if one.kind == "ServiceEntry" else ()
+        names = one.spec.names if one.kind == "ServiceEntry" else ()
         if one.kind == "Service":
             names = (service_host(one.name, one.namespace),)
         for name in names:
@@ -63,7 +63,7 @@ def _of_routes(
 
 
 def _of_entry(one: Object[Any], spaces: dict[str, frozenset[str]]) -> Iterator[Finding]:
-    for index, host in enumerate(one.spec.hosts):
+    for index, host in enumerate(one.spec.names):
         service = service_of_host(host)
         if service is None or service[0] == one.namespace or {"*", one.namespace} & spaces.get(service[0], frozenset()):
             continue

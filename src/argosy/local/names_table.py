@@ -85,7 +85,7 @@ def build_names(
     # Entries first: a Kubernetes Service keeps its own name whatever an entry says.
     for entry in entries:
         allocated = allocated_addresses(entry)
-        for host in entry.spec.hosts:
+        for host in entry.spec.names:
             addresses = _entry_addresses(entry.spec, host, allocated)
             if not addresses:
                 continue

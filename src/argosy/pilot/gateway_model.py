@@ -17,7 +17,7 @@ from argosy.api.routing import TCPRoute, TLSRoute
 from argosy.core.frozen import EMPTY
 from argosy.core.hosts import host_matches, most_specific, resolve_host
 from argosy.core.labels import selects
-from argosy.core.names import ObjectKey
+from argosy.core.names import ObjectKey, gateway_name
 from argosy.incr import Derived, Reader
 from argosy.pilot import policy, registry
 from argosy.pilot.aspects import Aspect
@@ -298,5 +298,5 @@ def _secret_names(servers: tuple[ServerRef, ...]) -> set[str]:
 
 
 def _at_gateway(match: Any, ref: ServerRef, namespace: str, port: int) -> bool:
-    names = {f"{namespace}/{name}" if "/" not in name else name for name in match.gateways}
+    names = {gateway_name(name, namespace) for name in match.gateways}
     return (match.port is None or match.port == port) and (not names or str(ref.key) in names)

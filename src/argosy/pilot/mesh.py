@@ -24,10 +24,18 @@ from argosy.api.mesh_config import (
 )
 from argosy.api.meta import Object
 from argosy.api.mixer import MIXER_KINDS
+from argosy.api.routing import VirtualService
 from argosy.api.workload import GROUP_ANNOTATION, HEALTH
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.hosts import resolve_host, service_host, service_of_host
-from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE, TENANCY_ANNOTATION, ObjectKey
+from argosy.core.names import (
+    DEFAULT_TRUST_DOMAIN,
+    MESH_GATEWAY,
+    ROOT_NAMESPACE,
+    TENANCY_ANNOTATION,
+    ObjectKey,
+    gateway_key,
+)
 from argosy.incr import Derived, Engine, Index, Input, Reader
 from argosy.pilot.aspects import Aspect, narrowed
 from argosy.pilot.checking import ConcernPort, Unconcerned
@@ -298,7 +306,7 @@ def _host_of_service(key: ObjectKey, _service: Object[Any]) -> Iterable[str]:
 
 
 def _hosts_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:
-    return sorted(set(entry.spec.hosts))
+    return sorted(set(entry.spec.names))
 
 
 def _host_of_rule(key: ObjectKey, rule: Object[Any]) -> Iterable[tuple[str, str]]:
@@ -353,11 +361,16 @@ def ranking_labels(rule: Object[Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(label for one in settings for label in one.failover_priority))
 
 
-def _mesh_hosts_of_vs(key: ObjectKey, virtual_service: Object[Any]) -> Iterable[str]:
+def _mesh_hosts_of_vs(_key: ObjectKey, virtual_service: Object[Any]) -> Iterable[str]:
+    return mesh_hosts(virtual_service)
+
+
+def mesh_hosts(virtual_service: Object[VirtualService]) -> tuple[str, ...]:
+    """The hosts, in full, that a VirtualService is about for clients within the mesh."""
     gateways = virtual_service.spec.gateways
-    if gateways and "mesh" not in gateways:
+    if gateways and MESH_GATEWAY not in gateways:
         return ()
-    return sorted({resolve_host(host, key.namespace) for host in virtual_service.spec.hosts})
+    return tuple(sorted({resolve_host(host, virtual_service.namespace) for host in virtual_service.spec.hosts}))
 
 
 def _gateways_of_vs(key: ObjectKey, virtual_service: Object[Any]) -> Iterable[ObjectKey]:
@@ -398,12 +411,6 @@ def _traits_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:
     return (HIDDEN,) if entry.spec.export_to and "*" not in entry.spec.export_to else ()
 
 
-def gateway_key(name: str, namespace: str) -> ObjectKey:
-    """The Gateway that `name` (`gw` or `ns/gw`), written in an object of `namespace`, means."""
-    before, slash, after = name.partition("/")
-    return ObjectKey(before, after) if slash else ObjectKey(namespace, before)
-
-
 __all__ = [
     "EMPTY",
     "KINDS",
@@ -413,5 +420,5 @@ __all__ = [
     "Mesh",
     "MeshSettings",
     "Unconcerned",
-    "gateway_key",
+    "mesh_hosts",
 ]

@@ -28,7 +28,18 @@ from argosy.pilot.endpoint import Endpoint, HostPort
 from argosy.pilot.extension_model import ExtensionModel
 from argosy.pilot.gateway_model import GatewayModel
 from argosy.pilot.inbound_model import InboundModel
-from argosy.pilot.mesh import CREDENTIAL, LOCALITY, RANKING, SOURCE_LABELS, ZONES, Mesh, policies_of, ranking_labels
+from argosy.pilot.mesh import (
+    CREDENTIAL,
+    FOREIGN,
+    LOCALITY,
+    RANKING,
+    SOURCE_LABELS,
+    ZONES,
+    Mesh,
+    mesh_hosts,
+    policies_of,
+    ranking_labels,
+)
 from argosy.pilot.observing import asked_hosts
 from argosy.pilot.outbound_model import OutboundModel
 from argosy.pilot.patch_model import PatchModel
@@ -52,7 +63,8 @@ class Model:
         self.mesh = mesh
         derive = mesh.engine.derived
         self.host: Derived[str, HostRecord] = derive("host", lambda r, k: registry.build_host(r, mesh, k))
-        self.hosts: Derived[str, tuple[str, ...]] = derive("hosts", lambda r, _k: registry.all_hosts(r, mesh))
+        self.hosts: Derived[str, tuple[str, ...]] = derive("hosts", self._all_hosts)
+        self.routed: Derived[ObjectKey, tuple[str, ...]] = derive("routed_hosts", self._routed)
         self.endpoints: Derived[str, tuple[Endpoint, ...]] = derive("endpoints", self._endpoints)
         self.identities: Derived[str, tuple[str, ...]] = derive("identities", self._identities)
         self.rule_scope: Derived[tuple[str, Any], RuleScope] = derive(
@@ -137,6 +149,19 @@ class Model:
         return moving.clients_tls if moving is not None else read.get(self.wanted_mode, key) != policy.DISABLE
 
     # -- clusters and endpoints ---------------------------------------------------------------------------------
+
+    def _all_hosts(self, read: Reader, _key: str) -> tuple[str, ...]:
+        """Every host of the mesh, sorted: those that are declared, and those that VirtualServices lead elsewhere."""
+        declared = registry.all_hosts(read, self.mesh)
+        keys = read.keys(self.mesh.virtual_services_by_trait, FOREIGN)
+        named = {host for key in keys for host in read.get(self.routed, key) or ()}
+        routed = registry.routed_hosts(read, named, declared)
+        return tuple(sorted({*declared, *routed})) if routed else declared
+
+    def _routed(self, read: Reader, key: ObjectKey) -> tuple[str, ...]:
+        """The hosts that a VirtualService of the mesh has HTTP rules for."""
+        found = read.get(self.mesh.virtual_services, key)
+        return mesh_hosts(found) if found is not None and found.spec.http else ()
 
     def _rule(self, read: Reader, key: tuple[RuleScope, str]) -> ObjectKey | None:
         scope, host = key
@@ -237,7 +262,7 @@ class Model:
 
     def _ruled_clusters(self, read: Reader, key: RuledHost) -> Resources:
         record = read.get(self.host, key.host)
-        if record is None or record.alias:
+        if record is None or record.alias or record.routed_only:
             return ()
         return tuple(
             clusters.build_cluster(self._cluster_context(read, key, record, port, subset))

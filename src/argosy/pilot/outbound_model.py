@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from argosy.api.meta import Object
 from argosy.api.routing import Destination, VirtualService
 from argosy.core.frozen import FrozenMap
-from argosy.core.hosts import host_matches, resolve_host, service_host, service_of_host
+from argosy.core.hosts import host_matches, is_wildcard, resolve_host, service_host, service_of_host
 from argosy.core.names import ObjectKey, outbound_cluster
 from argosy.core.protocols import Protocol
 from argosy.incr import Derived, Reader
@@ -247,9 +247,11 @@ class OutboundModel:
                 ],
                 rules=[routes.ClientRule(one, self._client(scope, port)) for one in rules],
                 resolve=self.resolver(read, scope.client, port),
-                fallback=Destination(host=key.host),
+                fallback=Destination(host=key.host) if not record.routed_only else None,
                 default_retries=default_retries,
             )
+            if record.routed_only and not part.routes:
+                continue
             made.append(routes.virtual_host_resource(part))
         return tuple(made)
 
@@ -299,15 +301,21 @@ class OutboundModel:
                 detected,
                 dynamic_port=called.target_number if dynamic and called is not None else 0,
                 operation=f"{host}:{number}/*",
-                known=record is not None,
+                known=record is not None and not record.routed_only,
             )
 
         return resolve
 
     def _meant(self, read: Reader, host: str) -> str:
-        """The host of the mesh that a host is another name of, or itself."""
+        """The host of the mesh that a host is another name of; a wildcard that stands for it; or itself."""
         record = read.get(self.model.host, host)
-        return record.alias if record is not None and record.alias else host
+        if record is not None and not record.routed_only:
+            return record.alias or host
+        for pattern in policy.host_patterns(host):
+            found = read.get(self.model.host, pattern) if is_wildcard(pattern) and pattern != "*" else None
+            if found is not None and not found.routed_only:
+                return pattern
+        return host
 
     def _only_port(self, read: Reader, host: str, port: int) -> int:
         """The port of a destination that names none: the called one if the host has it, else the host's only one."""

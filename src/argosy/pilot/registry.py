@@ -6,7 +6,7 @@ over a ServiceEntry of the same host, and among ServiceEntries the first by name
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,14 @@ from argosy.api.meta import Object
 from argosy.api.service_entry import allocated_addresses
 from argosy.core.errors import Origin
 from argosy.core.frozen import EMPTY, FrozenMap
-from argosy.core.hosts import called_service, is_wildcard, service_host, service_of_host
+from argosy.core.hosts import (
+    called_service,
+    host_matches,
+    is_wildcard,
+    may_be_routed_only,
+    service_host,
+    service_of_host,
+)
 from argosy.core.labels import selects
 from argosy.core.locality import locality_of_labels
 from argosy.core.names import ObjectKey
@@ -33,6 +40,7 @@ from argosy.pilot.workloads import selected_workloads
 ALIASES_MAX = 8
 """How many names may lead to a host one after the other."""
 _NO_ORIGIN = Origin()
+_HTTP_PORT = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,8 @@ class HostRecord:
     subject_alt_names: tuple[str, ...] = ()
     """Names that a server may prove instead of the identities of its pods."""
     export_to: tuple[str, ...] = ()
+    routed_only: bool = False
+    """Nobody declares it: VirtualServices say what becomes of its requests, on the port of HTTP."""
     alias: str = ""
     """The host of the mesh that this one is only another name of."""
     with_unready: bool = False
@@ -95,7 +105,39 @@ def build_host(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:
     if called is not None and read.keys(mesh.services_by_host, called):
         # Clients call a Service so, and a name can mean one host only.
         return None
-    return _merged(entries) if entries else None
+    return _merged(entries) if entries else _from_routes(read, mesh, host)
+
+
+def _from_routes(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:
+    """A host that only VirtualServices name; they may be the way to servers of other names. Names of Services are not
+    made up so. Source: Istio serves such hosts on port 80."""
+    found = [one for _key, one in read.select(mesh.virtual_services_by_host, host) if one.spec.http]
+    if not found or not may_be_routed_only(host):
+        return None
+    exports = [one.spec.export_to for one in found]
+    shown = {owner.namespace if name == "." else name for owner in found for name in owner.spec.export_to}
+    return HostRecord(
+        host=host,
+        key=found[0].key,
+        kind="VirtualService",
+        ports=(HostPort(_HTTP_PORT, "http", Protocol.HTTP, reason=str(Reason.DECLARED)),),
+        resolution="NONE",
+        external=True,
+        export_to=tuple(sorted(shown)) if all(exports) else (),
+        routed_only=True,
+    )
+
+
+def routed_hosts(read: Reader, names: Iterable[str], declared: Sequence[str]) -> set[str]:
+    """Of the hosts that VirtualServices name, those that nobody declares; a wildcard counts if it covers nobody."""
+    known = set(declared)
+    return {
+        name
+        for name in names
+        if name not in known
+        and may_be_routed_only(name)
+        and not (is_wildcard(name) and any(host_matches(name, one) for one in declared))
+    }
 
 
 def _merged(entries: list[HostRecord]) -> HostRecord:
@@ -137,7 +179,7 @@ def all_hosts(read: Reader, mesh: Mesh) -> tuple[str, ...]:
     for key in read.all_keys(mesh.service_entries):
         entry = read.get(mesh.service_entries, key)
         if entry is not None:
-            hosts.update(entry.spec.hosts)
+            hosts.update(entry.spec.names)
     return tuple(sorted(hosts))
 
 

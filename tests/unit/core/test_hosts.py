@@ -50,7 +50,7 @@ NAMES = [
     ("1st", f"1st.shop{FULL}", None),
     ("reviews.shop", "reviews.shop", f"reviews.shop{FULL}"),
     ("reviews.prod", "reviews.prod", f"reviews.prod{FULL}"),
-    ("Reviews.Prod", "Reviews.Prod", f"reviews.prod{FULL}"),
+    ("Reviews.Prod", "reviews.prod", f"reviews.prod{FULL}"),
     ("reviews.prod.svc", "reviews.prod.svc", f"reviews.prod{FULL}"),
     ("reviews.svc", "reviews.svc", None),
     ("svc.svc", "svc.svc", None),

@@ -2,7 +2,15 @@
 
 import pytest
 
-from argosy.core.names import ClusterName, ObjectKey, inbound_cluster, outbound_cluster, parse_cluster_name
+from argosy.core.names import (
+    ClusterName,
+    ObjectKey,
+    gateway_key,
+    gateway_name,
+    inbound_cluster,
+    outbound_cluster,
+    parse_cluster_name,
+)
 
 
 def test_a_key_is_written_with_its_namespace_if_it_has_one() -> None:
@@ -46,3 +54,23 @@ def test_a_digit_that_is_no_ascii_is_no_port() -> None:
     """`str.isdigit` takes a superscript for a digit, and `int` does not."""
     assert parse_cluster_name("outbound|²|v1|a.com") is None
     assert parse_cluster_name("outbound|٣|v1|a.com") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("front", ("shop", "front")),
+        ("front.v2", ("shop", "front.v2")),
+        ("./front", ("shop", "front")),
+        ("edge/front", ("edge", "front")),
+        ("front.edge.svc.cluster.local", ("edge", "front")),
+        ("a.front.edge.svc.cluster.local", ("shop", "a.front.edge.svc.cluster.local")),
+    ],
+)
+def test_a_gateway_is_named_with_or_without_its_namespace(name: str, key: tuple[str, str]) -> None:
+    assert gateway_key(name, "shop") == key
+    assert gateway_name(name, "shop") == "/".join(key)
+
+
+def test_the_mesh_is_no_gateway_of_a_namespace() -> None:
+    assert gateway_name("mesh", "shop") == "mesh"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from argosy.api import decode_object, parse_documents
 from argosy.incr import Change, Engine
+from argosy.pilot.build.resource import CLUSTER, LISTENER, VIRTUAL_HOST
 from argosy.pilot.mesh import Mesh, Unconcerned
 from argosy.pilot.model import Model
 from argosy.pilot.scopes import ScopedHost
+from argosy.testing.worlds import MeshWorld
 
 QUEUE = """
 apiVersion: v1
@@ -30,3 +34,79 @@ def test_a_headless_tcp_service_listens_where_its_pods_are() -> None:
     mesh.engine.commit([Change(mesh.kinds[one.kind], one.key, one) for one in objects])
     made = mesh.engine.observe(model.members["host_listeners"], ScopedHost("queue.shop.svc.cluster.local"))
     assert [one.name for one in made or ()] == ["10.88.0.7_5672"]
+
+
+CLIENTS = """
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{name: http, port: 8080}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: client, namespace: shop}
+spec: {template: {metadata: {labels: {app: client}}, spec: {containers: [{name: app}]}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: client, namespace: other}
+spec: {template: {metadata: {labels: {app: client}}, spec: {containers: [{name: app}]}}}
+"""
+ENTRY = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: wide, namespace: shop}
+spec: {hosts: ["*.Wide.example"], ports: [{number: 80, name: http, protocol: HTTP}], resolution: NONE}
+"""
+
+
+def elsewhere(host: str, more: str = "", to: str = "web.shop.svc.cluster.local", namespace: str = "shop") -> str:
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: elsewhere, namespace: {namespace}}}
+spec: {{hosts: ["{host}"], {more} http: [{{route: [{{destination: {{host: "{to}", port: {{number: 8080}}}}}}]}}]}}
+"""
+
+
+def hosts_on_80(world: MeshWorld, namespace: str = "shop") -> dict[str, str]:
+    """The virtual hosts on the port of HTTP and where their first route leads."""
+    found = world.resources(VIRTUAL_HOST, "client-0", namespace)
+    rest = {
+        name.removeprefix("80/"): one for name, one in found.items() if name.startswith("80/") and "others" not in name
+    }
+    return {name: one["routes"][0]["route"]["cluster"] for name, one in rest.items()}
+
+
+def test_a_host_that_nobody_declares_may_be_led_elsewhere() -> None:
+    """Such rules did nothing, and nothing was said. Istio serves them on port 80."""
+    world = MeshWorld(CLIENTS, elsewhere("Shop.example.com"))
+    led = {"shop.example.com": "outbound|8080||web.shop.svc.cluster.local"}
+    assert hosts_on_80(world) == hosts_on_80(world, "other") == led
+    assert "0.0.0.0_80" in world.resources(LISTENER, "client-0", "shop")
+    assert "outbound|80||shop.example.com" not in world.resources(CLUSTER, "client-0", "shop")
+    world.delete("VirtualService", "shop", "elsewhere")
+    assert hosts_on_80(world) == {}
+    assert "0.0.0.0_80" not in world.resources(LISTENER, "client-0", "shop")
+
+
+@pytest.mark.parametrize("host", ["nobody", "nobody.shop", "10.88.0.1", "*.shop.svc.cluster.local"])
+def test_no_service_and_no_address_is_made_up_by_rules(host: str) -> None:
+    assert hosts_on_80(MeshWorld(CLIENTS, elsewhere(host))) == {}
+
+
+def test_rules_for_some_gateway_or_some_namespaces_lead_nobody_else() -> None:
+    assert hosts_on_80(MeshWorld(CLIENTS, elsewhere("a.example.com", "gateways: [front],"))) == {}
+    private = MeshWorld(CLIENTS, elsewhere("a.example.com", "exportTo: ['.'],"))
+    assert (list(hosts_on_80(private)), hosts_on_80(private, "other")) == (["a.example.com"], {})
+
+
+def test_a_host_behind_a_wildcard_goes_where_the_wildcard_goes() -> None:
+    """It was led to a cluster that does not exist."""
+    rule = elsewhere("en.wide.example", to="EN.wide.example").replace("8080", "80")
+    assert hosts_on_80(MeshWorld(CLIENTS, ENTRY, rule))["en.wide.example"] == "outbound|80||*.wide.example"
+
+
+def test_a_wildcard_that_covers_somebody_is_no_host_of_its_own() -> None:
+    world = MeshWorld(CLIENTS, ENTRY.replace("*.Wide", "en.wide"), elsewhere("*.wide.example"))
+    assert hosts_on_80(world) == {"en.wide.example": "outbound|8080||web.shop.svc.cluster.local"}

@@ -13,7 +13,7 @@ from argosy.galley.validate.check import Check, is_dns_name, is_ip
 def validate_service_entry(check: Check, entry: ServiceEntry) -> None:
     """All rules about one ServiceEntry."""
     check.not_empty("spec.hosts", entry.hosts, "at least one host")
-    check.unique("spec.hosts", ((f"[{i}]", h) for i, h in enumerate(entry.hosts)), "host")
+    check.unique("spec.hosts", ((f"[{i}]", h) for i, h in enumerate(entry.names)), "host")
     for index, host in enumerate(entry.hosts):
         if host == "*":
             check.error("ARG0104", f"spec.hosts[{index}]", "host '*' is not allowed", "use *.suffix or name the hosts")

@@ -15,7 +15,7 @@ import msgspec
 from argosy.api.meta import Object, StringMatch
 from argosy.api.routing import HTTPMatch, HTTPRoute, VirtualService
 from argosy.core.frozen import FrozenMap
-from argosy.core.names import MESH_GATEWAY, ObjectKey
+from argosy.core.names import ObjectKey, gateway_name
 
 PRIORITY = "argosy.io/priority"
 
@@ -103,7 +103,7 @@ def _merge_matches(
 
 
 def _full_names(gateways: tuple[str, ...], namespace: str) -> tuple[str, ...]:
-    return tuple(one if "/" in one or one == MESH_GATEWAY else f"{namespace}/{one}" for one in gateways)
+    return tuple(gateway_name(one, namespace) for one in gateways)
 
 
 def _merge_match(root: HTTPMatch, own: HTTPMatch) -> HTTPMatch:

@@ -16,7 +16,7 @@ from argosy.api.meta import Object
 from argosy.api.routing import Destination, HTTPMatch, HTTPRetry, VirtualService
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.labels import selects
-from argosy.core.names import BLACKHOLE_CLUSTER, DIRECT_CLUSTER
+from argosy.core.names import BLACKHOLE_CLUSTER, DIRECT_CLUSTER, gateway_name
 from argosy.envoy import values as v
 from argosy.envoy.api import encode, message
 from argosy.pilot.build import direct
@@ -73,6 +73,8 @@ class VirtualHostPart:
     name: str
     body: bytes
     clusters: frozenset[str]
+    routes: int = 0
+    """How many routes of VirtualServices it has, or of the host's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ def build_virtual_host(
         include_request_attempt_count=True,
         require_tls="ALL" if require_tls else "NONE",
     )
-    return VirtualHostPart(name, encode(made), frozenset(clusters))
+    return VirtualHostPart(name, encode(made), frozenset(clusters), len(routes))
 
 
 def unknown_virtual_host(route: str, cluster: str, refused: bool, *, by_address: bool = False) -> VirtualHostPart:
@@ -258,9 +260,7 @@ def _routes_of_match(
 
 def _concerns(match: HTTPMatch, owner: Object[VirtualService], client: RouteClient) -> bool:
     """Whether a match block can hold for this client at all; what is known beforehand needs no check per request."""
-    if match.gateways and not any(
-        gateway == client.gateway or f"{owner.namespace}/{gateway}" == client.gateway for gateway in match.gateways
-    ):
+    if match.gateways and client.gateway not in {gateway_name(one, owner.namespace) for one in match.gateways}:
         return False
     if match.port is not None and match.port != client.port:
         return False
