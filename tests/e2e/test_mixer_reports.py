@@ -275,7 +275,7 @@ def test_only_the_database_s_own_client_may_reach_it(mesh: Mesh) -> None:
             assert echo(mesh, "productpage-v1", "mongodb", 27017, "x") == ""
         # Of other services nothing is said.
         ask_details(mesh, 1)
-    assert echo(mesh, "productpage-v1", "mongodb", 27017, "x") == "mongo x"
+    wait_for(lambda: echo(mesh, "productpage-v1", "mongodb", 27017, "x") == "mongo x", 60, "an answer without roles")
 
 
 def test_what_roles_would_do_is_told_and_not_done(mesh: Mesh) -> None:

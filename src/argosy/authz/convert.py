@@ -16,7 +16,19 @@ from argosy.api.kubernetes import Service
 from argosy.api.meta import Object
 from argosy.api.rbac import AccessRule, RbacConfig
 from argosy.api.security import DRY_RUN, Rule
-from argosy.authz.roles import EVERYBODY, LABELS, Grant, Posture, Served, is_about, is_of_workload, posture, rule_of
+from argosy.authz.roles import (
+    EVERYBODY,
+    LABELS,
+    Grant,
+    Posture,
+    Served,
+    is_about,
+    is_known_constraint,
+    is_known_property,
+    is_of_workload,
+    posture,
+    rule_of,
+)
 from argosy.core.hosts import service_host
 
 Labels = tuple[tuple[str, str], ...]
@@ -49,12 +61,15 @@ def policies_instead(
     `tried`: roles are PERMISSIVE altogether.
     """
     binding, rules = grant.binding, dict[Labels, list[Rule]]()
+    subjects = [one for one in binding.spec.subjects if all(map(is_known_property, one.properties))]
     for access in grant.rules:
+        if not subjects or not all(is_known_constraint(one.key) for one in access.constraints):
+            continue
         selectors = list(_selectors(access, binding.namespace, services))
         if not selectors:
             return []
         for labels in selectors:
-            rules.setdefault(labels, []).extend(rule_of(access, one) for one in binding.spec.subjects)
+            rules.setdefault(labels, []).extend(rule_of(access, one) for one in subjects)
     tried = tried or binding.spec.mode == "PERMISSIVE"
     many = len(rules) > 1
     return [

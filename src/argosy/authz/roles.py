@@ -40,6 +40,16 @@ LABELS = "destination.labels["
 OF_WORKLOAD = ("destination.name", "destination.namespace", "destination.user")
 """Keys of constraints that are about the workload itself, beside its labels."""
 PRINCIPALS = ("source.principal", "source.user")
+CONSTRAINTS = ("destination.ip", "destination.port", "connection.sni")
+PROPERTIES = (
+    "source.ip",
+    "source.namespace",
+    *PRINCIPALS,
+    "request.auth.audiences",
+    "request.auth.presenter",
+    "request.auth.principal",
+)
+HEADERS, CLAIMS, FILTERS = "request.headers[", "request.auth.claims[", "experimental.envoy.filters."
 
 
 class Posture(StrEnum):
@@ -156,12 +166,15 @@ def rules_of(grant: Grant, served: Served) -> Iterator[Rule]:
     for access in grant.rules:
         if is_about(access, served):
             for subject in grant.binding.spec.subjects:
-                yield rule_of(access, subject)
+                if all(map(is_known_property, subject.properties)):
+                    yield rule_of(access, subject)
 
 
 def is_about(access: AccessRule, served: Served) -> bool:
     """Whether a rule of a role is about a port, by what it says of services and of the workload itself."""
     if access.services and not any(_names(service, served) for service in access.services):
+        return False
+    if not all(is_known_constraint(one.key) for one in access.constraints):
         return False
     return all(_is_so(one.key, one.values, served) for one in access.constraints if is_of_workload(one.key))
 
@@ -173,9 +186,23 @@ def _names(service: str, served: Served) -> bool:
     return any(wildcard(pattern, host) for host in served.hosts)
 
 
+def _named(key: str, before: str) -> bool:
+    return key.startswith(before) and key.endswith("]") and len(key) > len(before) + 1
+
+
+def is_known_constraint(key: str) -> bool:
+    """Whether anybody knows what a constraint is about; of any other no value is ever right."""
+    return is_of_workload(key) or key in CONSTRAINTS or _named(key, HEADERS) or key.startswith(FILTERS)
+
+
+def is_known_property(key: str) -> bool:
+    """Whether anybody knows what a property is about; who has any other is nobody."""
+    return key in PROPERTIES or _named(key, HEADERS) or _named(key, CLAIMS)
+
+
 def is_of_workload(key: str) -> bool:
     """Whether a constraint is about the workload itself."""
-    return key.startswith(LABELS) or key in OF_WORKLOAD
+    return _named(key, LABELS) or key in OF_WORKLOAD
 
 
 def _is_so(key: str, values: tuple[str, ...], served: Served) -> bool:

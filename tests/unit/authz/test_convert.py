@@ -77,6 +77,9 @@ def test_what_labels_cannot_say_has_no_such_form() -> None:
     for constraint in ("{key: destination.user, values: [a]}", "{key: 'destination.labels[app]', values: ['w*']}"):
         assert policies_instead(grant(f"[{{services: ['*'], constraints: [{constraint}]}}]"), SERVICES) == []
     assert policies_instead(grant("[{services: [nope]}]"), SERVICES) == []
+    # Nor has what nobody can fulfil.
+    assert policies_instead(grant("[{services: [web], constraints: [{key: x, values: [a]}]}]"), SERVICES) == []
+    assert policies_instead(grant("[{services: [web]}]", "[{properties: {x: a}}]"), SERVICES) == []
 
 
 def test_what_is_refused_is_refused_where_roles_hold_and_nowhere_else() -> None:

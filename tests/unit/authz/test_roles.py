@@ -243,6 +243,20 @@ def test_a_binding_may_have_rules_of_its_own() -> None:
     assert not evaluate(found, Call(method="PUT")).allowed
 
 
+def test_a_condition_that_nobody_knows_is_never_fulfilled() -> None:
+    for rule in (
+        "services: ['*'], constraints: [{key: version, values: ['*']}]",
+        "services: ['*'], constraints: [{key: 'destination.labels[]', values: ['*']}]",
+        "services: ['*'], constraints: [{key: source.namespace, values: [front]}]",
+    ):
+        assert not verdict(rule).allowed, rule
+    for subject in (
+        "properties: {service: page}",
+        "user: '*', properties: {namespace: front, source.namespace: front}",
+    ):
+        assert not verdict(subject=subject).allowed, subject
+
+
 # -- connections ----------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ import pytest
 from argosy.api import decode_objects, parse_documents
 from argosy.core.errors import Finding
 from argosy.galley.analyze import analyze_objects
+from argosy.galley.validate import validate_object
 
 WORLD = """
 apiVersion: v1
@@ -128,3 +129,14 @@ def test_the_policy_that_says_the_same_is_told() -> None:
         "selector": {"matchLabels": {"app": "web"}},
         "rules": [{"to": [{"operation": {"methods": ["GET"]}}]}],
     }
+
+
+def test_a_property_that_nobody_knows_is_taken_and_told() -> None:
+    spec = "{subjects: [{user: somebody@example.com}, {properties: {service: reviews}}], role: r}"
+    (binding,) = decode_objects(parse_documents(one("ServiceRoleBinding", "b", spec)))
+    (finding,) = validate_object(binding)
+    assert (finding.code, finding.level, finding.field) == (
+        "ARG0199",
+        "warning",
+        "spec.subjects[1].properties.service",
+    )

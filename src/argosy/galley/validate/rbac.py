@@ -1,14 +1,26 @@
 """ClusterRbacConfig, RbacConfig, ServiceRole, ServiceRoleBinding: is what they say possible?
 
-Given the typed object, adds findings to a `Check`. What no call could ever fulfil, and conditions that nobody knows,
-are refused: Istio 1.4 passed over the latter, and the role allowed more than it said. Source: Istio's rbac v1alpha1.
+Given the typed object, adds findings to a `Check`. What no call could ever fulfil is refused. Conditions that nobody
+knows are taken, as Istio 1.4 took them, and fulfilled by nobody: it passed over such constraints, so that the role
+allowed more than it said. Source: Istio's rbac v1alpha1.
 """
 
 from __future__ import annotations
 
 from argosy.api.rbac import CONFIG_NAME, AccessRule, RbacConfig, ServiceRole, ServiceRoleBinding, Subject, Target
 from argosy.api.security import Condition, Operation, Source
-from argosy.authz.roles import ALL_AUTHENTICATED, EVERYBODY, LABELS, OF_WORKLOAD, PRINCIPALS
+from argosy.authz.roles import (
+    ALL_AUTHENTICATED,
+    CONSTRAINTS,
+    EVERYBODY,
+    FILTERS,
+    OF_WORKLOAD,
+    PRINCIPALS,
+    PROPERTIES,
+    is_known_constraint,
+    is_known_property,
+    is_of_workload,
+)
 from argosy.galley.validate.authorization import (
     validate_condition,
     validate_operation,
@@ -18,16 +30,6 @@ from argosy.galley.validate.authorization import (
 )
 from argosy.galley.validate.check import Check, member
 
-_CONSTRAINTS = ("destination.ip", "destination.port", "connection.sni")
-_PROPERTIES = (
-    "source.ip",
-    "source.namespace",
-    "source.principal",
-    "request.auth.audiences",
-    "request.auth.presenter",
-    "request.auth.principal",
-)
-_HEADERS, _CLAIMS, _FILTERS = "request.headers[", "request.auth.claims[", "experimental.envoy.filters."
 _TARGETS = {"ON_WITH_INCLUSION": "inclusion", "ON_WITH_EXCLUSION": "exclusion"}
 
 
@@ -102,16 +104,19 @@ def _validate_access(check: Check, at: str, rule: AccessRule) -> None:
     for name, numbers in (("ports", rule.ports), ("notPorts", rule.not_ports)):
         for index, number in enumerate(numbers):
             check.port(f"{at}.{name}[{index}]", number)
-    operation = Operation(
-        hosts=rule.hosts,
-        not_hosts=rule.not_hosts,
-        methods=rule.methods,
-        not_methods=rule.not_methods,
-        paths=rule.paths,
-        not_paths=rule.not_paths,
-    )
-    if operation != Operation():
-        validate_operation(check, at, operation)
+    allowed = Operation(hosts=rule.hosts, methods=rule.methods, paths=rule.paths)
+    left_out = Operation(not_hosts=rule.not_hosts, not_methods=rule.not_methods, not_paths=rule.not_paths)
+    if allowed != Operation():
+        inner = Check(check.obj)
+        validate_operation(inner, at, allowed)
+        for found in inner.findings:
+            # What never matches allows nothing, which harms nobody; Istio 1.4 took it.
+            if found.code == "ARG0119":
+                check.warn("ARG0199", found.field, found.message, found.hint)
+            else:
+                check.error(found.code, found.field, found.message, found.hint)
+    if left_out != Operation():
+        validate_operation(check, at, left_out)
     for name, paths in (("paths", rule.paths), ("notPaths", rule.not_paths)):
         for index, path in enumerate(paths):
             if "{*}" in path or "{**}" in path:
@@ -123,21 +128,19 @@ def _validate_access(check: Check, at: str, rule: AccessRule) -> None:
 
 
 def _validate_constraint(check: Check, at: str, key: str, values: tuple[str, ...]) -> None:
+    check.not_empty(f"{at}.key", key, "the constraint's key")
     check.not_empty(f"{at}.values", values, "at least one value")
-    if key in _CONSTRAINTS or _named(key, _HEADERS) or key.startswith(_FILTERS):
-        if values:
-            validate_condition(check, at, Condition(key=key, values=values))
-    elif _named(key, LABELS) or key in OF_WORKLOAD:
+    if is_of_workload(key):
         for index, value in enumerate(values):
             validate_pattern(check, f"{at}.values[{index}]", value)
+    elif is_known_constraint(key):
+        if values:
+            validate_condition(check, at, Condition(key=key, values=values))
     else:
-        known = ", ".join((*OF_WORKLOAD, *_CONSTRAINTS))
-        hint = f"known: {known}, destination.labels[name], request.headers[name], {_FILTERS}name[key]"
-        check.error("ARG0118", f"{at}.key", f"unknown constraint {key!r}", hint)
-
-
-def _named(key: str, before: str) -> bool:
-    return key.startswith(before) and key.endswith("]") and len(key) > len(before) + 1
+        known = ", ".join((*OF_WORKLOAD, *CONSTRAINTS))
+        hint = f"known: {known}, destination.labels[name], request.headers[name], {FILTERS}name[key]"
+        message = f"nobody knows a constraint {key!r}: the rule allows nothing"
+        check.warn("ARG0199", f"{at}.key", message, hint)
 
 
 # -- who ------------------------------------------------------------------------------------------------------------
@@ -178,13 +181,13 @@ def _indexed(name: str, values: tuple[str, ...]) -> list[tuple[str, tuple[str, .
 
 
 def _validate_property(check: Check, at: str, key: str, value: str) -> None:
-    if key in (*_PROPERTIES, *PRINCIPALS) or _named(key, _HEADERS) or _named(key, _CLAIMS):
-        meant = "source.principal" if key in PRINCIPALS else key
-        inner = Check(check.obj)
-        validate_condition(inner, at, Condition(key=meant, values=(value,)))
-        # A property has one value, and its own name is the field.
-        for one in inner.findings:
-            check.error(one.code, at, one.message, one.hint)
+    if not is_known_property(key):
+        hint = f"known: {', '.join(PROPERTIES)}, request.headers[name], request.auth.claims[name]"
+        check.warn("ARG0199", at, f"nobody knows a property {key!r}: the subject is nobody", hint)
         return
-    hint = f"known: {', '.join((*_PROPERTIES, 'source.user'))}, request.headers[name], request.auth.claims[name]"
-    check.error("ARG0118", at, f"unknown property {key!r}", hint)
+    meant = "source.principal" if key in PRINCIPALS else key
+    inner = Check(check.obj)
+    validate_condition(inner, at, Condition(key=meant, values=(value,)))
+    # A property has one value, and its own name is the field.
+    for one in inner.findings:
+        check.error(one.code, at, one.message, one.hint)
