@@ -3,14 +3,14 @@
     policies = policies_of_roles(config, grants, served)
 
 Where roles hold, everything is refused that none allows: the configuration comes to an ALLOW policy without rules, and
-each binding to an ALLOW policy with a rule for each pair of a rule of its role and a subject. With PERMISSIVE they are
+each binding to an ALLOW policy. With PERMISSIVE they are
 only tried. What a role says of the workload itself (`services`, `destination.labels[...]`) is decided here, the rest
 by the proxy. Source: istio.io rbac v1alpha1 as of 1.4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -50,6 +50,9 @@ PROPERTIES = (
     "request.auth.principal",
 )
 HEADERS, CLAIMS, FILTERS = "request.headers[", "request.auth.claims[", "experimental.envoy.filters."
+
+
+Conditions = tuple[Condition, ...]
 
 
 class Posture(StrEnum):
@@ -162,12 +165,22 @@ def _notes(tried: bool, role: str = "") -> FrozenMap[str, str]:
 
 
 def rules_of(grant: Grant, served: Served) -> Iterator[Rule]:
-    """The rules of a binding at a port: one for each pair of a rule of the role and a subject."""
+    """The rules of a binding at a port.
+
+    What differs in nothing but callers and operations stands in one rule, so that they add up instead of multiplying.
+    """
+    operations: dict[Conditions, list[Operation]] = {}
     for access in grant.rules:
         if is_about(access, served):
-            for subject in grant.binding.spec.subjects:
-                if all(map(is_known_property, subject.properties)):
-                    yield rule_of(access, subject)
+            operations.setdefault(_called(access)[1], []).append(_called(access)[0])
+    sources: dict[Conditions, list[Source]] = {}
+    for subject in grant.binding.spec.subjects:
+        if all(map(is_known_property, subject.properties)):
+            source, when = _caller(subject)
+            sources.setdefault(when, []).append(source)
+    for called, to in operations.items():
+        for caller, from_ in sources.items():
+            yield _rule(from_, to, (*caller, *called))
 
 
 def is_about(access: AccessRule, served: Served) -> bool:
@@ -220,6 +233,20 @@ def _is_so(key: str, values: tuple[str, ...], served: Served) -> bool:
 
 def rule_of(access: AccessRule, subject: Subject) -> Rule:
     """One rule of a role for one subject, without what it says of the workload itself."""
+    (operation, called), (source, caller) = _called(access), _caller(subject)
+    return _rule([source], [operation], (*caller, *called))
+
+
+def _rule(sources: Sequence[Source], operations: Sequence[Operation], when: Conditions) -> Rule:
+    return Rule(
+        from_=() if Source() in sources else tuple(From(source=one) for one in dict.fromkeys(sources)),
+        to=() if Operation() in operations else tuple(To(operation=one) for one in dict.fromkeys(operations)),
+        when=when,
+    )
+
+
+def _called(access: AccessRule) -> tuple[Operation, Conditions]:
+    """What is called, as far as the proxy decides that."""
     operation = Operation(
         hosts=access.hosts,
         not_hosts=access.not_hosts,
@@ -230,16 +257,11 @@ def rule_of(access: AccessRule, subject: Subject) -> Rule:
         ports=tuple(map(str, access.ports)),
         not_ports=tuple(map(str, access.not_ports)),
     )
-    source, when = _caller(subject)
-    when += [Condition(key=one.key, values=one.values) for one in access.constraints if not is_of_workload(one.key)]
-    return Rule(
-        from_=() if source == Source() else (From(source=source),),
-        to=() if operation == Operation() else (To(operation=operation),),
-        when=tuple(when),
-    )
+    own = [one for one in access.constraints if not is_of_workload(one.key)]
+    return operation, tuple(Condition(key=one.key, values=one.values) for one in own)
 
 
-def _caller(subject: Subject) -> tuple[Source, list[Condition]]:
+def _caller(subject: Subject) -> tuple[Source, Conditions]:
     """Who a subject is. What a source has no second place for stands among the conditions."""
     names = [_authenticated(subject.names)] if subject.names else []
     if subject.user and subject.user != EVERYBODY:
@@ -262,7 +284,7 @@ def _caller(subject: Subject) -> tuple[Source, list[Condition]]:
         when.append(Condition(key=GROUPS, not_values=subject.not_groups))
     known = (*PRINCIPALS, "source.namespace")
     when += [Condition(key=key, values=(value,)) for key, value in subject.properties.items() if key not in known]
-    return source, when
+    return source, tuple(when)
 
 
 def _authenticated(names: tuple[str, ...]) -> tuple[str, ...]:

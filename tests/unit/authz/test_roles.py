@@ -231,9 +231,24 @@ def test_one_of_several_rules_and_subjects_is_enough() -> None:
     subjects = "[{user: x}, {namespaces: [front]}]"
     binding = made("ServiceRoleBinding", "b", f"subjects: {subjects}, roleRef: {{kind: ServiceRole, name: r}}")
     policies = policies_of_roles(config(), [Grant(binding, role)], SERVED)
-    # Of the rules that are about this port, each with each subject.
-    assert [len(one.spec.rules) for one in policies] == [0, 4]
-    assert evaluate(policies, CALL) == Verdict(True, "ns[shop]-role[r]-binding[b]-rule[3]")
+    # Those that are about this port are all one rule, since nothing but callers and operations differs.
+    assert [len(one.spec.rules) for one in policies] == [0, 1]
+    assert evaluate(policies, CALL) == Verdict(True, "ns[shop]-role[r]-binding[b]-rule[0]")
+    assert not evaluate(policies, Call(peer="spiffe://cluster.local/ns/back/sa/page")).allowed
+
+
+def test_rules_and_subjects_add_up_and_multiply_only_with_conditions() -> None:
+    key = "constraints: [{key: destination.port, values: ['80']}]"
+    paths = ", ".join(f"{{services: ['*'], paths: [/{number}]}}" for number in range(20))
+    role = made("ServiceRole", "r", f"rules: [{paths}, {{services: ['*'], {key}}}]")
+    users = ", ".join(f"{{user: u{number}}}" for number in range(20))
+    binding = made(
+        "ServiceRoleBinding", "b", f"subjects: [{users}, {{group: g}}], roleRef: {{kind: ServiceRole, name: r}}"
+    )
+    _config, policy = policies_of_roles(config(), [Grant(binding, role)], SERVED)
+    parts = [(len(rule.from_), len(rule.to), len(rule.when)) for rule in policy.spec.rules]
+    # Users with paths, groups with paths; users at the port, groups at the port.
+    assert parts == [(20, 20, 0), (0, 20, 1), (20, 0, 1), (0, 0, 2)]
 
 
 def test_a_binding_may_have_rules_of_its_own() -> None:
