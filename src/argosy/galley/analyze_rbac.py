@@ -6,7 +6,7 @@ Given the whole set, gives findings. Pure. Source: istio.io rbac v1alpha1 as of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -25,44 +25,53 @@ from argosy.core.protocols import Protocol, protocol_of_port
 from argosy.galley.analyze_authorization import Surroundings, needs_http
 
 _ANYBODY = Subject(user=EVERYBODY)
+_KINDS = ("RbacConfig", "ServiceRole", "AuthorizationPolicy")
 _ONE_OF_TWO = "keep one of the two: write the roles as AuthorizationPolicies"
+
+
+Wanted = Callable[[Object[Any]], bool]
+"""Which objects are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
 class _World:
-    """What roles meet."""
+    """What roles meet. `inline`: bindings with rules of their own; `policies`: those that may stand in for roles."""
 
     config: Object[RbacConfig] | None
     roles: dict[ObjectKey, Object[ServiceRole]]
+    inline: list[Object[ServiceRoleBinding]]
     policies: list[Object[AuthorizationPolicy]]
     around: Surroundings
-    ports: dict[str, list[Served]]
-    """What there is to be called, by namespace, of those that have roles."""
-    instead: dict[ObjectKey, set[str]] = field(default_factory=dict)
-    """The hosts at which policies were found to stand in for roles."""
+    known: dict[str, list[Served]] = field(default_factory=dict)
+
+    def ports(self, namespace: str) -> list[Served]:
+        """What there is to be called in a namespace."""
+        if namespace not in self.known:
+            self.known[namespace] = _ports(namespace, self.around)
+        return self.known[namespace]
 
 
-def analyze_rbac(objects: Iterable[Object[Any]], around: Surroundings) -> Iterator[Finding]:
-    """Findings about all roles, bindings and their configuration."""
+def analyze_rbac(objects: Iterable[Object[Any]], around: Surroundings, wanted: Wanted) -> Iterator[Finding]:
+    """Findings about those roles, bindings, configurations and policies that are wanted."""
     found = list(objects)
     cluster = next((one for one in found if one.kind == "ClusterRbacConfig" and one.name == CONFIG_NAME), None)
-    older = [one for one in found if one.kind == "RbacConfig"]
-    config = chosen_config(cluster, older)
+    config = chosen_config(cluster, [one for one in found if one.kind == "RbacConfig"])
     roles = {one.key: one for one in found if isinstance(one.spec, ServiceRole)}
-    policies = [one for one in found if isinstance(one.spec, AuthorizationPolicy)]
-    spaces = {one.namespace for one in found if isinstance(one.spec, ServiceRole | ServiceRoleBinding)}
-    ports = {one: _ports(one, around) for one in spaces}
-    world = _World(config, roles, policies, around, ports)
-    for one in older:
-        if config is not None and one is not config:
+    inline = [one for one in found if isinstance(one.spec, ServiceRoleBinding) and not one.spec.bound]
+    policies = [one for one in found if isinstance(one.spec, AuthorizationPolicy) and superseded([one])]
+    world = _World(config, roles, inline, policies, around)
+    for one in found:
+        if not one.kind.startswith(_KINDS) or not wanted(one):
+            continue
+        if one.kind == "RbacConfig" and config is not None and one is not config:
             message = f"{config.kind} {config.key} counts, and this one is not read"
             yield _finding(one, "ARG0264", "metadata.name", message, "remove one of the two")
-    told = [finding for role in roles.values() for finding in _role(role, world)]
-    for binding in found:
-        if isinstance(binding.spec, ServiceRoleBinding):
-            told += _binding(binding, world)
-    yield from told
-    yield from _instead(world)
+        elif isinstance(one.spec, ServiceRole):
+            yield from _role(one, world)
+        elif isinstance(one.spec, ServiceRoleBinding):
+            yield from _binding(one, world)
+        elif isinstance(one.spec, AuthorizationPolicy) and superseded([one]):
+            yield from _instead(one, world)
 
 
 def _role(role: Object[ServiceRole], world: _World) -> Iterator[Finding]:
@@ -104,7 +113,7 @@ def _effect(obj: Object[Any], rules: Iterable[AccessRule], at: str, world: _Worl
         what = "no ClusterRbacConfig turns roles on" if world.config is None else f"{world.config.kind} has mode OFF"
         yield _finding(obj, "ARG0260", at, f"{what}: this has no effect", hint)
         return
-    about = [one for one in world.ports[obj.namespace] if any(is_about(rule, one) for rule in rules)]
+    about = [one for one in world.ports(obj.namespace) if any(is_about(rule, one) for rule in rules)]
     off = [one for one in about if posture(world.config, one.namespace, one.hosts) is Posture.OFF]
     if about and len(off) == len(about):
         message = f"{world.config.kind} {world.config.key} leaves out {_hosts(off)}: this has no effect"
@@ -114,7 +123,6 @@ def _effect(obj: Object[Any], rules: Iterable[AccessRule], at: str, world: _Worl
         ports = [one for one in about if one not in off and _stands_in(policy, one)]
         if ports:
             message = f"AuthorizationPolicy {policy.key} stands in for all roles at {_hosts(ports)}"
-            world.instead.setdefault(policy.key, set()).update(host for one in ports for host in one.hosts)
             yield _finding(obj, "ARG0262", at, message, _ONE_OF_TWO)
 
 
@@ -122,15 +130,22 @@ def _stands_in(policy: Object[AuthorizationPolicy], one: Served) -> bool:
     """Whether a policy takes the place of the roles at a port."""
     labels = policy.spec.selector.match_labels if policy.spec.selector is not None else {}
     here = policy.namespace in (one.namespace, ROOT_NAMESPACE)
-    return here and superseded([policy]) and selects(labels, one.labels)
+    return here and selects(labels, one.labels)
 
 
-def _instead(world: _World) -> Iterator[Finding]:
-    """The same, told of the policies."""
-    for policy in world.policies:
-        if hosts := world.instead.get(policy.key):
-            message = f"{_and(hosts)} has roles, which do not count where this policy selects"
-            yield _finding(policy, "ARG0262", "spec", message, _ONE_OF_TWO)
+def _instead(policy: Object[AuthorizationPolicy], world: _World) -> Iterator[Finding]:
+    """The same, told of a policy."""
+    ports: list[Served] = []
+    for space in {one.namespace for one in (*world.roles.values(), *world.inline)}:
+        rules = [rule for role in world.roles.values() if role.namespace == space for rule in role.spec.rules]
+        rules += [rule for one in world.inline if one.namespace == space for rule in one.spec.actions]
+        for one in world.ports(space):
+            on = posture(world.config, space, one.hosts) is not Posture.OFF
+            if on and _stands_in(policy, one) and any(is_about(rule, one) for rule in rules):
+                ports.append(one)
+    if ports:
+        message = f"{_hosts(ports)} has roles, which do not count where this policy selects"
+        yield _finding(policy, "ARG0262", "spec", message, _ONE_OF_TWO)
 
 
 def _ports(namespace: str, around: Surroundings) -> list[Served]:
@@ -147,11 +162,7 @@ def _ports(namespace: str, around: Surroundings) -> list[Served]:
 
 
 def _hosts(ports: Iterable[Served]) -> str:
-    return _and({host for one in ports for host in one.hosts})
-
-
-def _and(hosts: Iterable[str]) -> str:
-    return ", ".join(sorted(hosts))
+    return ", ".join(sorted({host for one in ports for host in one.hosts}))
 
 
 # -- connections ----------------------------------------------------------------------------------------------------
@@ -169,7 +180,7 @@ def _on_connections(
             if not needs_http(rule_of(rule, subject)):
                 continue
             place = index if at == "spec.subjects" else number
-            for served in world.ports[obj.namespace]:
+            for served in world.ports(obj.namespace):
                 ports = [port for port in tcp.get(served.hosts[0], ()) if _reaches(rule, port)]
                 if ports and is_about(rule, served):
                     met.setdefault(place, set()).update(f"{served.hosts[0]}:{port}" for port in ports)

@@ -101,7 +101,7 @@ def test_a_role_that_is_not_there_is_named_with_what_may_be_meant() -> None:
 
 def test_a_policy_that_stands_in_for_roles_is_named() -> None:
     objects: list[Any] = decode_objects(parse_documents(WORLD + ON + ROLE + BIND + ALLOW, "w.yaml"))
-    finding, of_policy = [each for each in analyze_objects(objects) if each.code == "ARG0262"]
+    of_policy, finding = [each for each in analyze_objects(objects) if each.code == "ARG0262"]
     assert (of_policy.object, of_policy.origin.line > 0) == ("AuthorizationPolicy default/p", True)
     assert of_policy.message.startswith("web.default.svc.cluster.local has roles, which do not count")
     wanted = "AuthorizationPolicy default/p stands in for all roles at web.default.svc.cluster.local"
