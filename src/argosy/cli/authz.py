@@ -53,18 +53,23 @@ def explain(
     """Say in one sentence what each AuthorizationPolicy really does, and each binding of a role."""
     from argosy.authz.sentence import sentence
     from argosy.cli.output import print_json, print_table
+    from argosy.core.errors import ArgosyError
 
-    found = _policies(f"/{namespace}/{name}" if name else "")
+    rows = [row for row in _bound(namespace, all_namespaces) if name in ("", row[1])]
+    try:
+        found = _policies(f"/{namespace}/{name}" if name else "")
+    except ArgosyError:
+        if not rows:
+            raise
+        found = []
     chosen = [one for one in found if name or all_namespaces or one.namespace == namespace]
-    if name:
-        rows = [(one.namespace, one.name, sentence(one)) for one in chosen]
-    else:
-        rows = sorted([(one.namespace, one.name, sentence(one)) for one in chosen] + _bound(namespace, all_namespaces))
+    rows = sorted([*rows, *((one.namespace, one.name, sentence(one)) for one in chosen)])
     if output is Output.JSON:
         print_json([dict(zip(("namespace", "name", "means"), row, strict=True)) for row in rows])
         return
     if name:
-        typer.echo(rows[0][2])
+        for row in rows:
+            typer.echo(row[2])
         return
     print_table(("NAMESPACE", "NAME", "MEANS"), rows, empty="no policies")
 

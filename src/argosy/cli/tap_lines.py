@@ -292,10 +292,7 @@ def _request(found: Request) -> str:
 
 def _notes(found: Request) -> list[str]:
     route = found.get("route", {})
-    made = [
-        f"policy {one['namespace']}/{one['name']}" + (f" ({one['origin']})" if one["origin"] else "")
-        for one in _policies(found)
-    ]
+    made = [_policy(one) + (f" ({one['origin']})" if one["origin"] else "") for one in _policies(found)]
     if found["direction"] == "outbound" and route.get("name"):
         made.append(f"route {route['name']}{_of(route)}")
     if "listener" in found and found["protocol"] == "tcp":
@@ -308,6 +305,11 @@ def _notes(found: Request) -> list[str]:
     if found["mtls"]:
         made.append(f"peer {other['principal']}")
     return made
+
+
+def _policy(one: dict[str, str]) -> str:
+    kind = "policy" if one["kind"] == "AuthorizationPolicy" else one["kind"]
+    return f"{kind} {one['namespace']}/{one['name']}" if one["namespace"] else f"{kind} {one['name']}"
 
 
 def _policies(found: Request) -> list[dict[str, str]]:

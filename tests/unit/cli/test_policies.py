@@ -5,6 +5,7 @@ from __future__ import annotations
 import yaml
 
 from argosy.cli.policies import policies_about
+from argosy.cli.tap_lines import _policy
 
 SERVICE = """
 apiVersion: v1
@@ -93,3 +94,16 @@ def test_what_a_binding_means_is_told_in_a_sentence(mesh):
     assert "bind" in text
     assert "Allows, where roles hold, requests to web with method GET." in text
     assert "lost" not in text
+    assert mesh.run("authz", "explain", "bind").stdout == "Allows, where roles hold, requests to web with method GET.\n"
+    assert "ARG0302" in mesh.run("authz", "explain", "nobody").stderr
+
+
+def test_objects_are_named_by_their_kind_and_where_they_have_one_their_namespace():
+    config = {"kind": "ClusterRbacConfig", "namespace": "", "name": "default", "origin": "r.yaml:1"}
+    policy = {"kind": "AuthorizationPolicy", "namespace": "a", "name": "p", "origin": ""}
+    binding = {**policy, "kind": "ServiceRoleBinding"}
+    assert [_policy(one) for one in (config, policy, binding)] == [
+        "ClusterRbacConfig default",
+        "policy a/p",
+        "ServiceRoleBinding a/p",
+    ]
