@@ -6,7 +6,6 @@ of pods. What has no such form is left out: a constraint that labels alone do no
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -22,21 +21,15 @@ from argosy.authz.roles import (
     Grant,
     Posture,
     Served,
+    combined,
     is_about,
     is_known_constraint,
-    is_known_property,
     is_of_workload,
     posture,
-    rule_of,
 )
 from argosy.core.hosts import service_host
 
 Labels = tuple[tuple[str, str], ...]
-
-
-def replacement(grant: Grant, services: Collection[Object[Service]]) -> list[str]:
-    """The specs of the policies, each in one line."""
-    return [json.dumps(one["spec"]) for one in policies_instead(grant, services)]
 
 
 def defaults_instead(
@@ -60,16 +53,17 @@ def policies_instead(
 
     `tried`: roles are PERMISSIVE altogether.
     """
-    binding, rules = grant.binding, dict[Labels, list[Rule]]()
-    subjects = [one for one in binding.spec.subjects if all(map(is_known_property, one.properties))]
+    binding, about = grant.binding, dict[Labels, list[AccessRule]]()
     for access in grant.rules:
-        if not subjects or not all(is_known_constraint(one.key) for one in access.constraints):
+        if not all(is_known_constraint(one.key) for one in access.constraints):
             continue
         selectors = list(_selectors(access, binding.namespace, services))
         if not selectors:
             return []
         for labels in selectors:
-            rules.setdefault(labels, []).extend(rule_of(access, one) for one in subjects)
+            about.setdefault(labels, []).append(access)
+    made = {labels: list(combined(found, binding.spec.subjects)) for labels, found in about.items()}
+    rules = {labels: found for labels, found in made.items() if found}
     tried = tried or binding.spec.mode == "PERMISSIVE"
     many = len(rules) > 1
     return [

@@ -165,16 +165,21 @@ def _notes(tried: bool, role: str = "") -> FrozenMap[str, str]:
 
 
 def rules_of(grant: Grant, served: Served) -> Iterator[Rule]:
-    """The rules of a binding at a port.
+    """The rules of a binding at a port."""
+    return combined([one for one in grant.rules if is_about(one, served)], grant.binding.spec.subjects)
+
+
+def combined(rules: Iterable[AccessRule], subjects: Iterable[Subject]) -> Iterator[Rule]:
+    """All rules for all subjects, without what they say of the workload itself.
 
     What differs in nothing but callers and operations stands in one rule, so that they add up instead of multiplying.
     """
     operations: dict[Conditions, list[Operation]] = {}
-    for access in grant.rules:
-        if is_about(access, served):
-            operations.setdefault(_called(access)[1], []).append(_called(access)[0])
+    for access in rules:
+        operation, when = _called(access)
+        operations.setdefault(when, []).append(operation)
     sources: dict[Conditions, list[Source]] = {}
-    for subject in grant.binding.spec.subjects:
+    for subject in subjects:
         if all(map(is_known_property, subject.properties)):
             source, when = _caller(subject)
             sources.setdefault(when, []).append(source)

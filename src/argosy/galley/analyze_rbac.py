@@ -6,6 +6,7 @@ Given the whole set, gives findings. Pure. Source: istio.io rbac v1alpha1 as of 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -14,7 +15,7 @@ from typing import Any
 from argosy.api.meta import Object
 from argosy.api.rbac import CONFIG_NAME, AccessRule, RbacConfig, ServiceRole, ServiceRoleBinding, Subject
 from argosy.api.security import AuthorizationPolicy
-from argosy.authz.convert import replacement
+from argosy.authz.convert import policies_instead
 from argosy.authz.roles import EVERYBODY, Grant, Posture, Served, chosen_config, is_about, posture, rule_of, superseded
 from argosy.core.errors import Finding, Level
 from argosy.core.frozen import EMPTY, FrozenMap
@@ -215,8 +216,10 @@ def _tcp_ports(namespace: str, world: _World) -> dict[str, list[int]]:
 def _replacement(grant: Grant, world: _World) -> Iterator[Finding]:
     """The AuthorizationPolicies that say the same."""
     binding = grant.binding
-    found = replacement(grant, [one for one in world.around.services if one.namespace == binding.namespace])
-    hint = "the same as an AuthorizationPolicy: " + "; ".join(found) if found else ""
+    found = policies_instead(grant, [one for one in world.around.services if one.namespace == binding.namespace])
+    hint = f"`argosy authz convert` writes the {len(found)} AuthorizationPolicies that say the same" if found else ""
+    if len(found) == 1:
+        hint = f"the same as an AuthorizationPolicy: {json.dumps(found[0]['spec'])}"
     message = "rbac.istio.io ended with Istio 1.5, where AuthorizationPolicies say this"
     yield _finding(binding, "ARG0263", "apiVersion", message, hint, level=Level.INFO)
 
