@@ -415,6 +415,29 @@ def test_a_sidecar_knows_who_calls(mesh: Mesh) -> None:
     assert unmatched == "404"
 
 
+def test_whom_no_rule_is_about_gets_what_there_was_before(mesh: Mesh) -> None:
+    """They got 404: match blocks that name another port or other clients left no route at all."""
+    here = rules(
+        told("other labels", {"sourceLabels": {"app": "another"}}),
+        told("other port", {"port": 80}),
+        told("gateway", {"gateways": ["./fields"]}),
+        hosts=("httpbin",),
+        gateways=("mesh", "./fields"),
+    )
+    with applied(mesh, here):
+        url = json.loads(body(mesh, "sleep", "http://httpbin:8000/anything/as-ever"))["url"]
+        from_outside = ask(mesh, "/anything", host="httpbin.default.svc.cluster.local").text
+    assert (url, from_outside) == ("http://httpbin:8000/anything/as-ever", "gateway")
+
+
+def test_a_host_that_nobody_declares_is_led_elsewhere_within_the_mesh(mesh: Mesh) -> None:
+    here = rules({"rewrite": {"uri": "/anything/led"}}, hosts=("Shop.example.com",), gateways=("mesh",))
+    with applied(mesh, here):
+        request = "--connect-to shop.example.com:80:httpbin:80 http://shop.example.com/"
+        answer = json.loads(body(mesh, "sleep", request))
+    assert answer["url"].endswith("/anything/led")
+
+
 def test_the_tables_use_every_field_of_a_match() -> None:
     """A field that is added to the language must be added to the tables above."""
     used = Counter(field for rule in MATCHES for match in rule["match"] for field in match)

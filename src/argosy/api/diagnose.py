@@ -190,9 +190,21 @@ def _wrong_type(path: FieldPath, expected: str, value: Any) -> Problem:
     hint = ""
     if expected == "a string" and isinstance(value, (int, float, bool)):
         hint = f'quote it: "{str(value).lower() if isinstance(value, bool) else value}"'
-    elif isinstance(value, str) and expected in ("an integer", "a number", "a boolean"):
-        hint = "remove the quotes" if value else ""
+    elif isinstance(value, str) and _is_quoted(value, expected):
+        hint = "remove the quotes"
+    elif isinstance(value, str) and value and expected == "a list":
+        hint = f"write a list: [{value}]"
     return Problem(path, "ARG0012", f"must be {expected}, not {got}", hint)
+
+
+def _is_quoted(text: str, expected: str) -> bool:
+    """Whether a text would be what is expected without its quotes."""
+    if expected == "a boolean":
+        return text in ("true", "false")
+    digits = text.removeprefix("-")
+    if expected == "a number":
+        digits = digits.replace(".", "", 1)
+    return expected in ("an integer", "a number") and digits.isascii() and digits.isdecimal()
 
 
 def _without_none(type_: Any) -> Any:

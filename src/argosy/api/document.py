@@ -26,6 +26,7 @@ DEPTH_MAX = 64
 _BRACKETS_MANY = 500
 _INDENT_DEEP = 250
 
+_TEMPLATE = "this looks like a template that nobody has filled in: {{ ... }}"
 _TAG = "tag:yaml.org,2002:"
 _TRUE = frozenset({"yes", "true", "on", "y"})
 
@@ -146,11 +147,22 @@ def _compose(text: str, file: str) -> Iterator[yaml.Node]:
         mark = error.problem_mark or error.context_mark
         origin = Origin(file, mark.line + 1, mark.column + 1) if mark else Origin(file)
         told = ", ".join(part for part in (error.context, error.problem) if part)
-        hint = "tabs are not allowed as indentation" if "\\t" in told else "check indentation, quotes and colons here"
+        hint = _yaml_hint(told, text.splitlines()[mark.line] if mark and mark.line < text.count("\n") else "")
         raise ArgosyError.of("ARG0001", f"not valid YAML: {told}", origin=origin, hint=hint) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ArgosyError.of("ARG0001", f"not valid YAML: {error.reason}", origin=Origin(file, line)) from None
+
+
+def _yaml_hint(told: str, line: str) -> str:
+    """What people mostly did where a line is no YAML."""
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return "tabs are not allowed as indentation"
+    if "{{" in line:
+        return _TEMPLATE
+    if "alias" in told:
+        return 'a leading * must stand in quotes: "*"'
+    return "check indentation, quotes and colons here"
 
 
 def _may_be_deep(text: str) -> bool:
@@ -176,7 +188,8 @@ def _check_depth(text: str, file: str) -> None:
 
 def _unfold(document: Document) -> Iterable[Document]:
     items = document.data.get("items")
-    if document.kind != "List" or not isinstance(items, list):
+    # `List`, and the lists of one kind that API servers give, such as `GatewayList`.
+    if not document.kind.endswith("List") or not isinstance(items, list):
         return [document]
     nodes = _child(document.node, "items")[1]
     assert isinstance(nodes, yaml.SequenceNode)
@@ -215,7 +228,8 @@ class _Builder:
         seen: set[str] = set()
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                raise self._error("ARG0003", "a key must be a plain value", key_node)
+                template = isinstance(node, yaml.MappingNode) and isinstance(key_node, yaml.MappingNode)
+                raise self._error("ARG0003", "a key must be a plain value", key_node, _TEMPLATE if template else "")
             if key_node.tag == _TAG + "merge":
                 for base in value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]:
                     if not isinstance(base, yaml.MappingNode):
@@ -241,10 +255,9 @@ class _Builder:
         self.nulls[before:] = [(*path, *one[step + 1 :]) for one in self.nulls[before:]]
         return found
 
-    def _error(self, code: str, message: str, node: yaml.Node) -> ArgosyError:
-        return ArgosyError.of(
-            code, message, origin=Origin(self._file, node.start_mark.line + 1, node.start_mark.column + 1)
-        )
+    def _error(self, code: str, message: str, node: yaml.Node, hint: str = "") -> ArgosyError:
+        origin = Origin(self._file, node.start_mark.line + 1, node.start_mark.column + 1)
+        return ArgosyError.of(code, message, origin=origin, hint=hint)
 
 
 def _scalar(tag: str, text: str) -> Any:

@@ -129,3 +129,24 @@ def test_large_and_deep_documents_are_refused() -> None:
     assert _code_and_place("a: " + "[" * 100_000)[0] == "ARG0002"
     assert _code_and_place("- " * 100_000 + "x")[0] == "ARG0002"
     assert _code_and_place("\n".join(" " * n + "a:" for n in range(3000)))[0] == "ARG0002"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("a:\n\t- b\n", "tabs are not allowed as indentation"),
+        ("hosts: [*]\nb: c\n", 'a leading * must stand in quotes: "*"'),
+        ("hosts: [{{ .Values.host }}]\n", "this looks like a template that nobody has filled in: {{ ... }}"),
+        ("a: {{ .Values.host }} b\nb: c\n", "this looks like a template that nobody has filled in: {{ ... }}"),
+        ("a: [\nb: c\n", "check indentation, quotes and colons here"),
+    ],
+)
+def test_what_people_mostly_did_is_said(text: str, hint: str) -> None:
+    with pytest.raises(ArgosyError) as refused:
+        parse_documents(text, "a.yaml")
+    assert [one.hint for one in refused.value.findings] == [hint]
+
+
+def test_a_list_of_one_kind_is_unfolded_too() -> None:
+    text = "apiVersion: networking.istio.io/v1\nkind: GatewayList\nitems: [{kind: Gateway}, {kind: Gateway}]"
+    assert [one.kind for one in parse_documents(text)] == ["Gateway", "Gateway"]

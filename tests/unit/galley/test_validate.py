@@ -166,3 +166,23 @@ def test_an_allow_policy_without_rules_is_told_as_what_it_is() -> None:
     assert found.message.startswith(
         "Allows nothing by itself: what no other ALLOW policy allows to all pods of namespace a"
     )
+
+
+@pytest.mark.parametrize(
+    ("spec", "hint"),
+    [
+        ("{hosts: ['http://a'], http: [%s]}", "the name alone: no scheme, port or path"),
+        ("{hosts: ['a:80'], http: [%s]}", "the name alone: no scheme, port or path"),
+        ("{hosts: ['a_b'], http: [%s]}", "use labels of a-z, 0-9 and '-' joined by dots"),
+        (
+            "{hosts: [a], http: [{match: [{uri: {regex: '*'}}], redirect: {uri: /}}]}",
+            "this is no wildcard: .* stands for any text",
+        ),
+    ],
+)
+def test_hints_say_what_was_meant(spec: str, hint: str) -> None:
+    text = spec.replace("%s", "{redirect: {uri: /}}")
+    (document,) = parse_documents(
+        f"apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: a}}\nspec: {text}"
+    )
+    assert [one.hint for one in errors_in(validate_object(decode_object(document)))] == [hint]

@@ -61,9 +61,10 @@ class Check:
                 return
             name = host.removeprefix("*.")
         if not is_dns_name(name):
-            self.error(
-                "ARG0103", field, f"{host!r} is not a host name", "use labels of a-z, 0-9 and '-' joined by dots"
-            )
+            hint = "use labels of a-z, 0-9 and '-' joined by dots"
+            if ":" in name or "/" in name:
+                hint = "the name alone: no scheme, port or path"
+            self.error("ARG0103", field, f"{host!r} is not a host name", hint)
 
     def port(self, field: str, number: int | None) -> None:
         """A port number, 1-65535."""
@@ -98,6 +99,8 @@ class Check:
         except re2.error as error:
             reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
             hint = "the syntax is RE2's: no look-around, no back-references"
+            if pattern.startswith("*"):
+                hint = "this is no wildcard: .* stands for any text"
             self.error("ARG0108", field, f"not a regular expression: {reason}", hint)
 
     def one_of(self, field: str, given: Mapping[str, bool], *, required: bool = True) -> None:
