@@ -88,6 +88,10 @@ class World:
         assert answer.status_code == 200, answer.text
         return dict(answer.json()["headers"])
 
+    def sent_within(self, options: str) -> str:
+        """What the application says of the headers of a request from within the mesh."""
+        return in_pod(self.mesh, "sleep", "sh", "-c", f"curl -s -m 10 {options} http://httpbin:8000/headers")
+
     def publish(self, path: str, **answer: Any) -> None:
         """Say what the issuer answers."""
         data = json.dumps(answer)

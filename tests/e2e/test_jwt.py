@@ -90,6 +90,9 @@ def test_claims_become_headers_that_no_client_can_make(world: World) -> None:
         assert "X-Second-Foo" not in world.seen(good(foo="bar"), **forged)
         assert world.seen(good(), x_second=OTHER.sign(iss="second", foo="baz"))["X-Second-Foo"] == ["baz"]
         assert world.status(good(), x_second=KEY.sign(iss="second", foo="baz")) == 401
+        # Nor do those that CGI and WSGI take for the same.
+        seen = world.sent_within("-H 'x_jwt_claim_foo: admin' -H 'x_jwt-claim_foo: admin' -H 'other_name: kept'")
+        assert ("admin" in seen, "kept" in seen) == (False, True)
         # A browser's question beforehand is a request like others here.
         asked = {"access-control-request-method": "GET", "origin": "https://elsewhere.test", **forged}
         answer = world.client.options(f"{world.mesh.gateway()}/anything", headers={"host": "app.test", **asked})

@@ -12,6 +12,7 @@ from typing import Any
 
 from argosy.api.meta import Object
 from argosy.api.security import AuthorizationPolicy, is_dry_run
+from argosy.authz.own_rules import MEANINGS
 from argosy.authz.rule_names import BINDING_KIND, POLICY_KIND, ROLE, parse_rule_name
 from argosy.authz.sentence import rule_text, target_of
 from argosy.core.labels import selects
@@ -135,6 +136,8 @@ def explain(
     known = [one for one in policies if _selects(one, namespace, labels)]
     if refusal.rule == NOBODY:
         return _nobody_allowed(known)
+    if refusal.rule in MEANINGS:
+        return Reason(MEANINGS[refusal.rule])
     where = parse_rule_name(refusal.rule)
     if where is None:
         custom = [one for one in known if one.spec.action == "CUSTOM"]

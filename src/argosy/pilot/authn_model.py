@@ -34,6 +34,8 @@ class AuthnFacts(NamedTuple):
 
     audited: bool = False
     headers: tuple[str, ...] = ()
+    requests_only: bool = False
+    """What is not HTTP would go past what policies promise."""
 
 
 class AuthnModel:
@@ -54,7 +56,8 @@ class AuthnModel:
 
     def _facts(self, read: Reader, key: AuthnKey) -> AuthnFacts:
         policies = self._objects(read, key)
-        return AuthnFacts(demand(policies) is Demand.AUDIT, claim_headers(policies))
+        wanted, headers = demand(policies), claim_headers(policies)
+        return AuthnFacts(wanted is Demand.AUDIT, headers, wanted is Demand.REQUIRED or bool(headers))
 
     def _objects(self, read: Reader, key: AuthnKey) -> tuple[Object[RequestAuthentication], ...]:
         known = self.mesh.kinds["RequestAuthentication"]

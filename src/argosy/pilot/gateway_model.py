@@ -216,9 +216,9 @@ class GatewayModel:
     def route(self, read: Reader, key: RouteKey) -> Resources:
         """One route configuration, and its catch-all: so it always has a virtual host to begin with."""
         proxies, name = key
-        headers = self.model.authn.facts(read, proxies).headers
+        tokens = self.model.authn.facts(read, proxies)
         checked = check.route_settings(self.model.checks.of(read, proxies))
-        allowed = route_settings(self._authorization(read, proxies), headers)
+        allowed = route_settings(self._authorization(read, proxies), tokens.headers)
         head = routes.build_open_route_configuration(name, {**allowed, **checked})
         if "*" in (read.get(self.table, (proxies, name)) or {}):
             return (head,)

@@ -50,10 +50,12 @@ class InboundModel:
         settings = self.model.telemetry.settings(read, self.model.telemetry.observation(read, key, "SERVER"))
         ports = read.get(self.ports, key) or ()
         allowed = self._authorizations(read, key, ports)
+        tokens = self.model.authn.facts(read, key)
         context = inbound.InboundContext(
             authorization=allowed[0],
             authorizations=FrozenMap({number: one for number, one in allowed.items() if one != allowed[0]}),
-            audited=self.model.authn.facts(read, key).audited,
+            audited=tokens.audited,
+            requests_only=tokens.requests_only,
             mode=self._mode(read, key, 0),
             settings=settings,
             checking=self._connections(read, key, ports),
@@ -74,13 +76,13 @@ class InboundModel:
         """The route configurations of a class's HTTP ports."""
         ports = tuple(port for port in read.get(self.ports, key) or () if port.http)
         allowed, checks = self._authorizations(read, key, ports), self.model.checks
-        headers = self.model.authn.facts(read, key).headers
+        tokens = self.model.authn.facts(read, key)
         return tuple(
             inbound.build_inbound_route(
                 port,
                 allowed[port.number],
                 checking=checks.at(read, key, CalledPort(port.number, port.service)),
-                claim_headers=headers,
+                claim_headers=tokens.headers,
             )
             for port in ports
         )

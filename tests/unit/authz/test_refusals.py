@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from argosy.api import decode_objects, parse_documents
+from argosy.authz.own_rules import MEANINGS
 from argosy.authz.refusals import ASKED_LINE, describe, explain, refusals
 from argosy.authz.roles import Grant, Served, policies_of_roles
 
@@ -84,6 +85,12 @@ def test_an_authorizers_refusal_is_traced_to_the_rule_that_asked() -> None:
     assert reason.text == "x refused it (ext_authz_denied), asked by its CUSTOM rule 0: everything"
     (unknown,) = refusals(lines[:1])
     assert [one.name for one in explain(unknown, POLICIES, "shop", {}).policies] == ["ask"]
+
+
+def test_what_the_mesh_itself_refuses_is_told_as_that() -> None:
+    for name, meaning in MEANINGS.items():
+        (found,) = refusals([line(f"rbac_access_denied_matched_policy[{name}]")])
+        assert explain(found, POLICIES, "shop", {}).text == meaning
 
 
 def test_a_policy_that_is_gone_is_told_so() -> None:

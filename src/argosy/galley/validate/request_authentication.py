@@ -20,6 +20,7 @@ _URI_CHARS_MAX = 2048
 _SPACED_MAX = 64
 # What routing, framing and the mesh itself rely on is not overwritten by what a token says.
 _RESERVED = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"})
+_RESERVED_PREFIXES = ("x-argosy-", "x-envoy-", "x-istio-", "x-forwarded-")
 
 
 def validate_request_authentication(check: Check, policy: RequestAuthentication) -> None:
@@ -119,7 +120,7 @@ def _validate_outputs(check: Check, at: str, rule: JWTRule) -> None:
         outputs.append(("outputPayloadToHeader", rule.output_payload_to_header))
     for where, name in outputs:
         check.header_name(f"{at}.{where}", name)
-        if name.lower() in _RESERVED:
+        if name.lower() in _RESERVED or name.lower().startswith(_RESERVED_PREFIXES):
             check.error("ARG0121", f"{at}.{where}", f"header {name!r} is not for applications", "choose another name")
     check.unique(at, [(f".{where}", name.lower()) for where, name in outputs], "header")
     for index, one in enumerate(rule.output_claim_to_headers):

@@ -15,17 +15,22 @@ from typing import Any
 from argosy.api.jwks import KeySet
 from argosy.api.meta import Object
 from argosy.api.security import JWTRule, RequestAuthentication
+from argosy.envoy import values as v
 from argosy.envoy.api import message
 from argosy.pilot.build.authn_requirements import (
     SANITIZER,
     Demand,
     Group,
+    NamedRule,
     claim_headers,
     demand,
     groups,
     locations,
     named_rules,
+    odd_bearers,
+    reads_bearers,
     requirement,
+    spellings,
 )
 from argosy.pilot.build.claims import FAILED, PAYLOAD
 from argosy.pilot.build.filters import discovered_filter
@@ -67,8 +72,16 @@ def build_request_authentication(
         wanted = demand(policies)
         headers = claim_headers(policies)
         made = _Providers(keys, headers, routes_by_claims=routes_by_claims, audit=wanted is Demand.AUDIT)
-        fields = {"providers": made.all(found), "rules": _rules(found, wanted)}
+        fields = {"providers": made.all(found), "rules": [*_odd(rules, wanted), *_rules(found, wanted)]}
     return extension(NAME, message(_TYPE)(**fields))
+
+
+def _odd(rules: Sequence[NamedRule], wanted: Demand) -> list[dict[str, Any]]:
+    """Requests with a token that the filter would pass over, and the application might not: a provider without keys."""
+    if wanted is Demand.AUDIT or not reads_bearers(rules):
+        return []
+    header = {"name": "authorization", "string_match": {"safe_regex": v.regex(odd_bearers())}}
+    return [{"match": {"prefix": "/", "headers": [header]}, "requires": {"provider_name": SANITIZER}}]
 
 
 def _rules(found: Sequence[Group], wanted: Demand) -> list[dict[str, Any]]:
@@ -94,7 +107,7 @@ class _Providers:
 
     def all(self, found: Sequence[Group]) -> dict[str, Any]:
         # Envoy removes the headers that a provider names before it looks for tokens.
-        removed = [{"header_name": name, "claim_name": "none"} for name in self._headers]
+        removed = [{"header_name": name, "claim_name": "none"} for one in self._headers for name in spellings(one)]
         made = {SANITIZER: {"issuer": _NO_ISSUER, **_NO_PLACE, **_no_keys(), "claim_to_headers": removed}}
         for group in found:
             made[group.guard] = {"issuer": _NO_ISSUER, **locations(group.places), **_no_keys()}

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import product
 from typing import Any, NamedTuple
 
 from argosy.api.meta import Object
@@ -25,6 +26,7 @@ SANITIZER = "sanitizer"
 _BEARER = "bearer "
 # The scheme's name knows no case (RFC 7235, 2.1), Envoy's prefixes do.
 _BEARERS = ("Bearer ", "bearer ", "BEARER ")
+_HYPHENS_MAX = 4
 _NOBODY: dict[str, Any] = {"allow_missing": {}}
 
 
@@ -98,6 +100,34 @@ def demand(policies: Sequence[Object[RequestAuthentication]]) -> Demand:
     if "true" in said:
         return Demand.REQUIRED
     return Demand.AUDIT if "audit" in said else Demand.OPTIONAL
+
+
+def reads_bearers(rules: Sequence[NamedRule]) -> bool:
+    """Whether some rule looks for `Bearer` in the Authorization header."""
+    return any(Place("header", "authorization", _BEARER) in rule.places for rule in rules)
+
+
+def odd_bearers() -> str:
+    """A regular expression for an Authorization header that programs take for a bearer's, and the filter does not.
+
+    The scheme's name knows no case, and some programs split at a tab. A token that is not looked at there would pass
+    beside a good one elsewhere.
+    """
+    known = {one.strip() for one in _BEARERS}
+    every = ("".join(letters) for letters in product(*((char, char.upper()) for char in _BEARER.strip())))
+    odd = "|".join(one for one in every if one not in known)
+    return f"(?s)(?:.*,)?[ \\t]*(?:(?:{odd})[ \\t]|(?i:bearer)\\t).*"
+
+
+def spellings(header: str) -> tuple[str, ...]:
+    """A header's name and all that some programs (CGI, WSGI) take for it: `_` for any `-`."""
+    parts = header.split("-")
+    if len(parts) > _HYPHENS_MAX + 1:
+        return (header, header.replace("-", "_"))
+    joined = (
+        "".join(map("".join, zip(parts, (*marks, ""), strict=True))) for marks in product("-_", repeat=len(parts) - 1)
+    )
+    return tuple(joined)
 
 
 def claim_headers(policies: Sequence[Object[RequestAuthentication]]) -> tuple[str, ...]:

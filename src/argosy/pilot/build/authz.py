@@ -18,12 +18,13 @@ from typing import Any
 from argosy.api.extension_provider import ExtAuthz, ExtAuthzGrpc, ExtensionProvider
 from argosy.api.meta import Object
 from argosy.api.security import AuthorizationPolicy, is_dry_run
+from argosy.authz.own_rules import CONTROL_IN_CLAIM
 from argosy.core.names import DEFAULT_TRUST_DOMAIN
 from argosy.envoy import values as v
 from argosy.envoy.api import message, pack
 from argosy.pilot.build import ext_authz
 from argosy.pilot.build.authz_places import HTTP_NOTES, MATCHED, NOTES, RESULT, TCP_NOTES
-from argosy.pilot.build.authz_rules import Where, build_rules
+from argosy.pilot.build.authz_rules import Where, build_rules, deny_all
 from argosy.pilot.build.filters import http_filter, network_filter
 from argosy.pilot.mesh import MeshSettings
 
@@ -113,7 +114,7 @@ def _unsafe(claim_headers: Sequence[str]) -> dict[str, Any]:
     if not claim_headers:
         return {}
     found = [{"header": {"name": name, "string_match": {"safe_regex": v.regex(_CONTROL)}}} for name in claim_headers]
-    return {"argosy-claim-with-control-characters": {"permissions": found, "principals": [{"any": True}]}}
+    return {CONTROL_IN_CLAIM: {"permissions": found, "principals": [{"any": True}]}}
 
 
 def _sleeping(name: str) -> Any:
@@ -158,6 +159,11 @@ def tcp_authorization(found: Authorization, prefix: str) -> list[Any]:
         if enforced is not None:
             made.append(_network(prefix, rules=build_rules(enforced, action, where)))
     return made
+
+
+def refusing_filter(name: str, prefix: str) -> Any:
+    """A filter that refuses all connections of a chain, in the name of `name`."""
+    return _network(prefix, rules=deny_all(name))
 
 
 def notes_of_tcp(found: Authorization) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 
 from argosy.api.destination_rule import ConnectionPool
 from argosy.api.gateway import ServerTLS
+from argosy.authz.own_rules import NOT_HTTP
 from argosy.core.frozen import FrozenMap
 from argosy.core.names import (
     BLACKHOLE_CLUSTER,
@@ -87,6 +88,8 @@ class InboundContext:
     """How connections are asked about, by port."""
     audited: bool = False
     """Requests that a stricter RequestAuthentication would refuse are logged."""
+    requests_only: bool = False
+    """Tokens are required, or claims told in headers: what is not HTTP would go past that, where HTTP is detected."""
 
     def authorization_at(self, number: int) -> Authorization:
         """Who may do what at a port."""
@@ -342,6 +345,8 @@ def _tcp_filters(port: InboundPort, context: InboundContext, *, mtls: bool) -> l
     )
     checking = context.checking.get(port.number, ASLEEP)
     refusing = [refusals.refusing_filter(checking, "tcp.")] if checking.refusals else []
+    if context.requests_only and port.speaks is Speaks.AUTO:
+        refusing.insert(0, authz.refusing_filter(NOT_HTTP, "tcp."))
     asked = check.tcp_filters(checking, port.service)
     return [*authz.tcp_authorization(allowed, "tcp."), *refusing, *asked, proxy]
 

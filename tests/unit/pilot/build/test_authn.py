@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import pytest
+import re2
 from tests.unit.pilot.build.test_authn_requirements import config, policy, rule
 
-from argosy.api.security import ClaimToHeader, JWTRule
+from argosy.api.security import ClaimToHeader, JWTHeader, JWTRule
 from argosy.envoy import api
 from argosy.pilot.build.authn import NAME, authn_filter
+from argosy.pilot.build.authn_requirements import spellings
 from argosy.pilot.build.resource import EXTENSION, LISTENER, ORDER, VIRTUAL_HOST
 
 
@@ -48,11 +51,45 @@ def test_a_rule_becomes_a_provider() -> None:
 
 
 def test_only_a_required_token_makes_an_exception_for_preflights() -> None:
-    assert len(config(policy(rule("i")))["rules"]) == 1
-    first, second = config(policy(rule("i"), require="true"))["rules"]
+    (only,) = config(policy(rule("i")))["rules"][1:]
+    first, second = config(policy(rule("i"), require="true"))["rules"][1:]
     assert [one["name"] for one in first["match"]["headers"]] == [":method", "origin", "access-control-request-method"]
-    assert first["requires"] == config(policy(rule("i")))["rules"][0]["requires"]
+    assert first["requires"] == only["requires"]
     assert "headers" not in second["match"]
+
+
+@pytest.mark.parametrize(
+    "line,odd",
+    [
+        ("Bearer x.y.z", False),
+        ("bearer x.y.z", False),
+        ("BEARER x.y.z", False),
+        ("Basic bEaReR", False),
+        ("bEaReR x.y.z", True),
+        ("Bearer\tx.y.z", True),
+        ("Bearer x.y.z,bEaReR x.y.z", True),
+        ("Basic YTpi, BeareR x.y.z", True),
+    ],
+)
+def test_a_token_that_only_the_application_would_look_at_is_refused(line: str, odd: bool) -> None:
+    asked = config(policy(rule("i")))
+    first = asked["rules"][0]
+    assert bool(re2.fullmatch(first["match"]["headers"][0]["string_match"]["safe_regex"]["regex"], line)) is odd
+    provider = asked["providers"][first["requires"]["provider_name"]]
+    assert provider["local_jwks"] == {"inline_string": ""}
+
+
+def test_nobody_cares_how_a_scheme_is_written_where_no_rule_looks() -> None:
+    own = JWTRule(issuer="i", jwks="x", from_headers=(JWTHeader(name="x-token"),))
+    assert len(config(policy(own))["rules"]) == 1
+    assert len(config(policy(rule("i"), require="audit"))["rules"]) == 1
+
+
+def test_what_only_the_filter_may_set_is_taken_away_in_all_its_spellings() -> None:
+    one = JWTRule(issuer="i", jwks="x", output_claim_to_headers=(ClaimToHeader(header="X-A-B", claim="b"),))
+    removed = config(policy(one))["providers"]["sanitizer"]["claim_to_headers"]
+    assert [each["header_name"] for each in removed] == ["x-a-b", "x-a_b", "x_a-b", "x_a_b"]
+    assert spellings("x-" * 9 + "y") == ("x-" * 9 + "y", "x_" * 9 + "y")
 
 
 def test_faults_are_told_where_a_policy_audits() -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from argosy.api import decode_object, parse_documents
 from argosy.envoy import api
 from argosy.envoy.refusal import Refusal
@@ -53,6 +55,25 @@ def test_a_policy_changes_the_routes_of_an_http_port_and_not_its_chains() -> Non
     assert settings() == {}
     assert set(settings(policy("DENY"))) == {DENY}
     assert set(settings(policy("DENY"), policy("ALLOW"))) == {DENY, ALLOW}
+
+
+@pytest.mark.parametrize("speaks,refused", [(Speaks.AUTO, True), (Speaks.TCP, False), (Speaks.HTTP, False)])
+def test_where_tokens_count_what_is_not_http_is_refused_on_ports_that_are_detected(
+    speaks: Speaks, refused: bool
+) -> None:
+    """Bytes before a request would make it a connection that nobody asks for a token."""
+    found = set()
+    for requests_only in (False, True):
+        context = InboundContext(
+            authorization=Authorization(()), mode="PERMISSIVE", settings=MeshSettings(), requests_only=requests_only
+        )
+        port = InboundPort(8080, speaks, "web", "PERMISSIVE")
+        made = api.decode("envoy.config.listener.v3.Listener", build_inbound_listener([port], context).body or b"")
+        for chain in api.to_dict(made)["filter_chains"]:
+            if "argosy-tokens-need-http" in str(chain["filters"][0]):
+                assert requests_only
+                found.add(chain["name"])
+    assert found == ({"8080-mtls-tcp", "8080-plaintext-tcp", "8080-own-tls"} if refused else set())
 
 
 def test_deny_is_asked_before_allow_and_mixer_last() -> None:

@@ -1,0 +1,76 @@
+"""Ways past a RequestAuthentication that its rules do not name: each is closed, on real Envoy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.e2e.calls import in_pod
+from tests.e2e.harness import EXAMPLES, running, wait_for
+from tests.e2e.jwt_world import INLINE, ME, OTHER, World, authentication, good
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+GATE = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gateway}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: httpbin}
+spec:
+  hosts: ["*"]
+  gateways: [gateway]
+  http: [{route: [{destination: {host: httpbin, port: {number: 8000}}}]}]
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("ways")
+    (folder / "gate.yaml").write_text(GATE)
+    names = ("httpbin/httpbin.yaml", "sleep/sleep.yaml")
+    with running(folder / "mesh", *(EXAMPLES / name for name in names), folder / "gate.yaml") as mesh:
+        one = World(mesh)
+        wait_for(lambda: one.status() == 200, 60, "the gateway leads to httpbin")
+        yield one
+        one.client.close()
+
+
+def test_a_token_that_the_filter_would_pass_over_is_refused(world: World) -> None:
+    """Beside a good one at another place, an application may take it for the one that was verified."""
+    forged = OTHER.sign(kid="k1", iss=ME, sub="root")
+    with world.applied(authentication(INLINE)):
+        for scheme in ("bEaReR ", "Bearer\t", "BEArer "):
+            assert world.status(path=f"/headers?access_token={good()}", authorization=scheme + forged) == 401, scheme
+        assert world.status(path=f"/headers?access_token={good()}", authorization="Basic YTpi") == 200
+
+
+def test_what_is_not_http_goes_past_no_required_token(world: World) -> None:
+    """A port whose protocol is detected: bytes before the request make it no HTTP for the proxy."""
+    (service,) = (one for one in world.mesh.objects("Service") if one["metadata"]["name"] == "httpbin")
+    ports = [{**service["spec"]["ports"][0], "name": "any"}]
+    detected = {**service, "spec": {**service["spec"], "ports": ports}}
+
+    def sent(line: str) -> str:
+        ask = f"{line}Host: httpbin\\r\\nConnection: close\\r\\n\\r\\n"
+        script = f"exec 3<>/dev/tcp/httpbin/8000 && printf '{ask}' >&3 && timeout 10 cat <&3"
+        return in_pod(world.mesh, "sleep", "bash", "-c", f"{{ {script}; }} 2>/dev/null")
+
+    plain, shifted = "GET /status/200 HTTP/1.1\\r\\n", "\\r\\nGET /status/200 HTTP/1.1\\r\\n"
+    world.mesh.apply(detected)
+    try:
+        wait_for(lambda: "HTTP/1.1 " in sent(shifted), 60, "the application has the connection")
+        with world.applied(authentication(INLINE, require="true")):
+            wait_for(lambda: sent(shifted) == "", 60, "what is not HTTP is refused")
+            wait_for(lambda: "401" in sent(plain), 60, "a token is asked for")
+        told = {**INLINE, "outputClaimToHeaders": [{"header": "x-who", "claim": "sub"}]}
+        with world.applied(authentication(told)):
+            wait_for(lambda: sent(shifted) == "", 60, "what is not HTTP is refused")
+            wait_for(lambda: "200" in sent(plain), 60, "requests are answered")
+    finally:
+        world.mesh.apply(service)
+    wait_for(lambda: world.status() == 200, 60, "the gateway leads to httpbin")
