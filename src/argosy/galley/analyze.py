@@ -38,6 +38,7 @@ from argosy.galley.analyze_peers import analyze_peer_authentication, reach
 from argosy.galley.analyze_rbac import analyze_rbac
 from argosy.galley.analyze_rules import analyze_split_rules
 from argosy.galley.analyze_secrets import analyze_gateway_secrets
+from argosy.galley.analyze_sidecars import analyze_sidecars
 from argosy.galley.analyze_telemetry import analyze_telemetry
 from argosy.galley.analyze_tenancy import analyze_tenancy
 
@@ -133,6 +134,8 @@ def analyze_objects(
     findings.extend(f for f in doubles if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
     twice = analyze_split_rules([o for o in everything if o.kind == "DestinationRule"])
     findings.extend(f for f in twice if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
+    limits = analyze_sidecars([o for o in everything if o.kind == "Sidecar"], lambda host: _is_declared(host, world))
+    findings.extend(f for f in limits if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
     return findings
 
 
@@ -296,6 +299,12 @@ def _analyze_destination_rule(obj: Object[DestinationRule], world: _World) -> It
 def _is_known(host: str, world: _World) -> bool:
     """Whether somebody declares a host, or one that a wildcard covers."""
     return any(host_matches(host, h) for h in world.hosts) if is_wildcard(host) else world.ports(host) is not None
+
+
+def _is_declared(host: str, world: _World) -> bool:
+    """Whether clients may be told of a host: somebody declares it, or VirtualServices lead it elsewhere."""
+    named = (resolve_host(name, key.namespace) for key, one in world.virtual_services.items() for name in one.hosts)
+    return _is_known(host, world) or host in named
 
 
 def _analyze_service_entry(obj: Object[ServiceEntry], world: _World) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ The derived functions over the collections of a `Model`; builders are in `build/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -87,8 +87,10 @@ class ListenerModel:
         if unknown.refused:
             made += self._refusing(read, client, unknown, scope if own_all else None)
         if client.sidecar:
-            made += [("bound_listener", (scope, index)) for index in self._bound(read, client)]
-        return made
+            bound = self._bound(read, client)
+            made += [("bound_listener", (scope, index)) for index in bound]
+            made += [("route", (number, unknown)) for number in self._bound_routes(read, client, bound)]
+        return list(dict.fromkeys(made))
 
     def _refusing(
         self, read: Reader, client: ClientScope, unknown: UnknownTraffic, scope: RouteScope | None
@@ -234,6 +236,14 @@ class ListenerModel:
         egress = self._egress(read, client)
         return [i for i, one in enumerate(egress) if one.port is not None and (one.bind or one.capture_mode == "NONE")]
 
+    def _bound_routes(self, read: Reader, client: ClientScope, bound: Iterable[int]) -> Iterator[int]:
+        """The ports of such entries for HTTP: their routes are there even where no host is called on that port."""
+        egress = self._egress(read, client)
+        for index in bound:
+            port = egress[index].port
+            if port is not None and _is_http(port.protocol):
+                yield port.number
+
     def bound_listener(self, read: Reader, key: tuple[RouteScope, int]) -> Resources:
         """The listener of one egress entry of a Sidecar that names an address, or whose clients are not captured."""
         scope, index = key
@@ -243,7 +253,7 @@ class ListenerModel:
         one, settings = egress[index], self.model.telemetry.settings(read, scope.observation)
         assert one.port is not None
         number, address = one.port.number, one.bind or "127.0.0.1"
-        if (parse_protocol(one.port.protocol) or Protocol.HTTP).is_http:
+        if _is_http(one.port.protocol):
             return (listeners.build_bound_http_listener(address, number, str(number), settings, title=one.port.name),)
         for host in self.outbound.view(read, scope.client).hosts:
             record = read.get(self.model.host, host)
@@ -290,6 +300,10 @@ class ListenerModel:
                 if made[-1].is_open:
                     return made
         return made
+
+
+def _is_http(protocol: str) -> bool:
+    return (parse_protocol(protocol) or Protocol.HTTP).is_http
 
 
 def tcp_target(

@@ -208,7 +208,9 @@ class OutboundModel:
         by_client = own if not scope.client.is_shared else read.get(self.partial_hosts, "all") or ()
         if scope.observation is not None:
             by_client = self.view(read, scope.client).hosts
-        members = self.listeners.members(read, scope) if by_client or scope.observation is not None else []
+        # A client that sees no host at all has nothing of what all have, and its traffic is captured all the same.
+        own_listeners = bool(by_client) or scope.observation is not None or not scope.client.is_shared
+        members = self.listeners.members(read, scope) if own_listeners else []
         members += [("virtual_hosts", ScopedHost(host, plain)) for host in own]
         return members + [("host_listeners", ScopedHost(host, scope)) for host in by_client]
 

@@ -6,7 +6,7 @@ import pytest
 
 from argosy.api import decode_object, parse_documents
 from argosy.incr import Change, Engine
-from argosy.pilot.build.resource import CLUSTER, LISTENER, VIRTUAL_HOST
+from argosy.pilot.build.resource import CLUSTER, LISTENER, ROUTE, VIRTUAL_HOST
 from argosy.pilot.mesh import Mesh, Unconcerned
 from argosy.pilot.model import Model
 from argosy.pilot.scopes import ScopedHost
@@ -110,3 +110,30 @@ def test_a_host_behind_a_wildcard_goes_where_the_wildcard_goes() -> None:
 def test_a_wildcard_that_covers_somebody_is_no_host_of_its_own() -> None:
     world = MeshWorld(CLIENTS, ENTRY.replace("*.Wide", "en.wide"), elsewhere("*.wide.example"))
     assert hosts_on_80(world) == {"en.wide.example": "outbound|8080||web.shop.svc.cluster.local"}
+
+
+def sidecar(egress: str) -> str:
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {{name: limits, namespace: shop}}
+spec: {{egress: [{egress}]}}
+"""
+
+
+def test_a_client_that_sees_no_host_keeps_the_listener_of_what_is_captured() -> None:
+    """Without it every connection was refused, though unknown traffic may pass."""
+    world = MeshWorld(CLIENTS, sidecar("{hosts: ['~/*']}"))
+    listeners = world.resources(LISTENER, "client-0", "shop")
+    assert set(listeners) == {"virtualOutbound", "virtualInbound"}
+    (proxy,) = listeners["virtualOutbound"]["default_filter_chain"]["filters"]
+    assert proxy["typed_config"]["cluster"] == "PassthroughCluster"
+
+
+def test_a_bound_port_for_http_has_routes_though_no_host_is_called_on_it() -> None:
+    """Its listener asked for a route configuration that nobody made, or was missing."""
+    port = "{port: {number: 8088, protocol: HTTP, name: http}, bind: 127.0.0.1, captureMode: NONE, hosts: ['./*']}"
+    world = MeshWorld(CLIENTS, sidecar(port))
+    assert "127.0.0.1_8088" in world.resources(LISTENER, "client-0", "shop")
+    assert list(world.resources(ROUTE, "client-0", "shop")) == ["8088"]
+    assert "8088/others" in world.resources(VIRTUAL_HOST, "client-0", "shop")
