@@ -122,15 +122,15 @@ def test_envoy_does_what_policies_mean_for_connections(tmp_path: Path) -> None:
     assert not wrong, f"{len(wrong)} of {len(results)}\n" + "\n\n".join(wrong[:5])
 
 
-def roles_case(rng: random.Random, port: int) -> Case:
-    """What some roles come to at one port; of one half of them only tried."""
+def roles_case(rng: random.Random, ports: list[int]) -> Case:
+    """What some roles come to at some ports; some of them are only tried."""
     config = made("ClusterRbacConfig", "default", {"mode": "ON"})
     served = Served("shop", HOSTS, LABELS, "web")
     grants, told = [], []
     for number in range(rng.randint(1, 3)):
-        rules = [{**random_rule(rng), "ports": [port]} for _ in range(rng.randint(1, 2))]
+        rules = [{**random_rule(rng), "services": ["*"], "ports": ports} for _ in range(rng.randint(1, 2))]
         role = made("ServiceRole", f"r{number}", {"rules": rules})
-        mode = rng.choice(("ENFORCED", "PERMISSIVE"))
+        mode = rng.choice(("ENFORCED", "ENFORCED", "PERMISSIVE"))
         subjects = json.loads(json.dumps([random_subject(rng)]).replace("cluster.local/", f"{DOMAINS[0]}/"))
         spec = {"subjects": subjects, "mode": mode, "role": role.name}
         grants.append(Grant(made("ServiceRoleBinding", f"b{number}", spec), role))
@@ -142,7 +142,7 @@ def roles_case(rng: random.Random, port: int) -> Case:
 def test_envoy_does_what_roles_mean(tmp_path: Path) -> None:
     rng = random.Random(SEED)
     rig = Rig(tmp_path, free_ports(3), free_ports(1)[0])
-    cases = [roles_case(rng, rng.choice(rig.ports)) for _ in range(PAIRS // 100)]
+    cases = [roles_case(rng, rng.sample(rig.ports, 2)) for _ in range(PAIRS // 100)]
     wrong, seen = [], {True: 0, False: 0}
     with rig.running(cases):
         for number, case in enumerate(cases):
@@ -152,4 +152,5 @@ def test_envoy_does_what_roles_mean(tmp_path: Path) -> None:
                 if found := difference(case, call, answer):
                     wrong.append(f"{found}\n{show(case, call)}")
     assert not wrong, f"{len(wrong)}\n" + "\n\n".join(wrong[:5])
-    assert min(seen.values()) > sum(seen.values()) / 25, seen
+    # A test in which nothing passes shows little.
+    assert min(seen.values()) > 0, seen
