@@ -25,14 +25,12 @@ from tests.e2e.jwt_world import (
     MANIFEST,
     ME,
     OTHER,
-    ROLES_ON,
     SET,
     World,
     authentication,
     authorization,
     findings,
     good,
-    grant,
     source,
 )
 from tests.e2e.tokens import hmac_signed, jwks, mutations, rsa_key, unsigned, with_header
@@ -165,14 +163,6 @@ def test_policies_on_principals_and_claims(world: World) -> None:
             with world.applied(authorization(rule)):
                 found = [world.status(good(**{"aud": "web", **claims})) for claims in (passes, fails)]
                 assert found == [200, 403], rule
-
-
-def test_roles_are_bound_to_groups_of_tokens(world: World) -> None:
-    tokens = [good(groups=["group1", "x"]), good(scope="read scope1"), good(groups=["group10"]), good()]
-    with world.applied(authentication(FETCHED, require="true"), ROLES_ON):
-        assert [world.status(), world.status(tokens[0])] == [401, 403]
-        with world.applied(*grant({"groups": ["group1"]}, {"properties": {"request.auth.claims[scope]": "scope1"}})):
-            assert [world.status(), *(world.status(token) for token in tokens)] == [401, 200, 200, 403, 403]
 
 
 # -- which tokens, and where (J01-J10) ------------------------------------------------------------------------------

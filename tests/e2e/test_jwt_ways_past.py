@@ -1,4 +1,5 @@
-"""Ways past a RequestAuthentication that its rules do not name: each is closed, on real Envoy."""
+"""Ways past a RequestAuthentication that its rules do not name: each is closed, on real Envoy. And roles that are bound
+to what tokens say."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from tests.e2e.calls import in_pod
 from tests.e2e.harness import EXAMPLES, running, wait_for
-from tests.e2e.jwt_world import INLINE, ME, OTHER, World, authentication, good
+from tests.e2e.jwt_world import INLINE, ME, OTHER, ROLES_ON, World, authentication, good, grant
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 GATE = """
@@ -74,3 +75,12 @@ def test_what_is_not_http_goes_past_no_required_token(world: World) -> None:
     finally:
         world.mesh.apply(service)
     wait_for(lambda: world.status() == 200, 60, "the gateway leads to httpbin")
+
+
+def test_roles_are_bound_to_groups_of_tokens(world: World) -> None:
+    """Istio 1.4's task rbac-groups: without a token 401, without a role 403, with the group's or scope's token 200."""
+    tokens = [good(groups=["group1", "x"]), good(scope="read scope1"), good(groups=["group10"]), good()]
+    with world.applied(authentication(INLINE, require="true"), ROLES_ON):
+        assert [world.status(), world.status(tokens[0])] == [401, 403]
+        with world.applied(*grant({"groups": ["group1"]}, {"properties": {"request.auth.claims[scope]": "scope1"}})):
+            assert [world.status(), *(world.status(token) for token in tokens)] == [401, 200, 200, 403, 403]
