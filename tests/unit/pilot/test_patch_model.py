@@ -113,6 +113,19 @@ def test_filters_are_put_where_they_were_asked_for() -> None:
     ]
 
 
+def test_filters_are_found_by_their_former_names_too() -> None:
+    """Such patches matched nothing, and nothing was said."""
+    lua = (
+        "{name: lua, typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua, "
+        "default_source_code: {inline_string: x}}}"
+    )
+    chain = "listener: {filterChain: {filter: {name: envoy.http_connection_manager, subFilter: {name: envoy.cors}}}}"
+    patch = f"{{applyTo: HTTP_FILTER, match: {{{chain}}}, patch: {{operation: INSERT_BEFORE, value: {lua}}}}}"
+    shown = as_json(MeshWorld(WEB, patched(patch)).snapshot("other-0").of(LISTENER)["0.0.0.0_80"])
+    manager = shown["filter_chains"][0]["filters"][0]["typed_config"]
+    assert [one["name"] for one in manager["http_filters"]][:2] == ["lua", "envoy.filters.http.cors"]
+
+
 def test_clusters_can_be_added() -> None:
     patch = "{applyTo: CLUSTER, patch: {operation: ADD, value: {name: extra, type: STATIC}}}"
     assert "extra" in MeshWorld(WEB, patched(patch)).snapshot("other-0").of(CLUSTER)

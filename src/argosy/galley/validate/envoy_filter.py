@@ -6,7 +6,8 @@ a wrong type is refused here and not by every proxy. Source: Istio's EnvoyFilter
 
 from __future__ import annotations
 
-from argosy.api.envoy_filter import ConfigPatch, EnvoyFilter
+from argosy.api.envoy_filter import ConfigPatch, EnvoyFilter, ListenerMatch
+from argosy.core.filter_names import http_filter_name, listener_filter_name, network_filter_name
 from argosy.envoy.patch_values import PatchValueError, patch_value
 from argosy.galley.validate.check import Check
 
@@ -97,9 +98,25 @@ def _validate_match(check: Check, at: str, patch: ConfigPatch) -> None:
     if named is not None and not named.name:
         message = "Envoy filter: filter match has no name to match on"
         check.error("ARG0110", f"{at}.listener.filterChain.filter.name", message)
-    if patch.apply_to == "HTTP_FILTER" and named is not None and named.name not in ("", _MANAGER):
+    if match.listener is not None:
+        _warn_former_names(check, f"{at}.listener", match.listener)
+    own = network_filter_name(named.name) if named is not None else ""
+    if patch.apply_to == "HTTP_FILTER" and own not in ("", _MANAGER):
         message = f"HTTP filters are part of {_MANAGER}"
         check.error("ARG0121", f"{at}.listener.filterChain.filter.name", message)
+
+
+def _warn_former_names(check: Check, at: str, match: ListenerMatch) -> None:
+    named = match.filter_chain.filter if match.filter_chain is not None else None
+    inner = named.sub_filter if named is not None else None
+    found = [(f"{at}.listenerFilter", match.listener_filter, listener_filter_name(match.listener_filter))]
+    if named is not None:
+        found.append((f"{at}.filterChain.filter.name", named.name, network_filter_name(named.name)))
+    if inner is not None:
+        found.append((f"{at}.filterChain.filter.subFilter.name", inner.name, http_filter_name(inner.name)))
+    for field, old, new in found:
+        if old != new:
+            check.warn("ARG0153", field, f"{old} is a former name", f"use {new}")
 
 
 _MANAGER = "envoy.filters.network.http_connection_manager"

@@ -15,6 +15,7 @@ from typing import Any
 import re2
 
 from argosy.api.envoy_filter import ConfigPatch, FilterChainMatch, ObjectMatch
+from argosy.core.filter_names import http_filter_name, listener_filter_name, network_filter_name
 from argosy.core.names import ObjectKey, parse_cluster_name
 from argosy.envoy import values as v
 from argosy.envoy.api import decode, encode, pack
@@ -183,7 +184,7 @@ def _patch_listener(listener: Any, patch: ConfigPatch, context: str) -> bool:
             _merged(listener, patch)
         return True
     if patch.apply_to == "LISTENER_FILTER":
-        anchor = match.listener_filter if match is not None else ""
+        anchor = listener_filter_name(match.listener_filter) if match is not None else ""
         _edit(listener.listener_filters, patch, anchor)
         return True
     if patch.apply_to == "FILTER_CHAIN" and operation == "ADD":
@@ -235,13 +236,15 @@ def _patch_chain(chain: Any, patch: ConfigPatch, wanted: FilterChainMatch | None
             _merged(chain, patch)
         return True
     named = wanted.filter if wanted is not None else None
+    anchor = network_filter_name(named.name) if named is not None else ""
     if patch.apply_to == "NETWORK_FILTER":
-        _edit(chain.filters, patch, named.name if named is not None else "", last=_TERMINAL)
+        _edit(chain.filters, patch, anchor, last=_TERMINAL)
         return True
     for one in chain.filters:
-        if one.name == _MANAGER and (named is None or named.name in ("", one.name)):
+        if one.name == _MANAGER and anchor in ("", one.name):
             manager = decode(_MANAGER_TYPE, one.typed_config.value)
-            below = named.sub_filter.name if named is not None and named.sub_filter is not None else ""
+            inner = named.sub_filter.name if named is not None and named.sub_filter is not None else ""
+            below = http_filter_name(inner)
             _edit(manager.http_filters, patch, below, last=frozenset({_ROUTER}))
             one.typed_config.CopyFrom(pack(manager))
     return True
