@@ -6,7 +6,6 @@ Given certificates or JSON bytes; gives the other. Source: rules S17-S22 and S24
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from argosy.citadel.errors import BundleError, Code
+from argosy.citadel.pem import UNREADABLE
 
 X509_SVID_USE = "x509-svid"
 _KEY_TYPES = ("EC", "RSA")
@@ -94,8 +94,11 @@ def _decode_key(entry: object) -> x509.Certificate | None:
     if not isinstance(values, list) or not values:
         return None
     try:
-        return x509.load_der_x509_certificate(base64.b64decode(values[0], validate=True))
-    except (ValueError, TypeError, binascii.Error) as error:
+        root = x509.load_der_x509_certificate(base64.b64decode(values[0], validate=True))
+        # Read on demand: what cannot be read is told here, where it came from, and not wherever it is shown.
+        _ = root.subject, root.issuer, root.extensions, root.public_key(), root.not_valid_after_utc
+        return root
+    except UNREADABLE as error:
         raise BundleError.of(Code.BUNDLE_SHAPE, "an x5c value is no certificate") from error
 
 

@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
 from argosy.citadel.errors import Code, CSRError
-from argosy.citadel.pem import PublicKey, is_usable
+from argosy.citadel.pem import UNREADABLE, PublicKey, is_usable
 
 CSR_BYTES_MAX = 16 * 1024
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
@@ -38,7 +37,7 @@ def parse_csr(pem: bytes) -> CertificateRequest:
         key = request.public_key()
         signed = request.is_signature_valid and isinstance(request.signature_hash_algorithm, _HASHES)
         asks = frozenset(_asks(request))
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise CSRError.of(Code.CSR_SHAPE, "the request cannot be decoded") from error
     if not signed:
         raise CSRError.of(Code.CSR_SIGNATURE, "the request is not signed by its own key with SHA-2")

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -18,6 +19,15 @@ from argosy.core.errors import Origin
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What `cryptography` raises for what others have written, without a common base."""
 RSA_BITS_MIN = 2048
 RSA_BITS_MAX = 8192
 
@@ -45,7 +55,7 @@ def decode_certificates(file: PEMFile) -> tuple[PlacedCertificate, ...]:
         origin = Origin(file.name, line)
         try:
             found.append(PlacedCertificate(x509.load_pem_x509_certificate(block), origin))
-        except ValueError as error:
+        except UNREADABLE as error:
             raise CAFileError.of(Code.CA_FILE_PEM, "the certificate cannot be decoded", origin=origin) from error
     if not found:
         raise CAFileError.of(Code.CA_FILE_PEM, "there is no PEM certificate in it", origin=Origin(file.name, 1))

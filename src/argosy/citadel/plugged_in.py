@@ -15,6 +15,7 @@ from argosy.citadel.authority import Authority
 from argosy.citadel.certificates import build_leaf, seconds
 from argosy.citadel.errors import CAFileError, Code, SVIDError
 from argosy.citadel.pem import (
+    UNREADABLE,
     PEMFile,
     PlacedCertificate,
     PrivateKey,
@@ -106,7 +107,7 @@ def _check_signing(placed: PlacedCertificate, *, depth: int, trust_domain: str, 
     try:
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError) as error:
+    except (x509.ExtensionNotFound, *UNREADABLE) as error:
         message = "a signing certificate needs basic constraints and key usage"
         raise CAFileError.of(Code.CA_NOT_A_CA, message, origin=origin) from error
     if not constraints.ca or not usage.key_cert_sign:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from argosy.citadel.authority import Authority
 from argosy.citadel.certificates import utc
 from argosy.citadel.errors import CAFileError, Code
-from argosy.citadel.pem import PEMFile, blocks, is_usable
+from argosy.citadel.pem import UNREADABLE, PEMFile, blocks, is_usable
 from argosy.core.errors import Origin
 
 CRL_BYTES_MAX = 1 << 20
@@ -30,7 +30,7 @@ def decode_crls(file: PEMFile) -> tuple[tuple[x509.CertificateRevocationList, Or
         origin = Origin(file.name, line)
         try:
             found.append((x509.load_pem_x509_crl(block), origin))
-        except ValueError as error:
+        except UNREADABLE as error:
             raise CAFileError.of(Code.CRL_FILE, "the revocation list cannot be decoded", origin=origin) from error
     if not found:
         raise CAFileError.of(Code.CRL_FILE, "there is no PEM revocation list in it", origin=Origin(file.name, 1))

@@ -17,6 +17,7 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 
 from argosy.citadel.certificates import utc
 from argosy.citadel.errors import Code, SVIDError
+from argosy.citadel.pem import UNREADABLE
 from argosy.core.spiffe import SpiffeID, SpiffeIDError, parse_spiffe_id
 
 CHAIN_CERTIFICATES_MAX = 10
@@ -41,7 +42,7 @@ def verify_svid(
     verifier = PolicyBuilder().store(Store(list(roots))).time(utc(now)).build_client_verifier()
     try:
         verifier.verify(chain[0], list(chain[1:]))
-    except VerificationError as error:
+    except (VerificationError, *UNREADABLE) as error:
         raise SVIDError.of(Code.SVID_CHAIN, f"the chain does not lead to a trusted root: {error}") from error
     return spiffe_id
 
@@ -51,7 +52,7 @@ def check_leaf(leaf: x509.Certificate) -> SpiffeID:
     try:
         extensions = leaf.extensions
         uris = uri_names(leaf)
-    except (ValueError, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise SVIDError.of(Code.SVID_SHAPE, "the certificate's extensions cannot be decoded") from error
     if len(uris) != 1:
         raise SVIDError.of(Code.SVID_URI_SAN, f"the leaf has {len(uris)} URI SANs, not one")

@@ -21,6 +21,7 @@ import grpc.aio
 from cryptography import x509
 
 from argosy.citadel.errors import Code, SVIDError
+from argosy.citadel.pem import UNREADABLE
 from argosy.citadel.revocation import is_revoked
 from argosy.citadel.rotation import Renewal, first_attempt, schedule
 from argosy.citadel.trust import TrustState
@@ -236,7 +237,7 @@ def peer_identity(context: Any, trust_domain: str) -> SpiffeID:
         raise SVIDError.of(Code.SVID_SHAPE, "the connection has no client certificate")
     try:
         leaf = x509.load_pem_x509_certificate(certificates[0])
-    except ValueError as error:
+    except UNREADABLE as error:
         raise SVIDError.of(Code.SVID_SHAPE, "the client certificate cannot be decoded") from error
     spiffe_id = check_leaf(leaf)
     if spiffe_id.trust_domain != trust_domain:

@@ -8,7 +8,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from argosy.citadel.bundle import TrustBundle, decode_bundle, encode_bundle, next_bundle
-from argosy.citadel.errors import BundleError, Code
+from argosy.citadel.errors import BundleError, Code, SVIDError
+from argosy.citadel.verify import verify_svid
 
 from .forge import forge_ca
 
@@ -84,6 +85,25 @@ def test_a_broken_certificate_refuses_the_bundle(value: object) -> None:
     changed["keys"][0]["x5c"] = [value]
     with pytest.raises(BundleError):
         decode(changed)
+
+
+def test_a_root_of_which_any_byte_is_changed_is_refused_or_can_be_shown() -> None:
+    """What a partner publishes makes no command fail later, where it is shown or checked."""
+    good = ROOT.public_bytes(Encoding.DER)
+    refused = 0
+    for at in range(len(good)):
+        changed = bytearray(good)
+        changed[at] ^= 0x41
+        entry = {"use": "x509-svid", "kty": "EC", "x5c": [base64.b64encode(changed).decode()]}
+        try:
+            (root,) = decode({"keys": [entry]}).roots
+        except BundleError:
+            refused += 1
+            continue
+        assert isinstance(root.subject.rfc4514_string(), str)
+        with pytest.raises(SVIDError):
+            verify_svid([OTHER], {"td-a": [root]}, now=0)
+    assert 0 < refused < len(good)
 
 
 def test_s21_sequence_grows_with_every_change_and_only_then() -> None:

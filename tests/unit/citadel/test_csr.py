@@ -1,5 +1,7 @@
 """Of a request only the key is believed, and only if the request is sound."""
 
+import base64
+
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -51,3 +53,28 @@ def test_text_that_is_no_request_is_refused(pem: bytes) -> None:
 
 def test_an_overlong_request_is_not_even_decoded() -> None:
     assert refusal(csr(ec_key("a")) + b"\n" * CSR_BYTES_MAX) == Code.CSR_SHAPE
+
+
+def test_bytes_that_were_changed_are_refused_and_nothing_else() -> None:
+    """Whatever stands in it: a version that is none, a name of a kind that nobody reads."""
+    names = [x509.UniformResourceIdentifier("spiffe://td/ns/a/sa/b"), x509.DNSName("a"), x509.RFC822Name("a@b")]
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    good = builder.sign(ec_key("a"), hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    told = set()
+    for at in range(len(good)):
+        for bit in range(8):
+            changed = bytearray(good)
+            changed[at] ^= 1 << bit
+            try:
+                # What the signature is not about may differ: the coding of the signature itself.
+                assert parse_csr(_pem(bytes(changed))).public_key == ec_key("a").public_key()
+            except CSRError as error:
+                told.add(Code(error.findings[0].code))
+    assert told <= {Code.CSR_SHAPE, Code.CSR_SIGNATURE, Code.CSR_KEY}
+    assert {Code.CSR_SHAPE, Code.CSR_SIGNATURE} <= told
+
+
+def _pem(der: bytes) -> bytes:
+    text = base64.encodebytes(der).decode()
+    return f"-----BEGIN CERTIFICATE REQUEST-----\n{text}-----END CERTIFICATE REQUEST-----\n".encode()
