@@ -33,7 +33,9 @@ from argosy.core.hosts import (
 )
 from argosy.core.labels import selects
 from argosy.core.names import MESH_GATEWAY, ROOT_NAMESPACE, ObjectKey, gateway_key
+from argosy.core.protocols import Protocol, choose_protocol, parse_protocol
 from argosy.galley.analyze_authorization import analyze_authorization, analyze_providers, surroundings
+from argosy.galley.analyze_kinds import analyze_kinds
 from argosy.galley.analyze_peers import analyze_peer_authentication, reach
 from argosy.galley.analyze_rbac import analyze_rbac
 from argosy.galley.analyze_rules import analyze_split_rules
@@ -55,6 +57,7 @@ class _World:
 
     hosts: dict[str, frozenset[int]] = field(default_factory=dict)
     wildcards: list[tuple[str, frozenset[int]]] = field(default_factory=list)
+    protocols: dict[str, set[Protocol]] = field(default_factory=dict)
     rules: dict[str, list[DestinationRule]] = field(default_factory=dict)
     wildcard_rules: list[tuple[str, DestinationRule]] = field(default_factory=list)
     gateways: dict[ObjectKey, Gateway] = field(default_factory=dict)
@@ -134,6 +137,8 @@ def analyze_objects(
     findings.extend(f for f in doubles if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
     twice = analyze_split_rules([o for o in everything if o.kind == "DestinationRule"])
     findings.extend(f for f in twice if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
+    routed = [o for o in everything if o.kind == "VirtualService" and (only is None or (o.kind, o.key) in only)]
+    findings.extend(analyze_kinds(routed, lambda host: _spoken(host, world), world.gateways))
     limits = analyze_sidecars([o for o in everything if o.kind == "Sidecar"], lambda host: _is_declared(host, world))
     findings.extend(f for f in limits if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
     return findings
@@ -148,9 +153,14 @@ def _index(objects: list[Object[Any]]) -> _World:
         if isinstance(spec, Service):
             world.hosts[service_host(obj.name, obj.namespace)] = frozenset(p.port for p in spec.ports)
             world.services.add(service_host(obj.name, obj.namespace))
+            spoken = {choose_protocol(p.name, p.app_protocol, p.protocol, p.port)[0] for p in spec.ports}
+            if spec.type != "ExternalName":
+                world.protocols[service_host(obj.name, obj.namespace)] = spoken
         elif isinstance(spec, ServiceEntry):
             ports = frozenset(p.number for p in spec.ports)
             for host in spec.names:
+                own = {parse_protocol(p.protocol) or Protocol.TCP for p in spec.ports}
+                world.protocols.setdefault(host, set()).update(own)
                 world.entries.setdefault(host, obj)
                 if is_wildcard(host):
                     world.wildcards.append((host, ports))
@@ -294,6 +304,14 @@ def _analyze_destination_rule(obj: Object[DestinationRule], world: _World) -> It
     if not _is_known(host, world):
         hint = _meant(host, world)
         yield _warning(obj, "ARG0205", "spec.host", f"no service has the host {host}", hint)
+
+
+def _spoken(host: str, world: _World) -> set[Protocol] | None:
+    """What the ports of a host speak, of all that a wildcard covers; None if nobody declares any."""
+    if host in world.protocols:
+        return world.protocols[host]
+    found = [spoken for one, spoken in world.protocols.items() if hosts_overlap(one, host)]
+    return set().union(*found) if found else None
 
 
 def _is_known(host: str, world: _World) -> bool:

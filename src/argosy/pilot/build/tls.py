@@ -13,6 +13,7 @@ from argosy.envoy import values as v
 
 SDS_FOLDER = "/etc/argosy/proxy"
 SYSTEM_ROOTS = f"{SDS_FOLDER}/system-roots.pem"
+_SYSTEM = "system"
 """The authorities that the machine trusts, as the agent puts them beside the pod's own secrets."""
 OWN_CERTIFICATE = "default"
 MESH_ROOTS = "ROOTCA"
@@ -127,7 +128,7 @@ def _validation(tls: Any, names: Sequence[str]) -> dict[str, Any]:
         secret = _by_name(tls.credential_name + CA_SUFFIX)
         combined = {"default_validation_context": checks, "validation_context_sds_secret_config": secret}
         return {"combined_validation_context": combined}
-    if tls.ca_certificates:
+    if tls.ca_certificates and tls.ca_certificates != _SYSTEM:
         checks["trusted_ca"] = {"filename": tls.ca_certificates}
     else:
         # Envoy's own `system_root_certs` cannot be had together with a check of names.

@@ -53,6 +53,13 @@ def test_tls_to_outside_is_verified_by_the_systems_roots_unless_others_are_named
     assert named["common_tls_context"]["alpn_protocols"] == ["h2"]
 
 
+def test_the_systems_roots_may_be_named() -> None:
+    """Envoy looked for a file `system`, and refused the cluster."""
+    asked = client_tls('{"mode": "SIMPLE", "caCertificates": "system"}')
+    named = context(tls.originate(asked, sni="", http=True, http2=False, names=()))
+    assert named["common_tls_context"]["validation_context"]["trusted_ca"] == {"filename": tls.SYSTEM_ROOTS}
+
+
 def test_verification_is_skipped_only_when_asked() -> None:
     shown = context(
         tls.originate(
