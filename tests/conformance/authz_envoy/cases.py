@@ -55,9 +55,25 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
         "iss*",
         "issuer/bob",
     ),
-    "hosts": ("a.example", "b.example", "*.example", "a.*", "*", "A.Example"),
+    "hosts": ("a.example", "b.example", "*.example", "a.*", "*", "A.Example", "a.example:80", "[::1]"),
     "methods": ("GET", "POST", "P*", "*ST", "*"),
-    "paths": ("/a", "/a/b", "/a/*", "*/b", "*", "/", "/a/{*}", "/a/{**}", "/{*}/b", "/a/{**}/c", "/a.b"),
+    "paths": (
+        "/a",
+        "/a/b",
+        "/a/*",
+        "*/b",
+        "*",
+        "/",
+        "/a/{*}",
+        "/a/{**}",
+        "/{*}/b",
+        "/a/{**}/c",
+        "/a.b",
+        "/a:b",
+        "/a%3Ab*",
+        "/é",
+        "/a(b/{*}",
+    ),
     "header": ("admin", "user", "us*", "*min", "*", "a,b", "a.b"),
     "claim": ("admin", "a", "b", "*", "adm*", "*n"),
     "count": ("3", "3.0", "4", "*"),
@@ -73,6 +89,7 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
 _WHEN = {
     "request.headers[x-role]": "header",
     "request.headers[:method]": "methods",
+    "request.headers[host]": "hosts",
     "source.ip": "ipBlocks",
     "remote.ip": "remoteIpBlocks",
     "source.namespace": "namespaces",
@@ -104,6 +121,7 @@ _SOURCE = (
 )
 _OPERATION = ("hosts", "methods", "paths", "ports")
 _PATHS = ("/", "/a", "/a/b", "/a/b/c", "/a/", "/x/b", "/axb", "/a.b", "/A", "/a;v=1", "/a;q/b", "/a?x=/a/b", "/a/x/y/c")
+_SPELLED = ("/a:b", "/a%3ab", "/a%3Ab/c", "/%c3%A9", "/a%28b/c", "/a(b/c", "/a%2Fb")
 _LINES = (
     "admin",
     "user",
@@ -128,6 +146,7 @@ _HOSTS = (
     "other",
     "a.example:x",
     "o:a.example:80",
+    "[::1]:80",
 )
 PROVIDER = "outside"
 
@@ -218,7 +237,7 @@ def random_call(rng: random.Random, ports: Sequence[int]) -> Call:
         destination_port=ports[number],
         sni=rng.choice(NAMES) if peer else "",
         method=rng.choice(("GET", "POST", "PUT")),
-        path=rng.choice(_PATHS),
+        path=rng.choice(_PATHS if rng.random() < 0.7 else _SPELLED),
         host=rng.choice(_HOSTS),
         headers=tuple(headers),
         claims=CLAIMS[number],
