@@ -44,8 +44,8 @@ _BLACKHOLE = (
     "ServiceEntry; `argosy logs POD -c istio-proxy` names the hosts."
 )
 _NO_ENDPOINT = (
-    "Requests for this service reached no pod: none is ready, or none has the labels of the subset. "
-    "`argosy proxy-config endpoints` shows what the caller knows."
+    "Requests for this service reached no pod: none is ready, none has the labels of the subset, or the caller's proxy "
+    "answered by itself (a limit, a fault). `argosy proxy-config endpoints` and `argosy tap` tell more."
 )
 _EXTERNAL = "A host outside the mesh, declared by a ServiceEntry."
 _BY_ADDRESS = (
@@ -298,7 +298,9 @@ def _notes(source: Node, target: Node, parts: list[_Sides]) -> tuple[str, ...]:
             notes.append("The destination has no sidecar: only the calling side reports.")
     if source.kind in workloads and all(sides.source is None for sides in parts):
         if source.sidecar:
-            notes.append("Only the receiving side reports: the caller went around its own proxy.")
+            notes.append(
+                "Only the receiving side reports: the caller's proxy called for itself (a limit), or was gone around."
+            )
         else:
             notes.append("The caller has no sidecar: only the receiving side reports.")
     return tuple(notes)

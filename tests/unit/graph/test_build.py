@@ -54,7 +54,9 @@ def test_the_receiver_decides_the_share_of_mutual_tls() -> None:
     ]
     edge = only_edge(graph(*flows))
     assert (edge.mtls, edge.plaintext) == (0.75, True)
-    assert edge.notes == ("Only the receiving side reports: the caller went around its own proxy.",)
+    assert edge.notes == (
+        "Only the receiving side reports: the caller's proxy called for itself (a limit), or was gone around.",
+    )
 
 
 def test_a_caller_without_sidecar_is_named_and_marked() -> None:
