@@ -33,8 +33,9 @@ def require_prometheus() -> None:
 class Prometheus:
     """Its API."""
 
-    def __init__(self, address: str) -> None:
-        self._client = httpx.Client(base_url=address, timeout=20)
+    def __init__(self, address: str, *, host: str = "") -> None:
+        headers = {"host": host} if host else {}
+        self._client = httpx.Client(base_url=address, headers=headers, timeout=20)
 
     def get(self, path: str, **params: str) -> Any:
         """An answer's data."""

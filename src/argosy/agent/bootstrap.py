@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from argosy.agent.bootstrap_metrics import metrics_clusters, metrics_listeners
 from argosy.agent.pod import PodPlan, Role
 from argosy.agent.privileges import Privileges
 from argosy.agent.proxy_environment import service_name
@@ -76,8 +77,12 @@ def build_bootstrap(
                 _control_plane_cluster(MIXER_CLUSTER, "mixer", upstreams.mixer),
                 _counts_cluster(upstreams.mixer),
                 _admin_cluster(),
+                *metrics_clusters(plan.metrics, PROXY_DIR),
             ],
-            "listeners": [_health_listener()],
+            "listeners": [
+                _health_listener(),
+                *metrics_listeners(plan.metrics, PROXY_DIR, _health_route(), _server_tls()),
+            ],
         },
         "stats_flush_interval": f"{upstreams.flush_s:g}s",
         "stats_eviction_interval": f"{upstreams.flush_s * _EVICTION_FLUSHES:g}s",
@@ -228,10 +233,6 @@ def _one_endpoint(name: str, address: Mapping[str, Any]) -> dict[str, Any]:
 
 def _health_listener() -> dict[str, Any]:
     """`/healthz/ready` on 15021, for load balancers in front of gateways; the rest of the admin page stays private."""
-    route = {
-        "match": {"path": "/healthz/ready", "headers": [{"name": ":method", "string_match": {"exact": "GET"}}]},
-        "route": {"cluster": _ADMIN_CLUSTER, "prefix_rewrite": "/ready"},
-    }
     manager = {
         "@type": f"{_TYPES}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "argosy-health",
@@ -241,7 +242,7 @@ def _health_listener() -> dict[str, Any]:
         "strip_trailing_host_dot": True,
         "request_headers_timeout": "5s",
         "common_http_protocol_options": {"idle_timeout": "60s", "headers_with_underscores_action": "REJECT_REQUEST"},
-        "route_config": {"virtual_hosts": [{"name": "health", "domains": ["*"], "routes": [route]}]},
+        "route_config": {"virtual_hosts": [{"name": "health", "domains": ["*"], "routes": [_health_route()]}]},
         "http_filters": [
             {
                 "name": "envoy.filters.http.router",
@@ -255,6 +256,23 @@ def _health_listener() -> dict[str, Any]:
         "filter_chains": [
             {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
         ],
+    }
+
+
+def _health_route() -> dict[str, Any]:
+    return {
+        "match": {"path": "/healthz/ready", "headers": [{"name": ":method", "string_match": {"exact": "GET"}}]},
+        "route": {"cluster": _ADMIN_CLUSTER, "prefix_rewrite": "/ready"},
+    }
+
+
+def _server_tls() -> dict[str, Any]:
+    """The pod's certificate, for clients with one of this mesh."""
+    return {
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"},
+        "alpn_protocols": ["h2", "http/1.1"],
+        "tls_certificate_sds_secret_configs": [{"name": IDENTITY_SECRET, "sds_config": sds_config(IDENTITY_SECRET)}],
+        "validation_context_sds_secret_config": {"name": ROOT_SECRET, "sds_config": sds_config(ROOT_SECRET)},
     }
 
 

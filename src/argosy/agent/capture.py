@@ -14,10 +14,17 @@ from collections.abc import Iterable
 
 from argosy.agent.pod import Exclusions
 from argosy.agent.privileges import Privileges
-from argosy.core.names import ENVOY_METRICS_PORT, HEALTH_PORT, INBOUND_PORT, INBOUND_SOURCE_ADDRESS, OUTBOUND_PORT
+from argosy.core.names import (
+    ENVOY_METRICS_PORT,
+    HEALTH_PORT,
+    INBOUND_PORT,
+    INBOUND_SOURCE_ADDRESS,
+    MERGED_METRICS_PORT,
+    OUTBOUND_PORT,
+)
 
 # Ports that the sidecar itself serves; whoever calls them means Envoy, not the application.
-_SIDECAR_PORTS = (15020, HEALTH_PORT, ENVOY_METRICS_PORT)
+_SIDECAR_PORTS = (MERGED_METRICS_PORT, HEALTH_PORT, ENVOY_METRICS_PORT)
 _HEAD = """*nat
 :PREROUTING ACCEPT [0:0]
 :INPUT ACCEPT [0:0]
@@ -31,18 +38,21 @@ _CHAINS = """:ARGOSY_INBOUND - [0:0]
 """
 
 
-def capture_rules(exclusions: Exclusions, privileges: Privileges, *, node_address: str) -> str:
+def capture_rules(
+    exclusions: Exclusions, privileges: Privileges, *, node_address: str, own_ports: Iterable[int] = ()
+) -> str:
     """The `nat` table that sends the pod's TCP through its Envoy.
 
     Shape:  text for `iptables-restore` (without --noflush); own chains are named `ARGOSY_*`.
-    Note:   packets to `node_address` (DNS over TCP, control plane) go straight.
+    Note:   packets to `node_address` (DNS over TCP, control plane) go straight, and so do those to `own_ports`, which
+            this pod's proxy serves besides its usual ones.
     """
     rules = [
         "-A PREROUTING -p tcp -j ARGOSY_INBOUND",
         "-A OUTPUT -p tcp -j ARGOSY_OUTPUT",
         f"-A ARGOSY_TO_INBOUND -p tcp -j REDIRECT --to-ports {INBOUND_PORT}",
         f"-A ARGOSY_TO_OUTBOUND -p tcp -j REDIRECT --to-ports {OUTBOUND_PORT}",
-        *_inbound(exclusions),
+        *_inbound(exclusions, own_ports),
         *_outbound(exclusions, privileges, node_address),
     ]
     return _HEAD + _CHAINS + "\n".join(rules) + "\nCOMMIT\n"
@@ -53,8 +63,8 @@ def no_capture_rules() -> str:
     return _HEAD + "COMMIT\n"
 
 
-def _inbound(exclusions: Exclusions) -> Iterable[str]:
-    for port in (*_SIDECAR_PORTS, *exclusions.exclude_inbound):
+def _inbound(exclusions: Exclusions, own_ports: Iterable[int]) -> Iterable[str]:
+    for port in (*_SIDECAR_PORTS, *own_ports, *exclusions.exclude_inbound):
         yield f"-A ARGOSY_INBOUND -p tcp --dport {port} -j RETURN"
     if "*" in exclusions.include_inbound:
         yield "-A ARGOSY_INBOUND -p tcp -j ARGOSY_TO_INBOUND"

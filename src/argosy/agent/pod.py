@@ -83,6 +83,37 @@ class Exclusions(msgspec.Struct, frozen=True):
     exclude_ranges: tuple[str, ...] = ()
 
 
+class Metrics(msgspec.Struct, frozen=True):
+    """How what a pod counts is told to those who scrape it; in the words of Istio's annotations and proxy metadata.
+
+    `offered`: `prometheus.io/scrape` is not false; `port` (0: none), `path`, `scheme`: what the application tells, if
+    it says so; `merged`: the proxy tells it beside its own. `secure_port`, `secure_merged_port`: under mutual TLS
+    (0: nowhere); `local_only`: without TLS to this pod alone. `certificates`: folders of the application's view where
+    it finds the pod's certificate; `targets`: it is told which pods there are.
+    """
+
+    offered: bool = True
+    port: int = 0
+    path: str = "/metrics"
+    scheme: str = "http"
+    merged: bool = True
+    secure_port: int = 0
+    secure_merged_port: int = 0
+    local_only: bool = False
+    certificates: tuple[str, ...] = ()
+    targets: bool = False
+
+    @property
+    def merges(self) -> bool:
+        """Whether the proxy asks the application."""
+        return self.merged and bool(self.port) and self.scheme == "http"
+
+    @property
+    def secure_ports(self) -> tuple[int, ...]:
+        """The ports under mutual TLS."""
+        return tuple(port for port in (self.secure_port, self.secure_merged_port) if port)
+
+
 class PodPlan(msgspec.Struct, frozen=True):
     """One pod. `owner` is its Deployment's name ("" for a bare pod), `template_hash` tells its version."""
 
@@ -107,6 +138,7 @@ class PodPlan(msgspec.Struct, frozen=True):
     proxy_stats: tuple[tuple[str, str], ...] = ()
     """Statistics that the Envoy keeps besides its usual ones: (`prefix`, `suffix` or `regex`, text)."""
     volumes: tuple[Volume, ...] = ()
+    metrics: Metrics = Metrics()
 
     @property
     def key(self) -> ObjectKey:

@@ -23,6 +23,8 @@ from argosy.agent.pod import PodPlan, Role
 from argosy.agent.privileges import Privileges
 
 READY = "ready"
+CERTIFICATES = "certificates"
+"""The folder of a pod whose application is given the proxy's certificate."""
 _HIDE = "mount -t tmpfs -o mode=0755,nosuid,nodev,size=4k tmpfs"
 _PROC = "mount -t proc -o nosuid,nodev,noexec proc /proc"
 _VIEWS = """\
@@ -171,7 +173,8 @@ class Sandboxes:
     def _setup(self, plan: PodPlan, link: str) -> str:
         rules = ""
         if plan.role is Role.SIDECAR:
-            rules = capture_rules(plan.exclusions, self.privileges, node_address=self.node_address)
+            own = plan.metrics.secure_ports
+            rules = capture_rules(plan.exclusions, self.privileges, node_address=self.node_address, own_ports=own)
         return "\n".join(
             [
                 *self._network(plan, link),
@@ -211,11 +214,14 @@ class Sandboxes:
             f"mount --bind {directory}/hosts /etc/hosts",
             "mount -o remount,bind,ro /etc",
         ]
-        if self.paths.keep or plan.volumes:
+        shown = [(f"volumes/{n}", volume.path) for n, volume in enumerate(plan.volumes)]
+        shown += [(CERTIFICATES, path) for path in plan.metrics.certificates]
+        if self.paths.keep or shown:
             lines += ["mount -t tmpfs -o mode=0755 tmpfs /mnt"]
             lines += [f"mkdir /mnt/{n}; mount --rbind {quote(held)} /mnt/{n}" for n, held in enumerate(self._held())]
-        for n in range(len(plan.volumes)):
-            lines += [f"mkdir /mnt/volume-{n}; mount --bind {directory}/volumes/{n} /mnt/volume-{n}"]
+        lines += [f"mkdir -p {directory}/{CERTIFICATES}"] if plan.metrics.certificates else []
+        for n, (folder, _) in enumerate(shown):
+            lines += [f"mkdir /mnt/volume-{n}; mount --bind {directory}/{folder} /mnt/volume-{n}"]
             lines += [f"mount -o remount,bind,ro /mnt/volume-{n}"]
         lines += [
             "mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs /tmp",
@@ -225,11 +231,11 @@ class Sandboxes:
             lines += [f"mkdir -p {quote(path)}; mount --move /mnt/{n} {quote(path)}"]
             if not self.privileges.rootless:
                 lines += [f"mount -o remount,bind,ro {quote(path)}"]
-        if plan.volumes:
-            paths = [quote(volume.path) for volume in plan.volumes]
+        if shown:
+            paths = [quote(path) for _, path in shown]
             lines += ["mkdir /mnt/view", _PLACE, *(f"place {path}" for path in paths)]
             lines += [f'mount --move /mnt/volume-{n} "$(realpath {path})"' for n, path in enumerate(paths)]
-        if self.paths.keep or plan.volumes:
+        if self.paths.keep or shown:
             lines += ["umount /mnt"]
         # Last: what is kept may hold the state, or be it.
         home = quote(self.paths.home)

@@ -51,6 +51,7 @@ from argosy.edge.kept_store import KEPT_FILE
 from argosy.edge.kube_proxy import ServiceRules
 from argosy.edge.netlink import NodeNetwork
 from argosy.edge.netns import network_of, processes_by_network
+from argosy.edge.pod_metrics import PodMetrics, ask_mixer, tell_metrics
 from argosy.edge.pod_runner import NodeTools
 from argosy.edge.pod_state import Processes, read_state_files
 from argosy.edge.standby import Standby, StandbyPort
@@ -155,6 +156,11 @@ def make_pods(settings: AgentSettings, ports: AgentPorts, clock: Clock, names: D
     """The pods' manager with the node's real tools."""
     catalogue = parse_catalogue(Path(settings.catalogue).read_text(), settings.catalogue) if settings.catalogue else ()
     privileges = Privileges(settings.rootless)
+    series = partial(ask_mixer, Path(settings.home))
+
+    async def metrics(plan: PodPlan, folder: Path) -> None:
+        await tell_metrics(PodMetrics(plan, folder, series, pods.targets), privileges.envoy_uid)
+
     tools = NodeTools(
         sandboxes=Sandboxes(_paths(settings), privileges, settings.node_address),
         network=NodeNetwork(settings.node_address),
@@ -167,10 +173,12 @@ def make_pods(settings: AgentSettings, ports: AgentPorts, clock: Clock, names: D
         ),
         base_env=_base_env(),
         slots=asyncio.Semaphore(settings.sandboxes_at_once),
+        metrics=metrics,
     )
     pool = AddressPool(settings.pod_cidr, reserved=[settings.node_address])
     pods_ports = PodsPorts(ports.report, lambda: safe_name(secrets.token_bytes(5), 5), names, rules, ports.settled)
-    return Pods(tools, Planner(settings.node, catalogue), pool, pods_ports, Timing(drain_s=settings.drain_s))
+    pods = Pods(tools, Planner(settings.node, catalogue), pool, pods_ports, Timing(drain_s=settings.drain_s))
+    return pods
 
 
 def _paths(settings: AgentSettings) -> NodePaths:

@@ -442,6 +442,9 @@ class ControlPlane:
             metrics=self.metrics,
             graph=graph if "mixer" in self.settings.components else None,
             traces=(lambda: self._mixer().traces) if "mixer" in self.settings.components else None,
+            proxy_metrics=(lambda node: self._mixer().proxy_metrics(node))
+            if "mixer" in self.settings.components
+            else None,
             plaintext=self._plaintext if "mixer" in self.settings.components else None,
             seen=lambda: self.parts.mixer.findings() if self.parts.mixer is not None else (),
             tap=(lambda query: self._mixer().taps.stream(query)) if "mixer" in self.settings.components else None,

@@ -39,7 +39,7 @@ from argosy.graph.view import build_view
 from argosy.mixer.access_record import AccessRecord
 from argosy.mixer.adapters.models import Models, build_models
 from argosy.mixer.check import Decision
-from argosy.mixer.exposition import expose
+from argosy.mixer.exposition import expose, expose_proxy
 from argosy.mixer.mesh_addresses import MeshAddresses
 from argosy.mixer.metrics import MetricsAggregator
 from argosy.mixer.refusals import compile_checks
@@ -57,7 +57,7 @@ from argosy.mixer.request import (
     request_attributes,
 )
 from argosy.mixer.rules import CheckPolicy, concern_of, resolve_rules
-from argosy.mixer.telemetry import COUNTERS, HISTOGRAMS
+from argosy.mixer.telemetry import COUNTERS, HISTOGRAMS, parse_node_id
 from argosy.mixer.traces import TraceStore
 from argosy.pilot.checking import NO_CONCERN, CalledPort, Concern, OwnAnswers
 from argosy.pilot.classes import ROUTER, role_of_pod
@@ -177,6 +177,13 @@ class Mixer:
         without = reports.defined if told else ALL_FAMILIES
         page = expose(self.aggregator, (*mine, *kept, *own), more=reports.families(), without=without)
         return page + reports.expose()
+
+    def proxy_metrics(self, node_id: str) -> bytes:
+        """What one proxy has counted, as the text of a page; nothing while totals are not whole (see `metrics`)."""
+        node = parse_node_id(node_id)
+        if node is None or (self.totals is not None and not self.totals.ready):
+            return b""
+        return expose_proxy(*self.aggregator.of_proxy(node))
 
     def keep_totals(self, path: Path) -> Totals:
         """Go on from the totals in that file and keep them there; run what is given back."""

@@ -195,14 +195,16 @@ class Pods:
         namespace = self._objects["Namespace"].get(ObjectKey("", wish.key.namespace))
         labels = namespace.labels if namespace else None
         ip = self._pool.take(captured=self._planner.captures_all(wish, labels))
+        config = mesh_config_of(self._objects["ConfigMap"])
         plan = self._planner.plan(
             wish,
             name=name,
             ip=ip,
             namespace_labels=labels,
             proxy_configs=list(self._objects["ProxyConfig"].values()),
-            defaults=mesh_config_of(self._objects["ConfigMap"]).default_config,
+            defaults=config.default_config,
             config_maps=self._objects["ConfigMap"],
+            merge_metrics=config.enable_prometheus_merge is not False,
         )
         if isinstance(plan, PodPlan):
             self._findings.pop(place, None)
@@ -225,6 +227,10 @@ class Pods:
         task = asyncio.get_running_loop().create_task(runner.run(), name=f"pod:{plan.name}")
         self._tasks[plan.key] = task
         task.add_done_callback(lambda done: self._on_pod_gone(plan, done))
+
+    def targets(self) -> list[PodPlan]:
+        """The pods that there are to scrape."""
+        return [one.plan for one in self._runners.values() if not one.running.stopping]
 
     def _volumes(self, plan: PodPlan) -> list[dict[str, str]]:
         """The files of a pod's volumes."""

@@ -40,6 +40,10 @@ OUTBOUND_PORT = 15001
 INBOUND_PORT = 15006
 HEALTH_PORT = 15021
 ENVOY_METRICS_PORT = 15090
+MERGED_METRICS_PORT = 15020
+"""Where a pod's proxy tells its own metrics and the application's, as Istio's does."""
+SCRAPE_TARGETS_PORT = 15004
+"""Where a pod that asks for it is told which pods there are to scrape; on loopback."""
 ENVOY_UID = 1337
 INBOUND_SOURCE_ADDRESS = "127.0.0.6"
 

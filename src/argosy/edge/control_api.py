@@ -84,6 +84,8 @@ class ControlPorts:
     """A stream of what proxies report of single requests, where Mixer is in this process."""
     traces: Callable[[], TraceStore] | None = None
     """What the collector of spans has; may raise `ArgosyError`."""
+    proxy_metrics: Callable[[str], bytes] | None = None
+    """The metrics of the proxy with a node id, as Mixer has them; may raise `ArgosyError`."""
     ca: Callable[[], CAKeeper | None] = lambda: None
     """The authority, where Citadel is in this process."""
 
@@ -116,6 +118,7 @@ def control_app(ports: ControlPorts) -> Starlette:
         Route("/v1/plaintext", api.plaintext),
         Route("/v1/mtls", api.mtls),
         Route("/v1/metrics", api.metrics),
+        Route("/v1/proxy-metrics", api.proxy_metrics),
         Route("/v1/status", api.status),
         Route("/metrics", api.metrics),
         Route("/healthz", api.alive),
@@ -340,6 +343,11 @@ class _Api:
     async def metrics(self, request: Request) -> Response:
         """Prometheus text."""
         return Response(self._ports.metrics(), media_type=_METRICS_TYPE)
+
+    async def proxy_metrics(self, request: Request) -> Response:
+        """Prometheus text of one proxy: `node` is its id."""
+        told = self._found("Mixer", self._ports.proxy_metrics)
+        return Response(told(request.query_params.get("node", "")), media_type=_METRICS_TYPE)
 
     async def status(self, request: Request) -> Response:
         """What this program says about itself."""

@@ -31,7 +31,7 @@ from argosy.agent.bootstrap import (
 from argosy.agent.lifecycle import Action, Input, PodLife, State, step
 from argosy.agent.pod import PROXY_CONTAINER, Container, PodPlan, Probe
 from argosy.agent.proxy_environment import proxy_environment
-from argosy.agent.sandbox import Sandboxes
+from argosy.agent.sandbox import CERTIFICATES, Sandboxes
 from argosy.core.clock import Clock
 from argosy.core.names import HEALTH_PORT, ObjectKey
 from argosy.edge import processes
@@ -70,6 +70,8 @@ class NodeTools:
     upstreams: Upstreams
     base_env: Mapping[str, str]
     slots: asyncio.Semaphore
+    metrics: Callable[[PodPlan, Path], Coroutine[Any, Any, None]]
+    """Answers those who scrape a pod, on a socket in that folder, until cancelled."""
 
 
 @dataclass
@@ -105,7 +107,8 @@ class PodRunner:
 
     @property
     def _secrets(self) -> PodSecrets:
-        return PodSecrets(self._proxy_directory, self.tools.sandboxes.privileges.envoy_uid)
+        application = self.directory / CERTIFICATES if self.plan.metrics.certificates else None
+        return PodSecrets(self._proxy_directory, self.tools.sandboxes.privileges.envoy_uid, application)
 
     @property
     def log_directory(self) -> Path:
@@ -304,6 +307,7 @@ class PodRunner:
             self._fail(error)
             return
         assert self.running.envoy is not None
+        self._background("metrics", self.tools.metrics(self.plan, self._proxy_directory))
         self._watch_exit(PROXY_CONTAINER, self.running.envoy, Input.ENVOY_EXITED)
 
     async def _stand_by(self) -> bool:

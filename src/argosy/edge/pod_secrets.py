@@ -43,10 +43,12 @@ class TrustPort(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PodSecrets:
-    """The files of one pod's Envoy below `directory`, owned by `uid`."""
+    """The files of one pod's Envoy below `directory`, owned by `uid`; and the folder of its application, if that is
+    given the certificate as well."""
 
     directory: Path
     uid: int
+    application: Path | None = None
 
     @property
     def has_certificate(self) -> bool:
@@ -55,6 +57,8 @@ class PodSecrets:
 
     def write_material(self, material: Material) -> Files:
         """Give Envoy a certificate and whom to trust; gives what was written."""
+        if self.application is not None:
+            write_certificates(self.application, material)
         files = build_sds_files(chain_pem=material.chain.decode(), key_pem=material.key.decode(), trust=material.trust)
         for name, content in files.items():
             self.write(name, json.dumps(content))
@@ -82,3 +86,18 @@ class PodSecrets:
             return status == 200 and in_use(json.loads(text), files)
         except (OSError, ValueError):  # not there yet, or cut off in the middle of its answer
             return False
+
+
+def write_certificates(folder: Path, material: Material) -> None:
+    """Give the pod's application its certificate, under the names that Istio's proxies write to OUTPUT_CERTS.
+
+    The folder is the application's own view alone; files are replaced by rename, the roots first.
+    """
+    folder.mkdir(exist_ok=True)
+    files = {"root-cert.pem": material.roots, "cert-chain.pem": material.chain, "key.pem": material.key}
+    for name, text in files.items():
+        temporary = folder / f".{name}.new"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text)
+        temporary.rename(folder / name)

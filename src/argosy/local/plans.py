@@ -20,6 +20,7 @@ from argosy.inject.pod import TrafficWishes, parse_traffic_annotations
 from argosy.inject.proxy_settings import proxy_settings
 from argosy.local.desired import Wish
 from argosy.local.images import CatalogueEntry, Command, find_command
+from argosy.local.metrics import pod_metrics
 from argosy.local.volumes import ConfigMaps, config_map_volumes, missing_volumes
 
 UNKNOWN_PORT = "ARG0604"
@@ -64,6 +65,7 @@ class Planner:
         proxy_configs: Sequence[Object[ProxyConfig]] = (),
         defaults: DefaultConfig = _NO_DEFAULTS,
         config_maps: ConfigMaps = _NO_CONFIG_MAPS,
+        merge_metrics: bool = True,
     ) -> PodPlan | tuple[Finding, ...]:
         """The whole plan of one pod, or all findings of its template."""
         meta, spec = wish.template.metadata, wish.template.spec
@@ -87,6 +89,9 @@ class Planner:
                 problems.append(made)
             else:
                 containers.append(made)
+        environment = {} if isinstance(proxy, Finding) else dict(proxy.environment)
+        metrics, refused = pod_metrics(spec, meta.annotations, environment, merge=merge_metrics)
+        problems += refused
         volumes = config_map_volumes(spec)
         problems += missing_volumes(volumes, wish.key.namespace, config_maps)
         if problems or isinstance(proxy, Finding):
@@ -110,6 +115,7 @@ class Planner:
             proxy_environment=proxy.environment,
             proxy_stats=proxy.stats,
             volumes=volumes,
+            metrics=metrics,
         )
 
     def _container(self, container: kubernetes.Container, fields: _Fields) -> Container | Finding:

@@ -5,14 +5,14 @@ Uses `prometheus_client` for format and escaping; families are built for each sc
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 
 from argosy.flow.histogram import BOUNDS, Histogram
 from argosy.mixer.join import Labels
-from argosy.mixer.metrics import MetricsAggregator
+from argosy.mixer.metrics import Counters, Histograms, MetricsAggregator
 from argosy.mixer.telemetry import COUNTERS, HISTOGRAMS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -31,6 +31,13 @@ def expose(
     """
     registry = CollectorRegistry()
     registry.register(_Families(aggregator, tuple(own), tuple(more), frozenset(without)))
+    return generate_latest(registry)
+
+
+def expose_proxy(counters: Counters, histograms: Histograms) -> bytes:
+    """The text of Istio's metrics as one proxy has counted them."""
+    registry = CollectorRegistry()
+    registry.register(_OfProxy(counters, histograms))
     return generate_latest(registry)
 
 
@@ -58,25 +65,43 @@ class _Families:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        for name, series in self._aggregator.counters():
-            if name in self._without:
-                continue
-            family = Metric(name.removesuffix("_total"), COUNTERS[name], "counter")
-            for labels, value in series.items():
-                family.add_sample(name, dict(labels), value)
-            yield family
-        for name, observed in self._aggregator.histograms():
-            if name in self._without:
-                continue
-            family = Metric(name, HISTOGRAMS[name], "histogram")
-            for labels, histogram in observed.items():
-                _add_histogram(family, name, labels, histogram)
-            yield family
+        counters = (one for one in self._aggregator.counters() if one[0] not in self._without)
+        histograms = (one for one in self._aggregator.histograms() if one[0] not in self._without)
+        yield from _families(counters, histograms)
         for name, kind, text, value in (*_own_metrics(self._aggregator.dump()), *self._own):
             family = Metric(name.removesuffix("_total"), text, kind)
             family.add_sample(name, {}, value)
             yield family
         yield from self._more
+
+
+class _OfProxy:
+    """A collector over what one proxy has counted."""
+
+    def __init__(self, counters: Counters, histograms: Histograms) -> None:
+        self._counters, self._histograms = counters, histograms
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        return _families(self._counters.items(), self._histograms.items())
+
+
+def _families(
+    counters: Iterable[tuple[str, Mapping[Labels, float]]],
+    histograms: Iterable[tuple[str, Mapping[Labels, Histogram]]],
+) -> Iterator[Metric]:
+    for name, series in counters:
+        family = Metric(name.removesuffix("_total"), COUNTERS[name], "counter")
+        for labels, value in series.items():
+            family.add_sample(name, dict(labels), value)
+        yield family
+    for name, observed in histograms:
+        family = Metric(name, HISTOGRAMS[name], "histogram")
+        for labels, histogram in observed.items():
+            _add_histogram(family, name, labels, histogram)
+        yield family
 
 
 def _add_histogram(family: Metric, name: str, labels: Labels, histogram: Histogram) -> None:

@@ -39,6 +39,8 @@ REPORTING_S = 10.0
 _TCP_BYTES = (t.TCP_SENT, t.TCP_RECEIVED)
 
 _SeriesKey = tuple[str, Tags]
+Counters = dict[str, dict[Labels, float]]
+Histograms = dict[str, dict[Labels, Histogram]]
 
 
 @dataclass(slots=True)
@@ -181,6 +183,29 @@ class MetricsAggregator:
     def histograms(self) -> Iterator[tuple[str, Mapping[Labels, Histogram]]]:
         """Each histogram family with its series."""
         yield from self._histograms.items()
+
+    def of_proxy(self, node: Node) -> tuple[Counters, Histograms]:
+        """All that one proxy has counted since it began, under the labels of Istio; no budget joins them."""
+        counters: Counters = {}
+        histograms: Histograms = {}
+        process = self._processes.get(node.id)
+        if process is None:
+            return counters, histograms
+        sums = process.memory.dump()
+        live, held, debt = process.carried.dump()
+        for part, sign in ((live, 1.0), (held, -1.0), (debt, -1.0)):
+            for key, value in part.items():
+                sums[key] = sums.get(key, 0.0) + sign * value
+        for (name, tags), value in sums.items():
+            sample = in_messages(CounterSample(name, tags, value))
+            noted = name in (t.DRY_RUN, t.AUDIT)
+            labels = join_note(self._directory, node, tags) if noted else self._join(process, node, sample.tags).labels
+            family = counters.setdefault(name, {})
+            family[labels] = family.get(labels, 0.0) + sample.value
+        for (name, tags), seen in process.histograms.dump().items():
+            known = histograms.setdefault(name, {}).setdefault(self._join(process, node, tags).labels, Histogram())
+            known.add_counts(seen.counts, count=seen.count, total=seen.total)
+        return counters, histograms
 
     def findings(self) -> tuple[Finding, ...]:
         """What an operator should know: which limits on series were reached."""

@@ -94,3 +94,9 @@ def test_iptables_reads_the_text(privileges):
         pytest.skip("this user may not make a network namespace")
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == len([line for line in text.splitlines() if line.startswith("-A")])
+
+
+def test_calls_to_ports_that_the_proxy_serves_besides_its_usual_ones_mean_it() -> None:
+    rules = capture_rules(Exclusions(), ROOT, node_address=NODE, own_ports=(15091,))
+    assert "-A ARGOSY_INBOUND -p tcp --dport 15091 -j RETURN" in rules
+    assert "15091" not in capture_rules(Exclusions(), ROOT, node_address=NODE)

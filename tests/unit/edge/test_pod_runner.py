@@ -76,6 +76,10 @@ def container(script: str, name: str = "app", **env: str) -> Container:
     return Container(name, "image", ("sh", "-c", script), env=tuple(env.items()))
 
 
+async def no_metrics(_plan: PodPlan, _folder: Path) -> None:
+    """Nobody scrapes here."""
+
+
 class Pod:
     """One runner with its tools."""
 
@@ -93,6 +97,7 @@ class Pod:
             upstreams=None,  # type: ignore[arg-type]
             base_env=ENV,
             slots=asyncio.Semaphore(1),
+            metrics=no_metrics,
         )
         life = PodLife(has_envoy=False, has_apps=bool(running.plan.containers), timing=QUICK)
         self.runner = PodRunner(tools, running, life, self.changed.set, self.withdrawn, lambda _: [])

@@ -72,6 +72,10 @@ class Trust:
     def remove(self, *_: Any) -> None: ...
 
 
+async def no_metrics(_plan: PodPlan, _folder: Path) -> None:
+    """Nobody scrapes here."""
+
+
 class Front:
     """A gateway's pod, whose certificate is at hand."""
 
@@ -88,6 +92,7 @@ class Front:
             upstreams=Upstreams(("127.0.0.1", 1), ("127.0.0.1", 1), ("127.0.0.1", 1)),
             base_env=ENV,
             slots=asyncio.Semaphore(1),
+            metrics=no_metrics,
         )
         life = PodLife(has_envoy=True, has_apps=False, timing=QUICK)
         self.runner = PodRunner(tools, Processes(PLAN), life, self.changed.set, self.withdrawn, lambda _: [])

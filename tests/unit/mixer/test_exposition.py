@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from argosy.mixer.exposition import expose
+from argosy.mixer.exposition import expose, expose_proxy
 from argosy.mixer.metrics import MetricsAggregator
 from argosy.mixer.telemetry import DURATION, REQUESTS, CounterSample, Flush, HistogramSample
 
@@ -49,3 +49,13 @@ def test_mixers_own_and_the_hosts_metrics_are_there() -> None:
     assert found["argosy_up"] == [({}, 1)]
     for name in ("series", "label_sets", "series_overflowed_total", "series_expired_total", "workloads_over_budget"):
         assert f"mixer_{name}" in found
+
+
+def test_one_proxys_page_has_its_own_series_and_nothing_of_mixers() -> None:
+    aggregator = MetricsAggregator(DIRECTORY)
+    for name, value in (("productpage-v1", 3.0), ("details-v1", 5.0)):
+        aggregator.receive(node(name), Flush([CounterSample(REQUESTS, tags(), value)]), 1)
+    page = expose_proxy(*aggregator.of_proxy(node("productpage-v1"))).decode()
+    (family,) = text_string_to_metric_families(page)
+    assert [(one.name, one.value) for one in family.samples] == [("istio_requests_total", 3.0)]
+    assert expose_proxy({}, {}) == b""

@@ -290,3 +290,23 @@ def test_who_reports_is_seen_when_nobody_does() -> None:
     assert aggregator.dump()["reporting"] == 1
     aggregator.pass_time(60.0)
     assert (aggregator.dump()["nodes"], aggregator.dump()["reporting"]) == (1, 0)
+
+
+def test_one_proxys_counts_are_its_own_and_monotone() -> None:
+    """What open connections have carried is in them, and never counted back when they end."""
+    aggregator = MetricsAggregator(DIRECTORY)
+    other = node("details-v1")
+    aggregator.receive(other, flush(7), 1)
+    key = tags(protocol="tcp")
+    seen = []
+    for now, (ended, live) in enumerate([(0, 10), (0, 30), (30, 0), (30, 0), (35, 0)], 2):
+        counters = [CounterSample(REQUESTS, tags(), 4.0), CounterSample(TCP_SENT, key, float(ended))]
+        open_bytes = [CounterSample(TCP_SENT, (*key, ("conn", "1")), float(live))] if live else []
+        aggregator.receive(NODE, Flush(counters, [histogram(DURATION, 3, 40)], None, open_bytes), now)
+        found, histograms = aggregator.of_proxy(NODE)
+        seen.append(sum(found[TCP_SENT].values()))
+        assert sum(found[REQUESTS].values()) == 4
+        assert [one.total for one in histograms[DURATION].values()] == [3]
+    assert seen == [10, 30, 30, 30, 35]
+    assert sum(aggregator.of_proxy(other)[0][REQUESTS].values()) == 7
+    assert aggregator.of_proxy(node("nobody-v1")) == ({}, {})
