@@ -203,8 +203,12 @@ class MetricsAggregator:
             family = counters.setdefault(name, {})
             family[labels] = family.get(labels, 0.0) + sample.value
         for (name, tags), seen in process.histograms.dump().items():
-            known = histograms.setdefault(name, {}).setdefault(self._join(process, node, tags).labels, Histogram())
+            joined = self._join(process, node, tags)
+            known = histograms.setdefault(name, {}).setdefault(joined.labels, Histogram())
             known.add_counts(seen.counts, count=seen.count, total=seen.total)
+            if joined.counts in self._counters:
+                family = counters.setdefault(joined.counts, {})
+                family[joined.labels] = family.get(joined.labels, 0.0) + seen.count
         return counters, histograms
 
     def findings(self) -> tuple[Finding, ...]:

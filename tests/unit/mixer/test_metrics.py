@@ -310,3 +310,15 @@ def test_one_proxys_counts_are_its_own_and_monotone() -> None:
     assert seen == [10, 30, 30, 30, 35]
     assert sum(aggregator.of_proxy(other)[0][REQUESTS].values()) == 7
     assert aggregator.of_proxy(node("nobody-v1")) == ({}, {})
+
+
+def test_one_proxys_requests_are_counted_by_the_histogram_that_says_so() -> None:
+    aggregator = MetricsAggregator(DIRECTORY)
+    sample = histogram(REQUEST_BYTES, 3, 40)
+    said = HistogramSample(REQUEST_BYTES, tags(counts=REQUESTS), *sample[2:])
+    aggregator.receive(NODE, Flush([], [said], None), 1)
+    found, histograms = aggregator.of_proxy(NODE)
+    ((labels, value),) = found[REQUESTS].items()
+    assert value == 3
+    assert list(histograms[REQUEST_BYTES]) == [labels]
+    assert dict(aggregator.counters())[REQUESTS] == {labels: 3}
