@@ -21,6 +21,7 @@ import grpc
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from argosy.agent.bootstrap import REGEX_PROGRAM_MAX
 from argosy.citadel.authority import Authority, create_root
 from argosy.core.spiffe import SpiffeID
 from argosy.edge.citadel_client import authority_issuer
@@ -430,6 +431,9 @@ def bootstrap(folder: Path, port: int, variant: str, material: Material) -> dict
     return {
         "node": {"id": "sidecar~127.0.0.1~web.default~default.svc", "cluster": "web.default"},
         "admin": {"address": {"pipe": {"path": str(folder / "admin.sock")}}},
+        "layered_runtime": {
+            "layers": [{"name": "r", "static_layer": {"re2.max_program_size.error_level": REGEX_PROGRAM_MAX}}]
+        },
         "dynamic_resources": {"ads_config": ads, "cds_config": source, "lds_config": source},
         "static_resources": {"clusters": [_xds_cluster(port, material)]},
     }
