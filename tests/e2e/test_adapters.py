@@ -146,6 +146,42 @@ spec:
   match: destination.labels["app"] == "httpbin" && context.reporter.kind == "inbound"
   actions: [{{handler: reports, instances: [path]}}]
 """
+QUOTAS = f"""
+apiVersion: config.istio.io/v1alpha2
+kind: template
+metadata: {{name: cost, namespace: istio-system}}
+spec: {{descriptor: "{template((("key", 1, "string"),), variety=2, package="cost")}"}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: adapter
+metadata: {{name: costs, namespace: istio-system}}
+spec: {{templates: [cost]}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {{name: costs, namespace: istio-system}}
+spec: {{adapter: costs, connection: {{address: "reports:9071"}}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {{name: calls, namespace: istio-system}}
+spec: {{template: cost, params: {{key: 'request.headers["user"] | "nobody"'}}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: QuotaSpec
+metadata: {{name: calls, namespace: istio-system}}
+spec: {{rules: [{{quotas: [{{quota: calls, charge: 1}}]}}]}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: QuotaSpecBinding
+metadata: {{name: calls, namespace: istio-system}}
+spec: {{quotaSpecs: [{{name: calls, namespace: istio-system}}], services: [{{name: httpbin, namespace: default}}]}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {{name: calls, namespace: istio-system}}
+spec: {{actions: [{{handler: costs, instances: [calls]}}]}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +259,14 @@ def test_a_rule_in_rego_is_asked_of_the_server(mesh: Mesh) -> None:
         # A new server has no policies yet.
         wait_for(lambda: call(mesh, "sleep", HEADERS) == ["200"], 15, "the policies are there again")
         assert call(mesh, "sleep", "-X POST http://httpbin:8000/post") == ["403"]
+
+
+def test_an_adapter_keeps_the_budgets(mesh: Mesh) -> None:
+    with applied(mesh, QUOTAS):
+        for user in ("jason", "ann"):
+            assert call(mesh, "sleep", *[f"-H user:{user} {HEADERS}"] * 3) == ["200", "200", "429"]
+        assert body(mesh, "sleep", f"-H user:ann {HEADERS}").startswith("RESOURCE_EXHAUSTED:")
+    assert call(mesh, "sleep", f"-H user:ann {HEADERS}") == ["200"]
 
 
 def test_reports_go_to_an_adapter_and_one_that_is_away_holds_nobody_up(mesh: Mesh) -> None:

@@ -50,6 +50,8 @@ class CheckInstance:
     ref: Ref
     template: str
     fields: Fields
+    charges: bool = False
+    """Asks for quota: it is asked for as much as QuotaSpecs say, once nobody refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class CheckAction:
     @property
     def charges(self) -> bool:
         """True if this gives quota instead of deciding."""
-        return self.instance.template == QUOTA
+        return self.instance.charges
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,5 +237,7 @@ class _Resolver:
             problems = [] if bad else list(self._models.judge_instance(bound.object, self._vocabulary))
             self.findings += problems
             usable = not bad and not problems
-            self._instances[bound.ref] = CheckInstance(bound.ref, bound.template, fields) if usable else None
+            charges = bound.template == QUOTA or self._models.grants(bound.object)
+            made = CheckInstance(bound.ref, bound.template, fields, charges)
+            self._instances[bound.ref] = made if usable else None
         return self._instances[bound.ref]

@@ -1,4 +1,5 @@
-"""An adapter out of process that takes reports of a template `look`, and prints the key of each instance.
+"""An adapter out of process that takes reports of a template `look`, and prints the key of each instance; of a template
+`cost` it grants each key two, and no more until the program ends.
 
 python report_adapter.py PORT
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import Counter
 from typing import Any
 
 import grpc
@@ -15,6 +17,18 @@ import grpc.aio
 from argosy.samples.messages import build_messages
 
 SCHEMA = {"Instance": (("key", 1, "string"),), "Request": (("instances", 1, "Instance[]"),)}
+COST = {
+    "Instance": (("key", 1, "string"),),
+    "Params": (("amount", 1, "int64"), ("best_effort", 2, "bool")),
+    "Asked": (("key", 1, "string"), ("value", 2, "Params")),
+    "QuotaRequest": (("quotas", 1, "Asked[]"),),
+    "Request": (("instance", 1, "Instance"), ("quota_request", 4, "QuotaRequest")),
+    "Granted": (("granted_amount", 3, "int64"),),
+    "Answered": (("key", 1, "string"), ("value", 2, "Granted")),
+    "Answer": (("quotas", 1, "Answered[]"),),
+}
+"""Maps are declared as the repeated entries that they are on the wire."""
+BUDGET = 2
 
 
 async def main(port: str) -> None:
@@ -27,9 +41,26 @@ async def main(port: str) -> None:
             print(f"told {one.key}", flush=True)
         return b""
 
+    costs, used = build_messages("cost_adapter", COST), Counter[str]()
+
+    async def grant(data: bytes, _: grpc.aio.ServicerContext) -> bytes:
+        request: Any = costs["Request"].FromString(data)
+        answer: Any = costs["Answer"]()
+        for one in request.quota_request.quotas:
+            fits = used[request.instance.key] + one.value.amount <= BUDGET
+            used[request.instance.key] += one.value.amount if fits else 0
+            answer.quotas.add(key=one.key).value.granted_amount = one.value.amount if fits else 0
+        return bytes(answer.SerializeToString())
+
     server = grpc.aio.server()
     method = {"HandleLook": grpc.unary_unary_rpc_method_handler(take)}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("look.HandleLookService", method),))
+    granting = {"HandleLook": grpc.unary_unary_rpc_method_handler(grant)}
+    server.add_generic_rpc_handlers(
+        (
+            grpc.method_handlers_generic_handler("look.HandleLookService", method),
+            grpc.method_handlers_generic_handler("cost.HandleLookService", granting),
+        )
+    )
     server.add_insecure_port(f"0.0.0.0:{port}")
     await server.start()
     await server.wait_for_termination()

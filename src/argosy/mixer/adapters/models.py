@@ -68,8 +68,15 @@ class Models:
 
     def reports(self, instance: Object[Instance]) -> bool:
         """True if the instance is a report, about which no request waits."""
+        return self._is_of(instance, Variety.REPORT)
+
+    def grants(self, instance: Object[Instance]) -> bool:
+        """True if the instance asks for quota, whatever its template is called."""
+        return self._is_of(instance, Variety.QUOTA)
+
+    def _is_of(self, instance: Object[Instance], variety: Variety) -> bool:
         found = self.template(instance.spec.template_name, instance.namespace)
-        return found is not None and found.variety is Variety.REPORT
+        return found is not None and found.variety is variety
 
     def question(self, handler: Object[Handler], call: Call, dedup_id: str) -> Question:
         """What to ask the adapter of `handler`. Errors: `ValueError` if the objects do not fit (any more)."""

@@ -11,6 +11,7 @@ from argosy.mixer.adapters.templates import read_template
 from argosy.mixer.attributes import VOCABULARY, ValueType
 from argosy.mixer.names import Ref
 from argosy.mixer.port import Call
+from argosy.mixer.rules import resolve_rules
 
 
 def test_a_call_becomes_a_request_and_an_answer_a_verdict() -> None:
@@ -89,3 +90,13 @@ def test_an_adapter_without_a_configuration_takes_no_parameters() -> None:
         encode_params(read_params_type(" "), {"a": 1})
     type_ = read_params_type(adapter_config((("names", 1, "list:string"),)))
     assert encode_params(type_, {"names": ("a", "b")})[1] == b"\x0a\x01a\x0a\x01b"
+
+
+@pytest.mark.parametrize("variety, charges", [(0, False), (2, True)])
+def test_an_instance_asks_for_quota_by_the_variety_of_its_template(variety: int, charges: bool) -> None:
+    """Not by its name: one of another variety is asked before, one of quota only for what is charged."""
+    text = look(params="{}").replace(KEYED, template((("key", 1, "string"),), variety=variety))
+    rule = "rule r {actions: [{handler: h.handler, instances: [i.instance]}]}"
+    found = resolve_rules(objects(text + rule))
+    assert [action.charges for one in found.rules for action in one.actions] == [charges]
+    assert found.findings == ()
