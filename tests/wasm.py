@@ -1,7 +1,8 @@
 """A Wasm module for proxies, written byte by byte: no compiler is needed to test that modules run.
 
 It speaks the proxy-wasm ABI 0.2.1: to each request it adds the header `x-wasm` with the plugin's configuration, or
-answers 403 by itself with that as its body where it begins like `{"deny`.
+answers 403 by itself with that as its body where it begins like `{"deny`. As a filter of connections it closes
+them at once in that case, and lets them pass otherwise.
 Source: WebAssembly core specification 1.0, chapter 5; proxy-wasm ABI 0.2.1.
 """
 
@@ -86,10 +87,11 @@ def module() -> bytes:
     # Types by number: parameters and results, all of them 32 bits wide.
     types = [_type(0, 0), _type(1, 0), _type(1, 1), _type(2, 0), _type(2, 1), _type(3, 1), _type(5, 1), _type(8, 1)]
     # What the host offers: add_header(map, key, size, value, size), get_buffer(which, start, size, -> at, -> size),
-    # send_local_response(status, details, size, body, size, headers, size, grpc).
+    # send_local_response(status, details, size, body, size, headers, size, grpc), close_stream(which).
     host = [(b"proxy_add_header_map_value", 6), (b"proxy_get_buffer_bytes", 6), (b"proxy_send_local_response", 7)]
+    host.append((b"proxy_close_stream", 2))
     imports = [_text(b"env") + _text(name) + b"\x00" + _number(kind) for name, kind in host]
-    add, read, respond = range(3)
+    add, read, respond, close = range(4)
 
     at, size = _load(_SIZES), _load(_SIZES + 4)
     denies = _load_byte(at + _const(2) + _ADD) + _const(ord("d")) + _EQ
@@ -99,6 +101,8 @@ def module() -> bytes:
         denies + _IF + answer + _call(respond) + _DROP + _const(1) + _RETURN + _END
         + _const(0) + _const(_NAME) + _const(len(HEADER)) + at + size + _call(add) + _DROP + _const(0)
     )  # fmt: skip
+    # The stream of number 2 is the client's connection.
+    on_connection = denies + _IF + _const(2) + _call(close) + _DROP + _const(1) + _RETURN + _END + _const(0)
     # Buffer 7 is the plugin's configuration; the host puts it where `allocate` says and notes where and how long.
     configure = (
         _const(7) + _const(0) + _get(1) + _const(_SIZES) + _const(_SIZES + 4) + _call(read) + _EQZ
@@ -112,6 +116,7 @@ def module() -> bytes:
         (b"proxy_on_vm_start", 4, _const(1)),
         (b"proxy_on_configure", 4, configure),
         (b"proxy_on_request_headers", 5, on_request),
+        (b"proxy_on_new_connection", 2, on_connection),
         (b"proxy_on_done", 2, _const(1)),
     ]
     exports = [_text(name) + b"\x00" + _number(len(host) + n) for n, (name, _kind, _code) in enumerate(functions)]

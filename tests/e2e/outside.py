@@ -17,7 +17,8 @@ from tests.e2e.harness import Mesh
 
 NAMESPACE = "outside"
 RESOLVER = "10.96.53.53"
-WEB = ("edition.cnn.com", "en.wikipedia.org", "de.wikipedia.org", "www.wikipedia.org", "other.example.org")
+WIKIPEDIAS = tuple(f"{name}.wikipedia.org" for name in ("en", "de", "es", "fr", "www"))
+WEB = ("edition.cnn.com", *WIKIPEDIAS, "other.example.org")
 NAMES = {**dict.fromkeys(WEB, "web"), "httpbin.org": "httpbin", "my-nginx.example.net": "nginx"}
 NAMES |= {"my-company-proxy.com": "proxy", "redis.example.net": "one", "mongo.example.net": "two"}
 
@@ -67,7 +68,7 @@ def manifests(folder: Path) -> str:
                 "v1",
                 "Service",
                 "resolver",
-                spec={"clusterIP": RESOLVER, "selector": {"app": "resolver"}, "ports": ports},
+                spec={"clusterIP": RESOLVER, "selector": {"server": "resolver"}, "ports": ports},
             ),
             {
                 **_object("v1", "ConfigMap", "kube-dns", namespace="kube-system"),
@@ -80,10 +81,11 @@ def manifests(folder: Path) -> str:
 def _deployment(name: str, container: dict[str, Any]) -> dict[str, Any]:
     probe = {"tcpSocket": {"port": container.get("ports", [{}])[0].get("containerPort", 8099)}}
     template = {
-        "metadata": {"labels": {"app": name}},
+        # Without the label `app`: rules of Mixer know by that what is no application of the mesh.
+        "metadata": {"labels": {"server": name}},
         "spec": {"containers": [{**container, "readinessProbe": {**probe, "periodSeconds": 1}}]},
     }
-    selector = {"matchLabels": {"app": name}}
+    selector = {"matchLabels": {"server": name}}
     return _object("apps/v1", "Deployment", name, spec={"selector": selector, "template": template})
 
 

@@ -21,6 +21,7 @@ import pytest
 from .calls import capture, streams
 from .harness import EXAMPLES, Mesh, in_sync, kill, running, wait_for
 from .loads import Load, admin, both_ways
+from .scraped import is_told, scraped
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -114,12 +115,18 @@ def test_killing_the_control_plane_loses_nothing_and_changes_no_proxy(mesh: Mesh
 
 
 def test_a_control_plane_killed_again_and_again_loses_nothing(mesh: Mesh, loads: list[Load]) -> None:
-    """It may also die while proxies reconnect, or with changes half sent."""
-    for number in range(2):
-        mesh.apply(*pin(f"v{number % 2 + 1}"), wait_s=0)
-        kill(mesh.host_pid("argosy.app.control_plane"))
-        wait_for(lambda: in_sync(mesh, len(WORKLOADS)), 30, "all proxies are in sync with the new control plane")
-    mesh.delete(*pin("v1"))
+    """It may also die while proxies reconnect, or with changes half sent; and nothing that is scraped ever falls."""
+    wait_for(lambda: mesh.count(destination_service_name="helloworld"), 60, "requests are counted")
+    with scraped(mesh) as seen:
+        for number in range(2):
+            wait_for(lambda: seen.phases[-1:] == [True], 60, "metrics are scraped")
+            mesh.apply(*pin(f"v{number % 2 + 1}"), wait_s=0)
+            kill(mesh.host_pid("argosy.app.control_plane"))
+            wait_for(lambda: in_sync(mesh, len(WORKLOADS)), 30, "all proxies are in sync with the new control plane")
+            wait_for(lambda: is_told(mesh), 60, "it tells what was counted")
+        mesh.delete(*pin("v1"))
+        wait_for(lambda: seen.phases[-1], 60, "metrics are scraped again")
+    assert seen.falls == []
     for load in loads:
         load.assert_lossless()
 

@@ -3,15 +3,17 @@ and broken while requests flow."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from tests.e2e.calls import applied, call, in_pod
+from tests.e2e.calls import applied, call, echo, in_pod
 from tests.e2e.harness import EXAMPLES, Mesh, running, wait_for
 from tests.e2e.loads import admin, started
 from tests.wasm import module
@@ -34,6 +36,27 @@ spec:
   hosts: ["*"]
   gateways: [gw]
   http: [{route: [{destination: {host: httpbin, port: {number: 8000}}}]}]
+"""
+SERVER = """
+apiVersion: v1
+kind: Service
+metadata: {{name: modules}}
+spec: {{selector: {{app: modules}}, ports: [{{name: http, port: 80, targetPort: 8070}}]}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: modules}}
+spec:
+  selector: {{matchLabels: {{app: modules}}}}
+  template:
+    metadata: {{labels: {{app: modules, sidecar.istio.io/inject: "false"}}}}
+    spec:
+      containers:
+      - name: modules
+        image: busybox
+        command: ["{python}", "-m", "http.server", "8070", "--directory", "/tmp"]
+        ports: [{{containerPort: 8070}}]
+        readinessProbe: {{tcpSocket: {{port: 8070}}, periodSeconds: 1}}
 """
 PARITY = """
 apiVersion: extensions.istio.io/v1alpha1
@@ -98,7 +121,9 @@ spec:
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     folder = tmp_path_factory.mktemp("extensions")
     (folder / "routes.yaml").write_text(ROUTES)
-    files = [EXAMPLES / "httpbin" / "httpbin.yaml", EXAMPLES / "sleep" / "sleep.yaml", folder / "routes.yaml"]
+    (folder / "server.yaml").write_text(SERVER.format(python=sys.executable))
+    files = [EXAMPLES / name / f"{name}.yaml" for name in ("httpbin", "sleep", "tcp-echo")]
+    files += [folder / "routes.yaml", folder / "server.yaml"]
     with running(folder / "mesh", *files) as one:
         yield one
 
@@ -265,3 +290,49 @@ def test_what_cannot_be_run_passes_or_fails_as_the_object_says(
         assert answer(mesh, "-H", "x-number: 42")[0].get("x-parity") == "even"
     mesh.delete(script("bad", "x"))
     assert findings(mesh) == []
+
+
+def test_a_module_is_fetched_once_it_is_there_and_is_the_right_one(mesh: Mesh) -> None:
+    """From a server of the mesh; until then requests pass or fail as the object says."""
+
+    def serve(body: bytes) -> None:
+        text = base64.b64encode(body).decode()
+        in_pod(mesh, "modules", "sh", "-c", f"echo {text} | base64 -d > /tmp/new && mv /tmp/new /tmp/adder.wasm")
+
+    def fetched(more: str = "") -> str:
+        digest = hashlib.sha256(module()).hexdigest()
+        return plugin("http://modules.default/adder.wasm", "{text: fetched}", f"sha256: {digest}{more}")
+
+    def told(words: str) -> bool:
+        return any(one.startswith("ARG0511 WasmPlugin adder") and words in one for one in findings(mesh))
+
+    with applied(mesh, fetched("\n  failStrategy: FAIL_OPEN")):
+        settled(mesh)
+        assert (answer(mesh)[0][":status"], received(mesh, "x-wasm")) == ("200", [])
+        wait_for(lambda: told("404"), 60, "there is no module")
+        mesh.apply(fetched())
+        assert answer(mesh)[0][":status"] == "500"
+        serve(module()[:-1])
+        wait_for(lambda: told("SHA-256"), 90, "it is another module")
+        assert answer(mesh)[0][":status"] == "500"
+        serve(module())
+        wait_for(lambda: received(mesh, "x-wasm") == ['{"text":"fetched"}'], 90, "the module that is there now")
+        assert findings(mesh) == []
+
+
+def test_a_module_decides_about_connections(mesh: Mesh, wasm: tuple[str, str]) -> None:
+    url, _digest = wasm
+
+    def network(settings: str, more: str = "", at: str = url) -> str:
+        return plugin(at, settings, f"type: NETWORK{more}", selector="app: tcp-echo")
+
+    assert echo(mesh, "sleep", "tcp-echo", 9000, "x").endswith("x")
+    with applied(mesh, network("{text: hello}")):
+        assert echo(mesh, "sleep", "tcp-echo", 9000, "x").endswith("x")
+        mesh.apply(network("{deny: everybody}"))
+        assert echo(mesh, "sleep", "tcp-echo", 9000, "x") == ""
+    assert echo(mesh, "sleep", "tcp-echo", 9000, "x").endswith("x")
+    with applied(mesh, network("{text: x}", at="file:///nowhere.wasm")):
+        assert echo(mesh, "sleep", "tcp-echo", 9000, "x") == ""
+        mesh.apply(network("{text: x}", "\n  failStrategy: FAIL_OPEN", at="file:///nowhere.wasm"))
+        assert echo(mesh, "sleep", "tcp-echo", 9000, "x").endswith("x")

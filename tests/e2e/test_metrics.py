@@ -10,7 +10,6 @@ import json
 import re
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -20,10 +19,13 @@ import pytest
 from tests.e2e.calls import applied, call, in_pod
 from tests.e2e.harness import Mesh, is_ready, kill, running, wait_for
 from tests.e2e.loads import admin, started
+from tests.e2e.made_up import TAGGED, send_made_up
+from tests.e2e.scraped import is_told, scraped
 from tests.e2e.semantics import PROGRAMS, deployment
 from tests.e2e.test_telemetry import Series, counted, differences, expect
 
 from argosy.core.names import COUNTS_CLUSTER
+from argosy.mixer.budget import WORKLOAD_SETS_MAX
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -179,7 +181,7 @@ def test_sums_are_exact_while_mixer_is_killed_and_a_workload_is_rolled(mesh: Mes
     options = {"address": [service["spec"]["clusterIP"], 80], "host": "web", "rate": 100, "path": "/"}
     before = {side: total(mesh, side) for side in ("source", "destination")}
     began = time.monotonic()
-    with scraped(mesh) as falls:
+    with scraped(mesh) as seen:
         with started("exact", options, network_of=mesh.envoy_pid("sleep")) as load:
             wait_for(lambda: total(mesh, "destination") > before["destination"] + 100, 20, "traffic is counted")
             kill(mesh.host_pid("settings/mixer.json"))
@@ -200,50 +202,9 @@ def test_sums_are_exact_while_mixer_is_killed_and_a_workload_is_rolled(mesh: Mes
             wait_for(lambda side=side: total(mesh, side) - before[side] == ledger["sent"], 20, f"the {side} says all")
             for histogram in ("request_duration_milliseconds", "request_bytes", "response_bytes"):
                 assert total(mesh, side, f"istio_{histogram}_count") == total(mesh, side), histogram
-    assert falls == []
-
-
-@contextlib.contextmanager
-def scraped(mesh: Mesh) -> Iterator[list[str]]:
-    """Scrapes all the time; gives what fell from one scrape that had it to the next one that had it: counters and
-    histograms of Istio alike. Two times meanwhile they are left out, and told again."""
-    falls: list[str] = []
-    phases: list[bool] = []
-    errors: list[Exception] = []
-    done = threading.Event()
-    last: dict[str, float] = {}
-
-    def look() -> None:
-        try:
-            page = httpx.get(f"{mesh.console}metrics", timeout=30)
-        except httpx.HTTPError:
-            return
-        if page.status_code != 200:
-            return
-        told = [line.rpartition(" ") for line in page.text.splitlines() if line.startswith("istio_")]
-        if not phases or phases[-1] != bool(told):
-            phases.append(bool(told))
-        for series, _, text in told:
-            if float(text) < last.get(series, 0.0):
-                falls.append(f"{last[series]} {text} {series}")
-            last[series] = float(text)
-
-    def scrape() -> None:
-        try:
-            while not done.wait(0.2):
-                look()
-        except Exception as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=scrape)
-    thread.start()
-    try:
-        yield falls
-    finally:
-        done.set()
-        thread.join()
-    assert errors == []
-    assert phases[-5:] == [True, False, True, False, True], phases
+    assert seen.falls == []
+    # Two times meanwhile they were left out, and told again.
+    assert seen.phases[-5:] == [True, False, True, False, True], seen.phases
 
 
 def total(mesh: Mesh, side: str, name: str = "istio_requests_total") -> float:
@@ -256,11 +217,6 @@ def mixer_is_back(mesh: Mesh) -> bool:
     with contextlib.suppress(httpx.HTTPError):
         return mesh.count("mixer_proxies_reporting") >= 6
     return False
-
-
-def is_told(mesh: Mesh) -> bool:
-    """True if Istio's metrics are on the page."""
-    return mesh.count("mixer_metrics_ready") == 1
 
 
 def rolled(mesh: Mesh, old: set[str]) -> bool:
@@ -410,3 +366,97 @@ def test_metrics_are_disabled_by_side_and_by_metric_and_the_narrower_word_wins(m
 
 
 NARROW = ("web", "grpc-server")
+
+
+PROVIDERS = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |
+    extensionProviders:
+    - {name: mine, prometheus: {}}
+    - {name: elsewhere, envoyOtelAls: {service: nowhere.default.svc.cluster.local, port: 4317}}
+"""
+GATEWAY = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: web}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web}
+spec: {hosts: ["*"], gateways: [web], http: [{route: [{destination: {host: web}}]}]}
+---
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: gateway, namespace: istio-system}
+spec:
+  selector: {matchLabels: {istio: ingressgateway}}
+  metrics:
+  - providers: [{name: prometheus}]
+    overrides:
+    - match: {metric: REQUEST_COUNT}
+      tagOverrides: {request_host: {value: request.host}, response_flags: {operation: REMOVE}}
+    - {match: {metric: REQUEST_SIZE}, disabled: true}
+"""
+
+
+def test_a_gateway_counts_as_it_is_told(mesh: Mesh) -> None:
+    with applied(mesh, GATEWAY):
+        for _ in range(4):
+            assert httpx.get(mesh.gateway(), headers={"host": "shop.example.com"}).status_code == 200
+        mine = {"source_workload": "istio-ingressgateway", "destination_service_name": "web"}
+        wait_for(lambda: mesh.count(reporter="source", **mine) == 4, 60, "the gateway counts")
+        (told,) = (labels for labels, _ in mesh.metrics() if {**mine, "reporter": "source"}.items() <= labels.items())
+        assert told["request_host"] == "shop.example.com"
+        assert "response_flags" not in told
+        wait_for(lambda: mesh.count(reporter="destination", **mine) == 4, 60, "so does the server, as ever")
+        assert not any("request_host" in one for one, _ in mesh.metrics() if one["reporter"] == "destination")
+        assert mesh.count("istio_response_bytes_count", reporter="source", **mine) == 4
+        assert mesh.count("istio_request_bytes_count", reporter="source", **mine) == 0
+
+
+def test_providers_of_one_s_own_are_mixer_s_metrics_and_others_take_nothing(mesh: Mesh) -> None:
+    def going_to(provider: str) -> str:
+        return telemetry("provider", "[]", app="web").replace("name: prometheus", f"name: {provider}")
+
+    with applied(mesh, PROVIDERS):
+        with applied(mesh, going_to("mine")):
+            source, destination = calls(mesh, "/", "/")
+            assert (len(source), len(destination)) == (1, 1)
+        with applied(mesh, going_to("elsewhere")):
+            source, destination = calls(mesh, "/", "/")
+            assert (len(source), len(destination)) == (1, 0)
+
+
+def test_an_open_connection_reports_as_often_as_it_is_told(mesh: Mesh) -> None:
+    """Here the client's side: never while it lasts. The server's, as ever, does; and in the end both know all."""
+    never = telemetry("seldom", "[]", app="sleep") + "    reportingInterval: 3600s\n"
+    sent = TCP["sent_bytes"]
+    both = series("bank", float(len("220 ready\r\n") + HELLO), request_protocol="tcp")
+    server = {labels: value for labels, value in both.items() if ("reporter", "destination") in labels}
+    with applied(mesh, never):
+        before = counted(mesh, sent)
+        with talking(mesh, "bank", 3306) as say:
+            assert say("hello") == "250 hello"
+            expect(mesh, before, server, sent)
+            settle(mesh)
+            assert differences(before, counted(mesh, sent)) == server
+        expect(mesh, before, both, sent)
+
+
+def test_tags_that_clients_choose_are_bounded_too(mesh: Mesh) -> None:
+    """F49 where an operator made tags of what clients send; `python -m bench.made_up` is the same in large."""
+    mine = {"source_workload": "istio-ingressgateway", "destination_service_name": "web", "reporter": "source"}
+    with applied(mesh, GATEWAY, TAGGED):
+        before, sets = mesh.count(**mine), mesh.count("mixer_label_sets")
+        assert send_made_up(mesh.host_port(8080), 3000) == {200: 3000}
+        wait_for(lambda: mesh.count(**mine) - before == 3000, 60, "all are counted, whatever they are called")
+        assert mesh.count("mixer_series_overflowed_total") > 0
+        # What the two workloads may have that report these; unbounded it would be 6,000.
+        assert mesh.count("mixer_label_sets") - sets <= 2 * 2 * WORKLOAD_SETS_MAX
+        assert "ARG0902" in mesh.cli("analyze", check=False).stdout

@@ -314,6 +314,17 @@ def test_a_refused_connection_sends_nothing_to_the_application(mesh: Mesh) -> No
     assert echo(mesh, "sleep", "tcp-echo", 9000, "after").endswith("after")
 
 
+def test_operations_and_keys_of_an_api_decide(mesh: Mesh) -> None:
+    status, other = f"{HTTPBIN}/status/200", f"'{HTTPBIN}/anything/x?key=one'"
+    with applied(mesh, POLICY / "api.yaml", DENY.replace("MATCH", 'api.operation == "status"')):
+        assert call(mesh, "sleep", status, f"-X POST {status}", f"{HTTPBIN}/headers") == ["403", "200", "200"]
+        assert call(mesh, "sleep", *[other] * 3) == ["200", "200", "429"]
+        # Each key has a budget of its own, wherever it stands.
+        mine = f"-H 'x-api-key: two' {HTTPBIN}/anything/x"
+        assert call(mesh, "sleep", *[mine] * 3, other) == ["200", "200", "429", "429"]
+    assert call(mesh, "sleep", status, other) == ["200", "200"]
+
+
 # -- when Mixer is not asked, or cannot be --------------------------------------------------------------------------
 
 NOBODY = DENY.replace("MATCH", 'destination.labels["app"] == "ratings" && source.labels["app"] == "nobody"')

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
-from tests.e2e.calls import REFUSED, applied, body, call
+from tests.e2e.calls import REFUSED, applied, body, call, in_pod
 from tests.e2e.egress import (
     CA,
     CNN,
@@ -19,7 +20,7 @@ from tests.e2e.egress import (
     rule,
     running_mesh,
 )
-from tests.e2e.harness import CORPUS, Mesh, require_corpus, wait_for
+from tests.e2e.harness import CORPUS, EXAMPLES, Mesh, require_corpus, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -211,3 +212,81 @@ def test_mixer_decides_by_the_server_name_which_connections_leave(egress: Mesh) 
         with applied(egress, CORPUS / "istio-1.4-samples" / "sleep" / "policy" / "sni-wikipedia.yaml"):
             assert call(egress, "sleep", *requests) == [REFUSED, "200"]
         assert call(egress, "sleep", *requests) == ["200", "200"]
+
+
+def sleeper(name: str) -> str:
+    return f"""---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: {name}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}}}
+spec:
+  selector: {{matchLabels: {{app: {name}}}}}
+  template:
+    metadata: {{labels: {{app: {name}}}}}
+    spec: {{serviceAccountName: {name}, containers: [{{name: sleep, image: argosy/curl}}]}}
+"""
+
+
+def test_mixer_decides_by_account_and_server_name_which_connections_leave(egress: Mesh) -> None:
+    """The samples of 2019, unchanged: mutual TLS to the gateway, and in it the client's own TLS, which nobody opens."""
+    require_corpus()
+    samples, host = CORPUS / "istio-1.4-samples" / "sleep", "istio-egressgateway-with-sni-proxy"
+    name = f"{host}.istio-system.svc.cluster.local"
+    inside = gateway("{number: 443, name: tls, protocol: TLS}", "*.wikipedia.org", ", tls: {mode: ISTIO_MUTUAL}")
+    to_gateway = rule(
+        "egressgateway-for-wikipedia",
+        name,
+        "subsets: [{name: wikipedia, trafficPolicy: {portLevelSettings: [{port: {number: 443}, "
+        "tls: {mode: ISTIO_MUTUAL}}]}}]",
+    )
+    routes = f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: through-egress}}
+spec:
+  hosts: ["*.wikipedia.org"]
+  gateways: [egress, mesh]
+  tls:
+  - match: [{{gateways: [mesh], port: 443, sniHosts: ["*.wikipedia.org"]}}]
+    route: [{{destination: {{host: {name}, subset: wikipedia, port: {{number: 443}}}}}}]
+  tcp:
+  - match: [{{gateways: [egress], port: 443}}]
+    route: [{{destination: {{host: www.wikipedia.org, port: {{number: 443}}}}}}]
+"""
+    objects = [
+        SNI_GATEWAY,
+        sleeper("sleep-us") + sleeper("sleep-canada"),
+        entry("www-wikipedia", "www.wikipedia.org", TLS),
+        inside.replace("istio: egressgateway", f"istio: {host.removeprefix('istio-')}"),
+        to_gateway,
+        routes,
+        EXAMPLES / "mixer" / "forward-sni.yaml",
+    ]
+    requests = [f"{CA} https://{language}.wikipedia.org/" for language in ("en", "es", "fr", "de")]
+    with applied(egress, WIKIPEDIA, *objects):
+        egress.wait_pods()
+        pem = (egress.home / "ca.pem").read_text()
+        for workload in ("sleep-us", "sleep-canada"):
+            in_pod(egress, workload, "sh", "-c", f"echo '{pem}' > /tmp/ca.pem")
+        assert call(egress, "sleep-us", *requests) == ["200"] * 4
+        with applied(
+            egress, samples / "policy" / "sni-serviceaccount.yaml", samples / "telemetry" / "sni-logging.yaml"
+        ):
+            assert call(egress, "sleep-us", *requests) == ["200", "200", REFUSED, REFUSED]
+            assert call(egress, "sleep-canada", *requests) == ["200", REFUSED, "200", REFUSED]
+            assert call(egress, "sleep", *requests) == ["200"] * 4
+            told = wait_for(lambda: accesses(egress, "sleep-us"), 60, "a line of the log")
+            assert told >= {"en.wikipedia.org", "es.wikipedia.org"}
+        assert call(egress, "sleep-us", *requests) == ["200"] * 4
+
+
+def accesses(mesh: Mesh, account: str) -> set[str]:
+    """The server names that Mixer's output tells of an account."""
+    text = (mesh.home / "logs" / "argosy.log").read_text()
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith('{"level"')]
+    wanted = f"cluster.local/ns/default/sa/{account}"
+    return {one["requestedServerName"] for one in lines if one.get("sourcePrincipal") == wanted}

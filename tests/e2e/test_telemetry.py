@@ -106,7 +106,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 def expect(mesh: Mesh, before: Series, wanted: Series, name: str = "istio_requests_total") -> None:
     """Wait for exactly these series; more or others than these fail, also those that come a little later."""
     try:
-        wait_for(lambda: differences(before, counted(mesh, name)) == wanted, 15, "the sums")
+        wait_for(lambda: differences(before, counted(mesh, name)) == wanted, 60, "the sums")
     except AssertionError:
         found = differences(before, counted(mesh, name))
         kept = found.items() & wanted.items()
