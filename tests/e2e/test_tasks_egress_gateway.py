@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -232,7 +231,7 @@ spec:
 
 
 def test_mixer_decides_by_account_and_server_name_which_connections_leave(egress: Mesh) -> None:
-    """The samples of 2019, unchanged: mutual TLS to the gateway, and in it the client's own TLS, which nobody opens."""
+    """The sample of 2019, unchanged: mutual TLS to the gateway, and in it the client's own TLS, which nobody opens."""
     require_corpus()
     samples, host = CORPUS / "istio-1.4-samples" / "sleep", "istio-egressgateway-with-sni-proxy"
     name = f"{host}.istio-system.svc.cluster.local"
@@ -279,14 +278,4 @@ spec:
             assert call(egress, "sleep-us", *requests) == ["200", "200", REFUSED, REFUSED]
             assert call(egress, "sleep-canada", *requests) == ["200", REFUSED, "200", REFUSED]
             assert call(egress, "sleep", *requests) == ["200"] * 4
-            told = wait_for(lambda: accesses(egress, "sleep-us"), 60, "a line of the log")
-            assert told >= {"en.wikipedia.org", "es.wikipedia.org"}
         assert call(egress, "sleep-us", *requests) == ["200"] * 4
-
-
-def accesses(mesh: Mesh, account: str) -> set[str]:
-    """The server names that Mixer's output tells of an account."""
-    text = (mesh.home / "logs" / "argosy.log").read_text()
-    lines = [json.loads(line) for line in text.splitlines() if line.startswith('{"level"')]
-    wanted = f"cluster.local/ns/default/sa/{account}"
-    return {one["requestedServerName"] for one in lines if one.get("sourcePrincipal") == wanted}
