@@ -211,7 +211,7 @@ def _chain(
     if ref.terminates and ref.server.tls is not None:
         inner = [_manager(ref, context)] if ref.routes_http else []
         if target is not None and not ref.routes_http:
-            inner = _tcp(ref, target, context)
+            inner = _tcp(ref, target, context, mtls=ref.server.tls.mode in ("MUTUAL", "ISTIO_MUTUAL"))
         names = taken.names(ref.host_names()) if inner else ()
         if not names:
             return None
@@ -279,8 +279,9 @@ def _manager(ref: ServerRef, context: GatewayContext) -> Any:
     )
 
 
-def _tcp(ref: ServerRef, target: TcpTarget, context: GatewayContext) -> list[Any]:
-    """What passes connections on, by leave of the policies and, where it is asked, of Mixer."""
+def _tcp(ref: ServerRef, target: TcpTarget, context: GatewayContext, *, mtls: bool = False) -> list[Any]:
+    """What passes connections on, by leave of the policies and, where it is asked, of Mixer. `mtls`: nobody is called,
+    and no report made, before it is known who comes."""
     settings, authorization = context.settings, context.authorization
     loggers = [
         *telemetry.stats_loggers(telemetry.source_tags("tcp"), settings.observation.counting),
@@ -297,6 +298,7 @@ def _tcp(ref: ServerRef, target: TcpTarget, context: GatewayContext) -> list[Any
         max_duration_s=target.max_duration_s,
         tunnel=target.tunnel,
         by_source=target.by_source,
+        mtls=mtls,
     )
     service = next((host for cluster in target.clusters if (host := check.service_of_cluster(cluster))), "")
     return [*authz.tcp_authorization(authorization, "tcp."), *check.tcp_filters(context.checking, service), proxy]
