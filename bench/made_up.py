@@ -32,7 +32,7 @@ metadata: {name: all}
 spec:
   hosts: ["*"]
   gateways: [all]
-  http: [{rewrite: {uri: /status/200}, route: [{destination: {host: httpbin, port: {number: 8000}}}]}]
+  http: [{rewrite: {uri: /anything/}, route: [{destination: {host: httpbin, port: {number: 8000}}}]}]
 """
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -278,4 +279,14 @@ spec:
             assert call(egress, "sleep-us", *requests) == ["200", "200", REFUSED, REFUSED]
             assert call(egress, "sleep-canada", *requests) == ["200", REFUSED, "200", REFUSED]
             assert call(egress, "sleep", *requests) == ["200"] * 4
+            allowed = {"en.wikipedia.org", "es.wikipedia.org"}
+            wait_for(lambda: accesses(egress, "sleep-us") >= allowed, 60, "lines of Mixer's output")
         assert call(egress, "sleep-us", *requests) == ["200"] * 4
+
+
+def accesses(mesh: Mesh, account: str) -> set[str]:
+    """The server names that Mixer's output tells of an account."""
+    text = (mesh.home / "logs" / "argosy.log").read_text()
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith('{"level"')]
+    wanted = f"cluster.local/ns/default/sa/{account}"
+    return {one["requestedServerName"] for one in lines if one.get("sourcePrincipal") == wanted}
