@@ -214,7 +214,7 @@ class QuotaCharge(BothSpellings, frozen=True, kw_only=True):
     """How much of which quota instance a request costs."""
 
     quota: str
-    charge: int = 0
+    charge: int = 1
 
 
 class QuotaRule(BothSpellings, frozen=True, kw_only=True):

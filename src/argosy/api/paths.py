@@ -36,7 +36,8 @@ def parse_path(text: str) -> FieldPath:
             steps.append(key)
         elif text[at] == "[":
             end = text.index("]", at)
-            steps.append(int(text[at + 1 : end]))
+            inner = text[at + 1 : end]
+            steps.append(int(inner) if inner.isdecimal() else inner)
             at = end + 1
         else:
             start = at + (text[at] == ".")

@@ -203,6 +203,7 @@ def validate(
 
 
 def analyze(
+    named: Annotated[list[str], typer.Argument(metavar="[FILE|DIR|-]...", help="The same as with -f.")] = [],  # noqa: B006
     file: FilesOption = [],  # noqa: B006 - typer reads the default, nobody changes it
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     fail_on: FailOnOption = FailOn.ERROR,
@@ -215,10 +216,10 @@ def analyze(
     """
     from argosy.edge.control_client import parse_finding
 
-    if file:
+    if named or file:
         from argosy.cli.sources import read_files
 
-        answer = control().post("analyze", {"files": read_files(file), "namespace": namespace})
+        answer = control().post("analyze", {"files": read_files([*named, *file]), "namespace": namespace})
         findings = [parse_finding(one) for one in answer["findings"]]
     else:
         findings = control().findings()

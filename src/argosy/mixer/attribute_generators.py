@@ -33,7 +33,7 @@ _INPUTS = {
     "destination_ip": T.IP_ADDRESS,
     "destination_port": T.INT64,
 }
-_OUTPUTS: Mapping[str, ValueType] = {
+ADAPTER_OUTPUTS: Mapping[str, ValueType] = {
     **{
         f"output.{side}_{name}": kind
         for side in ("source", "destination")
@@ -92,7 +92,7 @@ def compile_generator(
             continue
         try:
             changed = text.replace(_OUT, _VIEW)
-            bindings[name] = compile_expression(changed, expect=kind, vocabulary={**vocabulary, **_OUTPUTS})
+            bindings[name] = compile_expression(changed, expect=kind, vocabulary={**vocabulary, **ADAPTER_OUTPUTS})
         except ExpressionError as error:
             findings.append(bad_expression(about, field, text, error))
     return AttributeGenerator(rule, inputs, bindings), findings

@@ -15,8 +15,8 @@ from argosy.api.mixer import AttributeMatch, Instance, QuotaRule, QuotaSpec, Ser
 from argosy.core.errors import Finding
 from argosy.core.hosts import service_host
 from argosy.core.names import ObjectKey
-from argosy.mixer.attributes import Attributes
-from argosy.mixer.bind import DANGLING, finding
+from argosy.mixer.attributes import VOCABULARY, Attributes, ValueType
+from argosy.mixer.bind import BAD_EXPRESSION, DANGLING, finding
 from argosy.mixer.functions import compile_regex
 from argosy.mixer.values import text_of
 
@@ -51,7 +51,9 @@ class BoundQuota:
                         yield Charge(charge.quota, charge.charge)
 
 
-def bind_quotas(objects: Iterable[Object[Any]]) -> tuple[tuple[BoundQuota, ...], list[Finding]]:
+def bind_quotas(
+    objects: Iterable[Object[Any]], vocabulary: Mapping[str, ValueType] = VOCABULARY
+) -> tuple[tuple[BoundQuota, ...], list[Finding]]:
     """All bindings among `objects`, sorted by name."""
     objects = tuple(objects)
     by_kind: dict[str, dict[ObjectKey, Object[Any]]] = {"QuotaSpec": {}, "QuotaSpecBinding": {}}
@@ -74,7 +76,26 @@ def bind_quotas(objects: Iterable[Object[Any]]) -> tuple[tuple[BoundQuota, ...],
                 bound.append(BoundQuota(hosts, spec.spec.rules))
                 used[key] = spec
     findings += _of_nothing(used.values(), objects)
+    findings += _unknown(by_kind["QuotaSpec"].values(), vocabulary)
     return tuple(bound), findings
+
+
+def _unknown(specs: Iterable[Object[QuotaSpec]], vocabulary: Mapping[str, ValueType]) -> Iterator[Finding]:
+    """Clauses about attributes that no request has: they never hold."""
+    for spec in specs:
+        for index, rule in enumerate(spec.spec.rules):
+            for number, match in enumerate(rule.match):
+                for name in match.clause:
+                    if _split(name)[0] not in vocabulary:
+                        field = f'spec.rules[{index}].match[{number}].clause["{name}"]'
+                        hint = "correct its name, or add it by an attributemanifest"
+                        yield finding(spec, BAD_EXPRESSION, field, f"unknown attribute {name}: this never holds", hint)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """An attribute, and the member of it that is meant: `request.headers[end-user]`."""
+    attribute, bracket, rest = name.partition("[")
+    return attribute, rest.removesuffix("]").strip("\"'") if bracket else ""
 
 
 def _of_nothing(specs: Iterable[Object[QuotaSpec]], objects: Iterable[Object[Any]]) -> Iterator[Finding]:
@@ -104,7 +125,10 @@ def _holds(match: AttributeMatch, attributes: Attributes) -> bool:
 
 
 def _value(name: str, attributes: Attributes) -> str | None:
-    value = attributes.get(name)
+    attribute, key = _split(name)
+    value = attributes.get(attribute)
+    if key and isinstance(value, Mapping):
+        return value.get(key.lower() if attribute == "request.headers" else key)
     return None if value is None or isinstance(value, Mapping) else text_of(value)
 
 

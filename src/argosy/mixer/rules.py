@@ -103,7 +103,7 @@ def resolve_rules(objects: Iterable[Object[Any]]) -> CheckPolicy:
     models = build_models(given)
     resolver = _Resolver(vocabulary.types, models)
     rules = tuple(found for rule in bindings.rules if (found := resolver.rule(rule)) is not None)
-    quotas, dangling = bind_quotas(given)
+    quotas, dangling = bind_quotas(given, vocabulary.types)
     apis, missing = bind_apis(given)
     findings = (*vocabulary.findings, *bindings.findings, *models.findings, *resolver.findings, *dangling, *missing)
     return CheckPolicy(rules, quotas, FrozenMap(resolver.handlers), findings, apis)

@@ -17,7 +17,8 @@ from argosy.api.mixer import Instance, Rule
 from argosy.api.mixer_templates import InstanceParams
 from argosy.core.errors import Finding, Level
 from argosy.mixer.adapters.models import build_models
-from argosy.mixer.attributes import ValueType
+from argosy.mixer.attribute_generators import ADAPTER_OUTPUTS, TEMPLATE
+from argosy.mixer.attributes import VOCABULARY, ValueType
 from argosy.mixer.bind import BAD_EXPRESSION, params_field
 from argosy.mixer.checker import UnknownAttribute
 from argosy.mixer.expr import compile_expression
@@ -39,7 +40,23 @@ def validate_expressions(obj: Object[Any]) -> list[Finding]:
         _finding(obj, field, text, error)
         for field, text, expect in _expressions(obj)
         if (error := _wrong(text, expect)) is not None
-    ]
+    ] + list(_bad_bindings(obj))
+
+
+def _bad_bindings(obj: Object[Any]) -> Iterator[Finding]:
+    """Attributes that an instance makes of what the template `kubernetes` does not give, used or not."""
+    if not isinstance(obj.spec, Instance) or obj.spec.template_name != TEMPLATE:
+        return
+    for name, text in obj.spec.attribute_bindings.items():
+        try:
+            compile_expression(text.replace("$out.", "output."), vocabulary={**VOCABULARY, **ADAPTER_OUTPUTS})
+        except ExpressionError as error:
+            if isinstance(error, UnknownAttribute) and "$out." not in text:
+                continue  # a manifest may add it
+            message = f"{str(error.message).replace('output.', '$out.')} in `{text}`"
+            hint = f"it gives {', '.join(sorted(one.replace('output.', '$out.') for one in ADAPTER_OUTPUTS))}"
+            field = f'spec.attributeBindings["{name}"]'
+            yield Finding(WRONG, Level.ERROR, message, obj.kind, obj.namespace, obj.name, field, obj.origin, hint)
 
 
 def _finding(obj: Object[Any], field: str, text: str, error: ExpressionError) -> Finding:

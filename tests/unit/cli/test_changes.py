@@ -196,9 +196,10 @@ def test_analyze_includes_what_proxies_refuse(mesh, pod: PodPlan):
     assert "no such thing" in result.stdout
 
 
-def test_analyze_of_files_judges_the_mesh_as_it_would_be(mesh, service, route):
+@pytest.mark.parametrize("named", [("-f", "-"), ("-",)])
+def test_analyze_of_files_judges_the_mesh_as_it_would_be(mesh, service, route, named):
     mesh.apply(route)
-    result = mesh.run("analyze", "-f", "-", "--fail-on=warning", input=service)
+    result = mesh.run("analyze", *named, "--fail-on=warning", input=service)
     assert (result.exit_code, result.stdout) == (0, "")
     assert mesh.json("history")["revision"] == 1
 

@@ -1,8 +1,12 @@
 """QuotaSpecs and their bindings."""
 
+from typing import Any
+
 import pytest
 
+from argosy.api.meta import Object
 from argosy.api.mixer import ServiceReference
+from argosy.mixer.attributes import VOCABULARY, ValueType
 from argosy.mixer.quota_specs import bind_quotas, host_of
 
 from .test_rules import made_from
@@ -29,8 +33,8 @@ def test_a_binding_to_no_spec_is_told() -> None:
     assert [(one.code, one.field) for one in findings] == [("ARG0910", "spec.quotaSpecs[0]")]
 
 
-def test_all_services_may_be_meant_and_charges_of_nothing_are_none() -> None:
-    rules = [{"quotas": [{"quota": "a", "charge": 2}, {"quota": "b", "charge": 0}]}]
+def test_all_services_may_be_meant_and_a_charge_that_is_left_out_is_one() -> None:
+    rules = [{"quotas": [{"quota": "a", "charge": 2}, {"quota": "b"}]}]
     bound, _findings = bind_quotas(
         [
             made_from("QuotaSpec", "default", "s", {"rules": rules}),
@@ -39,7 +43,7 @@ def test_all_services_may_be_meant_and_charges_of_nothing_are_none() -> None:
             ),
         ]
     )
-    assert [(one.quota, one.amount) for one in bound[0].charges({})] == [("a", 2)]
+    assert [(one.quota, one.amount) for one in bound[0].charges({})] == [("a", 2), ("b", 1)]
 
 
 @pytest.mark.parametrize("quota, told", [("a", False), ("a.instance.default", False), ("b", True)])
@@ -57,3 +61,28 @@ def test_a_charge_of_a_quota_that_is_not_there_is_told(quota: str, told: bool) -
     assert [(one.code, one.field) for one in findings] == (
         [("ARG0910", "spec.rules[0].quotas[0].quota")] if told else []
     )
+
+
+def _by_clause(clause: dict[str, object]) -> list[Object[Any]]:
+    rules = [{"match": [{"clause": clause}], "quotas": [{"quota": "a"}]}]
+    to = {"quotaSpecs": [{"name": "s"}], "services": [{"service": "*"}]}
+    return [
+        made_from("QuotaSpec", "default", "s", {"rules": rules}),
+        made_from("QuotaSpecBinding", "default", "b", to),
+    ]
+
+
+@pytest.mark.parametrize("name", ["request.headers[end-user]", 'request.headers["End-User"]'])
+@pytest.mark.parametrize("user, charged", [("jason", 1), ("paul", 0)])
+def test_a_clause_may_be_about_one_header(name: str, user: str, charged: int) -> None:
+    bound, _findings = bind_quotas(_by_clause({name: {"exact": "jason"}}))
+    assert len(list(bound[0].charges({"request.headers": {"end-user": user}}))) == charged
+    assert list(bound[0].charges({})) == []
+
+
+def test_a_clause_about_an_attribute_that_no_request_has_is_told() -> None:
+    given = _by_clause({"request.nope": {"exact": "x"}})
+    field = 'spec.rules[0].match[0].clause["request.nope"]'
+    assert ("ARG0911", field) in [(one.code, one.field) for one in bind_quotas(given)[1]]
+    known = {**VOCABULARY, "request.nope": ValueType.STRING}
+    assert "ARG0911" not in [one.code for one in bind_quotas(given, known)[1]]

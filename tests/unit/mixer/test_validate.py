@@ -101,3 +101,31 @@ def test_values_of_headers_are_checked_as_far_as_outputs_need_not_be_known(text:
     assert [(one.code, one.field) for one in validate_expressions(obj)] == (
         [(code, "spec.requestHeaderOperations[0].values[0]")] if code else []
     )
+
+
+BINDING = """apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: i}
+spec:
+  compiledTemplate: kubernetes
+  attributeBindings:
+    source.name: $out.source_pod_name
+"""
+
+
+def test_what_the_registry_does_not_give_is_refused_where_it_stands_though_nobody_uses_it() -> None:
+    galley = Galley(MemoryStore(), validators=[validate_expressions])
+    assert galley.apply(parse_documents(BINDING, "f.yaml"), now=0.0, who="").findings == ()
+    with pytest.raises(ArgosyError) as refused:
+        galley.apply(parse_documents(BINDING.replace("pod_name", "pod_nam"), "f.yaml"), now=1.0, who="")
+    (one,) = refused.value.findings
+    assert (one.code, str(one.origin)) == ("ARG0915", "f.yaml:7")
+    assert "$out.source_pod_nam" in one.message
+    assert "$out.source_pod_name" in one.hint
+
+
+def test_an_expression_of_a_member_with_dots_is_refused_with_its_line() -> None:
+    galley = Galley(MemoryStore(), validators=[validate_expressions])
+    with pytest.raises(ArgosyError) as refused:
+        galley.apply(parse_documents(INSTANCE.format("source.ip + 1"), "f.yaml"), now=0.0, who="")
+    assert [str(one.origin) for one in refused.value.findings] == ["f.yaml:7"]

@@ -59,6 +59,7 @@ _VALIDATORS: Mapping[str, Callable[[Check, Any], None]] = MappingProxyType(
         "WasmPlugin": extensions.validate_wasm_plugin,
         "TrafficExtension": extensions.validate_traffic_extension,
         "rule": mixer.validate_rule,
+        "attributemanifest": mixer.validate_attribute_manifest,
         "QuotaSpec": mixer.validate_quota_spec,
         "QuotaSpecBinding": mixer.validate_quota_spec_binding,
         "HTTPAPISpec": mixer.validate_http_api_spec,

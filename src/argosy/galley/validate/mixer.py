@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+import re2
+
 from argosy.api.meta import StringMatch
 from argosy.api.mixer import (
+    AttributeManifest,
     Connection,
     Handler,
     HTTPAPISpec,
@@ -18,6 +21,7 @@ from argosy.api.mixer import (
     QuotaSpec,
     QuotaSpecBinding,
     Rule,
+    Sampling,
     ServiceReference,
     SpecReference,
 )
@@ -37,6 +41,8 @@ from argosy.api.mixer_adapters import (
 from argosy.api.mixer_templates import TEMPLATES, ListEntry
 from argosy.galley.validate.check import Check, member
 
+_ATTRIBUTE = re2.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z_][A-Za-z0-9_-]*)*")
+_SHARES = {"HUNDRED": 100, "TEN_THOUSAND": 10_000}
 _CODES = frozenset(
     {
         "OK",
@@ -135,6 +141,8 @@ def validate_instance(check: Check, instance: Instance) -> None:
 
 def validate_rule(check: Check, rule: Rule) -> None:
     """All rules about one rule."""
+    if rule.sampling is not None:
+        _validate_sampling(check, rule.sampling)
     operations = (*rule.request_header_operations, *rule.response_header_operations)
     if not operations:
         check.not_empty("spec.actions", rule.actions, "at least one action")
@@ -155,17 +163,43 @@ def validate_rule(check: Check, rule: Rule) -> None:
                 check.warn("ARG0917", f"{at}.operation", f"the header {operation.name} {message}", hint)
 
 
+def _validate_sampling(check: Check, sampling: Sampling) -> None:
+    if sampling.random is not None:
+        share = sampling.random.percent_sampled
+        most = _SHARES[share.denominator]
+        check.at_least("spec.sampling.random.percentSampled.numerator", share.numerator, 0, most)
+    if sampling.rate_limit is not None:
+        at, limit = "spec.sampling.rateLimit", sampling.rate_limit
+        check.duration(f"{at}.samplingDuration", limit.sampling_duration, zero=True)
+        _count(check, f"{at}.maxUnsampledEntries", limit.max_unsampled_entries)
+        _count(check, f"{at}.samplingRate", limit.sampling_rate)
+
+
+def validate_attribute_manifest(check: Check, manifest: AttributeManifest) -> None:
+    """All rules about one attributemanifest: names that expressions can write, each with a type."""
+    for name, info in manifest.attributes.items():
+        at = member("spec.attributes", name)
+        if _ATTRIBUTE.fullmatch(name) is None:
+            hint = "names are joined by dots, e.g. request.team"
+            check.error("ARG0101", at, f"no expression can name the attribute {name!r}", hint)
+        if info.value_type == "VALUE_TYPE_UNSPECIFIED":
+            check.error("ARG0110", f"{at}.valueType", f"the type of {name} is needed", "e.g. valueType: STRING")
+
+
 def validate_quota_spec(check: Check, spec: QuotaSpec) -> None:
     """All rules about one QuotaSpec."""
+    check.not_empty("spec.rules", spec.rules, "at least one rule")
     for index, rule in enumerate(spec.rules):
+        check.not_empty(f"spec.rules[{index}].quotas", rule.quotas, "at least one quota")
         for number, match in enumerate(rule.match):
             for name, wanted in match.clause.items():
                 at = member(f"spec.rules[{index}].match[{number}].clause", name)
                 _validate_string_match(check, at, wanted)
         for number, charge in enumerate(rule.quotas):
-            if charge.charge < 0:
+            check.not_empty(f"spec.rules[{index}].quotas[{number}].quota", charge.quota, "the name of a quota")
+            if charge.charge < 1:
                 at = f"spec.rules[{index}].quotas[{number}].charge"
-                check.error("ARG0122", at, f"{charge.charge} is no charge", "0 or more")
+                check.error("ARG0122", at, f"{charge.charge} is no charge", "1 or more; 1 if it is left out")
 
 
 def validate_quota_spec_binding(check: Check, binding: QuotaSpecBinding) -> None:
@@ -253,6 +287,8 @@ def _validate_list(check: Check, at: str, params: ListCheckerParams) -> None:
 def _validate_quotas(check: Check, at: str, params: MemQuotaParams | RedisQuotaParams) -> None:
     check.not_empty(f"{at}.quotas", params.quotas, "at least one quota")
     quotas: tuple[MemQuota | RedisQuota, ...] = params.quotas
+    names = ((f"[{index}].name", quota.name) for index, quota in enumerate(quotas))
+    check.unique(f"{at}.quotas", names, "quota")
     for index, quota in enumerate(quotas):
         here = f"{at}.quotas[{index}]"
         check.not_empty(f"{here}.name", quota.name, "the name of a quota instance")
@@ -261,6 +297,8 @@ def _validate_quotas(check: Check, at: str, params: MemQuotaParams | RedisQuotaP
         if isinstance(params, MemQuotaParams):
             check.duration(f"{here}.validDuration", quota.valid_duration, zero=True)
         for number, override in enumerate(overrides):
+            dimensions = f"{here}.overrides[{number}].dimensions"
+            check.not_empty(dimensions, override.dimensions, "at least one dimension: the quota's own limit is for all")
             _count(check, f"{here}.overrides[{number}].maxAmount", override.max_amount)
             if isinstance(override, MemQuotaOverride):
                 check.duration(f"{here}.overrides[{number}].validDuration", override.valid_duration, zero=True)
