@@ -51,7 +51,7 @@ def _bad_bindings(obj: Object[Any]) -> Iterator[Finding]:
         try:
             compile_expression(text.replace("$out.", "output."), vocabulary={**VOCABULARY, **ADAPTER_OUTPUTS})
         except ExpressionError as error:
-            if isinstance(error, UnknownAttribute) and "$out." not in text:
+            if isinstance(error, UnknownAttribute) and "attribute output." not in error.message:
                 continue  # a manifest may add it
             message = f"{str(error.message).replace('output.', '$out.')} in `{text}`"
             hint = f"it gives {', '.join(sorted(one.replace('output.', '$out.') for one in ADAPTER_OUTPUTS))}"

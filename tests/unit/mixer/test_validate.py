@@ -116,6 +116,8 @@ spec:
 def test_what_the_registry_does_not_give_is_refused_where_it_stands_though_nobody_uses_it() -> None:
     galley = Galley(MemoryStore(), validators=[validate_expressions])
     assert galley.apply(parse_documents(BINDING, "f.yaml"), now=0.0, who="").findings == ()
+    own = BINDING.replace("pod_name", "pod_name | my.own")
+    assert galley.apply(parse_documents(own, "f.yaml"), now=0.5, who="").findings == ()
     with pytest.raises(ArgosyError) as refused:
         galley.apply(parse_documents(BINDING.replace("pod_name", "pod_nam"), "f.yaml"), now=1.0, who="")
     (one,) = refused.value.findings
