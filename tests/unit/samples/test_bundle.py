@@ -1,6 +1,7 @@
 """The example manifests: in the package, linked from examples/, and consistent with the catalogue."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -44,8 +45,13 @@ def test_every_document_is_an_object_with_kind_and_name(path: Path) -> None:
         assert document["metadata"]["name"]
 
 
+def runs_a_program_of_this_machine(deployment: dict[str, Any]) -> bool:
+    return "argosy.io/command" in deployment["spec"]["template"]["metadata"].get("annotations", {})
+
+
 def test_every_image_of_the_examples_has_a_stand_in_that_listens_on_its_ports() -> None:
     deployments = [d for path in EXAMPLES.glob("*/*.yaml") for d in load(path) if d["kind"] == "Deployment"]
+    deployments = [d for d in deployments if not runs_a_program_of_this_machine(d)]
     assert len(deployments) == 15
     for deployment in deployments:
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
