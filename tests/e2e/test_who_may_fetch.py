@@ -229,17 +229,23 @@ def test_a_pods_network_reaches_no_page_of_the_mesh_itself(mesh: Mesh) -> None:
             assert said.strip() in ("1", "52", "56"), said
     sockets = in_pod(mesh, "legacy", "sh", "-c", f"ls -A {mesh.home} 2>&1")
     assert "run" not in sockets.split()
-    # Of another pod: no admin page of its Envoy, and of the proxy itself only whether it is ready.
+    # Of another pod: no admin page of its Envoy, and of the proxy itself only whether it is ready and what it counts.
     (pod,) = mesh.pods("httpbin")
     address = pod["status"]["podIP"]
-    for port in (15000, 15001, 15006, 15020, 15090):
-        script = f"curl -s -m 5 -o /dev/null -w '%{{http_code}}' http://{address}:{port}/config_dump"
-        assert in_pod(mesh, "legacy", "sh", "-c", script) == "000", port
-    codes = in_pod(mesh, "legacy", "sh", "-c", "; ".join(
-        f"curl -s -m 5 -o /dev/null -w '%{{http_code}} ' http://{address}:15021{path}"
-        for path in ("/healthz/ready", "/config_dump", "/stats", "/quitquitquit")
-    ))  # fmt: skip
-    assert codes.split() == ["200", "404", "404", "404"]
+
+    def codes(port: int, *requests: str) -> list[str]:
+        ask = f"curl -s -m 5 -o /dev/null -w '%{{http_code}} ' http://{address}:{port}"
+        return in_pod(mesh, "legacy", "sh", "-c", "; ".join(f"{ask}{one}" for one in requests)).split()
+
+    for port in (15000, 15001, 15006):
+        assert codes(port, "/config_dump") == ["000"], port
+    inside = ("/config_dump", "/stats", "/quitquitquit", "/prometheus/targets", "/merged")
+    assert codes(15021, "/healthz/ready", *inside) == ["200"] + ["404"] * len(inside)
+    for port in (15020, 15090):
+        found = codes(
+            port, "/stats/prometheus", "/stats/prometheus -X POST", "/stats/prometheus/../../config_dump", *inside
+        )
+        assert found == ["200"] + ["404"] * (2 + len(inside)), port
 
 
 MANY = """
