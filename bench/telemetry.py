@@ -93,7 +93,7 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.telemetry")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--seconds", type=int, default=4)
     given = parser.parse_args()
     missing = [name for name in ("wrk", "h2load") if not shutil.which(name)]
     if missing or os.geteuid():
@@ -104,7 +104,7 @@ def main() -> int:
     return 0
 
 
-def measure(folder: Path, rounds: int, seconds: float) -> Costs:
+def measure(folder: Path, rounds: int, seconds: int) -> Costs:
     """Start the mesh, load it, stop it."""
     (folder / "mesh.yaml").write_text("".join(_pair(name) for name in PAIRS) + f"---{SILENT}")
     with running(folder / "mesh", folder / "mesh.yaml", split=True) as mesh:
@@ -151,10 +151,10 @@ class _Pair:
                 envoys[pod["metadata"]["labels"]["app"]] = _envoy(mesh, pod["status"]["podIP"])
         return cls(envoys["client"], envoys["web"], f"http://{service['spec']['clusterIP']}:80/")
 
-    def load(self, seconds: float, *, connections: int = _CLIENTS) -> Load:
+    def load(self, seconds: int, *, connections: int = _CLIENTS) -> Load:
         """As much as goes through."""
         before = _cpu_s(self.client) + _cpu_s(self.server)
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", self.url]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", self.url]
         text = self._in_client(command)
         spent = _cpu_s(self.client) + _cpu_s(self.server) - before
         (count,) = re.findall(r"(\d+) requests in", text)
