@@ -96,12 +96,15 @@ def test_the_page_shows_nodes_the_split_and_padlocks(mesh: Mesh, pages: Counter[
     assert set(edges) == EDGES
     rates = {name: float(edge["data-rps"]) for name, edge in edges.items()}
     total = rates["istio-ingressgateway->productpage-v1"]
-    shares = {name: round(rate / total, 2) for name, rate in rates.items()}
-    red = round(pages[RED] / PAGES, 2)
-    assert shares["productpage-v1->details-v1"] == 1
-    assert shares["productpage-v1->reviews-v3"] == shares["reviews-v3->ratings-v1"] == pytest.approx(red, abs=0.01)
+    shares = {name: rate / total for name, rate in rates.items()}
+    red = pages[RED] / PAGES
+    # The page rounds rates to hundredths, of less than three requests a second.
+    assert shares["productpage-v1->details-v1"] == pytest.approx(1, abs=0.01)
+    assert shares["productpage-v1->reviews-v3"] == pytest.approx(red, abs=0.01)
+    assert shares["reviews-v3->ratings-v1"] == pytest.approx(red, abs=0.01)
     assert shares["productpage-v1->reviews-v1"] == pytest.approx(1 - red, abs=0.01)
-    assert red == pytest.approx(0.1, abs=0.04)
+    # Five standard deviations of what chance does to 800 pages.
+    assert red == pytest.approx(0.1, abs=0.053)
     assert {edge["data-mtls"] for edge in edges.values()} == {"1"}
     assert {edge["data-health"] for edge in edges.values()} == {"healthy"}
     assert page.count('data-test="lock:closed"') == len(EDGES)

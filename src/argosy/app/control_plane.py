@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -75,6 +75,8 @@ from argosy.pilot.mesh import MeshSettings
 logger = logging.getLogger(__name__)
 
 ALL = ("galley", "pilot", "citadel", "mixer")
+READ_KINDS: Mapping[str, tuple[str, ...]] = {"pilot": PILOT_KINDS, "mixer": mixer_app.KINDS}
+"""What each reader of the configuration reads of it."""
 CONSOLE_FD = "ARGOSY_CONSOLE_FD"
 HISTORY_DAYS = 7.0
 HISTORY_MB = 256.0
@@ -299,7 +301,7 @@ class ControlPlane:
         service = self.parts.galley = GalleyService(
             Galley(store, validators=[validate_expressions], analyzers=[analyze_rules]),
             self.clock,
-            expected=frozenset({"pilot", "mixer"} - set(self.settings.components)),
+            expected={name: kinds for name, kinds in READ_KINDS.items() if name not in self.settings.components},
         )
         self._unread = set(self.settings.sources)
         for source in self.settings.sources:
@@ -340,13 +342,17 @@ class ControlPlane:
 
     def _connect(self) -> None:
         """Let Pilot and Mixer hear of changes: from Galley in this process, or over xDS."""
-        for reader, kinds in ((self.parts.pilot, PILOT_KINDS), (self.parts.mixer, mixer_app.KINDS)):
+        readers: tuple[tuple[str, Pilot | Mixer | None], ...] = (
+            ("pilot", self.parts.pilot),
+            ("mixer", self.parts.mixer),
+        )
+        for name, reader in readers:
             if reader is None:
                 continue
             if self.parts.galley is not None:
                 self.parts.galley.listen(partial(reader.on_changes, synced=True))
             else:
-                self.parts.tasks.append(self._follow_galley(reader, kinds))
+                self.parts.tasks.append(self._follow_galley(reader, READ_KINDS[name]))
         if self.parts.galley is not None and self.settings.platform == "local":
             # Last of the listeners: it answers changes with changes of its own.
             self.parts.platform = PlatformSource(self.parts.galley)

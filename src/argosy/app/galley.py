@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ from argosy.galley.admit import BARE_POD
 from argosy.galley.publish import config_type_url
 from argosy.galley.state import Applied, Change, Galley
 from argosy.xds.messages import Changes, Snapshot
-from argosy.xds.server import Event, Rules, Settled
+from argosy.xds.server import Event, Rules, Settled, Subscribed
 
 logger = logging.getLogger(__name__)
 
@@ -81,10 +81,10 @@ class HealthReport(msgspec.Struct, frozen=True):
 class GalleyService:
     """One `Galley` with its listeners and remote readers; also the `Source` of the configuration's xDS server."""
 
-    def __init__(self, galley: Galley, clock: Clock, expected: frozenset[str] = frozenset()) -> None:
-        """`expected`: remote components that must read every change; while one is away it has not read it."""
+    def __init__(self, galley: Galley, clock: Clock, expected: Mapping[str, Collection[str]] | None = None) -> None:
+        """`expected`: the kinds that remote components must read; while one is away it has read nothing."""
         self.galley = galley
-        self._expected = expected
+        self._expected = {name: frozenset(map(config_type_url, kinds)) for name, kinds in (expected or {}).items()}
         self._clock = clock
         self._listeners: list[Listener] = []
         self._readers: dict[int, _Reader] = {}
@@ -164,7 +164,8 @@ class GalleyService:
         """Accept a component of the control plane, and nobody else: configuration holds secrets."""
         if identity.namespace != ROOT_NAMESPACE or identity.service_account not in READERS:
             raise Refusal(grpc.StatusCode.PERMISSION_DENIED, "not a component of the control plane")
-        reader = _Reader(identity.service_account, self, push)
+        name = identity.service_account
+        reader = _Reader(name, self, push, self._expected.get(name, frozenset()))
         self._readers[id(reader)] = reader
         return reader
 
@@ -191,15 +192,17 @@ class GalleyService:
 
     def _behind(self, goal: int) -> list[str]:
         readers = self._readers.values()
-        away = self._expected - {reader.name for reader in readers}
+        away = self._expected.keys() - {reader.name for reader in readers}
         return sorted([*away, *(reader.name for reader in readers if reader.settled < goal)])
 
 
 class _Reader:
     """One remote component: a `Connection` of the xDS server."""
 
-    def __init__(self, name: str, service: GalleyService, push: Push) -> None:
+    def __init__(self, name: str, service: GalleyService, push: Push, awaited: frozenset[str]) -> None:
+        """`awaited`: the types that it must have asked for before what it has says anything."""
         self.name = name
+        self._awaited = set(awaited)
         self.snapshot = service.galley.snapshot
         self.settled = -1
         self._push = push
@@ -212,7 +215,9 @@ class _Reader:
 
     def on_event(self, event: Event) -> None:
         """Note how far the reader is. It accepts all that it can read; a refusal is its version's, and it logs it."""
-        if isinstance(event, Settled):
+        if isinstance(event, Subscribed):
+            self._awaited.discard(event.type_url)
+        elif isinstance(event, Settled) and not self._awaited:
             self.settled = max(self.settled, event.number)
             self._service.note_progress()
 

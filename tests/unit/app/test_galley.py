@@ -1,7 +1,7 @@
 """Galley as a running thing: listeners, remote readers, and reports of pods over mutual TLS."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,7 +23,7 @@ from argosy.galley.memory import MemoryStore
 from argosy.galley.publish import config_type_url
 from argosy.galley.state import Galley
 from argosy.xds.messages import Changes, Snapshot
-from argosy.xds.server import Settled
+from argosy.xds.server import Settled, Subscribed
 
 from ..citadel.meshca import TRUST_DOMAIN, component_source, forged, source_of
 from .shop import CART, SPLIT, documents, identity, pod
@@ -31,7 +31,7 @@ from .shop import CART, SPLIT, documents, identity, pod
 CART_ID = ("Service", ObjectKey("shop", "cart"))
 
 
-def service(*texts: str, expected: frozenset[str] = frozenset()) -> GalleyService:
+def service(*texts: str, expected: Mapping[str, Sequence[str]] | None = None) -> GalleyService:
     made = GalleyService(Galley(MemoryStore()), SystemClock(), expected)
     if texts:
         made.apply(documents(*texts), who="test")
@@ -200,7 +200,17 @@ async def test_a_reader_that_goes_is_not_waited_for_unless_it_is_expected() -> N
     await asyncio.sleep(0)
     reader.connection.close()
     assert await waiting == []
-    assert await service(CART, expected=frozenset({"pilot"})).wait_read(0.01) == ["pilot"]
+    assert await service(CART, expected={"pilot": ("Service",)}).wait_read(0.01) == ["pilot"]
+
+
+async def test_a_reader_that_is_back_has_read_nothing_before_it_has_asked_for_every_kind() -> None:
+    """It asks for them one after another, and has all that it has asked for also after the first."""
+    galley = service(CART, expected={"pilot": ("Service", "VirtualService")})
+    reader = Reader(galley)
+    for kind, unread in (("Service", ["pilot"]), ("VirtualService", [])):
+        reader.connection.on_event(Subscribed(config_type_url(kind), ("*",), first=True))
+        reader.settle()
+        assert await galley.wait_read(0.01) == unread
 
 
 async def test_an_older_acknowledgement_does_not_count_for_a_newer_change() -> None:

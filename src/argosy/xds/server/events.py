@@ -76,7 +76,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The client has acknowledged everything that it asked for in this snapshot. Told again for more types."""
+    """The client has acknowledged everything that it asked for in this snapshot. Told again for more types.
+
+    Of a client that reconnects, it is told once it has had time to state all that it holds.
+    """
 
     number: int
 

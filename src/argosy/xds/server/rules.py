@@ -78,7 +78,8 @@ class Rules:
     restored:       types of which a client is sent what it had, or that there is nothing, right after it refused a
                     version: what it makes anew it makes of what it was sent last, refused or not.
     hold_timeout_s: after this long a resource that waits for another is reported (`Held`); it keeps waiting.
-    restate_s:      how long after a reconnect nothing is removed: the client may not have said yet what it holds.
+    restate_s:      how long after a reconnect nothing is removed and nothing counts as settled: the client may not have
+                    said yet what it holds.
     in_flight_max:  responses per type that may wait for an answer.
     blame:          which of a refused response's resources are refused; the others are sent again.
     """

@@ -34,10 +34,10 @@ class Session:
 
     __slots__ = (
         "_events",
-        "_grace_blocks",
         "_nonces",
         "_removals",
         "_restated_until",
+        "_restating",
         "_settled",
         "_settled_types",
         "_stream_id",
@@ -64,7 +64,7 @@ class Session:
         self._settled_types = 0
         self._stuck: Stuck | None = None
         self._restated_until: float | None = None
-        self._grace_blocks = False
+        self._restating = False
 
     # -- input
 
@@ -100,12 +100,13 @@ class Session:
     def restate(self, ledger: Ledger, versions: Mapping[str, str], now: float) -> None:
         """Take what a type's first request says that the client holds from an earlier stream.
 
-        Removals wait a while afterwards: the client states its types one after another, and what it has not yet
-        stated may require what would be removed.
+        Removals wait a while afterwards, and nobody hears that it has settled: the client states its types one after
+        another, and what it has not yet stated may require what would be removed, and may be out of date.
         """
         ledger.answer_due = not versions
         if versions:
             self._restated_until = now + self.rules.restate_s
+            self._restating = self._in_grace(now)
         if not self._in_grace(now):
             return
         ledger.restate(versions, self._canonical(ledger))
@@ -163,9 +164,9 @@ class Session:
 
     def look(self, now: float) -> list[Ledger]:
         """Begin a look at what can be sent: report what has waited for long, give the types in order of additions."""
+        self._restating = self._in_grace(now)
         if self.snapshot is None:
             return []
-        self._grace_blocks = False
         for ledger in self.ledgers.values():
             self._report_held(ledger, self.snapshot, now)
         return sorted(self.ledgers.values(), key=lambda ledger: (ledger.rank, ledger.type_url))
@@ -266,7 +267,6 @@ class Session:
         if not names:
             return []
         if self._in_grace(now):
-            self._grace_blocks = True
             return []
         pins = Pins(self.ledgers.values(), self.snapshot)
         allowed = []
@@ -330,7 +330,7 @@ class Session:
             for name, since in ledger.waiting.items()
             if name not in ledger.reported
         ]
-        if self._grace_blocks and self._restated_until is not None:
+        if self._restating and self._restated_until is not None:
             due.append(self._restated_until)
         return min(due, default=None)
 
@@ -353,7 +353,9 @@ class Session:
         return events
 
     def _is_settled(self) -> bool:
-        return self.snapshot is not None and bool(self.ledgers) and all(map(self._is_clean, self.ledgers.values()))
+        if self.snapshot is None or not self.ledgers or self._restating:
+            return False
+        return all(map(self._is_clean, self.ledgers.values()))
 
     def _is_clean(self, ledger: Ledger) -> bool:
         if ledger.pending or ledger.flights or ledger.answer_due:
@@ -364,7 +366,7 @@ class Session:
 
     def _find_stuck(self) -> Stuck | None:
         """What keeps the client from being settled, if nothing else is under way."""
-        if self.snapshot is None or not self.ledgers:
+        if self.snapshot is None or not self.ledgers or self._restating:
             return None
         blocked: set[tuple[ResourceRef, str | None]] = set()
         for ledger in self.ledgers.values():

@@ -294,7 +294,24 @@ def test_a_client_that_has_all_of_a_further_type_has_settled_again() -> None:
     stream = DeltaStream(RULES, Interner())
     stream.offer(Snapshot(1, {C: resources(C, 1), R: resources(R, 1)}), None)
     for kind in (C, R):
-        stream.receive(DeltaRequest(kind, initial_resource_versions={"n00000": "1"}), 0.0)
+        stream.receive(DeltaRequest(kind), 0.0)
         settle(stream)
         assert stream.events()[-1] == Settled(1)
         assert stream.events() == []
+
+
+def test_a_client_that_reconnects_has_settled_once_it_could_state_all_that_it_holds() -> None:
+    """It states a type that has not changed first; another one, of which it has an old version, comes after that."""
+    stream = DeltaStream(RULES, Interner())
+    stream.offer(Snapshot(2, {C: resources(C, 1), R: resources(R, 1)}), None)
+    stream.receive(DeltaRequest(C, initial_resource_versions={"n00000": "1"}), 0.0)
+    settle(stream)
+    assert not [one for one in stream.events() if isinstance(one, (Settled, Stuck))]
+    stream.receive(DeltaRequest(R, initial_resource_versions={"n00000": "0"}), 0.1)
+    settle(stream)
+    assert not [one for one in stream.events() if isinstance(one, (Settled, Stuck))]
+    due = stream.next_due()
+    assert due == 0.1 + RULES.restate_s
+    assert stream.outbox(due) == []
+    assert stream.events() == [Settled(2)]
+    assert stream.next_due() is None
