@@ -169,10 +169,11 @@ function fit() {
   const { clientWidth: width, clientHeight: height } = at("canvas");
   const { width: wide, height: high } = state.view;
   if (!wide || !width) return;
-  const room = height - 2 * MARGIN - 40; // The legend lies over the lower edge.
-  state.scale = Math.min((width - 2 * MARGIN) / wide, room / high, 1.35);
+  const margin = Math.min(MARGIN, width * 0.03); // Little is left of a phone's window.
+  const room = height - 2 * margin - 40; // The legend lies over the lower edge.
+  state.scale = Math.min((width - 2 * margin) / wide, room / high, 1.35);
   state.x = (width - wide * state.scale) / 2;
-  state.y = MARGIN + (room - high * state.scale) / 2;
+  state.y = margin + (room - high * state.scale) / 2;
   state.fitted = true;
   place();
 }
