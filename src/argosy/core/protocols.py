@@ -69,6 +69,9 @@ _ALIASES = {
     "udp": Protocol.UDP,
 }
 
+NAMED = tuple(_ALIASES)
+"""What a port's name may begin with, or its appProtocol be."""
+
 # On these the server speaks first (FTP, SSH, SMTP, DNS over TCP, POP3, IMAP, submission, MySQL): waiting for the
 # client's first bytes would hang. MongoDB's drivers may open idle connections.
 SERVER_FIRST_PORTS = frozenset({21, 22, 25, 53, 110, 143, 587, 3306, 27017})

@@ -37,6 +37,7 @@ from argosy.core.protocols import Protocol, choose_protocol, parse_protocol
 from argosy.galley.analyze_authorization import analyze_authorization, analyze_providers, surroundings
 from argosy.galley.analyze_kinds import analyze_kinds
 from argosy.galley.analyze_peers import analyze_peer_authentication, reach
+from argosy.galley.analyze_ports import analyze_ports
 from argosy.galley.analyze_rbac import analyze_rbac
 from argosy.galley.analyze_rules import analyze_split_rules
 from argosy.galley.analyze_secrets import analyze_gateway_secrets
@@ -139,6 +140,8 @@ def analyze_objects(
     findings.extend(f for f in twice if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
     routed = [o for o in everything if o.kind == "VirtualService" and (only is None or (o.kind, o.key) in only)]
     findings.extend(analyze_kinds(routed, lambda host: _spoken(host, world), world.gateways))
+    ports = analyze_ports(o for o in everything if o.kind == "Service")
+    findings.extend(f for f in ports if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
     limits = analyze_sidecars([o for o in everything if o.kind == "Sidecar"], lambda host: _is_declared(host, world))
     findings.extend(f for f in limits if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
     return findings
