@@ -54,6 +54,7 @@ class Reason(StrEnum):
 
 _ALIASES = {
     "http": Protocol.HTTP,
+    "http_proxy": Protocol.HTTP,
     "http2": Protocol.HTTP2,
     "grpc": Protocol.GRPC,
     "grpc-web": Protocol.GRPC,

@@ -15,6 +15,7 @@ P = Protocol
         ("http2", P.HTTP2),
         ("grpc", P.GRPC),
         ("grpc-web", P.GRPC),
+        ("HTTP_PROXY", P.HTTP),
         ("kubernetes.io/h2c", P.HTTP2),
         ("kubernetes.io/ws", P.HTTP),
         ("https", P.HTTPS),

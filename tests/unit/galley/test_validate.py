@@ -186,3 +186,8 @@ def test_hints_say_what_was_meant(spec: str, hint: str) -> None:
         f"apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: a}}\nspec: {text}"
     )
     assert [one.hint for one in errors_in(validate_object(decode_object(document)))] == [hint]
+
+
+def test_a_load_balancer_that_says_nothing_is_as_none() -> None:
+    head = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec: "
+    assert _codes(head + "{host: a, trafficPolicy: {loadBalancer: {}}}") == []

@@ -83,10 +83,9 @@ def _validate_extras(check: Check, at: str, policy: TrafficPolicy) -> None:
 
 def _validate_load_balancer(check: Check, at: str, balancer: LoadBalancer) -> None:
     given = {"simple": balancer.simple is not None, "consistentHash": balancer.consistent_hash is not None}
-    others = balancer.locality_lb_setting or balancer.slow_start or balancer.zone_aware_lb_setting
     if balancer.zone_aware_lb_setting is not None:
         _validate_zones(check, at, balancer)
-    check.one_of(at, given, required=not others)
+    check.one_of(at, given, required=False)
     if balancer.locality_lb_setting is not None:
         validate_locality(check, f"{at}.localityLbSetting", balancer.locality_lb_setting)
     _validate_warmup(check, at, balancer)

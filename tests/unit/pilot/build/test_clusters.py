@@ -113,6 +113,7 @@ def test_bad_endpoints_are_ejected_as_the_rule_says() -> None:
     [
         ('{"simple": "ROUND_ROBIN"}', "ROUND_ROBIN", {}),
         ('{"simple": "LEAST_CONN"}', "LEAST_REQUEST", {}),
+        ("{}", "LEAST_REQUEST", {}),
         (
             '{"consistentHash": {"useSourceIp": true}}',
             "RING_HASH",
