@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.e2e.calls import applied, call, in_pod
+from tests.e2e.calls import applied, body, call, in_pod
 from tests.e2e.harness import EXAMPLES, Mesh, running, wait_for
 from tests.e2e.loads import both_ways
 from tests.e2e.pages import PAGE
@@ -29,6 +29,7 @@ spec:
   - {name: grpc-otlp, port: 4317}
   - {name: http-otlp, port: 4318}
   - {name: http-zipkin, port: 9411}
+  - {name: grpc-skywalking, port: 11800}
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -38,6 +39,19 @@ spec:
   template:
     metadata: {labels: {app: collector}}
     spec: {containers: [{name: collector, image: otel/opentelemetry-collector}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: attributed}
+spec:
+  selector: {matchLabels: {app: attributed}}
+  template:
+    metadata:
+      labels: {app: attributed}
+      annotations:
+        proxy.istio.io/config: |
+          proxyMetadata: {OTEL_RESOURCE_ATTRIBUTES: my-attribute=default-value}
+    spec: {containers: [{name: attributed, image: curlimages/curl, command: [sleep, infinity]}]}
 ---
 apiVersion: networking.istio.io/v1
 kind: Gateway
@@ -68,9 +82,11 @@ data:
     - {{name: requests, envoyHttpAls: {{service: {HOST}, port: 4317, additionalRequestHeadersToLog: [x-mark]}}}}
     - {{name: records, envoyOtelAls: {{service: {HOST}, port: 4317, logFormat: {{labels: {{p: "%PROTOCOL%"}}}}}}}}
     - {{name: zipkin, zipkin: {{service: {HOST}, port: 9411, maxTagLength: 40}}}}
-    - {{name: otel, opentelemetry: {{service: {HOST}, port: 4317}}}}
+    - name: otel
+      opentelemetry: {{service: {HOST}, port: 4317, resourceDetectors: {{environment: {{}}}}}}
     - name: otel-http
       opentelemetry: {{service: {HOST}, port: 4318, http: {{path: /v1/traces, headers: [{{name: x-a, value: b}}]}}}}
+    - {{name: sky, skywalking: {{service: {HOST}, port: 11800}}}}
 """
 
 
@@ -248,6 +264,7 @@ def calls(trace: dict[str, Any]) -> list[tuple[int, str, str]]:
     return [(one["depth"], one["service"].partition(".")[0], one["kind"]) for one in trace["tree"]]
 
 
+SW8 = "1-dHJhY2Utb2Ytb3RoZXJz-c2VnbWVudA==-0-c2VydmljZQ==-aW5zdGFuY2U=-L2VuZHBvaW50-cGVlcjo4MA=="
 ALL = "tracing: [{randomSamplingPercentage: 100}]"
 ROOT = {"name": "mesh-default", "namespace": "istio-system"}
 # With one version the page is the same each time.
@@ -334,13 +351,48 @@ def test_tags_are_replaced_and_what_else_is_said_is_inherited(mesh: Mesh) -> Non
 def test_spans_go_to_opentelemetrys_collector(mesh: Mesh, provider: str) -> None:
     part = f"tracing: [{{providers: [{{name: {provider}}}], randomSamplingPercentage: 100}}]"
     taken = Seen(mesh, "collector", "collector")
-    with settled(mesh, telemetry(part, selector="app: sleep")):
-        assert get(mesh, f"/status/503?{provider}.") == "503"
+    with settled(mesh, telemetry(part, selector="app: attributed")):
+        assert call(mesh, "attributed", f"'http://httpbin:8000/status/503?{provider}.'") == ["503"]
         taken.wait(f"?{provider}.")
     (span,) = [one for one in taken.told("span") if f"?{provider}." in one["tags"]["http.url"]]
-    assert (span["service"], span["side"], span["error"]) == ("sleep.default", "CLIENT", True)
+    assert (span["service"], span["side"], span["error"]) == ("attributed.default", "CLIENT", True)
+    assert span["tags"]["my-attribute"] == "default-value"
     assert span["name"] == "egress httpbin:8000"
     assert span["tags"]["guid:x-request-id"]
+
+
+def test_segments_go_to_skywalking(mesh: Mesh) -> None:
+    """A call is one trace of entries and exits at both ends, joined by `sw8`; what is not sampled is not told."""
+    part = "tracing: [{{providers: [{{name: sky}}], randomSamplingPercentage: {}}}]"
+    few = telemetry(part.format(0), name="few", selector="app: sleep")
+    taken = Seen(mesh, "collector", "collector")
+    with settled(mesh, telemetry(part.format(100), **ROOT)):
+        assert get(mesh, "/status/503?sky.") == "503"
+        wait_for(lambda: len(taken.lines("/status/503?sky.")) >= 4, 60, "both ends' segments")
+        sent = body(mesh, "sleep", "http://httpbin:8000/headers")
+        with settled(mesh, few):
+            assert get(mesh, "/status/200?unsampled") == "200"
+            assert get(mesh, "/status/200?sampled", "httpbin:8000", f"-H 'sw8: {SW8}'") == "200"
+            taken.wait("?sampled")
+    spans = [one for one in taken.told("span") if one["name"] == "/status/503?sky."]
+    spans.sort(key=lambda one: (one["service"] != "sleep.default", one["side"] != "SERVER"))
+    assert [(one["service"], one["side"], one["error"]) for one in spans] == [
+        ("sleep.default", "SERVER", True),
+        ("sleep.default", "CLIENT", True),
+        ("httpbin.default", "SERVER", True),
+        ("httpbin.default", "CLIENT", True),
+    ]
+    assert [one["parent_id"] for one in spans] == ["", *(one["span_id"] for one in spans[:3])]
+    assert len({one["trace_id"] for one in spans}) == 1
+    peers = [re.sub(r"^[0-9.]+:", ":", one["tags"]["peer"]) for one in spans if one["side"] == "CLIENT"]
+    assert peers == [":8080", ":8080"]
+    assert {one["tags"]["istio.canonical_service"] for one in spans} == {"sleep", "httpbin"}
+    assert spans[0]["tags"]["instance"].startswith("sidecar~")
+    assert '"Sw8"' in sent
+    given = [one["trace_id"] for one in taken.told("span") if one["name"] == "/status/200?sampled"]
+    assert set(given) == {"trace-of-others"}
+    silent = [one["service"] for one in taken.told("span") if one["name"] == "/status/200?unsampled"]
+    assert "sleep.default" not in silent
 
 
 def test_sampling_is_the_narrowest_word(mesh: Mesh) -> None:

@@ -20,6 +20,7 @@ from argosy.api.meta import Object, Seconds, Strict
 from argosy.api.paths import FieldPath, format_path
 from argosy.api.routing import HTTPRetry
 from argosy.api.scalars import decode_custom
+from argosy.api.spelling import camel_cased
 from argosy.api.telemetry import NO_TAGS, CustomTag
 from argosy.core.errors import ArgosyError, Finding, Level
 from argosy.core.frozen import EMPTY, FrozenMap
@@ -245,6 +246,8 @@ def _readable(config_maps: Mapping[ObjectKey, Object[Any]], entry: str, type_: t
 def _parse(text: str, entry: str, type_: type[_T]) -> _T:
     documents = parse_documents(text)
     data = documents[0].data if documents else {}
+    if type_ is not OwnConfig:
+        data = camel_cased(type_, data)
     place: FieldPath = ("data", entry) if entry else ()
     problems = [one for path in (documents[0].nulls if documents else ()) for one in null_problems(type_, path, place)]
     try:

@@ -1,7 +1,8 @@
 """Documents whose fields may be written in two ways, to the one that types know.
 
-Given a type and plain data, gives plain data in which every field of a `BothSpellings` struct is written in camel case
-and nulls are gone. Source: protobuf's JSON mapping, which reads both names.
+Given a type and plain data, gives plain data in which fields are written in camel case: of `BothSpellings` structs,
+where nulls are gone too (`unspelled`), or of all (`camel_cased`). Keys of maps are people's own and stay.
+Source: protobuf's JSON mapping, which reads both names.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Union, get_args, get_origin
 
 import msgspec
 
-from argosy.api.meta import BothSpellings
+from argosy.api.meta import NO_NAMES, BothSpellings
 from argosy.core.frozen import FrozenMap
 
 
@@ -36,6 +37,30 @@ def unspelled(type_: Any, value: Any) -> Any:
     if origin is FrozenMap and isinstance(value, dict):
         return {key: unspelled(get_args(type_)[1], item) for key, item in value.items()}
     return value
+
+
+def camel_cased(type_: Any, value: Any) -> Any:
+    """`value` with every field that a struct knows, or knows to refuse, in camel case; all else stays as it is."""
+    type_ = _without_none(type_)
+    origin = get_origin(type_)
+    if isinstance(type_, type) and issubclass(type_, msgspec.Struct) and isinstance(value, dict):
+        types, later = _types(type_), getattr(type_, "not_yet", NO_NAMES)
+        found: dict[str, Any] = {}
+        for key, item in value.items():
+            name = _camel(key)
+            known = (name in types or name in later) and (name == key or name not in value)
+            found[name if known else key] = camel_cased(types[name], item) if known and name in types else item
+        return found
+    if origin is tuple and isinstance(value, list):
+        return [camel_cased(get_args(type_)[0], item) for item in value]
+    if origin is FrozenMap and isinstance(value, dict):
+        return {key: camel_cased(get_args(type_)[1], item) for key, item in value.items()}
+    return value
+
+
+def _camel(key: str) -> str:
+    first, *rest = key.split("_")
+    return first + "".join(part[:1].upper() + part[1:] for part in rest)
 
 
 def _members(type_: type[msgspec.Struct], value: dict[str, Any]) -> dict[str, Any]:

@@ -41,8 +41,15 @@ _STARS = {"ENABLE_RATINGS": "true"}
 _HELLOWORLD = "examples-helloworld-"
 _SHELLS = ("alpine", "busybox", "curl", "curl-ssl", "debian", "netshoot", "sleep", "ubuntu")
 _ECHO = Sample("tcp-echo", "argosy.samples.tcp_echo", ("9000", "hello"), {}, (9000,))
-_COLLECTOR = Sample("collector", "argosy.samples.collector", (), {}, (4317, 4318, 9411))
-_COLLECTORS = ("opentelemetry-collector", "opentelemetry-collector-contrib", "zipkin", "zipkin-slim", "all-in-one")
+_COLLECTOR = Sample("collector", "argosy.samples.collector", (), {}, (4317, 4318, 9411, 11800))
+_COLLECTORS = (
+    "opentelemetry-collector",
+    "opentelemetry-collector-contrib",
+    "zipkin",
+    "zipkin-slim",
+    "all-in-one",
+    "skywalking-oap-server",
+)
 _IMAGES: Mapping[str, Sample] = {
     "examples-bookinfo-productpage-v1": _bookinfo("productpage", "v1"),
     "examples-bookinfo-details-v1": _bookinfo("details", "v1"),

@@ -1,8 +1,9 @@
 """A small collector: takes spans and log records by the usual protocols and prints each as a line of JSON.
 
-It stands in for the collectors that people's manifests have (OpenTelemetry's, Zipkin's, Jaeger's): what arrives there
-can be read with `argosy logs`. gRPC on 4317: OpenTelemetry's traces and logs, and Envoy's access log service; HTTP on
-4318: OpenTelemetry's; HTTP on 9411: Zipkin's. Arguments are those of other programs and are not looked at.
+It stands in for the collectors that people's manifests have (OpenTelemetry's, Zipkin's, Jaeger's, SkyWalking's): what
+arrives there can be read with `argosy logs`. gRPC on 4317: OpenTelemetry's traces and logs, and Envoy's access log
+service; gRPC on 11800: SkyWalking's segments; HTTP on 4318: OpenTelemetry's; HTTP on 9411: Zipkin's. Arguments are
+those of other programs and are not looked at.
 Run: `python -m argosy.samples.collector`.
 """
 
@@ -25,9 +26,10 @@ from starlette.routing import Route
 from argosy.edge.span_intake import TRACE_REQUEST, parse_otlp_message, read_body, span_routes
 from argosy.envoy import api
 from argosy.mixer.spans import Span, attribute_text, spans_of_otlp
+from argosy.samples import skywalking
 from argosy.samples.serving import build_server, open_socket
 
-GRPC_PORT, HTTP_PORT, ZIPKIN_PORT = 4317, 4318, 9411
+GRPC_PORT, HTTP_PORT, ZIPKIN_PORT, SKYWALKING_PORT = 4317, 4318, 9411, 11800
 LOG_REQUEST = "opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest"
 ALS_MESSAGE = "envoy.service.accesslog.v3.StreamAccessLogsMessage"
 
@@ -92,11 +94,17 @@ def handlers() -> list[grpc.GenericRpcHandler]:
             tell_entries(message, name)
         return b""
 
+    async def collect(segments: AsyncIterator[bytes], _context: Any) -> bytes:
+        async for data in segments:
+            tell_spans(skywalking.spans_of_segment(data))
+        return b""
+
     unary, streaming = grpc.unary_unary_rpc_method_handler, grpc.stream_unary_rpc_method_handler
     made = {
         "opentelemetry.proto.collector.trace.v1.TraceService": {"Export": unary(export_traces)},
         "opentelemetry.proto.collector.logs.v1.LogsService": {"Export": unary(export_logs)},
         "envoy.service.accesslog.v3.AccessLogService": {"StreamAccessLogs": streaming(stream)},
+        skywalking.SERVICE: {skywalking.METHOD: streaming(collect)},
     }
     return [grpc.method_handlers_generic_handler(name, methods) for name, methods in made.items()]
 
@@ -120,7 +128,8 @@ async def serve() -> None:
     """Serve all ports until told to stop."""
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(tuple(handlers()))
-    server.add_insecure_port(f"0.0.0.0:{GRPC_PORT}")
+    for port in (GRPC_PORT, SKYWALKING_PORT):
+        server.add_insecure_port(f"0.0.0.0:{port}")
     await server.start()
     web: uvicorn.Server = build_server(build_app())
     try:

@@ -7,7 +7,7 @@ import pytest
 from argosy.api import decode_object, parse_documents
 from argosy.api.mesh_config import parse_mesh_config
 from argosy.api.telemetry import ModeMatch, Side, Telemetry
-from argosy.api.telemetry_provider import FileAccessLog, OtelTracing
+from argosy.api.telemetry_provider import FileAccessLog, Nothing, OtelTracing, ResourceDetectors, ZipkinTracing
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha1"])
@@ -51,3 +51,24 @@ extensionProviders:
     assert (file.tracing, file.asked) == (None, "")
     assert isinstance(spans.tracing, OtelTracing)
     assert (spans.logging, spans.asked) == (None, "collector.ns.svc")
+
+
+def test_the_mesh_configuration_is_read_by_either_name_of_its_fields() -> None:
+    """As protobuf's JSON is; Istio's own pages write both."""
+    config = parse_mesh_config("""
+extensionProviders:
+- {name: a, opentelemetry: {service: a.b.svc, port: 1, max_tag_length: 9, resource_detectors: {environment: {}}}}
+- {name: b, zipkin: {service: a.b.svc, port: 1, enable_64bit_trace_id: true}}
+default_config: {proxy_metadata: {A_B: c}, tracing: {max_path_tag_length: 7}}
+""")
+    spans, zipkin = (one.tracing for one in config.extension_providers)
+    assert isinstance(spans, OtelTracing)
+    assert isinstance(zipkin, ZipkinTracing)
+    assert (spans.max_tag_length, spans.resource_detectors, zipkin.enable64bit_trace_id) == (
+        9,
+        ResourceDetectors(environment=Nothing()),
+        True,
+    )
+    assert dict(config.default_config.proxy_metadata) == {"A_B": "c"}
+    assert config.default_config.tracing is not None
+    assert config.default_config.tracing.max_path_tag_length == 7

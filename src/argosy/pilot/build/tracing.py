@@ -64,7 +64,8 @@ def tracing_fields(settings: MeshSettings, *, edge: bool, inbound: bool) -> dict
         fields["operation"] = f"{'ingress' if inbound else 'egress'} %REQ(:AUTHORITY)%"
     if rule.path_tag_max is not None:
         fields["max_path_tag_length"] = v.wrap(rule.path_tag_max)
-    if edge:
+    # SkyWalking draws who calls whom from exit spans alone, and its tracer makes the first span of a request an entry.
+    if edge or (provider is not None and provider.skywalking is not None):
         fields["spawn_upstream_span"] = v.wrap(True)
     if not rule.propagate:
         fields["no_context_propagation"] = True

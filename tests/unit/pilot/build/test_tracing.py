@@ -118,6 +118,8 @@ def test_tags_in_order_and_own_ones_in_place_of_istios() -> None:
 
 def test_a_gateway_makes_spans_of_both_its_sides_and_a_limit_is_told() -> None:
     assert fields(TraceRule("otel", CLUSTER), edge=True)["tracing"]["spawn_upstream_span"] is True
+    assert "spawn_upstream_span" not in fields(TraceRule("otel", CLUSTER))["tracing"]
+    assert fields(TraceRule("skywalking", CLUSTER))["tracing"]["spawn_upstream_span"] is True
     tracing = fields(TraceRule("otel", CLUSTER, path_tag_max=20, propagate=False), inbound=True)["tracing"]
     assert (tracing["max_path_tag_length"], tracing["no_context_propagation"]) == (20, True)
     assert tracing["operation"] == "ingress %REQ(:AUTHORITY)%"
