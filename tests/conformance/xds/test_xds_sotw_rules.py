@@ -16,6 +16,8 @@ def test_x04_versions_belong_to_a_type_and_survive_a_reconnect(kit, sotw) -> Non
     again.offer(*resources)
     again.want(kit.C, version=set_version(resources))
     assert again.sent() == []
+    again.now = kit.RULES.restate_s
+    assert again.sent() == []
     assert again.events(Settled) == [Settled(1)]
 
 
