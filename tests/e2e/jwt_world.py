@@ -69,7 +69,7 @@ class World:
     """The mesh, and how tests ask."""
 
     mesh: Mesh
-    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=20))
+    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
 
     def ask(self, path: str = "/headers", token: str | None = None, *, host: str = "app.test", **headers: str) -> Any:
         """One request through the gateway."""

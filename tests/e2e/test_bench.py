@@ -18,7 +18,7 @@ from argosy.testing.meshes import Size
 
 from .harness import require_root
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 PROXIES = 1000
 SERVICES = 100

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from tests.e2e.harness import EXAMPLES, ROOT, Mesh, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 SETS = {file.stem: yaml.safe_load(file.read_text()) for file in (ROOT / "tests" / "analyze" / "broken").glob("*.yaml")}
 

@@ -35,7 +35,7 @@ from .harness import EXAMPLES, Mesh, running, wait_for
 from .loads import Flags, admin, both_ways, started
 from .test_rotation import SHORT_CONNECTIONS, STRICT, address_of, serials
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 LIFE_S = 10.0
 LOAD_S = 60.0
@@ -98,7 +98,7 @@ def connect(mesh: Mesh, identity: Identity, folder: Path) -> str:
     argv = ["openssl", "s_client", "-connect", address, "-alpn", "istio-http/1.1", "-showcerts", "-ign_eof"]
     argv += ["-cert", str(chain), "-cert_chain", str(chain), "-key", str(key)]
     request = "GET /hello HTTP/1.1\r\nHost: helloworld\r\nConnection: close\r\n\r\n"
-    done = subprocess.run([*node(mesh), *argv], input=request, capture_output=True, text=True, timeout=20)
+    done = subprocess.run([*node(mesh), *argv], input=request, capture_output=True, text=True, timeout=60)
     return done.stdout + done.stderr
 
 
@@ -254,15 +254,15 @@ def test_a_spoiled_key_leaves_the_authority_as_it_was_and_turns_the_check_red(me
     good = file.read_bytes()
     file.write_bytes(b"spoiled")
     try:
-        wait_for(lambda: metric(mesh, "argosy_ca_alarm"), 20, "an alarm")
+        wait_for(lambda: metric(mesh, "argosy_ca_alarm"), 60, "an alarm")
         done = mesh.cli("check", check=False)
         assert (done.returncode, f"{file}:1" in done.stderr) == (1, True), done.stderr
         before = serials(mesh.envoy_pid("sleep"))
-        wait_for(lambda: serials(mesh.envoy_pid("sleep")) != before, 20, "the old authority goes on signing")
+        wait_for(lambda: serials(mesh.envoy_pid("sleep")) != before, 60, "the old authority goes on signing")
         assert call(mesh, "sleep", HELLO) == ["200"]
     finally:
         file.write_bytes(good)
-    wait_for(lambda: not metric(mesh, "argosy_ca_alarm"), 20, "the alarm is over")
+    wait_for(lambda: not metric(mesh, "argosy_ca_alarm"), 60, "the alarm is over")
     assert status(mesh)["findings"] == []
 
 
@@ -295,7 +295,7 @@ def test_a_revoked_intermediate_is_refused_within_a_minute(mesh: Mesh, operator:
         file.write_text(operator.crl())
     wait_for(lambda: set(call(mesh, "sleep", *[HELLO] * 6)) == {"200"}, 60, "nothing is revoked any more")
     file.unlink()
-    wait_for(lambda: status(mesh)["laggards"] == [], 20, "everybody does without lists")
+    wait_for(lambda: status(mesh)["laggards"] == [], 60, "everybody does without lists")
 
 
 def test_a_token_of_one_pod_gets_nobody_elses_certificate(mesh: Mesh) -> None:
@@ -341,12 +341,12 @@ def test_a_partner_is_believed_by_its_own_root_until_it_is_not(mesh: Mesh, tmp_p
     theirs, liar = identity(partner), identity(pretender)
     assert "200 OK" not in connect(mesh, theirs, tmp_path)
     mesh.cli("ca", "trust", "partner.example", str(tmp_path / "bundle.json"))
-    wait_for(lambda: status(mesh)["laggards"] == [], 20, "everybody believes the partner")
-    wait_for(lambda: "200 OK" in connect(mesh, theirs, tmp_path), 20, "servers accept the partner")
+    wait_for(lambda: status(mesh)["laggards"] == [], 60, "everybody believes the partner")
+    wait_for(lambda: "200 OK" in connect(mesh, theirs, tmp_path), 60, "servers accept the partner")
     assert "200 OK" not in connect(mesh, liar, tmp_path)
     assert set(call(mesh, "sleep", *[HELLO] * 6)) == {"200"}
     mesh.cli("ca", "distrust", "partner.example")
-    wait_for(lambda: status(mesh)["laggards"] == [], 20, "nobody believes the partner")
+    wait_for(lambda: status(mesh)["laggards"] == [], 60, "nobody believes the partner")
     assert "200 OK" not in connect(mesh, theirs, tmp_path)
 
 
@@ -391,7 +391,7 @@ def test_a_control_plane_that_was_away_too_long_is_recovered_from_without_a_rest
     finally:
         subprocess.run(["kill", "-CONT", str(program)], check=True)
     begin = time.monotonic()
-    wait_for(lambda: set(client.answers()) == {"200"}, 10, "it is back")
+    wait_for(lambda: set(client.answers()) == {"200"}, 60, "it is back")
     print("F03 took", time.monotonic() - begin)
     assert mesh.host_pid("argosy.app.control_plane") == program
 
@@ -408,9 +408,9 @@ def test_an_agent_that_slept_renews_by_the_wall_clock(mesh: Mesh) -> None:
     finally:
         subprocess.run(["kill", "-CONT", str(agent)], check=True)
     begin = time.monotonic()
-    wait_for(lambda: serials(client.envoy) != before, 10, "a new certificate")
+    wait_for(lambda: serials(client.envoy) != before, 60, "a new certificate")
     print("F13 took", time.monotonic() - begin)
-    wait_for(lambda: set(client.answers()) == {"200"}, 10, "requests are answered")
+    wait_for(lambda: set(client.answers()) == {"200"}, 60, "requests are answered")
 
 
 def test_when_everything_has_expired_one_command_mends_it(mesh: Mesh, tmp_path: Path) -> None:
@@ -433,7 +433,7 @@ def test_when_everything_has_expired_one_command_mends_it(mesh: Mesh, tmp_path: 
     mesh.cli("ca", "renew")
     wait_for(lambda: set(client.answers()) == {"200"}, 60, "the mesh has mended itself")
     print("F4 took", time.monotonic() - begin)
-    wait_for(lambda: mesh.cli("check", check=False).returncode == 0, 30, "the check is green")
+    wait_for(lambda: mesh.cli("check", check=False).returncode == 0, 60, "the check is green")
     assert (mesh.home / "ca" / "ca-key.pem").read_bytes() == encode_private_key(key)
 
 

@@ -23,7 +23,7 @@ from .harness import EXAMPLES, Mesh, in_sync, kill, running, wait_for
 from .loads import Load, admin, both_ways
 from .scraped import is_told, scraped
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 RATE = 200.0
 BACK_S = 2.0
@@ -103,7 +103,7 @@ def test_killing_the_control_plane_loses_nothing_and_changes_no_proxy(mesh: Mesh
     assert before["sleep"]["cluster_manager.active_clusters"] > 0
     assert before["sleep"]["listener_manager.listener_added"] > 0
     kill(old)
-    wait_for(lambda: in_sync(mesh, len(WORKLOADS)), 30, "all proxies are in sync with the new control plane")
+    wait_for(lambda: in_sync(mesh, len(WORKLOADS)), 60, "all proxies are in sync with the new control plane")
     assert mesh.host_pid("argosy.app.control_plane") != old
     assert kept_stats(mesh) == before
     for load in loads:
@@ -122,7 +122,7 @@ def test_a_control_plane_killed_again_and_again_loses_nothing(mesh: Mesh, loads:
             wait_for(lambda: seen.phases[-1:] == [True], 60, "metrics are scraped")
             mesh.apply(*pin(f"v{number % 2 + 1}"), wait_s=0)
             kill(mesh.host_pid("argosy.app.control_plane"))
-            wait_for(lambda: in_sync(mesh, len(WORKLOADS)), 30, "all proxies are in sync with the new control plane")
+            wait_for(lambda: in_sync(mesh, len(WORKLOADS)), 60, "all proxies are in sync with the new control plane")
             wait_for(lambda: is_told(mesh), 60, "it tells what was counted")
         mesh.delete(*pin("v1"))
         wait_for(lambda: seen.phases[-1], 60, "metrics are scraped again")
@@ -142,7 +142,7 @@ def test_killing_the_agent_loses_nothing_and_its_pods_are_adopted(
     for pid in old:
         kill(pid)
     wait_for(
-        lambda: in_sync(mesh, len(WORKLOADS)) and agent_lists(mesh) == pods, 30, "the next agent has all pods, ready"
+        lambda: in_sync(mesh, len(WORKLOADS)) and agent_lists(mesh) == pods, 60, "the next agent has all pods, ready"
     )
     mesh.wait_pods()
     for load in loads:
@@ -154,7 +154,7 @@ def test_killing_the_agent_loses_nothing_and_its_pods_are_adopted(
     mesh.cli("scale", "deploy/helloworld-v2", "2")
     mesh.wait_pods()
     mesh.cli("scale", "deploy/helloworld-v2", "1")
-    wait_for(lambda: len(mesh.pods("helloworld-v2")) == 1, 30, "one pod again")
+    wait_for(lambda: len(mesh.pods("helloworld-v2")) == 1, 60, "one pod again")
 
 
 def agent_lists(mesh: Mesh) -> list[str]:
@@ -172,14 +172,14 @@ def test_a_killed_sidecar_fails_closed_and_is_back_in_two_seconds(mesh: Mesh, tm
         capture(mesh, pod["status"]["podIP"], tmp_path / "link.pcap"),
         both_ways(mesh, rate=RATE, host="helloworld", port=5000, path="/hello") as loads,
     ):
-        wait_for(lambda: streams(tmp_path / "link.pcap"), 10, "traffic on the link")
+        wait_for(lambda: streams(tmp_path / "link.pcap"), 60, "traffic on the link")
         old = mesh.envoy_pid(workload)
         killed = kill(old)
-        wait_for(lambda: new_envoy(mesh, workload, old), 30, "another Envoy")
-        wait_for(lambda: in_sync(mesh, len(WORKLOADS)), 30, "all proxies are in sync")
+        wait_for(lambda: new_envoy(mesh, workload, old), 60, "another Envoy")
+        wait_for(lambda: in_sync(mesh, len(WORKLOADS)), 60, "all proxies are in sync")
         mesh.wait_pods()
         settled = time.time()
-        wait_for(lambda: time.time() > settled + 0.5, 5, "half a second of calm")
+        wait_for(lambda: time.time() > settled + 0.5, 60, "half a second of calm")
         ledgers = [load.stop() for load in loads]
     mesh.delete(*pin("v1"))
     failing = [one["failing"] for one in ledgers if one["failing"]]
@@ -197,13 +197,13 @@ def test_ten_sidecars_killed_at_once_fail_closed_and_are_back_in_thirty_seconds(
     """F25: all start together, none waits for its turn longer than that, and nothing went in plaintext meanwhile."""
     mesh.cli("scale", "deploy/helloworld-v2", str(10 - len(WORKLOADS) + 1))
     mesh.wait_pods()
-    wait_for(lambda: in_sync(mesh, 10), 30, "ten proxies are in sync")
+    wait_for(lambda: in_sync(mesh, 10), 60, "ten proxies are in sync")
     (pod,) = mesh.pods("helloworld-v1")
     with (
         capture(mesh, pod["status"]["podIP"], tmp_path / "link.pcap"),
         both_ways(mesh, rate=50.0, host="helloworld", port=5000, path="/hello") as loads,
     ):
-        wait_for(lambda: streams(tmp_path / "link.pcap"), 10, "traffic on the link")
+        wait_for(lambda: streams(tmp_path / "link.pcap"), 60, "traffic on the link")
         old = envoys(mesh)
         assert len(old) == 10
         killed = time.time()
@@ -214,7 +214,7 @@ def test_ten_sidecars_killed_at_once_fail_closed_and_are_back_in_thirty_seconds(
         mesh.wait_pods()
         ledgers = [load.stop() for load in loads]
     mesh.cli("scale", "deploy/helloworld-v2", "1")
-    wait_for(lambda: len(mesh.pods("helloworld-v2")) == 1 and in_sync(mesh, len(WORKLOADS)), 30, "one pod again")
+    wait_for(lambda: len(mesh.pods("helloworld-v2")) == 1 and in_sync(mesh, len(WORKLOADS)), 60, "one pod again")
     print("ten proxies were back after", took)
     assert took <= TEN_BACK_S
     failing = [until for one in ledgers if one["failing"] for until in [one["failing"][1]]]
@@ -242,11 +242,11 @@ def test_a_killed_relay_comes_back_with_all_ports(mesh: Mesh) -> None:
     gateway = EXAMPLES / "tcp-echo" / "gateway.yaml"
     mesh.apply(EXAMPLES / "tcp-echo" / "tcp-echo.yaml", gateway)
     mesh.wait_pods()
-    wait_for(lambda: echoes(mesh), 20, "the gateway's TCP port leads to tcp-echo")
+    wait_for(lambda: echoes(mesh), 60, "the gateway's TCP port leads to tcp-echo")
     old = mesh.host_pid("argosy.app.relay")
     kill(old)
-    wait_for(lambda: httpx.get(f"{mesh.gateway()}/hello", timeout=30).status_code == 200, 20, "HTTP again")
-    wait_for(lambda: echoes(mesh), 20, "TCP again")
+    wait_for(lambda: httpx.get(f"{mesh.gateway()}/hello", timeout=60).status_code == 200, 60, "HTTP again")
+    wait_for(lambda: echoes(mesh), 60, "TCP again")
     assert mesh.host_pid("argosy.app.relay") != old
     mesh.delete(EXAMPLES / "tcp-echo" / "tcp-echo.yaml", gateway)
 
@@ -303,8 +303,8 @@ def test_killing_the_mesh_leaves_nothing_behind(tmp_path: Path, victim: str) -> 
         assert len(inits) == 1
         kill(mesh.process.pid if victim == "supervisor" else inits[0])
         mesh.process.wait(30)
-        wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 10, "every process is gone")
+        wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 60, "every process is gone")
     assert not namespaces(all_pids()) & used
     assert host_state() == before
     with running(home, *FILES[:2]) as mesh:
-        assert httpx.get(f"{mesh.gateway()}/hello", timeout=30).status_code == 200
+        assert httpx.get(f"{mesh.gateway()}/hello", timeout=60).status_code == 200

@@ -16,7 +16,7 @@ from tests.e2e.harness import require_root, wait_for
 from argosy.app.leftovers import find_leftovers, look_around
 from argosy.app.selfcheck import CHECKS
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 def demo(home: Path, *options: str) -> subprocess.Popen[str]:
@@ -51,7 +51,7 @@ def test_the_demo_shows_its_address_has_traffic_and_stops_on_ctrl_c(tmp_path: Pa
             if line.startswith("running"):
                 break
         console, page = (_address(lines, what) for what in ("live graph", "product page"))
-        assert httpx.get(page, timeout=30).status_code == 200
+        assert httpx.get(page, timeout=60).status_code == 200
         view = wait_for(lambda: _busy(console), 60, "traffic from the gateway to ratings in the graph")
         assert {node["title"] for node in view["nodes"]} >= {"istio-ingressgateway", "productpage", "ratings"}
         before.remember_node(process.pid)
@@ -64,7 +64,7 @@ def test_the_demo_shows_its_address_has_traffic_and_stops_on_ctrl_c(tmp_path: Pa
 
 
 def _busy(console: str) -> dict | None:
-    view = httpx.get(f"{console}api/graph", params={"window": 60}, timeout=30).json()
+    view = httpx.get(f"{console}api/graph", params={"window": 60}, timeout=60).json()
     return view if len(view["edges"]) >= 7 else None
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.harness import EXAMPLES, Mesh, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 LEGACY = """
 apiVersion: v1
@@ -264,6 +264,6 @@ def _https(mesh: Mesh, root: Path) -> int:
     done = subprocess.run(
         ["curl", "-s", "--cacert", str(root), "--resolve", f"httpbin.example.com:{port}:127.0.0.1", "-o", "/dev/null",
          "-w", "%{http_code}", f"https://httpbin.example.com:{port}/status/200"],
-        check=True, capture_output=True, text=True, timeout=20,
+        check=True, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     return int(done.stdout)

@@ -18,7 +18,7 @@ from tests.e2e.harness import EXAMPLES, Mesh, running, wait_for
 from tests.e2e.loads import admin, started
 from tests.wasm import module
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 URL = "http://httpbin:8000"
 ROUTES = """
@@ -275,7 +275,7 @@ def test_what_cannot_be_run_passes_or_fails_as_the_object_says(
     assert any(one.startswith("ARG0502 WasmPlugin broken") for one in findings(mesh))
     # The file is replaced by a good one: no object has changed.
     broken.write_bytes(module())
-    wait_for(lambda: received(mesh, "x-wasm") == ['{"text":"x"}'], 20, "the module that is there now")
+    wait_for(lambda: received(mesh, "x-wasm") == ['{"text":"x"}'], 60, "the module that is there now")
     mesh.delete(other)
     settled(mesh)
     # A script that does not compile lets requests pass.

@@ -11,7 +11,7 @@ from tests.e2e.calls import applied
 from tests.e2e.harness import Mesh, running, wait_for
 from tests.e2e.raw import MANIFEST, ask, get
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 ENVOYS = (
     "x-envoy-decorator-operation",
@@ -134,7 +134,7 @@ spec:
         (one,) = ask(mesh, [get('/quote"200-mark-7', 'user-agent: a" 200 "-" mark-8')])
         assert one.status in (200, 400)
     file = mesh.home / "pods" / "default" / mesh.pods("echo")[0]["metadata"]["name"] / "istio-proxy.log"
-    wait_for(lambda: b"mark-8" in file.read_bytes() or one.status == 400, 10, "the request is in the log")
+    wait_for(lambda: b"mark-8" in file.read_bytes() or one.status == 400, 60, "the request is in the log")
     # Applications' requests are one line each, which begins with the time, whatever they carry.
     assert all(line.startswith(b"[20") for line in file.read_bytes().splitlines() if b"mark-" in line)
 

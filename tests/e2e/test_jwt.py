@@ -35,7 +35,7 @@ from tests.e2e.jwt_world import (
 )
 from tests.e2e.tokens import hmac_signed, jwks, mutations, rsa_key, unsigned, with_header
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with running(folder / "mesh", *(EXAMPLES / name for name in names), folder / "issuer.yaml") as mesh:
         one = World(mesh)
         one.publish("/keys", body=SET)
-        wait_for(lambda: one.status() == 200, 30, "the gateway leads to httpbin")
+        wait_for(lambda: one.status() == 200, 60, "the gateway leads to httpbin")
         yield one
         one.client.close()
 
@@ -287,7 +287,7 @@ def test_an_audit_refuses_nothing_and_logs_what_would_be_refused(world: World) -
         assert world.status(good(aud="web")) == 200
         assert [world.status(one) for one in tokens.values()] == [200] * len(tokens)
         assert world.status(good(aud="web")) == 200
-        wait_for(lambda: len(lines()) == len(tokens), 15, "a line for each")
+        wait_for(lambda: len(lines()) == len(tokens), 60, "a line for each")
         for line, reason in zip(lines(), tokens, strict=True):
             assert f"would be refused: {reason} (" in line
             assert "GET app.test/headers " in line
@@ -333,7 +333,7 @@ def test_an_issuer_that_fails_harms_nobody_else_and_works_once_it_answers(world:
         up = time.monotonic()
         for name in FAILURES:
             token = KEY.sign(iss=f"https://{name}.test")
-            wait_for(lambda token=token: world.status(token) == 200, 15, f"{name} works")
+            wait_for(lambda token=token: world.status(token) == 200, 60, f"{name} works")
         # The bound is 3 s between two tries, and what a busy machine adds.
         assert time.monotonic() - up < 15
         assert len(findings(world)) == 2
@@ -360,21 +360,21 @@ def test_keys_are_refreshed_and_kept_while_their_issuer_is_down(world: World) ->
             assert [world.status(good()), world.status(good(new))] == [200, 401]
             pushes = [one["offered"] for one in world.mesh.proxies()]
             before = world.asked("/rotating")
-            wait_for(lambda: world.asked("/rotating") >= before + 2, 15, "it is fetched again")
+            wait_for(lambda: world.asked("/rotating") >= before + 2, 60, "it is fetched again")
             assert [one["offered"] for one in world.mesh.proxies()] == pushes, "equal keys are sent to nobody"
             world.publish("/rotating", body=jwks(new, KEY))
-            wait_for(lambda: world.status(good(new)) == 200, 15, "the new key counts")
+            wait_for(lambda: world.status(good(new)) == 200, 60, "the new key counts")
             assert [world.status(good()), world.status(forged)] == [200, 401]
             for answer in ({"status": 503}, {"body": "<html>"}, {"body": '{"keys": []}'}, {"bytes": 10_000_000}):
                 world.publish("/rotating", **answer)
                 before = world.asked("/rotating")
-                wait_for(lambda before=before: world.asked("/rotating") > before, 15, "it is tried again")
+                wait_for(lambda before=before: world.asked("/rotating") > before, 60, "it is tried again")
                 assert [world.status(good()), world.status(forged)] == [200, 401], answer
                 world.publish("/rotating", body=jwks(new, KEY))
-                wait_for(lambda: not findings(world), 15, "loaded again")
+                wait_for(lambda: not findings(world), 60, "loaded again")
             world.publish("/rotating", status=503)
-            wait_for(lambda: [level for level, _ in findings(world)] == ["warning"], 15, "told, while keys are there")
-            wait_for(lambda: world.status(good()) == 401, 30, "too old to be trusted")
+            wait_for(lambda: [level for level, _ in findings(world)] == ["warning"], 60, "told, while keys are there")
+            wait_for(lambda: world.status(good()) == 401, 60, "too old to be trusted")
             assert [level for level, _ in findings(world)] == ["error"]
     finally:
         world.mesh.delete(settings)
@@ -388,7 +388,7 @@ def test_keys_are_discovered_by_the_issuers_name(world: World) -> None:
         assert world.status(token) == 401
         document = json.dumps({"issuer": issuer, "jwks_uri": f"{ISSUER}/keys"})
         world.publish("/realms/a/.well-known/openid-configuration", body=document)
-        wait_for(lambda: world.status(token) == 200, 15, "the document leads to the keys")
+        wait_for(lambda: world.status(token) == 200, 60, "the document leads to the keys")
 
 
 def test_private_networks_are_refused_by_a_setting(world: World) -> None:
@@ -413,7 +413,7 @@ def test_a_restart_while_the_issuer_is_down_refuses_nobody(world: World) -> None
         world.publish("/kept", status=500)
         kill(world.mesh.host_pid("argosy.app.control_plane"))
         wait_for(lambda: in_sync(world.mesh, 3), 60, "proxies are in sync with the new control plane")
-        wait_for(lambda: findings(world), 30, "the issuer was asked in vain")
+        wait_for(lambda: findings(world), 60, "the issuer was asked in vain")
         assert [world.status(good()), world.status(good(OTHER, kid="k1"))] == [200, 401]
 
 
@@ -443,7 +443,7 @@ def test_a_policy_and_new_keys_lose_no_good_request(world: World) -> None:
     token, answers = good(), Counter[int]()
 
     async def load(stop: asyncio.Event) -> None:
-        async with httpx.AsyncClient(timeout=20) as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             while not stop.is_set():
                 headers = {"host": "app.test", "authorization": f"Bearer {token}"}
                 answers[(await client.get(f"{world.mesh.gateway()}/headers", headers=headers)).status_code] += 1
@@ -481,7 +481,7 @@ def test_2000_broken_tokens_are_all_refused(world: World) -> None:
 
     async def send_all() -> None:
         tokens = iter(mutations(token, seed, 2000))
-        async with httpx.AsyncClient(timeout=30) as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             await asyncio.gather(*(send(client, tokens) for _ in range(8)))
 
     with world.applied(authentication(FETCHED)):

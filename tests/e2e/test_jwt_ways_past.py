@@ -10,7 +10,7 @@ from tests.e2e.calls import in_pod
 from tests.e2e.harness import EXAMPLES, running, wait_for
 from tests.e2e.jwt_world import INLINE, ME, OTHER, ROLES_ON, World, authentication, good, grant
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 GATE = """
 apiVersion: networking.istio.io/v1
 kind: Gateway

@@ -23,7 +23,7 @@ from .harness import EXAMPLES, Mesh, local_addresses, running, wait_for
 from .loads import Load, admin, started
 from .test_crashes import KEPT, STRICT, agent_lists, in_sync, kill
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 SECURE_HOST = "secure.example.com"
 PROXIES = ("helloworld-v1", "sleep", "istio-ingressgateway")
@@ -170,8 +170,8 @@ class Down:
         old = {workload: self.envoy(workload) for workload in PROXIES}
         for pid in old.values():
             kill(pid)
-        wait_for(lambda: all(self.envoy(one) not in (0, old[one]) for one in PROXIES), 30, "other Envoys")
-        wait_for(lambda: len(agent_lists(self.mesh)) == len(self.addresses), 30, "all pods are ready")
+        wait_for(lambda: all(self.envoy(one) not in (0, old[one]) for one in PROXIES), 60, "other Envoys")
+        wait_for(lambda: len(agent_lists(self.mesh)) == len(self.addresses), 60, "all pods are ready")
         return {workload: self.envoy(workload) for workload in PROXIES}
 
     def call(self, *options: str) -> str:
@@ -190,9 +190,9 @@ class Down:
         """Traffic in the mesh and through the gateway, with its policies."""
         assert self.call() == "200"
         assert self.call("-H", "x-refuse: yes") == "403"
-        assert httpx.get(f"{self.mesh.gateway()}/hello", timeout=30).status_code == 200
+        assert httpx.get(f"{self.mesh.gateway()}/hello", timeout=60).status_code == 200
         url = f"https://127.0.0.1:{self.mesh.host_port(8443)}/hello"
-        with httpx.Client(verify=False, timeout=30) as client:
+        with httpx.Client(verify=False, timeout=60) as client:
             request = client.build_request(
                 "GET", url, headers={"host": SECURE_HOST}, extensions={"sni_hostname": SECURE_HOST}
             )
@@ -225,12 +225,12 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 
 def kept(mesh: Mesh) -> Down:
     """Change something, and wait until what the proxies run is kept."""
-    wait_for(lambda: in_sync(mesh, len(PROXIES)), 30, "all proxies are in sync")
+    wait_for(lambda: in_sync(mesh, len(PROXIES)), 60, "all proxies are in sync")
     addresses = {one: mesh.pods(one)[0]["status"]["podIP"] for one in PROXIES}
     (service,) = (one for one in mesh.objects("Service") if one["metadata"]["name"] == "helloworld")
     before = time.time()
     mesh.apply(named(f"at-{time.time_ns()}"))
-    wait_for(lambda: kept_since(mesh, before), 30, "what the proxies run is kept")
+    wait_for(lambda: kept_since(mesh, before), 60, "what the proxies run is kept")
     return Down(mesh, addresses, service["spec"]["clusterIP"])
 
 
@@ -281,7 +281,7 @@ def test_proxies_start_without_a_control_plane_and_go_back_to_it_without_loss(me
                 load.assert_lossless()
         assert {workload: down.envoy(workload) for workload in PROXIES} == new
         assert down.stats() == before
-    wait_for(lambda: {row["sync"] for row in down.rows().values()} == {"SYNCED"}, 30, "nobody runs kept configuration")
+    wait_for(lambda: {row["sync"] for row in down.rows().values()} == {"SYNCED"}, 60, "nobody runs kept configuration")
     # Changes arrive again.
     policies = mesh.objects("AuthorizationPolicy")
     mesh.delete(*policies)
@@ -296,8 +296,8 @@ def test_a_pod_whose_namespaces_are_lost_is_made_again_without_a_control_plane(m
         old = down.envoy("helloworld-v1")
         (holder,) = (pid for pid in down.in_network(old) if "sleep infinity" in command_of(pid))
         kill(holder)
-        wait_for(lambda: down.envoy("helloworld-v1") not in (0, old), 30, "another Envoy")
-        wait_for(lambda: len(agent_lists(mesh)) == len(PROXIES), 30, "all pods are ready")
+        wait_for(lambda: down.envoy("helloworld-v1") not in (0, old), 60, "another Envoy")
+        wait_for(lambda: len(agent_lists(mesh)) == len(PROXIES), 60, "all pods are ready")
         down.assert_works()
 
 
@@ -319,13 +319,13 @@ def test_poison_is_not_kept_and_a_restarted_proxy_stays_on_what_was_good(mesh: M
     mesh.cli("apply", "-f", str(poison_file(mesh)), "--wait", check=False)
     down = Down(mesh, {one: mesh.pods(one)[0]["status"]["podIP"] for one in PROXIES}, "")
     down.kill_envoys()
-    wait_for(lambda: in_sync(mesh, len(PROXIES)), 30, "all proxies are in sync")
+    wait_for(lambda: in_sync(mesh, len(PROXIES)), 60, "all proxies are in sync")
     down.assert_works()
     assert is_named(mesh)
     with away(mesh) as down:
         down.kill_envoys()
         down.assert_works()
-    wait_for(lambda: is_named(mesh), 30, "the next control plane has found it, too")
+    wait_for(lambda: is_named(mesh), 60, "the next control plane has found it, too")
     mesh.delete(POISON)
 
 

@@ -16,7 +16,7 @@ from tests.e2e.harness import EXAMPLES, Mesh, running, wait_for
 from tests.e2e.loads import both_ways
 from tests.e2e.pages import PAGE
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 BOOKINFO = EXAMPLES / "bookinfo"
 COLLECTOR = """
@@ -130,7 +130,7 @@ class Seen:
 
     def wait(self, word: str) -> str:
         """The first line that holds a word."""
-        return str(wait_for(lambda: self.lines(word), 20, f"a line with {word}")[0])
+        return str(wait_for(lambda: self.lines(word), 60, f"a line with {word}")[0])
 
     def told(self, kind: str) -> list[dict[str, Any]]:
         """What the collector printed of a kind."""
@@ -247,7 +247,7 @@ def traces(mesh: Mesh, *arguments: str) -> list[dict[str, Any]]:
 
 def page(mesh: Mesh, name: str, spans: int) -> dict[str, Any]:
     """The trace of one page load, once all of its spans have come. `name` is part of the page's address."""
-    assert httpx.get(f"{mesh.gateway()}{PAGE}?u={name}", timeout=20).status_code == 200
+    assert httpx.get(f"{mesh.gateway()}{PAGE}?u={name}", timeout=60).status_code == 200
 
     def whole() -> dict[str, Any] | None:
         for one in traces(mesh, "--service", "productpage"):
@@ -256,7 +256,7 @@ def page(mesh: Mesh, name: str, spans: int) -> dict[str, Any]:
                 return dict(tree)
         return None
 
-    return dict(wait_for(whole, 30, f"a trace of {spans} spans"))
+    return dict(wait_for(whole, 60, f"a trace of {spans} spans"))
 
 
 def calls(trace: dict[str, Any]) -> list[tuple[int, str, str]]:
@@ -332,7 +332,7 @@ def test_tags_are_replaced_and_what_else_is_said_is_inherited(mesh: Mesh) -> Non
     with settled(mesh, wide, own):
         assert get(mesh, "/status/200?user", "httpbin:8000", "-H 'x-user: jo'") == "200"
         assert get(mesh, f"/status/200?{'n' * 200}") == "200"
-        wait_for(lambda: len(taken.lines("?user")) >= 2 <= len(taken.lines("?nn")), 30, "both ends' spans")
+        wait_for(lambda: len(taken.lines("?user")) >= 2 <= len(taken.lines("?nn")), 60, "both ends' spans")
     spans = [one for one in taken.told("span") if re.search(r"\?(user|nn)", one["tags"]["http.url"])]
     client = [one for one in spans if one["service"] == "sleep.default"]
     server = [one for one in spans if one["service"] == "httpbin.default"]
@@ -406,7 +406,7 @@ def test_sampling_is_the_narrowest_word(mesh: Mesh) -> None:
         before = {one["trace_id"] for one in traces(mesh, "--service", "sleep", "--limit", "1000")}
         in_pod(mesh, "sleep", "sh", "-c", "curl -s -o /dev/null 'http://httpbin:8000/status/200?n=[1-50]'")
         assert get(mesh, "/status/200", "httpbin:8000", f"-H 'traceparent: {context.format(given)}'") == "200"
-        wait_for(lambda: mesh.cli("trace", given, check=False).returncode == 0, 20, "the trace that was asked for")
+        wait_for(lambda: mesh.cli("trace", given, check=False).returncode == 0, 60, "the trace that was asked for")
         b3 = f"-H 'b3: {given}-00f067aa0ba902b7-1'"
         mesh.apply(
             telemetry("tracing: [{providers: [{name: zipkin}], randomSamplingPercentage: 0}]", selector="app: sleep")

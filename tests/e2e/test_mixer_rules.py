@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.calls import applied, in_pod
 from tests.e2e.harness import CORPUS, EXAMPLES, Mesh, require_corpus, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 BOOKINFO = EXAMPLES / "bookinfo"
 POLICIES = CORPUS / "istio-1.4-samples" / "bookinfo" / "policy"
@@ -40,7 +40,7 @@ def answer(mesh: Mesh, caller: str, url: str, *, user: str = "") -> tuple[int, s
 def page(mesh: Mesh, *, user: str = "") -> tuple[int, str]:
     """The product page through the gateway."""
     headers = {"x-user": user} if user else {}
-    found = httpx.get(f"{mesh.gateway()}/productpage", headers=headers, timeout=30)
+    found = httpx.get(f"{mesh.gateway()}/productpage", headers=headers, timeout=60)
     return found.status_code, found.text
 
 

@@ -13,7 +13,7 @@ from tests.e2e.calls import call
 from tests.e2e.harness import EXAMPLES, Mesh, running, wait_for
 from tests.e2e.loads import both_ways
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 WINDOW_S = "20"
 CALLERS = [f"caller-{number}" for number in range(10)]
@@ -65,7 +65,7 @@ def test_the_guard_names_the_one_caller_in_plaintext_and_changes_nothing(mesh: M
     before = mesh.cli("history", "-o", "json").stdout
     for name in CALLERS:
         assert call(mesh, name, HELLO) == ["200"]
-    wait_for(lambda: plaintext(mesh) == {f"default/{LEGACY}"}, 20, "the plaintext caller is known")
+    wait_for(lambda: plaintext(mesh) == {f"default/{LEGACY}"}, 60, "the plaintext caller is known")
     done = strict(mesh, "--apply")
     assert done.returncode == 1
     assert f"default/{LEGACY} (without a sidecar) calls default/helloworld-v" in done.stderr
@@ -105,7 +105,7 @@ def test_a_caller_that_comes_back_while_it_watches_undoes_it(mesh: Mesh) -> None
         text=True,
     )
     with guard:
-        wait_for(lambda: modes(mesh) == {"STRICT"}, 30, "it is strict")
+        wait_for(lambda: modes(mesh) == {"STRICT"}, 60, "it is strict")
         assert call(mesh, LEGACY, HELLO) == ["000"]
         _out, said = guard.communicate(timeout=60)
     assert guard.returncode == 1
