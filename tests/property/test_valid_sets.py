@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tests.conformance.xds_envoy.acceptance import accepting
@@ -28,11 +27,15 @@ ENVOY_SETS = SETS // 5
 
 
 def text(documents: list[Document]) -> str:
-    return yaml.safe_dump_all(json.loads(json.dumps(documents)))
+    """Documents as YAML; JSON is YAML, and written in a fraction of the time."""
+    return "\n---\n".join(json.dumps(one, ensure_ascii=False) for one in documents)
+
+
+BASE = text(list(WORLD))
 
 
 def world(documents: list[Document]) -> MeshWorld:
-    return MeshWorld(text(list(WORLD)), text(documents))
+    return MeshWorld(BASE, text(documents))
 
 
 def snapshots(made: MeshWorld) -> list[Snapshot]:
@@ -43,7 +46,7 @@ def snapshots(made: MeshWorld) -> list[Snapshot]:
     max_examples=SETS, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate, Phase.shrink]
 )
 @given(object_sets, st.randoms(use_true_random=False))
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_sets_of_valid_objects_fit_together(documents: list[Document], order: object) -> None:
     for document in parse_documents(text(documents)):
         problems = [one for one in validate_object(decode_object(document)) if one.level is Level.ERROR]
@@ -55,7 +58,7 @@ def test_sets_of_valid_objects_fit_together(documents: list[Document], order: ob
         _check(snapshot)
     shuffled = list(documents)
     order.shuffle(shuffled)  # type: ignore[attr-defined]
-    one_by_one = MeshWorld(text(list(WORLD)))
+    one_by_one = MeshWorld(BASE)
     for document in shuffled:
         one_by_one.apply(text([document]))
     for first, second in zip(found, snapshots(one_by_one), strict=True):
