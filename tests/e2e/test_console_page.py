@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.calls import body
-from tests.e2e.harness import EXAMPLES, ROOT, Mesh, running
+from tests.e2e.harness import EXAMPLES, ROOT, Mesh, running, wait_for
 from tests.e2e.pages import PAGE, RED, fetch, settled
 
 CHROMIUM = shutil.which("chromium")
@@ -49,6 +49,11 @@ spec:
   template:
     metadata: {labels: {app: legacy, version: v1}, annotations: {sidecar.istio.io/inject: "false"}}
     spec: {containers: [{name: sh, image: argosy/curl, command: [/bin/sleep, infinity]}]}
+"""
+PORT_FOO = """apiVersion: v1
+kind: Service
+metadata: {name: details, labels: {app: details, service: details}}
+spec: {selector: {app: details}, ports: [{name: foo, port: 9080}]}
 """
 
 
@@ -138,3 +143,37 @@ def test_the_page_loads_nothing_from_elsewhere(mesh: Mesh, tmp_path: Path) -> No
     addresses = re.findall(r'(?:src|href)="([^"#][^"]*)"', page)
     assert addresses
     assert all(address.startswith("/static/") for address in addresses), addresses
+
+
+def shown(mesh: Mesh, profile: Path, *, show: str = "", more: tuple[str, ...] = ("--dump-dom",)) -> str:
+    """The page over all that happened here; the console looks at the configuration every two seconds."""
+    return browse(f"{mesh.console}#window=600&show={show}", profile, *more)
+
+
+def test_badges_say_what_rules_a_node_and_what_is_wrong_with_that(
+    mesh: Mesh, pages: Counter[str], tmp_path: Path
+) -> None:
+    """Kiali's KIA0601 and KIA1102: a port named foo, and a VirtualService without its Gateway, until mended."""
+    wrong = tmp_path / "wrong.yaml"
+    routes = (BOOKINFO / "gateway.yaml").read_text()
+    wrong.write_text(
+        f"{PORT_FOO}---\n{routes.replace('gateways: [bookinfo-gateway]', 'gateways: [bookinfo-gateway-invalid]')}"
+    )
+    assert "bookinfo-gateway-invalid" in wrong.read_text()
+    mesh.cli("apply", "-f", str(wrong), "--wait")
+    page = wait_for(lambda: (p := shown(mesh, tmp_path)) and "ARG0216" in p and p, 60, "the page knows of the change")
+    nodes = elements(page, "node")
+    assert nodes["reviews:v1"]["data-badges"] == "VS DR"
+    assert (nodes["productpage:v1"]["data-badges"], nodes["productpage:v1"]["data-findings"]) == ("VS DR", "ARG0203")
+    assert nodes["details:v1"]["data-findings"] == "ARG0216"
+    listed = elements(shown(mesh, tmp_path, show="findings"), "finding")
+    assert {code: (one["data-level"], one["data-object"]) for code, one in listed.items()} == {
+        "ARG0203": ("warning", "VirtualService default/bookinfo"),
+        "ARG0216": ("info", "Service default/details"),
+    }
+    line = next(n for n, text in enumerate(wrong.read_text().splitlines(), 1) if text == "kind: VirtualService") - 1
+    assert listed["ARG0203"]["data-origin"] == f"{wrong}:{line}"
+    narrow = (f"--screenshot={ARTIFACTS / 'graph-findings.png'}", "--window-size=700,900")
+    shown(mesh, tmp_path, show="findings", more=narrow)
+    mesh.cli("apply", "-f", str(BOOKINFO / "bookinfo.yaml"), "-f", str(BOOKINFO / "gateway.yaml"), "--wait")
+    wait_for(lambda: not elements(shown(mesh, tmp_path, show="findings"), "finding"), 60, "nothing is wrong any more")

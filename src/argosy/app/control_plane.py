@@ -24,6 +24,7 @@ import grpc
 import msgspec
 
 from argosy.app import mixer as mixer_app
+from argosy.app.configuration_view import ConfigurationView, ConsoleFindings
 from argosy.app.flow_recorder import ask_revision
 from argosy.app.galley import GalleyService, follow_source, galley_handlers
 from argosy.app.kept import Keeper
@@ -39,7 +40,7 @@ from argosy.citadel.policy import component_host
 from argosy.citadel.tokens import CA_AUDIENCE, verify_token
 from argosy.citadel.trust import TrustState
 from argosy.console.files import static_folder
-from argosy.core.errors import ArgosyError, Origin
+from argosy.core.errors import ArgosyError, Finding, Origin
 from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE
 from argosy.edge.ca_files import ROOT_FILE, STATE_FOLDER, CAFolders, load_or_create_ca, own_folder
 from argosy.edge.ca_keeper import CAKeeper
@@ -119,6 +120,7 @@ class Parts:
     citadel: CitadelService | None = None
     keeper: CAKeeper | None = None
     galley: GalleyService | None = None
+    view: ConfigurationView | None = None
     pilot: Pilot | None = None
     xds: XdsServer | None = None
     mixer: Mixer | None = None
@@ -303,6 +305,7 @@ class ControlPlane:
             self.clock,
             expected={name: kinds for name, kinds in READ_KINDS.items() if name not in self.settings.components},
         )
+        self.parts.view = ConfigurationView(service.galley)
         self._unread = set(self.settings.sources)
         for source in self.settings.sources:
             read = partial(self._unread.discard, source)
@@ -420,6 +423,7 @@ class ControlPlane:
                 ready=self.ready,
                 past=lambda query: self._mixer().past(query),
                 diff=lambda query: self._mixer().diff(query),
+                configuration=self._console_findings().read,
                 programs=partial(other_programs, self.home, self.settings.components),
                 name=self.settings.name,
                 on_spans=lambda spans: self._mixer().traces.add(spans),
@@ -429,6 +433,25 @@ class ControlPlane:
 
     def _graph(self, query: Any) -> Any:
         return self.parts.mixer.graph(query) if self.parts.mixer is not None else {}
+
+    def _console_findings(self) -> ConsoleFindings:
+        return ConsoleFindings(
+            self.home,
+            self.clock,
+            view=lambda: self.parts.view,
+            findings=self._own_findings,
+            others=[name for name in ALL if name not in self.settings.components],
+        )
+
+    def _own_findings(self) -> list[Finding]:
+        """What Pilot and Mixer find, as far as they are in this process."""
+        found = self.parts.pilot.findings() if self.parts.pilot is not None else []
+        return found + (self.parts.mixer.findings() if self.parts.mixer is not None else [])
+
+    async def _configuration(self) -> dict[str, Any]:
+        if self.parts.view is None:
+            raise ArgosyError.of("ARG0702", "Galley is not ready", hint=self.ready())
+        return (await self.parts.view.read()).dump()
 
     def _mixer(self) -> Mixer:
         if self.parts.mixer is None:
@@ -454,6 +477,7 @@ class ControlPlane:
             plaintext=self._plaintext if "mixer" in self.settings.components else None,
             seen=lambda: self.parts.mixer.findings() if self.parts.mixer is not None else (),
             tap=(lambda query: self._mixer().taps.stream(query)) if "mixer" in self.settings.components else None,
+            configuration=self._configuration if "galley" in self.settings.components else None,
             ready=self.ready,
             status=self._status,
             streams=lambda: self.parts.xds.dump() if self.parts.xds is not None else [],

@@ -8,10 +8,10 @@ rebinding), so the Host header is checked; the page loads nothing from elsewhere
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from starlette.applications import Starlette
@@ -22,10 +22,11 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from argosy.core.errors import ArgosyError
+from argosy.core.errors import ArgosyError, Finding
 from argosy.edge.span_intake import span_routes
 from argosy.edge.times import BAD_TIME, parse_time
 from argosy.graph.build import GraphType
+from argosy.graph.configuration import Configuration, decorate
 from argosy.mixer.spans import Span
 
 WINDOWS_S = (30, 60, 300, 600)
@@ -63,6 +64,20 @@ class DiffQuery:
     graph: GraphQuery
 
 
+class Described(Protocol):
+    """What is in force, and what is found wrong with it; `app.configuration_view.Described` is one."""
+
+    @property
+    def configuration(self) -> Configuration:
+        """The objects that concern the graph."""
+        ...
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What is wrong, whoever found it."""
+        ...
+
+
 Program = Callable[[], Awaitable[bytes]]
 """Gives the Prometheus text of a program. Raises OSError where that is away."""
 
@@ -79,6 +94,8 @@ class ConsolePorts:
     """The graph of a time of the past. Raises `ArgosyError`."""
     diff: Callable[[DiffQuery], Awaitable[Mapping[str, Any]]] | None = None
     """Two times compared. Raises `ArgosyError`."""
+    configuration: Callable[[], Awaitable[Described]] | None = None
+    """What is in force now. Raises OSError while nobody tells."""
     programs: Callable[[], Mapping[str, Program]] = dict
     """The control plane's other programs by name: how their metrics are read."""
     name: str = "argosy"
@@ -120,12 +137,23 @@ def _graph(ports: ConsolePorts) -> _Handler:
         try:
             query = parse_graph_query(request.query_params, time.time())
             if query.at is None or ports.past is None:
-                return _json(ports.graph(query))
+                return _json(await _decorated(ports.graph(query), query, ports))
             return _json(await ports.past(query))
         except (ValueError, ArgosyError) as error:
             return _refused(error)
 
     return graph
+
+
+async def _decorated(view: Mapping[str, Any], query: GraphQuery, ports: ConsolePorts) -> Mapping[str, Any]:
+    """The view with what the configuration says, as far as that is known: traffic is shown without it too."""
+    if ports.configuration is None:
+        return view
+    try:
+        known = await ports.configuration()
+    except OSError as error:
+        return {**view, "unknown": str(error)}
+    return decorate(view, known.configuration, known.findings, query.type)
 
 
 def _diff(ports: ConsolePorts) -> _Handler:

@@ -86,6 +86,8 @@ class ControlPorts:
     """What the collector of spans has; may raise `ArgosyError`."""
     proxy_metrics: Callable[[str], bytes] | None = None
     """The metrics of the proxy with a node id, as Mixer has them; may raise `ArgosyError`."""
+    configuration: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
+    """What is in force and what is wrong with it, for another program's console, where Galley is in this process."""
     ca: Callable[[], CAKeeper | None] = lambda: None
     """The authority, where Citadel is in this process."""
 
@@ -107,6 +109,7 @@ def control_app(ports: ControlPorts) -> Starlette:
         Route("/v1/objects/{kind}", api.objects),
         Route("/v1/objects/{kind}/{namespace}/{name}", api.one_object),
         Route("/v1/analyze", api.analyze, methods=["GET"]),
+        Route("/v1/configuration", api.configuration),
         Route("/v1/proxies", api.proxies),
         Route("/v1/proxy-config/{namespace}/{pod}", api.proxy_config),
         Route("/v1/object-status", api.object_status),
@@ -280,6 +283,10 @@ class _Api:
             findings += pilot.findings()
         findings += self._ports.seen()
         return _json({"findings": _dump(dict.fromkeys(findings))})
+
+    async def configuration(self, request: Request) -> Response:
+        """What the graph's page shows of the configuration, as Galley has it."""
+        return _json(await self._found("Galley", self._ports.configuration)())
 
     async def analyze_files(self, body: ChangeRequest) -> Response:
         """What would be wrong with the whole configuration if the documents were applied."""

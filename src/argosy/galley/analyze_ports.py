@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from argosy.api.kubernetes import Service, ServicePort
 from argosy.api.meta import Object
 from argosy.core.errors import Finding, Level
+from argosy.core.names import HEALTH_PORT
 from argosy.core.protocols import NAMED, Reason, choose_protocol
 
 
@@ -23,7 +24,8 @@ def analyze_ports(services: Iterable[Object[Service]]) -> Iterator[Finding]:
         for index, port in enumerate(one.spec.ports):
             said = port.app_protocol or port.name
             _protocol, reason = choose_protocol(port.name, port.app_protocol, port.protocol, port.port)
-            if said and reason is Reason.DETECTED:
+            # Gateways have one for health, named `status-port`: nobody routes to it.
+            if said and reason is Reason.DETECTED and port.port != HEALTH_PORT:
                 at = f"spec.ports[{index}].{'appProtocol' if port.app_protocol else 'name'}"
                 place = (one.kind, one.namespace, one.name, at, one.origin, _hint(port))
                 yield Finding("ARG0216", Level.INFO, _message(port), *place)

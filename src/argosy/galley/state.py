@@ -134,9 +134,10 @@ class Galley:
         """The newest revisions first."""
         return self._store.history(limit)
 
-    def analyze(self) -> list[Finding]:
-        """Findings about how the accepted objects fit together."""
-        return self._analyze(self.objects())
+    def analyze(self, objects: Sequence[Object[Any]] | None = None) -> list[Finding]:
+        """Findings about how the accepted objects fit together. With `objects`, all of them as they were read before,
+        it may run in a thread: it reads nothing that changes."""
+        return self._analyze(self.objects() if objects is None else objects)
 
     def _analyze(
         self, objects: Sequence[Object[Any]], only: Container[tuple[str, ObjectKey]] | None = None

@@ -156,7 +156,7 @@ def _bare(window: FlowWindow, options: GraphOptions) -> frozenset[str]:
     for key, _ in window.flows:
         for workload in (key.source, key.destination):
             if workload.known:
-                name = _workload_node(workload, options.type).id
+                name = workload_node(workload, options.type).id
                 sidecars[name] = sidecars.get(name, False) or workload.sidecar
     return frozenset(name for name, found in sidecars.items() if not found)
 
@@ -172,7 +172,7 @@ def _path(key: FlowKey, options: GraphOptions, bare: frozenset[str], reached: fr
     """The nodes that a flow passes: source, maybe the service, destination."""
 
     def node(workload: WorkloadRef) -> Node:
-        made = _workload_node(workload, options.type)
+        made = workload_node(workload, options.type)
         return replace(made, sidecar=False, why=_NO_SIDECAR) if made.id in bare else made
 
     source = node(key.source) if key.source.known else _unknown_node(key.source_address)
@@ -186,7 +186,7 @@ def _path(key: FlowKey, options: GraphOptions, bare: frozenset[str], reached: fr
     return source, target
 
 
-def _workload_node(workload: WorkloadRef, type_: GraphType) -> Node:
+def workload_node(workload: WorkloadRef, type_: GraphType) -> Node:
     """The node that stands for a workload."""
     place, app = workload.namespace, workload.app or workload.name
     if type_ is GraphType.SERVICE and not workload.gateway:

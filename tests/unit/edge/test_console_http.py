@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from httpx import ASGITransport, AsyncClient, Response
 
+from argosy.app.configuration_view import Described
 from argosy.console import static_folder
-from argosy.core.errors import ArgosyError
+from argosy.core.errors import ArgosyError, Finding, Level
 from argosy.edge.console_http import (
     ConsolePorts,
     DiffQuery,
@@ -17,6 +18,7 @@ from argosy.edge.console_http import (
     parse_graph_query,
 )
 from argosy.graph.build import GraphType
+from argosy.graph.configuration import Configuration
 
 
 def graph(query: GraphQuery) -> dict[str, object]:
@@ -76,6 +78,29 @@ async def test_every_answer_forbids_foreign_content() -> None:
         headers = (await get(path)).headers
         assert "default-src 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
+
+
+async def test_the_graph_is_decorated_with_the_configuration_as_far_as_it_is_known() -> None:
+    """While nobody tells, traffic is shown all the same; of the past nothing of now is told."""
+    finding = Finding("ARG0203", Level.WARNING, "there is no Gateway", "VirtualService", "default", "web")
+    known = Described(Configuration(7), (finding,))
+
+    async def configuration() -> Described:
+        if known is None:
+            raise OSError("Galley does not answer")
+        return known
+
+    view = {"nodes": [], "edges": []}
+    ports = ConsolePorts(
+        graph=lambda query: view, metrics=bytes, ready=str, past=past, diff=diff, configuration=configuration
+    )
+    app = console_app(ports, static_folder())
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://localhost") as client:
+        answer = (await client.get("/api/graph")).json()
+        assert (answer["revision"], [one["code"] for one in answer["findings"]]) == (7, ["ARG0203"])
+        assert "findings" not in (await client.get("/api/graph?at=-1m")).json()
+        known = None
+        assert (await client.get("/api/graph")).json() == {**view, "unknown": "Galley does not answer"}
 
 
 async def test_the_graph_gets_the_query() -> None:

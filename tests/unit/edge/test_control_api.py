@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from argosy.app.configuration_view import ConfigurationView
 from argosy.app.galley import GalleyService
 from argosy.core.clock import Clock
 from argosy.core.errors import Finding, Level
@@ -54,6 +55,19 @@ async def client(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app=control_app(rig.ports()))
     async with httpx.AsyncClient(transport=transport, base_url="http://x") as opened:
         yield opened
+
+
+async def test_a_console_apart_is_told_what_is_in_force(rig, client):
+    view = ConfigurationView(rig.galley.galley)
+
+    async def configuration():
+        return (await view.read()).dump()
+
+    assert (await client.get("/v1/configuration")).status_code == 404
+    app = control_app(rig.ports(configuration=configuration))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://x") as asked:
+        answer = (await asked.get("/v1/configuration")).json()
+    assert answer == {"configuration": {"revision": 0, "settings": []}, "findings": []}
 
 
 async def test_documents_can_come_as_data_with_their_origin(client):

@@ -39,6 +39,7 @@ def test_a_port_that_says_no_protocol_is_told_of(port: str, field: str, hint: st
         "{name: grpc-web-x, port: 9080}",
         "{name: dns, port: 53, protocol: UDP}",
         "{name: ssh, port: 22}",
+        "{name: status-port, port: 15021}",
         "{name: foo, appProtocol: kubernetes.io/h2c, port: 9080}",
     ],
 )

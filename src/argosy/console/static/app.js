@@ -1,7 +1,7 @@
 // The console: asks for the view every two seconds, keeps what the user chose in the address, pans and zooms.
 
 import { html } from "./dom.js";
-import { draw, edgeKey, percent } from "./draw.js";
+import { FINDINGS, draw, edgeKey, percent } from "./draw.js";
 import { showPanel } from "./panel.js";
 
 const WINDOWS = [[30, "30s", "30 seconds"], [60, "1m", "minute"], [300, "5m", "5 minutes"], [600, "10m", "10 minutes"]];
@@ -83,7 +83,7 @@ function away(error) {
 
 function choose(key) {
   state.chosen = state.chosen === key ? null : key;
-  options.show = shown(state.view)?.test || "";
+  options.show = state.chosen === FINDINGS ? FINDINGS : shown(state.view)?.test || "";
   remember();
   show();
 }
@@ -95,6 +95,7 @@ function shown(view) {
 // A link may name what to show; it is kept while that has no traffic, and found again when it has.
 function chooseAsLinked(view) {
   if (!options.show || shown(view)) return;
+  if (options.show === FINDINGS) return void (state.chosen = FINDINGS);
   const node = view.nodes.find((candidate) => candidate.test === options.show);
   const edge = view.edges.find((candidate) => candidate.test === options.show);
   state.chosen = node ? node.id : edge ? edgeKey(edge) : null;
@@ -110,6 +111,7 @@ function show() {
   draw(view, state.chosen, choose);
   showPanel(at("panel"), view, state.chosen, choose);
   showTotals(view.totals);
+  showFindings(view);
   showNamespaces(view.namespaces);
   const shape = `${view.width}x${view.height}/${at("panel").hidden}`;
   if (state.fitted && shape !== state.shape) fit();
@@ -142,6 +144,18 @@ function showTotals(totals) {
   mtls.className = !known ? "" : totals.plaintext_edges ? "warn" : "good";
 }
 
+// Of the past only traffic is known, and nothing at all while nobody tells.
+function showFindings({ findings, unknown }) {
+  const button = at("findings");
+  button.hidden = !findings && !unknown;
+  button.disabled = !findings;
+  button.title = unknown || "What is wrong with the configuration";
+  if (!findings) return void (button.textContent = "findings unknown");
+  button.textContent = findings.length === 1 ? "1 finding" : `${findings.length} findings`;
+  button.className = `plain ${findings[0]?.level || "none"}`;
+  button.setAttribute("aria-pressed", state.chosen === FINDINGS);
+}
+
 function showNamespaces(names) {
   const list = at("namespaces");
   if (list.dataset.names !== names.join()) {
@@ -170,7 +184,9 @@ function fit() {
   const { width: wide, height: high } = state.view;
   if (!wide || !width) return;
   const margin = Math.min(MARGIN, width * 0.03); // Little is left of a phone's window.
-  const room = height - 2 * margin - 40; // The legend lies over the lower edge.
+  const panel = at("panel");
+  const sheet = !panel.hidden && getComputedStyle(panel).position === "absolute" ? panel.offsetHeight : 0;
+  const room = height - 2 * margin - Math.max(sheet, 40); // The legend lies over the lower edge, or the panel does.
   state.scale = Math.min((width - 2 * margin) / wide, room / high, 1.35);
   state.x = (width - wide * state.scale) / 2;
   state.y = margin + (room - high * state.scale) / 2;
@@ -220,6 +236,7 @@ function listen() {
   document.addEventListener("click", (event) => {
     if (!at("namespaces-menu").contains(event.target)) at("namespaces-menu").open = false;
   });
+  at("findings").addEventListener("click", () => choose(FINDINGS));
   at("fit").addEventListener("click", () => state.view && fit());
   at("services").checked = options.services;
   at("services").addEventListener("change", (event) => { options.services = event.target.checked; changed(); });

@@ -3,6 +3,7 @@
 import { fitText, keyed, set, svg, textWidth } from "./dom.js";
 
 const layer = (id) => document.getElementById(id);
+export const FINDINGS = "findings"; // What is chosen when the list of findings is shown.
 export const edgeKey = (edge) => `${edge.source}\u0000${edge.target}\u0000${edge.protocol}`;
 
 export function draw(view, chosen, choose) {
@@ -15,7 +16,7 @@ export function draw(view, chosen, choose) {
 
 // What stays bright while something is chosen: null means everything.
 function neighbourhood(view, chosen) {
-  if (!chosen) return null;
+  if (!chosen || chosen === FINDINGS) return null;
   const near = new Set([chosen]);
   for (const edge of view.edges) {
     const key = edgeKey(edge);
@@ -47,6 +48,7 @@ function updateNode(element, node, chosen, near) {
   set(element, {
     class: `node ${node.kind} ${node.health}${node.id === chosen ? " chosen" : ""}${dim}`,
     "data-test": node.test, "data-health": node.health, "data-rps": node.rps_in, "data-namespace": node.namespace, "data-kind": node.kind,
+    "data-badges": node.badges?.map((badge) => badge.text).join(" "), "data-findings": node.findings?.map((finding) => finding.code).join(" "),
     "aria-label": `${node.title} ${node.version}, ${node.health}`,
   });
   const chips = [];
@@ -64,7 +66,28 @@ function updateNode(element, node, chosen, near) {
     svg("text", { class: "detail", x: 14, y: 46 }, fitText(node.detail, lower - 14, "12px"),
       ...(errors ? [svg("tspan", { class: "bad", dx: 8 }, errors)] : [])),
     ...chips,
+    ...badges(node),
   );
+}
+
+// Over the upper edge of the card: which objects rule the node, and how many findings there are about them.
+function badges(node) {
+  const found = [];
+  let right = node.width - 12; // On the left a box has its title.
+  if (node.findings?.length) {
+    const worst = node.findings[0].level;
+    const told = node.findings.map((finding) => `${finding.level} ${finding.code}: ${finding.message}`).join("\n");
+    right = addBadge(found, `${worst === "info" ? "i" : "!"} ${node.findings.length}`, told, right, worst);
+  }
+  for (const badge of (node.badges || []).toReversed()) right = addBadge(found, badge.text, badge.title, right, badge.text);
+  return found;
+}
+
+function addBadge(found, text, title, right, kind) {
+  const width = textWidth(text, "700 10px") + 10;
+  found.push(svg("g", { class: `badge ${kind}`, transform: `translate(${right - width},-8)`, "data-test": `badge:${kind}` },
+    svg("title", {}, title), svg("rect", { width, height: 16, rx: 5 }), svg("text", { x: 5, y: 11.6 }, text)));
+  return right - width - 4;
 }
 
 // A small label that ends at `right`; gives where the next one may end.

@@ -1,14 +1,16 @@
 // The side panel: all that is known of the chosen node or edge.
 
 import { html, icon } from "./dom.js";
-import { edgeKey, percent } from "./draw.js";
+import { FINDINGS, edgeKey, percent } from "./draw.js";
 
 export function showPanel(panel, view, chosen, choose) {
   const edge = view.edges.find((candidate) => edgeKey(candidate) === chosen);
   const node = view.nodes.find((candidate) => candidate.id === chosen);
-  panel.hidden = !edge && !node;
+  const listed = chosen === FINDINGS && view.findings;
+  panel.hidden = !edge && !node && !listed;
   if (edge) panel.replaceChildren(...edgePanel(edge, view, choose));
   else if (node) panel.replaceChildren(...nodePanel(node, view, choose));
+  else if (listed) panel.replaceChildren(...findingsPanel(view, choose));
 }
 
 function head(title, subtitle, choose) {
@@ -79,6 +81,41 @@ function codes(edge) {
   return html("table", {}, html("tbody", {}, ...rows));
 }
 
+function findingsPanel(view, choose) {
+  const empty = html("p", { class: "quiet" }, "Nothing is wrong with what is in force.");
+  return [
+    ...head("Findings", `Configuration revision ${view.revision}`, choose),
+    ...(view.findings.length ? view.findings.map((finding) => findingItem(finding, view, choose)) : [empty]),
+  ];
+}
+
+// What is wrong, where it stands, what to do; the object leads to the first node that it is about.
+function findingItem(finding, view, choose) {
+  const node = (finding.nodes || []).find((id) => view.nodes.some((candidate) => candidate.id === id));
+  const subject = node ? html("button", { type: "button", class: "subject" }, finding.object) : html("span", { class: "subject" }, finding.object);
+  if (node) subject.addEventListener("click", () => choose(node));
+  const where = [finding.origin, finding.field].filter(Boolean).join(" · ");
+  return html("div", { class: `finding ${finding.level}`, "data-test": `finding:${finding.code}`, "data-level": finding.level, "data-object": finding.object, "data-origin": finding.origin },
+    html("div", { class: "kind" }, html("span", { class: "level" }, finding.level), html("code", {}, finding.code)),
+    ...(finding.object ? [subject] : []),
+    html("div", {}, finding.message),
+    ...(where ? [html("div", { class: "where" }, where)] : []),
+    ...(finding.hint ? [html("div", { class: "hint" }, `Hint: ${finding.hint}`)] : []));
+}
+
+// The objects that rule a node, and what is wrong with them.
+function configured(node, view, choose) {
+  if (!node.settings || !(node.settings.length + node.findings.length)) return [];
+  return [
+    html("h3", {}, "Configuration"),
+    ...node.findings.map((finding) => findingItem(finding, view, choose)),
+    ...node.settings.map((setting) => html("div", { class: "setting", "data-test": `setting:${setting.object}` },
+      html("div", { class: "subject" }, setting.object),
+      ...(setting.says ? [html("div", {}, setting.says)] : []),
+      ...(setting.origin ? [html("div", { class: "where" }, setting.origin)] : []))),
+  ];
+}
+
 const KINDS = { app: "Workload", gateway: "Gateway", service: "Service", external: "External host", passthrough: "Unknown hosts", blackhole: "Refused", unknown: "Unknown peer" };
 
 function nodePanel(node, view, choose) {
@@ -100,6 +137,7 @@ function nodePanel(node, view, choose) {
       ["Workload", node.workload || null], ["Requests in", `${number(node.rps_in)}/s`], ["Requests out", `${number(node.rps_out)}/s`],
       ["Errors", percent(node.error_rate), "panel-errors"], ["Sidecar", node.workload ? (node.sidecar ? "yes" : "no") : null],
     ]),
+    ...configured(node, view, choose),
     ...list("Called by", view.edges.filter((edge) => edge.target === node.id), (edge) => edge.source),
     ...list("Calls", view.edges.filter((edge) => edge.source === node.id), (edge) => edge.target),
   ];
