@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.e2e.harness import Mesh
+from tests.e2e.harness import Mesh, wait_for
 
 from argosy.edge.exec_api import AgentClient, Request
 
@@ -21,6 +21,7 @@ REFUSED = "000"
 """What curl says instead of a status when the connection is refused, closed or reset."""
 
 _ETHERNET, _IP_PROTOCOL_TCP = 14, 6
+_END, _END_PORT = "end-of-the-capture", 9
 
 
 def in_pod(mesh: Mesh, workload: str, *command: str, namespace: str = "default") -> str:
@@ -36,19 +37,19 @@ def in_pod(mesh: Mesh, workload: str, *command: str, namespace: str = "default")
 
 def call(mesh: Mesh, workload: str, *requests: str, namespace: str = "default") -> list[str]:
     """Status codes of `requests` (curl's arguments: URL and options) as the pod of a workload gets them, in order."""
-    curl = "curl -s -o /dev/null -m 10 -w '%{http_code}\\n'"
+    curl = "curl -s -o /dev/null -m 60 -w '%{http_code}\\n'"
     script = "\n".join(f"{curl} {request}" for request in requests)
     return in_pod(mesh, workload, "sh", "-c", script, namespace=namespace).split()
 
 
 def body(mesh: Mesh, workload: str, request: str, *, namespace: str = "default") -> str:
     """What one request is answered with."""
-    return in_pod(mesh, workload, "sh", "-c", f"curl -s -m 10 {request}", namespace=namespace)
+    return in_pod(mesh, workload, "sh", "-c", f"curl -s -m 60 {request}", namespace=namespace)
 
 
 def echo(mesh: Mesh, workload: str, host: str, port: int, line: str, *, namespace: str = "default") -> str:
     """What a TCP service sends back for one line; empty if the connection is refused or closed."""
-    script = f"exec 3<>/dev/tcp/{host}/{port} && echo '{line}' >&3 && timeout 3 head -n1 <&3"
+    script = f"exec 3<>/dev/tcp/{host}/{port} && echo '{line}' >&3 && timeout 30 head -n1 <&3"
     return in_pod(mesh, workload, "bash", "-c", f"{{ {script}; }} 2>/dev/null", namespace=namespace).strip()
 
 
@@ -68,15 +69,19 @@ def capture(mesh: Mesh, address: str, file: Path) -> Iterator[None]:
     enter = ["nsenter", "-t", str(mesh.host_pid("argosy.app.agent")), "-n"]
     route = subprocess.run([*enter, "ip", "route", "get", address], capture_output=True, text=True, check=True).stdout
     link = route.split(" dev ")[1].split()[0]
-    tcpdump = ["tcpdump", "-i", link, "-n", "-s", "0", "-U", "--immediate-mode", "-Z", "root", "-w", str(file), "tcp"]
+    tcpdump = ["tcpdump", "-i", link, "-n", "-s", "0", "-U", "--immediate-mode", "-Z", "root", "-w", str(file)]
+    tcpdump.append(f"tcp or udp port {_END_PORT}")
     process = subprocess.Popen([*enter, *tcpdump], stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
         assert any("listening on" in line for line in process.stderr), "tcpdump does not listen"
         yield
+        # When the last packet is in the file, so are all before it.
+        subprocess.run([*enter, "bash", "-c", f"echo -n {_END} >/dev/udp/{address}/{_END_PORT}"], check=True)
+        wait_for(lambda: _END.encode() in file.read_bytes(), 60, "the capture's end in its file")
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def streams(file: Path) -> dict[tuple[str, int, str, int], bytes]:
@@ -91,7 +96,8 @@ def streams(file: Path) -> dict[tuple[str, int, str, int], bytes]:
         position += 16 + length
         header = (packet[0] & 15) * 4
         assert packet[0] >> 4 == 4
-        assert packet[9] == _IP_PROTOCOL_TCP
+        if packet[9] != _IP_PROTOCOL_TCP:
+            continue
         source, destination = (".".join(map(str, packet[at : at + 4])) for at in (12, 16))
         end = struct.unpack_from("!H", packet, 2)[0]
         port, to_port, sequence = struct.unpack_from("!HHI", packet, header)

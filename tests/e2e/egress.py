@@ -86,7 +86,7 @@ def logged(mesh: Mesh, *words: str, workload: str = "sleep") -> str:
         return next((line for line in reversed(proxy_log(mesh, workload)) if all(word in line for word in words)), "")
 
     try:
-        return str(wait_for(found, 20, f"a line with {words}"))
+        return str(wait_for(found, 60, f"a line with {words}"))
     except AssertionError as error:
         raise AssertionError(f"{error}: {proxy_log(mesh, workload)[-8:]}") from None
 

@@ -105,11 +105,11 @@ class Mesh:
         assert not check or done.returncode == 0, f"argosy {' '.join(arguments)}: {done.stdout}{done.stderr}"
         return done
 
-    def apply(self, *sources: str | Path | Mapping[str, Any], wait_s: float = 30) -> dict[str, Any]:
+    def apply(self, *sources: str | Path | Mapping[str, Any], wait_s: float = 90) -> dict[str, Any]:
         """Apply files, YAML texts or objects as one transaction, and wait until every proxy runs it."""
         return self._change("apply", sources, wait_s)
 
-    def delete(self, *sources: str | Path | Mapping[str, Any], wait_s: float = 30) -> dict[str, Any]:
+    def delete(self, *sources: str | Path | Mapping[str, Any], wait_s: float = 90) -> dict[str, Any]:
         """Delete what stands in files, texts or objects."""
         return self._change("delete", sources, wait_s)
 
@@ -140,8 +140,8 @@ class Mesh:
             if any(owner["name"] == workload for owner in pod["metadata"].get("ownerReferences", []))
         ]
 
-    def wait_pods(self, timeout_s: float = 60) -> None:
-        """Wait until as many pods are ready as the Deployments ask for."""
+    def wait_pods(self, timeout_s: float = 120) -> None:
+        """Wait until as many pods are ready as the Deployments ask for, and every proxy knows them."""
 
         def settled() -> bool:
             wanted = sum(one["spec"].get("replicas", 1) for one in self.objects("Deployment"))
@@ -149,6 +149,9 @@ class Mesh:
             return len(pods) == wanted and all(is_ready(pod) for pod in pods)
 
         wait_for(settled, timeout_s, "all pods ready")
+        # Proxies hear of pods after those are ready; what they run then is for the tests to judge.
+        with self.control("pilot" if (self.home / "run" / "pilot.sock").exists() else "control") as client:
+            client.post("/v1/wait", json={"wait_s": timeout_s}, timeout=timeout_s + 30)
 
     def metrics(self, name: str = "istio_requests_total") -> Iterator[tuple[dict[str, str], float]]:
         """Series of one metric from `/metrics`: labels and value."""
@@ -325,7 +328,7 @@ async def load(
     classify: Callable[[httpx.Response], str] = lambda response: str(response.status_code),
     headers: Mapping[str, str] | None = None,
     expect: Callable[[str], bool] = lambda answer: answer == "200",
-    timeout_s: float = 30,
+    timeout_s: float = 90,
 ) -> Ledger:
     """Open-loop load of `rate` requests a second until `until` is done: a slow answer does not slow the sending down.
 

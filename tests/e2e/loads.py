@@ -36,7 +36,7 @@ class Load:
     def stop(self) -> dict[str, Any]:
         """End the load, wait for the last answers, give the ledger."""
         if self.ledger is None:
-            out, errors = self.process.communicate(timeout=60)  # closes its input, which ends it
+            out, errors = self.process.communicate(timeout=180)  # closes its input, which ends it
             assert self.process.returncode == 0, errors
             self.ledger = json.loads(out)
             print(self.name, self.ledger)
@@ -90,7 +90,7 @@ def both_ways(mesh: Mesh, *, rate: float, host: str, port: int, path: str, **opt
 def admin(envoy_pid: int, path: str, *, method: str = "GET") -> str:
     """Ask the admin page of an Envoy by its process id."""
     socket = f"/proc/{envoy_pid}/root{PROXY_DIR}/{ADMIN_SOCKET}"
-    with httpx.Client(transport=httpx.HTTPTransport(uds=socket, verify=False), timeout=10) as client:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=socket, verify=False), timeout=60) as client:
         answer = client.request(method, f"http://envoy{path}")
     assert answer.status_code == 200, answer.text
     return answer.text
@@ -124,7 +124,7 @@ class Flags:
                 found.update(one.decode() for one in ENTRY.findall(opened.read()))
         return found
 
-    def counted(self, requests: int, timeout_s: float = 15) -> Counter[str]:
+    def counted(self, requests: int, timeout_s: float = 90) -> Counter[str]:
         """`istio_requests_total` by flags, once it holds `requests` more from each reporter (or the time is up)."""
         deadline = time.monotonic() + timeout_s
         while True:

@@ -45,5 +45,5 @@ def check_mounts(mesh: Mesh) -> None:
     assert seen.startswith("root/bin/sh\n/dev/null\n/proc/1\n/usr\n127.0.0.1\tlocalhost\n")
     assert mesh.pods("mounts")[0]["status"]["podIP"] in seen
     mesh.apply(MANIFEST.replace("first", "changed"))
-    wait_for(lambda: run("cat /data/deep/er/a/one") == "changed", 10, "the change in the file")
+    wait_for(lambda: run("cat /data/deep/er/a/one") == "changed", 60, "the change in the file")
     mesh.delete(MANIFEST)

@@ -36,7 +36,7 @@ class Options:
     pattern: str = ""
     expect: str = "200"
     fresh: int = 10
-    timeout_s: float = 20.0
+    timeout_s: float = 90.0
     headers: dict[str, str] = field(default_factory=dict)
 
 

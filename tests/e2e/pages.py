@@ -54,7 +54,7 @@ def fetch(
     async def all_of() -> Counter[str]:
         seen: Counter[str] = Counter()
         left = iter(range(count))
-        async with httpx.AsyncClient(timeout=30, **options) as client:
+        async with httpx.AsyncClient(timeout=60, **options) as client:
 
             async def reader() -> None:
                 for _ in left:
@@ -72,7 +72,7 @@ def fetch(
 @contextlib.contextmanager
 def signed_in(mesh: Mesh, user: str) -> Iterator[httpx.Client]:
     """A reader who has signed in with the page's form; the session is the client's cookie."""
-    with httpx.Client(base_url=mesh.gateway(), timeout=30) as client:
+    with httpx.Client(base_url=mesh.gateway(), timeout=60) as client:
         answer = client.post("/login", data={"username": user})
         assert (answer.status_code, answer.headers["location"]) == (302, PAGE)
         yield client
@@ -87,4 +87,4 @@ def timed(client: httpx.Client) -> tuple[str, float]:
 
 def settled(mesh: Mesh, wanted: float, **labels: str) -> None:
     """Wait until `istio_requests_total` has reached `wanted` for these labels."""
-    wait_for(lambda: mesh.count(**labels) >= wanted, 30, f"{wanted:g} requests counted with {labels}")
+    wait_for(lambda: mesh.count(**labels) >= wanted, 60, f"{wanted:g} requests counted with {labels}")

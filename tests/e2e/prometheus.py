@@ -18,6 +18,8 @@ import pytest
 from tests.e2e.harness import EXAMPLES, Mesh, wait_for
 
 SHIPPED = EXAMPLES / "prometheus"
+PACE = "3s"
+"""How often is scraped. A scrape may take no longer."""
 Labels = dict[str, str]
 
 
@@ -35,7 +37,7 @@ class Prometheus:
 
     def __init__(self, address: str, *, host: str = "") -> None:
         headers = {"host": host} if host else {}
-        self._client = httpx.Client(base_url=address, headers=headers, timeout=20)
+        self._client = httpx.Client(base_url=address, headers=headers, timeout=60)
 
     def get(self, path: str, **params: str) -> Any:
         """An answer's data."""
@@ -72,7 +74,7 @@ def scraping(mesh: Mesh, folder: Path) -> Iterator[Prometheus]:
     console = mesh.console.removeprefix("http://").rstrip("/")
     text = (SHIPPED / "prometheus.yml").read_text()
     assert "127.0.0.1:20001" in text
-    (folder / "prometheus.yml").write_text(text.replace("127.0.0.1:20001", console).replace("15s", "1s"))
+    (folder / "prometheus.yml").write_text(text.replace("127.0.0.1:20001", console).replace("15s", PACE))
     shutil.copy(SHIPPED / "rules.yml", folder)
     with socket.create_server(("127.0.0.1", 0)) as one:
         address = f"127.0.0.1:{one.getsockname()[1]}"

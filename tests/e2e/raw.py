@@ -109,7 +109,7 @@ def ask(mesh: Mesh, texts: Sequence[str], *, sender: str = "sleep") -> list[Answ
         enter = ["nsenter", "-t", str(mesh.host_pid("argosy.app.agent")), "-n"]
     command = [*enter, sys.executable, str(HERE / "raw_http.py")]
     sent = json.dumps([[*target, text] for text in texts])
-    done = subprocess.run(command, input=sent, capture_output=True, text=True, timeout=180, check=True)
+    done = subprocess.run(command, input=sent, capture_output=True, text=True, timeout=540, check=True)
     return [_parse(text) for text in json.loads(done.stdout)]
 
 

@@ -13,7 +13,7 @@ import json
 import sys
 
 AT_ONCE = 40
-TIMEOUT_S = 15
+TIMEOUT_S = 90
 
 
 async def ask(places: asyncio.Semaphore, address: str, port: int, text: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 def connect(asked: dict[str, Any], context: ssl.SSLContext, session: Any = None) -> tuple[dict[str, Any], Any]:
     try:
-        with socket.create_connection(tuple(asked["address"]), timeout=10) as plain:
+        with socket.create_connection(tuple(asked["address"]), timeout=60) as plain:
             name = asked.get("sni") or None
             with context.wrap_socket(plain, server_hostname=name, session=session) as secure:
                 secure.sendall(b"GET / HTTP/1.1\r\nHost: echo\r\nConnection: close\r\n\r\n")

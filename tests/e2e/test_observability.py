@@ -25,7 +25,7 @@ from tests.e2e.harness import EXAMPLES, Ledger, Mesh, kill, load, running, wait_
 from tests.e2e.pages import PAGE, fetch
 from tests.e2e.prometheus import Prometheus, expressions, scraping
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 BOOKINFO = EXAMPLES / "bookinfo"
 DASHBOARDS = EXAMPLES / "grafana"
@@ -66,29 +66,42 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 @pytest.fixture(scope="module")
 def prometheus(mesh: Mesh, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     with scraping(mesh, tmp_path_factory.mktemp("prometheus") / "run") as one:
-        wait_for(lambda: len(one.query("up == 1")) == len(PROGRAMS), 30, "every program is scraped")
+        wait_for(lambda: len(one.query("up == 1")) == len(PROGRAMS), 60, "every program is scraped")
         yield one
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sent:
-    """How many pages there were by then, and the minute in which the last of them were sent."""
+    """All that was sent so far, since a minute began."""
 
-    pages: float
-    minute: float
+    mesh: Mesh
+    began: float
+    pages: float = 0.0
+    last: float = 0.0
+    """When the last of the pages had been sent."""
+
+    def fetch(self, count: int) -> None:
+        """Pages, which count."""
+        self.pages += fetch(self.mesh.gateway() + PAGE, count).total()
+        self.last = time.time()
+
+    def kinds(self) -> None:
+        """Pages and other calls of every kind."""
+        self.fetch(PAGES // 3)
+        outsider(self.mesh, f"http://{address(self.mesh, 'details-v1')}:9080/details/0")
+        ratings = f"http://{address(self.mesh, 'ratings-v1')}:9080/ratings/0"
+        call(self.mesh, "sleep", ratings, "http://reviews:9080/nothing")
+        asyncio.run(echoes(self.mesh, 3))
 
 
 @pytest.fixture(scope="module")
 def sent(mesh: Mesh, prometheus: Prometheus) -> Sent:
-    """Pages and other calls of every kind."""
-    before = mesh.count("istio_requests_total", reporter="destination", destination_app="productpage")
-    for _ in range(3):  # not all between two scrapes: a rate needs two points
-        fetch(mesh.gateway() + PAGE, PAGES // 3)
-        outsider(mesh, f"http://{address(mesh, 'details-v1')}:9080/details/0")
-        call(mesh, "sleep", f"http://{address(mesh, 'ratings-v1')}:9080/ratings/0", "http://reviews:9080/nothing")
-        asyncio.run(echoes(mesh, 3))
-        time.sleep(2)
-    return Sent(before + PAGES, (time.time() - 3) // 60 * 60)
+    """The first calls of this mesh, not all between two scrapes: a rate needs two points."""
+    found = Sent(mesh, time.time() // 60 * 60)
+    for _ in range(3):
+        found.kinds()
+        wait_for(lambda: prometheus.number(SENT) >= found.pages, 60, "what was sent is scraped")
+    return found
 
 
 def address(mesh: Mesh, workload: str) -> str:
@@ -99,7 +112,7 @@ def address(mesh: Mesh, workload: str) -> str:
 def outsider(mesh: Mesh, url: str) -> str:
     """The status that somebody outside of the mesh gets, on the same machine."""
     enter = ["nsenter", "-t", str(mesh.host_pid("argosy.app.agent")), "-n"]
-    curl = ["curl", "-s", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", url]
+    curl = ["curl", "-s", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}", url]
     return subprocess.run([*enter, *curl], capture_output=True, text=True).stdout
 
 
@@ -118,8 +131,11 @@ async def echoes(mesh: Mesh, count: int) -> None:
 
 
 def test_every_program_is_found_and_scraped(prometheus: Prometheus) -> None:
-    assert {labels["job"]: value for labels, value in prometheus.query("up")} == dict.fromkeys(PROGRAMS, 1.0)
-    assert prometheus.number("sum(argosy_ready)") == len(PROGRAMS)
+    def up() -> dict[str, float]:
+        return {labels["job"]: value for labels, value in prometheus.query("up")}
+
+    wait_for(lambda: up() == dict.fromkeys(PROGRAMS, 1.0), 60, "every program, and nothing else, is scraped")
+    wait_for(lambda: prometheus.number("sum(argosy_ready)") == len(PROGRAMS), 60, "all say that they are ready")
 
 
 def test_what_prometheus_counts_is_what_was_sent(prometheus: Prometheus, sent: Sent) -> None:
@@ -128,8 +144,9 @@ def test_what_prometheus_counts_is_what_was_sent(prometheus: Prometheus, sent: S
     reviews = 'istio_requests_total{reporter="destination", destination_service="reviews.default.svc.cluster.local"'
     by_version = f'sum by (destination_version) ({reviews}, source_app="productpage"}})'
     sums = (SENT, callers, f"sum({by_version})")
-    wait_for(lambda: all(prometheus.number(one) >= sent.pages for one in sums), 30, f"{sent.pages} pages")
-    assert [prometheus.number(one) for one in sums] == [sent.pages] * 3
+    numbers = lambda: [prometheus.number(one) for one in sums]  # noqa: E731
+    found = wait_for(lambda: one if min(one := numbers()) >= sent.pages else None, 60, f"{sent.pages} pages")
+    assert found == [sent.pages] * 3
     assert {labels["destination_version"] for labels, _ in prometheus.query(by_version)} == {"v1", "v2", "v3"}
     rate = 'rate(istio_requests_total{destination_service=~"productpage.*", response_code="200"}[5m])'
     assert all(value > 0 for _, value in prometheus.query(rate))
@@ -150,18 +167,20 @@ def test_every_query_of_the_dashboards_has_data(mesh: Mesh, prometheus: Promethe
         found = ((one, [value for _, value in prometheus.query(one[1])]) for one in asked)
         return [one for one, values in found if not any(math.isfinite(value) for value in values)]
 
-    wait_for(lambda: not empty(), 10, f"data: {empty()}")
+    if empty():  # a rate of the last minute has none when nothing was sent in it
+        sent.kinds()
+    wait_for(lambda: not empty(), 60, f"data: {empty()}")
 
 
 def test_the_shipped_rules_are_evaluated(prometheus: Prometheus, sent: Sent) -> None:
     def rules() -> list[dict[str, Any]]:
         return [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
 
-    wait_for(lambda: all(one["health"] == "ok" for one in rules()), 30, "every rule was evaluated")
+    wait_for(lambda: all(one["health"] == "ok" for one in rules()), 60, "every rule was evaluated")
     recorded = [one["name"] for one in rules() if one["type"] == "recording"]
     assert len(recorded) == 3
     for name in recorded:
-        assert prometheus.query(name), name
+        wait_for(lambda name=name: prometheus.query(name), 60, name)  # type: ignore[misc]
     assert {one["name"] for one in rules() if one.get("state") == "firing"} <= {"PlaintextInTheMesh"}
 
 
@@ -175,7 +194,7 @@ def test_each_unknown_is_what_it_is_with_reason_and_fix(mesh: Mesh, sent: Sent) 
         assert call(mesh, "sleep", "http://192.0.2.7/", "https://192.0.2.7/") == ["502", "000"]
 
     def edges() -> dict[tuple[str, str, str], dict[str, Any]]:
-        view = httpx.get(f"{mesh.console}api/graph?window=300").json()
+        view = httpx.get(f"{mesh.console}api/graph?window=900", timeout=60).json()
         nodes = {node["id"]: node for node in view["nodes"]}
         kinds = {name: node["workload"] or node["address"] or node["title"] for name, node in nodes.items()}
         told = {kinds[name]: node["why"] for name, node in nodes.items()}
@@ -184,7 +203,8 @@ def test_each_unknown_is_what_it_is_with_reason_and_fix(mesh: Mesh, sent: Sent) 
 
     refused = ("sleep", "BlackHoleCluster", "tcp")
     outside = ("10.88.0.1", "ratings-v1", "tcp")
-    seen = wait_for(lambda: edges() if {refused, outside} <= edges().keys() else None, 20, "the refusals in the graph")
+    wanted = {refused, outside, ("sleep", "BlackHoleCluster", "http")}
+    seen = wait_for(lambda: found if wanted <= (found := edges()).keys() else None, 60, "the refusals in the graph")
     why = seen["why", "", ""]
     assert "STRICT mutual TLS refuses it" in why["10.88.0.1"]
     assert "ServiceEntry" in why["BlackHoleCluster"]
@@ -199,10 +219,13 @@ def test_each_unknown_is_what_it_is_with_reason_and_fix(mesh: Mesh, sent: Sent) 
     assert [one["code"] for one in seen["sleep", "BlackHoleCluster", "http"]["codes"]] == ["502"]
     assert seen[refused]["error_rate"] == 1
     assert not [name for name, text in why.items() if "unknown" in name and not text]
-    named = {labels["destination_service_name"] for labels, _ in mesh.metrics() if labels["source_app"] == "sleep"}
-    assert {"PassthroughCluster", "BlackHoleCluster", "reviews"} <= named
-    assert "unknown" not in named
-    lines = mesh.cli("graph", "--window", "300").stdout.splitlines()
+
+    def named() -> set[str]:
+        return {labels["destination_service_name"] for labels, _ in mesh.metrics() if labels["source_app"] == "sleep"}
+
+    wait_for(lambda: {"PassthroughCluster", "BlackHoleCluster", "reviews"} <= named(), 60, "the same in the metrics")
+    assert "unknown" not in named()
+    lines = mesh.cli("graph", "--window", "900").stdout.splitlines()
     assert any(line.startswith("BlackHoleCluster: Refused: outboundTrafficPolicy is REGISTRY_ONLY") for line in lines)
     assert any(line.startswith("unknown 10.88.0.1: Something at this address calls in plaintext") for line in lines)
 
@@ -215,12 +238,6 @@ def total(mesh: Mesh) -> float:
     with contextlib.suppress(httpx.HTTPError):
         return mesh.count("istio_requests_total", reporter="destination", destination_app="productpage")
     return -1
-
-
-def seen_twice(mesh: Mesh) -> float:
-    """The same, some flushes later."""
-    time.sleep(3)
-    return total(mesh)
 
 
 def under_load(mesh: Mesh, trouble: Callable[[], None]) -> Ledger:
@@ -277,13 +294,16 @@ def stood_in_for(mesh: Mesh) -> None:
 
 def passes(mesh: Mesh, sent: Sent, trouble: Callable[[Mesh], None]) -> None:
     """No request fails for it, and all of them are counted in the end."""
-    wait_for(lambda: total(mesh) >= sent.pages, 40, "what was sent before is counted")
-    wait_for(lambda: total(mesh) == seen_twice(mesh), 40, "nothing more comes")
-    before = total(mesh)
+
+    def counted() -> float:
+        found = total(mesh)
+        return found if found >= sent.pages else 0
+
+    assert wait_for(counted, 60, "what was sent before is counted") == sent.pages
     ledger = under_load(mesh, lambda: trouble(mesh))
     assert ledger.failed == []
-    wait_for(lambda: total(mesh) >= before + ledger.sent, 60, f"{before} + {ledger.sent} pages counted")
-    assert total(mesh) == before + ledger.sent
+    sent.pages += ledger.sent
+    assert wait_for(counted, 120, f"{sent.pages} pages counted") == sent.pages
 
 
 def test_a_mixer_that_stands_still_delays_nothing(mesh: Mesh, sent: Sent) -> None:
@@ -297,13 +317,21 @@ def test_many_scrapes_do_not_grow_mixer(mesh: Mesh) -> None:
         with open(f"/proc/{pid}/statm") as file:
             return int(file.read().split()[1])
 
-    with httpx.Client(base_url=mesh.console, timeout=30) as client:
-        for _ in range(30):
-            client.get("metrics")
+    def growth(client: httpx.Client) -> float:
+        """By 80 scrapes."""
         before = pages()
         for _ in range(80):
             assert client.get("metrics").status_code == 200
-    assert pages() < before * 1.05
+        return pages() / before
+
+    with httpx.Client(base_url=mesh.console, timeout=60) as client:
+        for _ in range(30):
+            client.get("metrics")
+        # What Mixer takes once for something else comes once; what scrapes leave behind would come each time.
+        found = [growth(client)]
+        while found[-1] >= 1.05 and len(found) < 4:
+            found.append(growth(client))
+    assert found[-1] < 1.05, found
 
 
 # -- the past ---------------------------------------------------------------------------------------------------------
@@ -312,28 +340,31 @@ def test_many_scrapes_do_not_grow_mixer(mesh: Mesh) -> None:
 def past(mesh: Mesh, at: str) -> dict[str, Any]:
     """The view of a minute; empty while Mixer does not answer."""
     with contextlib.suppress(httpx.HTTPError):
-        answer = httpx.get(f"{mesh.console}api/graph?at={at}")
+        answer = httpx.get(f"{mesh.console}api/graph?at={at}", timeout=60)
         return dict(answer.json()) if answer.status_code == 200 else {}
     return {}
 
 
 def test_the_past_can_be_looked_at_and_compared(mesh: Mesh, sent: Sent) -> None:
     """A minute with pages of all versions; in a later one reviews are v3's alone, by a change of the configuration."""
-    wait_for(lambda: time.time() >= sent.minute + 62, 90, "the minute is over")
+    wait_for(lambda: time.time() // 60 > sent.last // 60, 90, "the minute of the last pages is over")
     before = int(mesh.cli("history", "--limit", "1").stdout.splitlines()[1].split()[0])
     changed = mesh.apply(TO_V3)["revision"]
     assert changed == before + 1
     # Other tests may have called v1 in this minute; what they did last is told a little later.
     minute = time.time() // 60
     wait_for(lambda: time.time() > (minute + 1) * 60 + 5, 90, "a minute that began after the change")
-    fetch(mesh.gateway() + PAGE, 20)
-    then, now = f"{sent.minute + 30:.0f}", f"{time.time():.0f}"
+    sent.fetch(20)
+    now = f"{time.time():.0f}"
 
     def called(at: str) -> set[str]:
         return {edge["target"] for edge in past(mesh, at).get("edges", ()) if "reviews" in edge["target"]}
 
-    wait_for(lambda: "default/reviews/v3" in called(now), 20, "pages of this minute")
-    assert called(then) > {"default/reviews/v1"}
+    wait_for(lambda: "default/reviews/v3" in called(now), 60, "pages of this minute")
+    # One of the minutes in which there were pages before.
+    minutes = [f"{at + 30:.0f}" for at in range(int(sent.began), int(minute) * 60, 60)]
+    then = next((one for one in minutes if called(one) > {"default/reviews/v1"}), "")
+    assert then, [called(one) for one in minutes]
     assert past(mesh, now)["past"]["revision"] == changed
     assert past(mesh, then)["past"]["revision"] <= before
 
@@ -345,7 +376,7 @@ def test_the_past_can_be_looked_at_and_compared(mesh: Mesh, sent: Sent) -> None:
     assert ("VirtualService", "reviews", "added") in told
     kept = past(mesh, then)
     killed(mesh)
-    assert wait_for(lambda: past(mesh, then), 20, "mixer is back") == kept, "a minute that is over survives a kill"
+    assert wait_for(lambda: past(mesh, then), 60, "mixer is back") == kept, "a minute that is over survives a kill"
     missing = mesh.cli("graph", "--at", "-2d", check=False)
     assert missing.returncode == 1
     assert "ARG0940" in missing.stderr

@@ -12,7 +12,7 @@ from tests.e2e.calls import applied
 from tests.e2e.harness import Mesh, running
 from tests.e2e.raw import MANIFEST, Answer, ask, get
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 NONE, BASE, MERGE, DECODE = "NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"
 MODES = (NONE, BASE, MERGE, DECODE)

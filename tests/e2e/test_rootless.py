@@ -9,6 +9,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tests.e2e.mounts import check_mounts
 from tests.e2e.test_crashes import agent_lists, in_sync, kill
 from tests.e2e.test_kept_configuration import kept_since
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 FILES = tuple(EXAMPLES / name for name in ("httpbin/httpbin.yaml", "sleep/sleep.yaml", "bookinfo/strict.yaml"))
 NOBODY = "nobody"
@@ -81,39 +82,48 @@ def test_sidecars_talk_mutual_tls(mesh: Mesh) -> None:
     labels = {"source_workload": "sleep", "destination_workload": "httpbin", "response_code": "200"}
     secure = {"reporter": "destination", "connection_security_policy": "mutual_tls"}
     wait_for(
-        lambda: mesh.count(**labels, **secure) == mesh.count(reporter="source", **labels) == 1, 15, "both count one"
+        lambda: mesh.count(**labels, **secure) == mesh.count(reporter="source", **labels) == 1, 60, "both count one"
     )
 
 
 def test_a_call_by_address_is_mutual_tls_too(mesh: Mesh) -> None:
     """So an address is no way around STRICT, nor out of the mesh."""
     address = mesh.pods("httpbin")[0]["status"]["podIP"]
-    answer = mesh.exec("sleep", "curl", "-s", "-m", "5", f"http://{address}:8080/headers").stdout
+    answer = mesh.exec("sleep", "curl", "-s", "-m", "60", f"http://{address}:8080/headers").stdout
     assert "URI=spiffe://cluster.local/ns/default/sa/sleep" in answer
 
 
 def test_an_application_sees_and_kills_its_own_pod_only(mesh: Mesh) -> None:
     """Here all have one uid, Envoys and the mesh's own programs too."""
     script = f"ps -eo args=; kill -9 -1; echo survived; ls -A {mesh.home}"
-    others = [(pid, command) for pid, command in mesh._processes() if "sleep infinity" not in command]
+    lasting = ("argosy.", "/run/argosy/envoy")
+
+    def others() -> set[tuple[int, str]]:
+        """Programs that last; what they start for a moment, or have just split off, is not told by one look."""
+        return {one for one in mesh._processes() if any(part in one[1] for part in lasting)}
+
+    before = others()
+    time.sleep(2)
+    before &= others()
+    assert len(before) >= 8
     lines = mesh.exec("sleep", "sh", "-c", script, check=False).stdout.splitlines()
     assert lines[:2] == ["sleep infinity", "/bin/sleep infinity"]
     assert lines[-1] == "survived"
     mesh.wait_pods()
-    assert [one for one in others if one not in mesh._processes()] == []
+    assert before - others() == set()
 
 
 def test_a_proxy_starts_without_a_control_plane(mesh: Mesh) -> None:
     """With what it ran last, from a socket of the agent's."""
-    wait_for(lambda: kept_since(mesh, 0), 30, "what the proxies run is kept")
+    wait_for(lambda: kept_since(mesh, 0), 60, "what the proxies run is kept")
     settings, aside = (mesh.home / "settings" / f"argosy.{end}" for end in ("json", "away"))
     old = mesh.envoy_pid("sleep")
     settings.rename(aside)
     try:
         kill(mesh.host_pid("argosy.app.control_plane"))
         kill(old)
-        wait_for(lambda: "KEPT" in mesh.cli("ps").stdout, 30, "it is given what was kept")
-        wait_for(lambda: len(agent_lists(mesh)) == 3, 30, "all pods are ready")
+        wait_for(lambda: "KEPT" in mesh.cli("ps").stdout, 60, "it is given what was kept")
+        wait_for(lambda: len(agent_lists(mesh)) == 3, 60, "all pods are ready")
         answer = mesh.exec("sleep", "curl", "-s", "http://httpbin:8000/headers").stdout
         assert "URI=spiffe://cluster.local/ns/default/sa/sleep" in answer
     finally:
@@ -129,5 +139,5 @@ def test_it_leaves_nothing_behind(mesh: Mesh) -> None:
     """Runs last: stops the mesh."""
     pids = [pid for pid, _command in mesh._processes()]
     assert mesh.stop() == 0
-    wait_for(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()], 20, "all processes are gone")
+    wait_for(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()], 60, "all processes are gone")
     assert not (mesh.home / "run" / "mesh.json").exists()

@@ -20,7 +20,7 @@ import pytest
 from .harness import EXAMPLES, Mesh, running, wait_for
 from .loads import Flags, admin, both_ways, started
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 LIFE_S = 30.0
 ROTATIONS = 2
@@ -42,7 +42,7 @@ SHORT_CONNECTIONS = {
 }
 ECHO = """
 import socket, sys
-s = socket.create_connection((sys.argv[1], 9000), timeout=10)
+s = socket.create_connection((sys.argv[1], 9000), timeout=60)
 file = s.makefile("rw")
 for line in sys.stdin:
     file.write(line); file.flush()
@@ -106,11 +106,11 @@ def test_two_rotations_lose_no_request_and_no_connection(mesh: Mesh) -> None:
                 seen[workload] |= serials(envoy)
             return all(len(found) > ROTATIONS for found in seen.values())
 
-        wait_for(look, LIFE_S * 2, "every pod has had its certificate rotated twice")
+        wait_for(look, LIFE_S * 8, "every pod has had its certificate rotated twice")
         ledgers = [one.assert_lossless() for one in (*loads, long)]
         assert echo.stdin is not None
         echo.stdin.close()
-        assert echo.wait(10) == 0
+        assert echo.wait(60) == 0
     total = sum(one["sent"] for one in ledgers)
     assert flags.counted(total) == {"-": 2 * total}
 
@@ -118,11 +118,12 @@ def test_two_rotations_lose_no_request_and_no_connection(mesh: Mesh) -> None:
 def test_after_all_first_certificates_have_expired_the_mesh_still_takes_changes(mesh: Mesh) -> None:
     """New pods get certificates, configuration arrives, pods are reported: the programs' own certificates rotated."""
     with mesh.control() as client:
-        assert client.get("/v1/status").json()["certificate"]["generation"] > ROTATIONS
+        own = lambda: client.get("/v1/status").json()["certificate"]["generation"]  # noqa: E731
+        wait_for(lambda: own() > ROTATIONS, LIFE_S * 8, "the control plane's certificate has rotated twice")
     mesh.cli("scale", "deploy/helloworld-v2", "2")
     mesh.wait_pods()
     assert mesh.apply(SHORT_CONNECTIONS | {"metadata": {"name": "other", "namespace": "default"}})["laggards"] == []
-    assert all(one["state"] == "SYNCED" for one in mesh.proxies())
+    wait_for(lambda: all(one["state"] == "SYNCED" for one in mesh.proxies()), 60, "all run what is newest")
 
 
 def test_a_rotation_asks_for_one_certificate(mesh: Mesh) -> None:

@@ -19,9 +19,10 @@ import httpx
 import pytest
 from tests.e2e.calls import applied, in_pod
 from tests.e2e.harness import CORPUS, Mesh, require_corpus, require_programs, running, wait_for
+from tests.e2e.limits import in_one_window
 from tests.e2e.pages import BLACK, NO_RATINGS, NO_STARS, PAGE, RED, fetch
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 SAMPLES = CORPUS / "istio-samples"
 BOOKINFO = SAMPLES / "bookinfo"
@@ -124,12 +125,12 @@ def at_gateway(mesh: Mesh, path: str, status: int = 200) -> httpx.Response:
 
     def ask() -> httpx.Response | None:
         try:
-            answer = httpx.get(f"{mesh.gateway()}{path}", timeout=10)
+            answer = httpx.get(f"{mesh.gateway()}{path}", timeout=60)
         except (httpx.TransportError, KeyError):
             return None
         return answer if answer.status_code == status else None
 
-    found: httpx.Response = wait_for(ask, 15, f"{status} for {path}")
+    found: httpx.Response = wait_for(ask, 60, f"{status} for {path}")
     return found
 
 
@@ -161,13 +162,13 @@ def test_httpbin_through_its_gateway(mesh: Mesh) -> None:
         assert "headers" in at_gateway(mesh, "/headers").json()
 
 
-@pytest.mark.parametrize("file, least, most", [("tcp-echo-all-v1.yaml", 0, 0), ("tcp-echo-20-v2.yaml", 22, 58)])
+@pytest.mark.parametrize("file, least, most", [("tcp-echo-all-v1.yaml", 0, 0), ("tcp-echo-20-v2.yaml", 55, 145)])
 def test_connections_are_shared_as_the_sample_says(mesh: Mesh, file: str, least: int, most: int) -> None:
-    """200 connections; a fifth of them is 40, and three deviations are 17."""
+    """500 connections; a fifth of them is 100, and five deviations are 45: once in a million runs by chance."""
     with applied(mesh, SAMPLES / "tcp-echo/tcp-echo-all-v1.yaml"):
         mesh.apply(SAMPLES / "tcp-echo" / file)
-        wait_for(lambda: echo(mesh), 15, "the gateway's port is open")
-        words = Counter(echo(mesh) for _ in range(200))
+        wait_for(lambda: echo(mesh), 60, "the gateway's port is open")
+        words = Counter(echo(mesh) for _ in range(500))
         assert set(words) <= {"one", "two"}
         assert least <= words["two"] <= most, words
 
@@ -175,8 +176,8 @@ def test_connections_are_shared_as_the_sample_says(mesh: Mesh, file: str, least:
 def echo(mesh: Mesh) -> str:
     """The word that tcp-echo puts in front; empty if nothing answers."""
     try:
-        with socket.create_connection(("127.0.0.1", mesh.host_port(31400)), 5) as opened:
-            opened.settimeout(5)
+        with socket.create_connection(("127.0.0.1", mesh.host_port(31400)), 60) as opened:
+            opened.settimeout(60)
             opened.sendall(b"line\n")
             return opened.recv(100).decode().partition(" ")[0]
     except (OSError, KeyError):
@@ -214,9 +215,13 @@ def test_the_version_with_the_database_is_asked(mesh: Mesh, file: str, workload:
     with applied(mesh, NETWORKING / "virtual-service-all-v1.yaml"):
         mesh.apply(NETWORKING / file)
         first, others = requests_of(mesh, workload), requests_of(mesh, f"{app}-v1")
+        details = lambda: sum(requests_of(mesh, f"details-{one}") for one in ("v1", "v2"))  # noqa: E731
+        before = details()
         seen = set(fetch(mesh.gateway() + PAGE, 20))
-        wait_for(lambda: requests_of(mesh, workload) >= first + 20, 15, "all requests in the log")
+        wait_for(lambda: requests_of(mesh, workload) >= first + 20, 60, "all requests in the log")
         assert requests_of(mesh, f"{app}-v1") == others
+        # Every page asks for details: the next test begins when all of these are written.
+        wait_for(lambda: details() >= before + 20, 60, "all requests for details in their logs")
         assert NO_RATINGS not in seen
         assert ready is None or seen <= ready
 
@@ -225,9 +230,10 @@ def test_the_product_page_is_limited_at_the_gateway(mesh: Mesh) -> None:
     """By an EnvoyFilter and a service that says how often: one call here, then 429; other paths are not concerned."""
     page = f"{mesh.gateway()}{PAGE}"
     with applied(mesh, BOOKINFO / "policy/productpage_envoy_ratelimit.yaml"):
-        assert [httpx.get(page, timeout=20).status_code for _ in range(3)] == [200, 429, 429]
-        assert httpx.get(f"{mesh.gateway()}/login", timeout=20).status_code != 429
-    assert httpx.get(page, timeout=20).status_code == 200
+        ask = lambda: [httpx.get(page, timeout=60).status_code for _ in range(3)]  # noqa: E731
+        assert in_one_window(3600, ask) == [200, 429, 429]
+        assert httpx.get(f"{mesh.gateway()}/login", timeout=60).status_code != 429
+    assert httpx.get(page, timeout=60).status_code == 200
 
 
 def test_a_patch_for_another_port_changes_nothing_for_the_page(mesh: Mesh) -> None:
@@ -235,7 +241,7 @@ def test_a_patch_for_another_port_changes_nothing_for_the_page(mesh: Mesh) -> No
     with applied(mesh, SAMPLES / "ratelimit/local-rate-limit-service.yaml"):
         table = mesh.cli("proxy-config", "listeners", "deploy/productpage-v1", "-o", "json").stdout
         assert "http_local_rate_limiter" in table
-        assert httpx.get(f"{mesh.gateway()}{PAGE}", timeout=20).status_code == 200
+        assert httpx.get(f"{mesh.gateway()}{PAGE}", timeout=60).status_code == 200
         assert set(fetch(mesh.gateway() + PAGE, 20)) <= {NO_STARS, BLACK, RED}
 
 
@@ -259,11 +265,11 @@ def test_a_plain_call_of_googles_books_leaves_as_tls(mesh: Mesh) -> None:
         context = cluster["transport_socket"]["typed_config"]
         assert context["auto_host_sni"] is True
         assert "www.googleapis.com" in json.dumps(context["common_tls_context"])
-        in_pod(mesh, "details-v1", "curl", "-s", "-m", "5", "http://www.googleapis.com/books/v1/volumes")
+        in_pod(mesh, "details-v1", "curl", "-s", "-m", "60", "http://www.googleapis.com/books/v1/volumes")
         name = mesh.pods("details-v1")[0]["metadata"]["name"]
         lines = wait_for(
             lambda: [one for one in mesh.cli("logs", name, "-c", "istio-proxy").stdout.splitlines() if "/books" in one],
-            15,
+            60,
             "the call in the log",
         )
         assert "outbound|443||www.googleapis.com" in lines[-1]

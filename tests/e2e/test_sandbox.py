@@ -22,7 +22,7 @@ from argosy.edge.processes import NodeProcess, spawn_node
 from argosy.envoy.api import envoy_binary
 from argosy.local.node_spec import NODE_ADDRESS, ChildSpec, NodeSpec, kept_paths, node_argv
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 MANIFEST = """
 apiVersion: v1
@@ -75,7 +75,7 @@ class Mesh:
         (found,) = [p for p in self.pods() if (p["namespace"], p["owner"]) == (namespace, owner)]
         return found
 
-    def wait_ready(self, count: int, *, within_s: float = 40.0) -> None:
+    def wait_ready(self, count: int, *, within_s: float = 120.0) -> None:
         end = time.monotonic() + within_s
         state: object = "no answer"
         while time.monotonic() < end:
@@ -181,9 +181,9 @@ def mesh(request, tmp_path_factory):
         asyncio.run(mesh.node.wait())
 
 
-CODE = "curl -s -o /dev/null -w '%{http_code}' --max-time 5"
+CODE = "curl -s -o /dev/null -w '%{http_code}' --max-time 60"
 # A sidecar hears of other pods shortly after they are ready: the first calls may find nobody yet.
-PATIENT = 'for i in $(seq 100); do code=$(CODE URL); [ "$code" = 200 ] && break; sleep 0.05; done; echo -n $code'
+PATIENT = 'for i in $(seq 600); do code=$(CODE URL); [ "$code" = 200 ] && break; sleep 0.05; done; echo -n $code'
 
 
 def patient(path: str) -> str:
@@ -199,7 +199,7 @@ def test_the_call_went_through_both_sidecars(mesh):
     for owner in ("client", "httpbin"):
         name = mesh.pod("shop", owner)["name"]
         log = Path(mesh.client.ask(Request("logs", "shop", name))["files"]["istio-proxy"])
-        end = time.monotonic() + 10
+        end = time.monotonic() + 120
         while "/uuid" not in log.read_text() and time.monotonic() < end:
             time.sleep(0.05)
         assert "/uuid" in log.read_text(), owner
@@ -238,7 +238,7 @@ def test_a_crashed_envoy_comes_back_and_fails_closed_meanwhile(mesh):
     before = mesh.pod("shop", "client")
     pids = [pid for pid in mesh.processes() if b"/run/argosy/envoy" in _cmdline(pid) and _in_pod(mesh, pid, before)]
     os.kill(pids[0], signal.SIGKILL)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while mesh.pod("shop", "client")["restarts"] == before["restarts"] and time.monotonic() < end:
         time.sleep(0.02)
     mesh.wait_ready(3)
@@ -253,7 +253,7 @@ def test_pods_outlive_their_agent(mesh):
     names = sorted(p["name"] for p in mesh.pods())
     (agent,) = named(b"argosy.app.agent")
     os.kill(agent, signal.SIGKILL)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while named(b"argosy.app.agent") in ({agent}, set()) and time.monotonic() < end:
         time.sleep(0.02)
     mesh.wait_ready(3)
@@ -265,7 +265,7 @@ def test_pods_outlive_their_agent(mesh):
 def test_a_stopped_pod_is_replaced(mesh):
     name = mesh.pod("shop", "client")["name"]
     mesh.client.ask(Request("stop", "shop", name))
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while any(p["name"] == name for p in mesh.pods()) and time.monotonic() < end:
         time.sleep(0.05)
     mesh.wait_ready(3)
@@ -280,7 +280,7 @@ def test_a_rolling_update_loses_no_request(mesh):
     with ThreadPoolExecutor() as pool:
         calls = pool.submit(mesh.run, "shop", "client", script)
         (mesh.home / "src" / "all.yaml").write_text(changed)
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while before in [p["name"] for p in mesh.pods()] and time.monotonic() < end:
             time.sleep(0.05)
         code, text = calls.result()
@@ -300,7 +300,7 @@ def test_killing_the_node_leaves_nothing_behind(mesh, tmp_path):
     assert host_network() == before
     os.kill(other.node.process.pid, signal.SIGKILL)
     asyncio.run(other.node.wait())
-    end = time.monotonic() + 10
+    end = time.monotonic() + 120
     while [pid for pid in pids if Path(f"/proc/{pid}").exists()] and time.monotonic() < end:
         time.sleep(0.02)
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import pytest
 from tests.e2e.calls import applied, body, call, in_pod
 from tests.e2e.harness import EXAMPLES, Mesh, running, wait_for
-from tests.e2e.prometheus import Prometheus, require_prometheus
+from tests.e2e.prometheus import PACE, Prometheus, require_prometheus
 from tests.e2e.test_metrics import telemetry
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 HOST = "prometheus.example.com"
 # An application that counts for itself, once open to those who scrape and once hardened.
@@ -77,7 +77,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     (home / "applications.yaml").write_text(APPLICATIONS)
     shipped = (EXAMPLES / "prometheus" / "in-mesh.yaml").read_text()
     assert "15s" in shipped
-    (home / "prometheus.yaml").write_text(shipped.replace("15s", "1s"))
+    (home / "prometheus.yaml").write_text(shipped.replace("15s", PACE))
     files = [home / "applications.yaml", home / "prometheus.yaml", EXAMPLES / "sleep" / "sleep.yaml"]
     with running(home / "mesh", *files) as found:
         yield found
@@ -138,8 +138,8 @@ def test_a_pod_tells_its_own_metrics_with_istios_labels_and_telemetrys_tags(mesh
 
 
 def test_the_applications_metrics_stand_beside_the_proxys(mesh: Mesh) -> None:
-    text = page(mesh, "open", 15020)
-    assert "\norders_total 41\n" in text
+    # A page goes without what an application does not tell soon enough.
+    text = wait_for(lambda: found if "\norders_total 41\n" in (found := page(mesh, "open", 15020)) else "", 60, "both")
     assert "\nistio_requests_total{" in text
     assert call(mesh, "prometheus", f"http://{address(mesh, 'open')}:15020/healthz/ready") == ["200"]
     assert call(mesh, "prometheus", f"http://{address(mesh, 'open')}:15020/prometheus/targets") == ["404"]
@@ -153,10 +153,11 @@ def test_a_hardened_pod_is_scraped_under_mutual_tls_alone(mesh: Mesh) -> None:
     secure = [f"https://{at}:{port}/stats/prometheus" for port in (15091, 15092)]
     assert call(mesh, "prometheus", *(f"-k {one}" for one in secure)) == ["000"] * 2
     assert call(mesh, "prometheus", *(f"{certs} {one}" for one in secure)) == ["200"] * 2
-    own, merged = (body(mesh, "prometheus", f"{certs} {one}") for one in secure)
-    assert ("orders_total" in own, "orders_total" in merged) == (False, True)
-    inside = body(mesh, "hardened", "http://127.0.0.1:15020/stats/prometheus")
-    assert "orders_total 41" in inside
+    own, merged = (lambda one=one: body(mesh, "prometheus", f"{certs} {one}") for one in secure)
+    wait_for(lambda: "orders_total" in merged(), 60, "the application's metrics")
+    assert "orders_total" not in own()
+    inside = lambda: body(mesh, "hardened", "http://127.0.0.1:15020/stats/prometheus")  # noqa: E731
+    wait_for(lambda: "orders_total 41" in inside(), 60, "the application's metrics within the pod")
     assert in_pod(mesh, "prometheus", "stat", "-c", "%a", "/etc/prom-certs/key.pem").strip() == "600"
 
 

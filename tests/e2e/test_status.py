@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.calls import body, call
 from tests.e2e.harness import EXAMPLES, Mesh, running, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 GOOD = 100
 HOSTS = f"""
@@ -142,11 +142,13 @@ def _works(mesh: Mesh) -> None:
 
 
 def test_a_proxy_that_starts_afresh_has_all_that_is_good(mesh: Mesh) -> None:
+    (old,) = mesh.pods("sleep")
     mesh.cli("restart", "deploy/sleep")
-    wait_for(lambda: len(mesh.pods("sleep")) == 1, 60, "one pod of sleep")
+    names = lambda: [pod["metadata"]["name"] for pod in mesh.pods("sleep")]  # noqa: E731
+    wait_for(lambda: len(now := names()) == 1 and old["metadata"]["name"] not in now, 120, "another pod of sleep")
     mesh.wait_pods()
     _works(mesh)
-    assert all(row["state"] == "SYNCED" for row in mesh.proxies())
+    wait_for(lambda: all(row["state"] == "SYNCED" for row in mesh.proxies()), 60, "every proxy runs all")
 
 
 def test_a_bad_object_that_is_mended_is_run(mesh: Mesh) -> None:
@@ -170,7 +172,7 @@ def test_a_proxy_that_is_held_up_is_named(mesh: Mesh, tmp_path: Any) -> None:
     os.kill(pid, signal.SIGSTOP)
     try:
         (tmp_path / "rule.yaml").write_text(RULE.replace("SECONDS", "7"))
-        done = mesh.cli("apply", "-f", str(tmp_path / "rule.yaml"), "--wait=3", check=False)
+        done = mesh.cli("apply", "-f", str(tmp_path / "rule.yaml"), "--wait=10", check=False)
         assert done.returncode == 1
         lines = [line for line in done.stderr.splitlines() if "default/" in line]
         assert [line.split()[0].startswith("default/httpbin-") for line in lines] == [True], done.stderr
@@ -178,10 +180,10 @@ def test_a_proxy_that_is_held_up_is_named(mesh: Mesh, tmp_path: Any) -> None:
         assert found == {"httpbin": "PENDING", "sleep": "CURRENT", "istio-ingressgateway": "CURRENT"}
         # A Pilot that has just started knows the pod, and has not heard of its proxy.
         os.kill(mesh.host_pid("argosy.app.control_plane"), signal.SIGKILL)
-        wait_for(lambda: _state_of_httpbin(mesh) == "NEVER", 60, "the others are back, that one is not")
+        wait_for(lambda: _state_of_httpbin(mesh) == "NEVER", 120, "the others are back, that one is not")
     finally:
         os.kill(pid, signal.SIGCONT)
-    wait_for(lambda: _state_of_httpbin(mesh) == "CURRENT", 60, "it runs the change as well")
+    wait_for(lambda: _state_of_httpbin(mesh) == "CURRENT", 120, "it runs the change as well")
     assert "httpbin" in mesh.cli("status", "dr/httpbin").stdout
 
 

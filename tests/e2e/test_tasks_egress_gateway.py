@@ -22,7 +22,7 @@ from tests.e2e.egress import (
 )
 from tests.e2e.harness import CORPUS, EXAMPLES, Mesh, require_corpus, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def egress(mesh: Mesh) -> Iterator[Mesh]:
     """The mesh with its egress gateway, which some Gateway asks for."""
     asking = gateway("{number: 9999, name: tcp, protocol: TCP}", "*").replace("name: egress}", "name: asks}")
     with applied(mesh, asking):
-        wait_for(lambda: mesh.pods("istio-egressgateway"), 20, "the gateway's pod")
+        wait_for(lambda: mesh.pods("istio-egressgateway"), 60, "the gateway's pod")
         mesh.wait_pods()
         yield mesh
 
@@ -287,6 +287,7 @@ spec:
 def accesses(mesh: Mesh, account: str) -> set[str]:
     """The server names that Mixer's output tells of an account."""
     text = (mesh.home / "logs" / "argosy.log").read_text()
-    lines = [json.loads(line) for line in text.splitlines() if line.startswith('{"level"')]
+    whole = text.rpartition("\n")[0]  # the last line may be half written
+    lines = [json.loads(line) for line in whole.splitlines() if line.startswith('{"level"')]
     wanted = f"cluster.local/ns/default/sa/{account}"
     return {one["requestedServerName"] for one in lines if one.get("sourcePrincipal") == wanted}

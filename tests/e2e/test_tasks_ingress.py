@@ -22,7 +22,7 @@ from tests.e2e.certificates import Authority, Pair
 from tests.e2e.harness import EXAMPLES, Mesh, running
 from tests.e2e.loads import admin
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 HTTPBIN, HELLO, NGINX = "httpbin.example.com", "helloworld.example.com", "nginx.example.com"
 RECEIVE_ERROR = 56
@@ -94,7 +94,7 @@ class World:
         """One request to the gateway: the answer, and in the last line status, HTTP version and content type."""
         scheme = "http" if port == 8080 else "https"
         number = self.mesh.host_port(port)
-        words = ["curl", "-sS", "-m", "10", "--resolve", f"{host}:{number}:127.0.0.1", *map(str, options)]
+        words = ["curl", "-sS", "-m", "60", "--resolve", f"{host}:{number}:127.0.0.1", *map(str, options)]
         words += ["-w", "\n%{http_code} %{http_version}", f"{scheme}://{host}:{number}{path}"]
         return subprocess.run(words, capture_output=True, text=True)
 
@@ -306,7 +306,7 @@ def alert(world: World, host: str, files: tuple[str | Path, ...] | None) -> str:
         context.load_cert_chain(files[1], files[3])
     address = ("127.0.0.1", world.mesh.host_port(8443))
     with (
-        socket.create_connection(address, timeout=10) as connection,
+        socket.create_connection(address, timeout=60) as connection,
         context.wrap_socket(connection, server_hostname=host) as secured,
         pytest.raises(ssl.SSLError) as refused,
     ):
@@ -396,7 +396,7 @@ spec:
         assert " 200" in answer.partition("\n")[0]
         assert "server: istio-envoy" in answer
         assert call(world.mesh, "outsider", https, namespace="outside") == [REFUSED], "no certificate of its own"
-        reset = f"curl -s -m 10 http://{host}:8080/status/200; echo $?"
+        reset = f"curl -s -m 60 http://{host}:8080/status/200; echo $?"
         assert in_pod(world.mesh, "outsider", "sh", "-c", reset, namespace="outside").strip() == str(RECEIVE_ERROR)
 
 

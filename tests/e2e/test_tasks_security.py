@@ -16,7 +16,7 @@ import yaml
 from tests.e2e.calls import applied, body, capture, in_pod, is_tls, streams
 from tests.e2e.harness import EXAMPLES, Mesh, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 NAMESPACES = ("foo", "bar", "legacy")
 PAIRS = [(source, server) for source in NAMESPACES for server in NAMESPACES]
@@ -44,7 +44,7 @@ def _labelled(name: str) -> dict[str, object]:
 
 def pairs(mesh: Mesh) -> dict[tuple[str, str], tuple[str, str]]:
     """Status and curl's exit code of every pair, `(from, to)`; nine of them."""
-    curl = "curl -s -o /dev/null -m 10 -w '%{http_code} %{exitcode}\\n' http://httpbin.TO:8000/ip"
+    curl = "curl -s -o /dev/null -m 60 -w '%{http_code} %{exitcode}\\n' http://httpbin.TO:8000/ip"
     script = "; ".join(curl.replace("TO", server) for server in NAMESPACES)
     found = {}
     for source in NAMESPACES:

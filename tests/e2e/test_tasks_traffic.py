@@ -18,7 +18,7 @@ from tests.e2e.harness import EXAMPLES, Mesh, running, wait_for
 from tests.e2e.loads import admin
 from tests.e2e.pages import NO_REVIEWS, NO_STARS, PAGE, RED, fetch, signed_in, timed
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 BOOKINFO = EXAMPLES / "bookinfo"
 FILES = [BOOKINFO / f"{name}.yaml" for name in ("bookinfo", "gateway", "destination-rules", "all-v1")]
@@ -104,7 +104,7 @@ def test_half_of_the_requests_go_to_a_version_whatever_the_number_of_its_pods(me
         mesh.wait_pods()
         with applied(mesh, BOOKINFO / "all-v1.yaml"):
             mesh.apply(rules("reviews", f"{{route: [{to.format('v1', 50)}, {to.format('v3', 50)}]}}"))
-            bodies = body(mesh, "client", "'http://reviews:9080/reviews/0?n=[1-400]'")
+            bodies = body(mesh, "client", "'http://reviews:9080/reviews/0?n=[1-600]'")
             pages = fetch(mesh.gateway() + PAGE, 40)
             mesh.apply(rules("reviews", f"{{route: [{to.format('v3', 100)}]}}"))
             assert fetch(mesh.gateway() + PAGE, 40) == {RED: 40}
@@ -113,10 +113,10 @@ def test_half_of_the_requests_go_to_a_version_whatever_the_number_of_its_pods(me
         mesh.wait_pods()
     assert set(pages) == {NO_STARS, RED}
     pods = Counter(re.findall(r'"podname":\s*"(reviews-v\d-[^"]+)"', bodies))
-    assert pods.total() == 400
+    assert pods.total() == 600
     assert sum(pod.startswith("reviews-v1-") for pod in pods) == 3
     red = sum(count for pod, count in pods.items() if pod.startswith("reviews-v3-"))
-    assert red / 400 == pytest.approx(0.5, abs=0.1)
+    assert red / 600 == pytest.approx(0.5, abs=0.1), "five deviations: once in a million runs"
 
 
 # -- fault injection ------------------------------------------------------------------------------------------------
@@ -131,9 +131,9 @@ def test_the_access_log_tells_injected_faults(mesh: Mesh) -> None:
     with applied(mesh, rules("httpbin", faults)):
         codes = call(mesh, "client", *(f"http://httpbin:8000/anything/{path}" for path in paths))
     assert codes == ["200", "500", "200"]
-    wait_for(lambda: "/anything/else" in log(mesh, "client"), 20, "the last request in the caller's log")
-    found = re.findall(r'"GET /anything/(\w+) HTTP/1.1" (\d+) (\S+)', log(mesh, "client"))
-    assert found == [("slow", "200", "DI"), ("none", "500", "FI"), ("else", "200", "-")]
+    entry = re.compile(r'"GET /anything/(\w+) HTTP/1.1" (\d+) (\S+)')
+    found = wait_for(lambda: one if len(one := entry.findall(log(mesh, "client"))) >= 3 else None, 60, "all in the log")
+    assert sorted(found) == [("else", "200", "-"), ("none", "500", "FI"), ("slow", "200", "DI")]
 
 
 # -- timeouts -------------------------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def test_a_header_sets_the_timeout_of_one_request(mesh: Mesh) -> None:
     (own,) = [host for host in hosts if "httpbin.default.svc.cluster.local" in host["domains"]]
     assert {route["route"]["timeout"] for route in own["routes"]} == {"0s"}
     with applied(mesh, rules("httpbin", "{timeout: 0.3s, route: [{destination: {host: httpbin}}]}")):
-        assert call(mesh, "client", "http://httpbin:8000/delay/1", header.format(5000)) == ["504", "200"]
+        assert call(mesh, "client", "http://httpbin:8000/delay/1", header.format(50_000)) == ["504", "200"]
 
 
 def test_a_timeout_above_the_applications_own_changes_nothing(mesh: Mesh) -> None:
@@ -200,7 +200,7 @@ def test_what_exceeds_a_pool_is_refused_and_counted(mesh: Mesh) -> None:
     assert three["503"] >= 90, "a large share"
     assert two["503"] + three["503"] == refused
     entries = re.compile(r'"GET /get\?connection=\S+ HTTP/1.1" 503 UO ')
-    wait_for(lambda: len(entries.findall(log(mesh, "client"))) == refused, 20, "each of them in the log, with its flag")
+    wait_for(lambda: len(entries.findall(log(mesh, "client"))) == refused, 60, "each of them in the log, with its flag")
 
 
 # -- mirroring ------------------------------------------------------------------------------------------------------
@@ -226,9 +226,10 @@ def test_a_copy_goes_to_another_version_and_nobody_sees_its_answer(mesh: Mesh) -
 
         def logged() -> bool:
             first, second = log(mesh, server(one)), log(mesh, server(two))
-            return f"end={mark} " in first and f"{mark}-direct" in second and len(entry.findall(second)) >= copies
+            ended = f"end={mark} " in first and f"{mark}-direct" in second
+            return ended and len(entry.findall(first)) >= 10 and len(entry.findall(second)) >= copies
 
-        wait_for(logged, 20, "the last requests in both logs")
+        wait_for(logged, 60, "the last requests in both logs")
         return answers, len(entry.findall(log(mesh, server(one)))), entry.findall(log(mesh, server(two)))
 
     versions = policy("helloworld", "{loadBalancer: {simple: ROUND_ROBIN}}", subsets)
@@ -254,7 +255,7 @@ OUTLIERS = "outlierDetection: {consecutive5xxErrors: 1, interval: 1s, baseEjecti
 
 def answering(mesh: Mesh, count: int) -> Counter[str]:
     """Which places answered so many calls; what was no answer counts as `none`."""
-    text = in_pod(mesh, "client", "sh", "-c", f"curl -s -m 10 -w '\\n' '{HELLO}?n=[1-{count}]'")
+    text = in_pod(mesh, "client", "sh", "-c", f"curl -s -m 60 -w '\\n' '{HELLO}?n=[1-{count}]'")
     lines = [line for line in text.splitlines() if line]
     places = [re.search(r"version: (\S+),", line) for line in lines]
     return Counter(place[1] if place else "none" for place in places)
@@ -264,10 +265,10 @@ def test_calls_are_shared_among_places_by_the_rule(mesh: Mesh) -> None:
     shares = "from: region1/zone1/*, to: {'region1/zone1/*': 70, 'region1/zone2/*': 20, 'region3/zone4/*': 10}"
     with applied(mesh, policy("helloworld", f"{{loadBalancer: {{localityLbSetting: {{distribute: [{{{shares}}}]}}}}, "
                                             f"{OUTLIERS}}}")):  # fmt: skip
-        found = answering(mesh, 400)
+        found = answering(mesh, 800)
     assert set(found) == {PLACES[0], PLACES[1], PLACES[3]}, found
     for place, share in ((PLACES[0], 0.7), (PLACES[1], 0.2), (PLACES[3], 0.1)):
-        assert found[place] / 400 == pytest.approx(share, abs=0.1), found
+        assert found[place] / 800 == pytest.approx(share, abs=0.1), found
 
 
 FAILOVER = """{
@@ -290,7 +291,7 @@ def test_places_take_over_in_order_as_their_servers_are_drained(mesh: Mesh) -> N
         for drained, nearest in pairwise(PLACES):
             admin(mesh.envoy_pid(server(drained)), "/drain_listeners", method="POST")
             # The first calls may meet the closed port.
-            wait_for(partial(answers_from, mesh, nearest), 20, f"{nearest} takes over")
+            wait_for(partial(answers_from, mesh, nearest), 60, f"{nearest} takes over")
             assert answering(mesh, 20) == {nearest: 20}
     for place in PLACES[:3]:
         mesh.cli("restart", f"deploy/{server(place)}")

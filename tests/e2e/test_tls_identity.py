@@ -24,7 +24,7 @@ from tests.e2e.raw import HERE, MANIFEST
 
 from argosy.citadel.certificates import key_usage
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 STRICT = """
 apiVersion: security.istio.io/v1
@@ -117,7 +117,7 @@ def started(mesh: Mesh, **asked: Any) -> subprocess.Popen[str]:
 def connect(mesh: Mesh, **asked: Any) -> dict[str, Any]:
     """What one connection to the server's sidecar gave."""
     with started(mesh, **asked) as process:
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=60)
     found: dict[str, Any] = json.loads(out)
     return found
 
@@ -187,7 +187,7 @@ def test_a_resumed_session_is_judged_by_the_policies_of_now(mesh: Mesh, forger: 
             assert process.stdout is not None
             assert process.stdout.readline() == "first\n"
             with applied(mesh, ALLOW):
-                out, _ = process.communicate("\n", timeout=30)
+                out, _ = process.communicate("\n", timeout=60)
         found = json.loads(out)
         assert not found["answer"].startswith("HTTP/1.1 200"), found
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from collections.abc import Iterator
 
 import pytest
 from tests.e2e.calls import applied
-from tests.e2e.harness import Mesh, running
+from tests.e2e.harness import Mesh, running, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +83,16 @@ def certificate(mesh: Mesh, server_name: str) -> bytes:
     """The certificate that a server name gets to see at the gateway."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with socket.create_connection(("127.0.0.1", mesh.host_port(8443)), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", mesh.host_port(8443)), timeout=60) as connection:
         with context.wrap_socket(connection, server_hostname=server_name) as secured:
             return secured.getpeercert(binary_form=True) or b""
+
+
+def shown(mesh: Mesh, server_name: str) -> bytes:
+    """The same, once the server behind it listens: a pod is ready before its program has made its key."""
+    with contextlib.suppress(OSError):
+        return certificate(mesh, server_name)
+    return b""
 
 
 def test_tls_that_is_passed_through_is_routed_by_its_server_name(mesh: Mesh) -> None:
@@ -92,8 +100,8 @@ def test_tls_that_is_passed_through_is_routed_by_its_server_name(mesh: Mesh) -> 
     with applied(mesh, TLS, *pods, TLS_RULE):
         mesh.wait_pods()
         with mesh.control() as client:
-            assert not client.post("/v1/wait", json={"wait_s": 30}).json()["laggards"]
-        assert b"server-v1" in certificate(mesh, "one.example.com")
-        assert b"server-v2" in certificate(mesh, "two.example.com")
+            assert not client.post("/v1/wait", json={"wait_s": 80}).json()["laggards"]
+        for name, server in (("one", b"server-v1"), ("two", b"server-v2")):
+            assert server in wait_for(lambda name=name: shown(mesh, f"{name}.example.com"), 60, name)  # type: ignore[misc]
         with pytest.raises(OSError):
             certificate(mesh, "three.example.com")

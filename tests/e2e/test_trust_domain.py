@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import pytest
 
 from .calls import call
-from .harness import EXAMPLES, Mesh, running
+from .harness import EXAMPLES, Mesh, running, wait_for
 from .test_rotation import STRICT
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 HELLO = "http://helloworld.default:5000/hello"
 NAMESPACE = {
@@ -85,4 +85,4 @@ def test_four_programs_turn_with_the_root(mesh: Mesh) -> None:
     mesh.cli("ca", "drop-root", "--yes")
     assert answers(mesh)["sleep-allow"] == "200"
     assert mesh.apply(POLICY.replace("service-only", "another"))["laggards"] == []
-    assert all(one["state"] == "SYNCED" for one in mesh.proxies())
+    wait_for(lambda: all(one["state"] == "SYNCED" for one in mesh.proxies()), 60, "every proxy runs all")

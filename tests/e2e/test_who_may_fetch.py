@@ -23,7 +23,7 @@ from argosy.edge.xds_server import ADS
 from argosy.galley.publish import config_type_url
 from argosy.pilot.build.resource import LISTENER, SECRET
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 THIEF = str(Path(__file__).with_name("thief.py"))
 PILOT = "10.88.0.1:15012"
@@ -164,8 +164,8 @@ def test_a_certificate_is_good_for_its_own_pod_only(mesh: Mesh, thief: Thief) ->
     # Its own pod and namespace written into a node id of nobody is nobody's.
     assert [one["names"] for one in thief.ask(own, thief.call(lied), thief.call("victim"))] == [[], []]
     assert denied(mesh) - before == len(calls)
-    log = (mesh.home / "logs" / "argosy.log").read_text()
-    assert "ns/default/sa/thief" in log
+    log = mesh.home / "logs" / "argosy.log"
+    wait_for(lambda: "ns/default/sa/thief" in log.read_text(), 60, "it is told")
 
 
 def test_the_stolen_certificate_of_another_opens_that_ones_door_only(mesh: Mesh, thief: Thief) -> None:
@@ -213,7 +213,7 @@ import json, socket, sys
 found = []
 for port in range(1, 65536):
     with socket.socket() as one:
-        one.settimeout(5)
+        one.settimeout(60)
         found += [] if one.connect_ex((sys.argv[1], port)) else [port]
 print(json.dumps(found))
 """
@@ -225,7 +225,7 @@ def test_a_pods_network_reaches_no_page_of_the_mesh_itself(mesh: Mesh) -> None:
     assert found == [53, 15012, 15013, 15053]
     for port in (15012, 15013):
         for path in ("/metrics", "/v1/objects/Secret", "/debug/configz", "/config_dump"):
-            said = in_pod(mesh, "legacy", "sh", "-c", f"curl -s -m 5 http://10.88.0.1:{port}{path}; echo $?")
+            said = in_pod(mesh, "legacy", "sh", "-c", f"curl -s -m 60 http://10.88.0.1:{port}{path}; echo $?")
             assert said.strip() in ("1", "52", "56"), said
     sockets = in_pod(mesh, "legacy", "sh", "-c", f"ls -A {mesh.home} 2>&1")
     assert "run" not in sockets.split()
@@ -234,7 +234,7 @@ def test_a_pods_network_reaches_no_page_of_the_mesh_itself(mesh: Mesh) -> None:
     address = pod["status"]["podIP"]
 
     def codes(port: int, *requests: str) -> list[str]:
-        ask = f"curl -s -m 5 -o /dev/null -w '%{{http_code}} ' http://{address}:{port}"
+        ask = f"curl -s -m 60 -o /dev/null -w '%{{http_code}} ' http://{address}:{port}"
         return in_pod(mesh, "legacy", "sh", "-c", "; ".join(f"{ask}{one}" for one in requests)).split()
 
     for port in (15000, 15001, 15006):
@@ -255,7 +255,7 @@ async def one(address, places):
         try:
             reader, writer = await asyncio.open_connection(address, 8080)
             writer.write(b"GET /headers HTTP/1.1\\r\\nHost: httpbin\\r\\nConnection: close\\r\\n\\r\\n")
-            said = await asyncio.wait_for(reader.read(), 20)
+            said = await asyncio.wait_for(reader.read(), 120)
             writer.close()
             return said
         except ConnectionError:
@@ -282,7 +282,7 @@ def test_a_thousand_tries_in_plaintext_are_refused_and_counted_and_none_arrives(
     (pod,) = mesh.pods("httpbin")
     said = in_pod(mesh, "plain", sys.executable, "-c", MANY, pod["status"]["podIP"], str(TRIES))
     assert said.split() == [str(TRIES), "0"]
-    wait_for(lambda: refused() - before[0] == TRIES, 30, f"{TRIES} refusals are counted")
+    wait_for(lambda: refused() - before[0] == TRIES, 60, f"{TRIES} refusals are counted")
     assert arrived() == before[1]
     log = mesh.cli("logs", "deploy/httpbin").stdout
     assert "/headers" not in log

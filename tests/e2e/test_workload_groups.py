@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.calls import in_pod
 from tests.e2e.harness import Mesh, running, wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 # Two machines, played by pods without a sidecar: each says who it is, and is well while the file `ready` is there.
 MACHINE = """
@@ -48,6 +48,7 @@ PROBE = """  probe:
     httpGet: {port: 8080, path: /ready}
     periodSeconds: 1
     failureThreshold: 2
+    timeoutSeconds: 20
 """
 ENTRY = """
 apiVersion: networking.istio.io/v1
@@ -78,7 +79,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 
 def who_answers(mesh: Mesh) -> set[str]:
     """Those who answer some calls; `nobody` is among them if a call failed."""
-    script = "for i in 1 2 3 4 5 6; do curl -sf -m 5 http://machines.example.com/who || echo nobody; done"
+    script = "for i in 1 2 3 4 5 6; do curl -sf -m 60 http://machines.example.com/who || echo nobody; done"
     return set(in_pod(mesh, "sleep", "sh", "-c", script).split())
 
 
@@ -91,9 +92,9 @@ def conditions(mesh: Mesh) -> dict[str, str]:
 
 def until(mesh: Mesh, one: str, two: str) -> None:
     """Wait for this health of both, and for the client to call those who are well and nobody else."""
-    wait_for(lambda: conditions(mesh) == {"one": one, "two": two}, 30, f"one: {one}, two: {two}")
+    wait_for(lambda: conditions(mesh) == {"one": one, "two": two}, 60, f"one: {one}, two: {two}")
     well = {name for name, healthy in (("one", one), ("two", two)) if healthy != "False"}
-    wait_for(lambda: who_answers(mesh) == (well or {"nobody"}), 30, f"{well} answer")
+    wait_for(lambda: who_answers(mesh) == (well or {"nobody"}), 60, f"{well} answer")
 
 
 def test_only_workloads_that_are_well_are_called(mesh: Mesh) -> None:
@@ -118,7 +119,7 @@ def test_an_agent_that_starts_again_is_no_news_of_the_workloads(mesh: Mesh) -> N
     mesh.apply(GROUP + PROBE.replace("periodSeconds: 1", "periodSeconds: 1\n    initialDelaySeconds: 20"))
     old = mesh.host_pid("argosy.app.agent")
     os.kill(old, signal.SIGKILL)
-    wait_for(lambda: mesh.cli("ps", check=False).returncode == 0, 30, "another agent answers")
+    wait_for(lambda: mesh.cli("ps", check=False).returncode == 0, 60, "another agent answers")
     assert mesh.host_pid("argosy.app.agent") != old
     assert conditions(mesh) == {"one": "False", "two": "True"}
     assert who_answers(mesh) == {"two"}

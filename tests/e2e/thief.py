@@ -45,7 +45,7 @@ def _request(call: dict[str, Any], type_url: str) -> bytes:
 
 async def _ask(channel: Any, call: dict[str, Any]) -> dict[str, Any]:
     sotw = "/Stream" in call["method"]
-    stream = channel.stream_stream(call["method"])(timeout=15)
+    stream = channel.stream_stream(call["method"])(timeout=60)
     names: list[str] = []
     try:
         for request in _requests(call):

@@ -87,7 +87,7 @@ def test_nothing_failed_to_be_built(case: str) -> None:
 _SHARED_SCOPE = re.compile(r'(, )?"sharing_name": "[^"]*"')
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_envoy_takes_all_of_it(tmp_path: Path) -> None:
     """In one batch: every cluster, listener and route of every proxy, as static configuration."""
     for name in ("certificate", "roots"):

@@ -38,7 +38,7 @@ from .forge import CA_USAGE, DAY, Pair, Usage, forge
 
 NOW = float(int(time.time()))
 TIMES = {"begin": NOW - DAY, "end": NOW + DAY}
-TIMEOUT_S = 20
+TIMEOUT_S = 90
 
 
 def authority(trust_domain: str, signer: Pair | None = None, name: str = "", **other: Any) -> Pair:

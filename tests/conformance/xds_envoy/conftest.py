@@ -18,7 +18,7 @@ from .rig import Rig, running
 def runnable() -> None:
     """Skip (in CI: fail) where the machine cannot run Envoy."""
     try:
-        subprocess.run([str(envoy_binary()), "--version"], check=True, capture_output=True, timeout=30)
+        subprocess.run([str(envoy_binary()), "--version"], check=True, capture_output=True, timeout=60)
     except (OSError, subprocess.SubprocessError) as error:
         reason = f"Envoy does not run here: {error}"
         if os.environ.get("CI"):

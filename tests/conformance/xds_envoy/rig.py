@@ -37,7 +37,7 @@ from argosy.xds.server import Event, Rules, Settled
 TRUST_DOMAIN = "td"
 SERVER_NAME = "pilot.istio-system.svc"
 API_TYPES = {"delta": "DELTA_GRPC", "sotw": "GRPC"}
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
 """When a condition that never comes becomes a failure; shorter than the 30 s in which Envoy tries to connect at last,
 longer than any wait that is expected here."""
 
@@ -389,7 +389,7 @@ async def running(variant: str, folder: Path, rules: Rules = ENVOY_RULES) -> Asy
         variant,
         Script(),
         httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=str(folder / "admin.sock")), base_url="http://envoy", timeout=30
+            transport=httpx.AsyncHTTPTransport(uds=str(folder / "admin.sock")), base_url="http://envoy", timeout=60
         ),
         authority,
         await material_of(authority, "argosy"),

@@ -11,7 +11,7 @@ from argosy.xds.server import Acked, Nacked, Settled, Subscribed
 from . import shapes
 from .rig import Rig, ask, backend, load
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 RATE = 100
 WORK = ("cluster_manager.cluster_added", "cluster_manager.cluster_modified", "cluster_manager.cluster_removed")

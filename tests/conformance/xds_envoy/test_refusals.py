@@ -16,7 +16,7 @@ from argosy.xds.server import Nacked
 from . import shapes
 from .rig import Rig, ask, backend
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 async def test_x38_a_bad_cluster_among_good_ones_is_refused_alone(rig: Rig) -> None:

@@ -13,7 +13,7 @@ from argosy.xds.server import Acked, Nacked, Subscribed
 from . import shapes
 from .rig import Rig, ask, backend
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 WARMING = "listener_manager.total_listeners_warming"
 

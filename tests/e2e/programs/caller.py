@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
-WAIT_S = 15.0
+WAIT_S = 60.0
 
 
 async def raw(host: str, port: str, text: str) -> dict[str, Any]:
@@ -95,7 +95,7 @@ async def many(host: str, port: str, count: str, path: str) -> dict[str, Any]:
     async def one() -> None:
         try:
             connection = await asyncio.open_connection(host, int(port))
-            status, _ = await asyncio.wait_for(exchange(connection, host, "GET", path), 60)
+            status, _ = await asyncio.wait_for(exchange(connection, host, "GET", path), 240)
             connection[1].close()
         except (OSError, EOFError, TimeoutError) as error:
             status = repr(error)

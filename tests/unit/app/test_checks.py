@@ -219,7 +219,7 @@ spec: {{actions: [{{handler: list.listchecker, instances: [value.listentry]}}]}}
     )
 
     async def wait_for(name: str, code: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while (await one.check("default", {"source.name": name})).code != code:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 

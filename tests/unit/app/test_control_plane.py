@@ -24,7 +24,7 @@ from argosy.edge.clock import SystemClock
 
 from .shop import CART
 
-pytestmark = pytest.mark.timeout(40)
+pytestmark = pytest.mark.timeout(300)
 
 
 def settings(home: Path, name: str = "argosy", **changes: Any) -> Settings:

@@ -250,7 +250,7 @@ async def test_an_agent_reports_the_pods_of_its_node() -> None:
     agent = component_source("agent")
     await agent.renew()
     async with reporting(galley, agent) as call:
-        assert await call(msgspec.json.encode(report(pod())), timeout=20) == b""
+        assert await call(msgspec.json.encode(report(pod())), timeout=60) == b""
     (found,) = galley.galley.objects("Pod")
     assert found.spec.pod_ip == "10.88.0.2"
 
@@ -267,7 +267,7 @@ async def test_an_agent_reports_the_health_of_workloads() -> None:
         "status": {"conditions": [{"type": "Healthy", "status": "True"}]},
     }
     async with reporting(galley, agent, "ReportHealth") as call:
-        assert await call(msgspec.json.encode({"node": "a", "workloads": [workload]}), timeout=20) == b""
+        assert await call(msgspec.json.encode({"node": "a", "workloads": [workload]}), timeout=60) == b""
     assert [one.key for one in galley.galley.objects(HEALTH)] == [("shop", "vm")]
 
 
@@ -285,7 +285,7 @@ async def test_a_report_that_is_none_is_refused_and_changes_nothing(body: bytes,
     await agent.renew()
     async with reporting(galley, agent) as call:
         with pytest.raises(grpc.aio.AioRpcError, match=named) as caught:
-            await call(body, timeout=20)
+            await call(body, timeout=60)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert galley.galley.objects("Pod") == []
 
@@ -295,6 +295,6 @@ async def test_only_agents_report_pods() -> None:
     for uri in ("spiffe://td/ns/istio-system/sa/pilot", "spiffe://td/ns/shop/sa/agent"):
         async with reporting(galley, await source_of(forged((uri,)))) as call:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await call(msgspec.json.encode(report(pod())), timeout=20)
+                await call(msgspec.json.encode(report(pod())), timeout=60)
             assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
     assert galley.galley.objects("Pod") == []

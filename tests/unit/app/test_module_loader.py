@@ -51,7 +51,7 @@ async def changed(loader: ModuleLoader) -> None:
     """Until there is something to take."""
     event = asyncio.Event()
     loader.changed = event.set
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(60):
         await event.wait()
 
 
@@ -94,7 +94,7 @@ async def test_a_file_that_changes_is_read_again(loader: ModuleLoader, tmp_path:
         assert first != second
         # What cannot be read any more stays.
         path.write_bytes(b"broken!")
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(60):
             while not loader.findings():  # noqa: ASYNC110 - nothing is told, for nothing is to be taken
                 await asyncio.sleep(0.01)
         assert "the module of before goes on" in loader.findings()[0].message

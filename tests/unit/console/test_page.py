@@ -46,7 +46,7 @@ def console(view: dict[str, Any]) -> Iterator[str]:
 
 def browse(url: str, profile: Path, *more: str) -> str:
     command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", *more, url]
-    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=True).stdout
 
 
 def test_the_page_draws_nodes_edges_locks_and_warnings(tmp_path: Path) -> None:

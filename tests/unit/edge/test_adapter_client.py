@@ -69,13 +69,13 @@ async def test_an_adapter_is_asked_and_its_output_kept() -> None:
     "answer, slow_s, code, words",
     [
         (b"\xff\xff", 0.0, 13, "its answer is not a look.HandleLookResponse"),
-        (ANSWER, 5.0, 4, "DEADLINE_EXCEEDED"),
+        (ANSWER, 600.0, 4, "DEADLINE_EXCEEDED"),
         (ANSWER * 300_000, 0.0, 14, "RESOURCE_EXHAUSTED"),
     ],
 )
 async def test_slow_and_broken_adapters_decide_nothing(answer: bytes, slow_s: float, code: int, words: str) -> None:
     async with serving(lambda _: answer, slow_s=slow_s) as (port, _):
-        asked = client(port, timeout_s=0.3)
+        asked = client(port, timeout_s=0.3 if slow_s else 60)
         verdict = await asked.check(CALL)
         await asked.close()
     assert (verdict.code, verdict.undecided, verdict.valid_use_count) == (code, True, 0)
@@ -85,7 +85,7 @@ async def test_slow_and_broken_adapters_decide_nothing(answer: bytes, slow_s: fl
 async def test_an_adapter_that_comes_back_is_asked_again() -> None:
     async with serving(lambda _: ANSWER) as (port, _):
         pass
-    asked = client(port, timeout_s=0.5)
+    asked = client(port, timeout_s=60)
     gone = await asked.check(CALL)
     assert (gone.undecided, gone.code in (4, 14)) == (True, True)
     async with serving(lambda _: ANSWER) as (port, _):
@@ -114,7 +114,7 @@ async def test_mutual_tls_and_tokens(tmp_path: Path) -> None:
         mutual = MutualAuthentication(
             private_key=str(own_key), client_certificate=str(own_chain), ca_certificates=str(ca)
         )
-        asked = client(port, 5, ConnectionAuthentication(mutual=mutual))
+        asked = client(port, 60, ConnectionAuthentication(mutual=mutual))
         assert not (await asked.check(CALL)).undecided
         await asked.close()
         stranger = client(port, 1, ConnectionAuthentication(tls=TlsAuthentication(ca_certificates=str(ca))))
@@ -125,7 +125,7 @@ async def test_mutual_tls_and_tokens(tmp_path: Path) -> None:
     async with serving(lambda _: ANSWER, credentials) as (port, seen):
         for more in ({}, {"custom_header": "X-Key"}, {"auth_header": "PLAIN"}):
             tls = TlsAuthentication(ca_certificates=str(ca), token_path=str(tmp_path / "token"), **more)
-            asked = client(port, 5, ConnectionAuthentication(tls=tls))
+            asked = client(port, 60, ConnectionAuthentication(tls=tls))
             assert not (await asked.check(CALL)).undecided
             await asked.close()
     tokens = [{name: one[name] for name in ("authorization", "x-key") if name in one} for one in seen]

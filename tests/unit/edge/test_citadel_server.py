@@ -49,7 +49,7 @@ class Rig:
     channel: Any
 
     async def issue(self, data: bytes, *metadata: tuple[str, str]) -> IssueResponse:
-        answer = await self.channel.unary_unary(ISSUE_METHOD)(data, metadata=metadata, timeout=10)
+        answer = await self.channel.unary_unary(ISSUE_METHOD)(data, metadata=metadata, timeout=60)
         return msgspec.json.decode(answer, type=IssueResponse)
 
     async def refusal(self, data: bytes, *metadata: tuple[str, str]) -> tuple[grpc.StatusCode, str]:

@@ -51,11 +51,11 @@ async def outcome(channel: Any, method: str, said: bytes) -> str:
     name = f"/test.Service/{method}"
     try:
         if method == "Single":
-            await channel.unary_unary(name)(said, timeout=10)
+            await channel.unary_unary(name)(said, timeout=60)
         elif method == "Collecting":
-            await channel.stream_unary(name)(iter([said]), timeout=10)
+            await channel.stream_unary(name)(iter([said]), timeout=60)
         else:
-            async for _ in channel.stream_stream(name)(iter([said]), timeout=10):
+            async for _ in channel.stream_stream(name)(iter([said]), timeout=60):
                 pass
     except grpc.aio.AioRpcError as error:
         return str(error.code().name)
@@ -93,6 +93,6 @@ async def test_what_the_next_interceptor_refuses_is_counted_too() -> None:
         assert await outcome(channel, "Single", b"OK") == "UNAUTHENTICATED"
         assert await outcome(channel, "Writing", b"OK") == "UNAUTHENTICATED"
         with pytest.raises(grpc.aio.AioRpcError):
-            await channel.unary_unary("/test.Service/None")(b"", timeout=10)
+            await channel.unary_unary("/test.Service/None")(b"", timeout=60)
     await server.stop(0)
     assert denials.counts == {"UNAUTHENTICATED": 2}

@@ -49,7 +49,7 @@ def test_a_path_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 async def _next(source: AsyncIterator[list[Document] | ArgosyError]) -> list[Document] | ArgosyError:
-    return await asyncio.wait_for(anext(source), 20)
+    return await asyncio.wait_for(anext(source), 60)
 
 
 async def test_a_directory_yields_the_full_set_at_each_change_and_errors_between(

@@ -56,7 +56,7 @@ async def client(tmp_path):
 
 
 async def ask(client, *fields, descriptors=(), **named):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return await asyncio.to_thread(client.ask, Request(*fields, **named), descriptors)
 
 
@@ -103,7 +103,7 @@ async def test_received_descriptors_are_not_inherited_by_other_programs(client):
     other = processes.spawn(("sleep", "60"), env={"PATH": os.defpath}, stdin=None, stdout=1, stderr=2)
     os.close(go)
     assert await running == {"exit_code": 0}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await asyncio.to_thread(os.read, out, 100) == b""
     processes.send_signal(other, signal.SIGKILL)
     await processes.wait_exit(other)

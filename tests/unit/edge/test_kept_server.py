@@ -27,7 +27,7 @@ SNAPSHOT = Snapshot(1, {CLUSTER: CLUSTERS, LISTENER: {"front": FRONT}})
 async def stream(place: Path) -> AsyncIterator[Any]:
     """A delta stream over the socket, as Envoy opens it: without TLS."""
     async with grpc.aio.insecure_channel(f"unix:{place}") as channel:
-        call = channel.stream_stream(f"/{ADS}/DeltaAggregatedResources")(timeout=20)
+        call = channel.stream_stream(f"/{ADS}/DeltaAggregatedResources")(timeout=60)
         try:
             yield call
         finally:

@@ -61,7 +61,7 @@ def test_a_socket_belongs_to_the_network_it_was_made_in(stranger: int) -> None:
         assert network_of(os.getpid()) == here
         assert not theirs.getblocking()
         theirs.setblocking(True)
-        theirs.settimeout(5)
+        theirs.settimeout(60)
         with pytest.raises(ConnectionRefusedError):
             theirs.connect(ours.getsockname())
     with socket_in_network(stranger, socket.SOCK_DGRAM) as made:

@@ -121,7 +121,7 @@ class Pod:
     async def until(self, state: State) -> None:
         while self.runner.life.state is not state:
             self.changed.clear()
-            await asyncio.wait_for(self.changed.wait(), 20)
+            await asyncio.wait_for(self.changed.wait(), 60)
 
 
 @asynccontextmanager
@@ -132,7 +132,7 @@ async def running(home: Path, start: Processes, boxes: Boxes | None = None) -> A
         yield pod
     finally:
         pod.runner.put(Input.KILL)
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 60)
 
 
 @needs_root
@@ -187,7 +187,7 @@ async def test_an_application_that_ends_is_started_again_and_told(tmp_path: Path
     async with running(tmp_path, Processes(plan(app))) as pod:
         while pod.runner.life.restarts == 0 or pod.runner.life.state is not State.READY:
             pod.changed.clear()
-            await asyncio.wait_for(pod.changed.wait(), 20)
+            await asyncio.wait_for(pod.changed.wait(), 60)
         assert pod.runner.life.restarts == 1
 
 
@@ -246,7 +246,7 @@ async def test_a_sandbox_that_cannot_be_made_says_why_and_is_tried_again(tmp_pat
     async with running(tmp_path, Processes(plan()), Boxes(tmp_path, "echo no such link; exit 1")) as pod:
         while "no such link" not in pod.runner.reason:
             pod.changed.clear()
-            await asyncio.wait_for(pod.changed.wait(), 20)
+            await asyncio.wait_for(pod.changed.wait(), 60)
 
 
 @needs_root

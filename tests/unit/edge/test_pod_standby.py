@@ -103,7 +103,7 @@ class Front:
     async def until(self, wanted: Any) -> None:
         while not wanted():
             self.changed.clear()
-            await asyncio.wait_for(self.changed.wait(), 20)
+            await asyncio.wait_for(self.changed.wait(), 60)
 
     @property
     def is_ready(self) -> bool:
@@ -111,7 +111,7 @@ class Front:
 
 
 @needs_root
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("answers", [(KEPT,), (None, KEPT)], ids=["before it starts", "after it has started"])
 async def test_a_proxy_without_pilot_is_started_with_what_was_kept_and_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: tuple[Kept | None, ...]
@@ -133,4 +133,4 @@ async def test_a_proxy_without_pilot_is_started_with_what_was_kept_and_noted(
         assert processes.alive(envoy)
     finally:
         front.runner.put(Input.KILL)
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 60)

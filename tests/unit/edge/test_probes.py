@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from argosy.agent.pod import Container, Port, Probe
@@ -54,7 +55,8 @@ async def no_command(container: Container, command: Sequence[str]) -> int:
 
 
 async def probe(*, ports: Sequence[Port] = (), probe: Probe | None = None) -> bool:
-    container = Container("app", "image", ("true",), ports=tuple(ports), probe=probe)
+    patient = msgspec.structs.replace(probe, timeout_s=60) if probe else None
+    container = Container("app", "image", ("true",), ports=tuple(ports), probe=patient)
     return await probe_container(os.getpid(), IP, container, no_command)
 
 

@@ -55,7 +55,7 @@ async def whole_echo(reader, writer):
 
 
 async def test_half_closed_connections_stay_half_open():
-    async with asyncio.timeout(5), echo_server(whole_echo) as target, relayed(target) as port:
+    async with asyncio.timeout(60), echo_server(whole_echo) as target, relayed(target) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"abc")
         writer.write_eof()
@@ -72,7 +72,7 @@ async def says_first(_reader, writer):
 @pytest.mark.parametrize("handler, answer", [(whole_echo, b"cba"), (says_first, b"220 hello")])
 async def test_nothing_is_left_of_connections_that_have_ended(handler, answer):
     relay, listener = Relay(), listening()
-    async with asyncio.timeout(20), echo_server(handler) as target:
+    async with asyncio.timeout(60), echo_server(handler) as target:
         relay.add_port(listener, PortSpec(f"127.0.0.1:{target}"))
         before = len(os.listdir("/proc/self/fd"))
         for _ in range(50):
@@ -89,7 +89,7 @@ async def test_nothing_is_left_of_connections_that_have_ended(handler, answer):
 
 async def test_many_bytes_pass_unchanged_with_slow_readers():
     payload = bytes(range(256)) * 40_000
-    async with asyncio.timeout(20), echo_server(whole_echo) as target, relayed(target) as port:
+    async with asyncio.timeout(60), echo_server(whole_echo) as target, relayed(target) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(payload)
         writer.write_eof()
@@ -100,7 +100,7 @@ async def test_many_bytes_pass_unchanged_with_slow_readers():
 async def test_a_target_that_refuses_closes_the_connection():
     with listening() as closed:
         target = closed.getsockname()[1]
-    async with asyncio.timeout(5), relayed(target) as port:
+    async with asyncio.timeout(60), relayed(target) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
@@ -110,7 +110,7 @@ async def test_a_target_that_refuses_closes_the_connection():
 async def test_ports_are_added_over_the_control_socket(tmp_path: Path):
     relay, path = Relay(), tmp_path / "relay.sock"
     control = asyncio.create_task(relay.serve_control(path))
-    async with asyncio.timeout(5), echo_server(whole_echo) as target:
+    async with asyncio.timeout(60), echo_server(whole_echo) as target:
         await appears(path)
         assert path.stat().st_mode & 0o777 == 0o600
         with listening() as listener:

@@ -44,7 +44,7 @@ def buffer(wanted: int = 2, entries_max: int = 4) -> Buffer:
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  # what others do
             await asyncio.sleep(0.005)
 

@@ -92,7 +92,7 @@ async def ready(source: CertificateSource) -> CertificateSource:
 
 async def call(channel: Any) -> bytes:
     async with channel:
-        answer: bytes = await channel.unary_unary("/test.Echo/Once")(b"", timeout=10)
+        answer: bytes = await channel.unary_unary("/test.Echo/Once")(b"", timeout=60)
         return answer
 
 
@@ -115,11 +115,11 @@ async def test_all_four_shapes_of_calls_pass_the_guard() -> None:
 
     async with mutual_server(await ready(component_source())) as target:
         async with ClientTLS(await ready(component_source("mixer"))).channel(target, SERVER_NAME) as channel:
-            assert [m async for m in channel.stream_stream("/test.Echo/Each")(two(), timeout=10)] == [b"a", b"b"]
-            assert [m async for m in channel.unary_stream("/test.Echo/Written")(b"x", timeout=10)] == [b"x"]
-            assert await channel.stream_unary("/test.Echo/Joined")(two(), timeout=10) == b"ab"
+            assert [m async for m in channel.stream_stream("/test.Echo/Each")(two(), timeout=60)] == [b"a", b"b"]
+            assert [m async for m in channel.unary_stream("/test.Echo/Written")(b"x", timeout=60)] == [b"x"]
+            assert await channel.stream_unary("/test.Echo/Joined")(two(), timeout=60) == b"ab"
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await channel.unary_unary("/test.Echo/Absent")(b"", timeout=10)
+                await channel.unary_unary("/test.Echo/Absent")(b"", timeout=60)
             assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
@@ -222,7 +222,7 @@ async def test_rotation_keeps_open_streams_and_serves_new_handshakes_the_new_cer
     async with mutual_server(source := await ready(component_source())) as target:
         client = ClientTLS(await ready(component_source("galley")))
         async with client.channel(target, SERVER_NAME) as channel:
-            stream = channel.stream_stream("/test.Echo/Each")(timeout=20)
+            stream = channel.stream_stream("/test.Echo/Each")(timeout=60)
             for turn in range(5):
                 before = await served_certificate(target)
                 await source.renew()
@@ -311,7 +311,7 @@ async def test_run_renews_at_half_life_and_again_after_failures(monkeypatch: pyt
 
     source = CertificateSource(issue, clock)
     watch = source.watch()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         task = asyncio.create_task(source.run())
         first = await anext(watch)
         clock.at += 300

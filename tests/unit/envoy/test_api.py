@@ -90,7 +90,7 @@ def test_the_same_content_is_the_same_bytes_in_every_process() -> None:
             capture_output=True,
             text=True,
             check=True,
-            timeout=50,
+            timeout=60,
         ).stdout
         for seed in ("1", "2", "3")
     }

@@ -65,7 +65,7 @@ def rig(request: pytest.FixtureRequest) -> Rig:
     return Rig(request.param)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_one_endpoint_change_encodes_one_resource_and_sends_only_that(rig: Rig, encoded: Encoded) -> None:
     outcome = rig.world.set([meshes.endpoint(rig.size, 3, 2, ready=False)])
     assert dict(outcome.commit.ran) == {"endpoints": 1, "identities": 1, "ruled_endpoints": 1, "assignments": 1}
@@ -75,7 +75,7 @@ def test_one_endpoint_change_encodes_one_resource_and_sends_only_that(rig: Rig, 
         assert line.pump().names == [f"outbound|9080||{HOST}"]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_change_is_not_sent_to_those_who_do_not_ask_for_it(rig: Rig) -> None:
     stream = DeltaStream(ENVOY_RULES, Interner())
     stream.offer(rig.world.world.join(rig.lines[0].proxy_class), None)
@@ -92,7 +92,7 @@ def test_a_change_is_not_sent_to_those_who_do_not_ask_for_it(rig: Rig) -> None:
         line.pump()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("number,versions", [(3, 2), (8, 1)])
 def test_one_route_change_costs_what_it_touches(rig: Rig, encoded: Encoded, number: int, versions: int) -> None:
     """A virtual host for all, and one for the clients beside it (there are some in team-3, none in team-8)."""
@@ -107,13 +107,13 @@ def test_one_route_change_costs_what_it_touches(rig: Rig, encoded: Encoded, numb
         assert sent.total_bytes < 1500
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_change_that_changes_nothing_sends_nothing(rig: Rig, encoded: Encoded) -> None:
     outcome = rig.world.set([meshes.virtual_service(rig.size, 5, first=90), meshes.endpoint(rig.size, 5, 0)])
     assert (dict(outcome.commit.ran), outcome.offers, encoded.names) == ({}, (), 0)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_new_service_costs_one_service(rig: Rig, encoded: Encoded) -> None:
     """Lists of all hosts are read again, but only the new one is built, for all and for those beside it."""
     number = rig.size.services + 3

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from bench.cold import build_cold
 from bench.kinds import Cost, measure_kinds
+from tests.cpu import slowness
 
 from argosy.pilot.build import resource as resources
 
@@ -56,7 +57,7 @@ def counts(cost: Cost) -> tuple[int, int, int, int]:
     return cost.ran, cost.encoded, cost.sent, cost.proxies
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("title", COSTS)
 def test_a_change_costs_what_it_affects(costs: dict[int, dict[str, Cost]], title: str) -> None:
     small, large = costs[SMALL][title], costs[LARGE][title]
@@ -90,7 +91,7 @@ def test_every_change_is_held_by_a_test(costs: dict[int, dict[str, Cost]]) -> No
     assert set(costs[SMALL]) == COSTS.keys() | others
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_cold_build_of_a_thousand_services_takes_less_than_five_seconds_of_cpu() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resources, "content_version", resources.content_version)
@@ -98,4 +99,4 @@ def test_a_cold_build_of_a_thousand_services_takes_less_than_five_seconds_of_cpu
     print(built)
     # Of each service a cluster, endpoints and two virtual hosts, and of each subset the first two.
     assert built.encoded > 4 * 1000 + 2 * 500
-    assert built.cpu_s < COLD_CPU_S
+    assert built.cpu_s < COLD_CPU_S * slowness()

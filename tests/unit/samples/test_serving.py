@@ -43,13 +43,13 @@ def test_a_sample_serves_until_it_is_told_to_stop(module: str) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline().rpartition(":")[2])
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.connect()
         if module == "helloworld":
             connection.request("GET", "/hello")
             assert connection.getresponse().read().startswith(b"Hello version")
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=60)
         connection.close()
     assert errors == ""
     assert process.returncode in (0, -signal.SIGTERM)

@@ -94,7 +94,7 @@ async def test_changed_limits_are_taken_over_and_bad_ones_are_not(tmp_path: Path
             await asyncio.sleep(0.05)
             heard += capsys.readouterr().out
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await said("limits read again")
         file.write_text("domain: [")
         await said("limits not changed")

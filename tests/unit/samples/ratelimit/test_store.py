@@ -53,7 +53,7 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
         yield f"unix://{path}"
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
 
 async def test_redis_is_shared_and_its_counters_end(redis_url: str) -> None:
