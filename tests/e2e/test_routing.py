@@ -132,7 +132,7 @@ def test_a_delay_below_the_readers_patience_is_only_slow(mesh: Mesh) -> None:
     assert took_s >= 1
 
 
-def test_an_abort_tells_jason_that_ratings_are_missing(mesh: Mesh) -> None:
+def test_an_abort_tells_jason_at_once_that_ratings_are_missing(mesh: Mesh) -> None:
     mesh.apply(BOOKINFO / "reviews-jason-v2.yaml", BOOKINFO / "ratings-abort-500.yaml")
     with signed_in(mesh, "jason") as jason:
         assert timed(jason)[0] == NO_RATINGS
