@@ -274,9 +274,17 @@ def load_on_web(mesh: Mesh) -> Iterator[Load]:
 
 
 def test_no_request_meets_a_connection_that_the_server_is_closing(mesh: Mesh) -> None:
-    """A1: the server closes what is idle for 5 s; clients send every 4.5 to 5.5 s. Nothing lost, nothing doubled."""
-    before = counts(mesh)
-    found = run(mesh, "sleep", "idle", f"web.default.{HOST}", 80, 50, 11)["answers"]
+    """A1: the server closes what is idle for 5 s; clients send every 4.5 to 5.5 s. Nothing lost, nothing doubled.
+
+    The proxy closes a connection a second before the server does: a run in which the machine stood still for so long
+    says nothing, whatever came of it.
+    """
+    for _ in range(5):
+        before = counts(mesh)
+        told = run(mesh, "sleep", "idle", f"web.default.{HOST}", 80, 50, 11)
+        if told["late_s"] < 0.5:
+            break
+    found = told["answers"]
     assert set(found) == {"200"}, found
     executed = {key: count for key, count in counts(mesh).items() if key not in before}
     assert len(executed) == found["200"] > 100

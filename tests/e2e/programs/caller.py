@@ -68,15 +68,24 @@ async def exchange(connection: Any, host: str, method: str, path: str) -> tuple[
 async def idle(host: str, port: str, clients: str, seconds: str) -> dict[str, Any]:
     """Each client keeps its connection; what it sends meets the server just as that closes idle ones."""
     answers: Counter[str] = Counter()
-    end = time.monotonic() + float(seconds)
+    begin, end = time.time_ns(), time.monotonic() + float(seconds)
     chance = random.Random(5)
+    late_s = 0.0
+
+    async def watch() -> None:
+        """How long the machine stood still at worst: nothing was sent or closed in time then."""
+        nonlocal late_s
+        while True:
+            due = time.monotonic() + 0.05
+            await asyncio.sleep(0.05)
+            late_s = max(late_s, time.monotonic() - due)
 
     async def one(client: int) -> None:
         connection = await asyncio.open_connection(host, int(port))
         number = 0
         while time.monotonic() < end:
             try:
-                status, _ = await exchange(connection, host, "POST", f"/once?id={client}-{number}")
+                status, _ = await exchange(connection, host, "POST", f"/once?id={begin}-{client}-{number}")
             except (OSError, EOFError) as error:
                 status = repr(error)
                 connection = await asyncio.open_connection(host, int(port))
@@ -84,8 +93,10 @@ async def idle(host: str, port: str, clients: str, seconds: str) -> dict[str, An
             number += 1
             await asyncio.sleep(chance.uniform(4.5, 5.5))
 
+    watching = asyncio.create_task(watch())
     await asyncio.gather(*(one(client) for client in range(int(clients))))
-    return {"answers": answers}
+    watching.cancel()
+    return {"answers": answers, "late_s": late_s}
 
 
 async def many(host: str, port: str, count: str, path: str) -> dict[str, Any]:
