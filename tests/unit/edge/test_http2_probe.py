@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+import msgspec
 import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -29,7 +30,8 @@ async def probe(asked: Probe) -> bool:
     async def no_command(container: Container, command: Sequence[str]) -> int:
         raise AssertionError("no probe here has a command")
 
-    return await probe_container(os.getpid(), IP, Container("app", "image", ("true",), probe=asked), no_command)
+    container = Container("app", "image", ("true",), probe=msgspec.structs.replace(asked, timeout_s=60))
+    return await probe_container(os.getpid(), IP, container, no_command)
 
 
 class HTTP2Only:

@@ -217,7 +217,7 @@ async def test_a_pod_is_ready_only_while_every_probe_succeeds(tmp_path: Path) ->
             name,
             "image",
             (sys.executable, "-c", SERVER, str(port)),
-            probe=Probe(port, period_s=0.02, failures_max=1),
+            probe=Probe(port, period_s=0.02, timeout_s=60, failures_max=1),
         )
         for name, port in (("good", 9001), ("bad", 9002))
     )
