@@ -177,3 +177,12 @@ def test_badges_say_what_rules_a_node_and_what_is_wrong_with_that(
     shown(mesh, tmp_path, show="findings", more=narrow)
     mesh.cli("apply", "-f", str(BOOKINFO / "bookinfo.yaml"), "-f", str(BOOKINFO / "gateway.yaml"), "--wait")
     wait_for(lambda: not elements(shown(mesh, tmp_path, show="findings"), "finding"), 60, "nothing is wrong any more")
+
+
+def test_a_shift_is_shown_first_and_then_moves_the_traffic(mesh: Mesh) -> None:
+    """Kiali's wizard: what would change, then the change, then the pages, to the last one."""
+    revisions = mesh.cli("history", "-o", "json").stdout
+    assert "weight: 100" in mesh.cli("shift", "reviews", "v3=100").stdout
+    assert mesh.cli("history", "-o", "json").stdout == revisions
+    mesh.cli("shift", "reviews", "v3=100", "--apply", "--wait")
+    assert fetch(mesh.gateway() + PAGE, 60) == {RED: 60}

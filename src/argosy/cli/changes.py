@@ -85,7 +85,7 @@ def apply(
     from argosy.cli.sources import read_files
 
     body = {"files": read_files(file), "namespace": namespace, "dry_run": dry_run, "who": user()}
-    _tell(control().change("apply", body, wait_s=wait), wait_s=wait, dry_run=dry_run, output=output)
+    tell_change(control().change("apply", body, wait_s=wait), wait_s=wait, dry_run=dry_run, output=output)
 
 
 def delete(
@@ -115,7 +115,7 @@ def delete(
         body["files"] = read_files(file)
     else:
         body["objects"] = [{"kind": kind, "name": name} for name in names or ()]
-    _tell(control().change("delete", body, wait_s=wait), wait_s=wait, dry_run=dry_run, output=output)
+    tell_change(control().change("delete", body, wait_s=wait), wait_s=wait, dry_run=dry_run, output=output)
 
 
 def rollback(
@@ -126,7 +126,7 @@ def rollback(
 ) -> None:
     """Make a new revision that holds what an older one held."""
     body = {"revision": revision, "dry_run": dry_run, "who": user()}
-    _tell(control().change("rollback", body, wait_s=wait), wait_s=wait, dry_run=dry_run, output=output)
+    tell_change(control().change("rollback", body, wait_s=wait), wait_s=wait, dry_run=dry_run, output=output)
 
 
 def diff(
@@ -143,6 +143,11 @@ def diff(
     if output is Output.JSON:
         print_json(answer)
         return
+    show_changes(answer)
+
+
+def show_changes(answer: dict[str, Any]) -> None:
+    """What a change would do, and what it would be warned of."""
     _warn(answer["findings"])
     for change in answer["changes"]:
         typer.echo(change["diff"])
@@ -251,7 +256,7 @@ def _warn(findings: Sequence[dict[str, Any]]) -> None:
     tell_findings(parse_finding(one) for one in findings)
 
 
-def _tell(answer: dict[str, Any], *, wait_s: float, dry_run: bool, output: Output) -> None:
+def tell_change(answer: dict[str, Any], *, wait_s: float, dry_run: bool, output: Output) -> None:
     """What a change did; code 1 if proxies that were waited for do not run it."""
     from argosy.cli.output import print_json
 

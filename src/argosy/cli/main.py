@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from argosy.cli import authz, ca, changes, get, mesh, mtls, observe, proxies, tap, workloads
+from argosy.cli import authz, ca, changes, get, mesh, mtls, observe, proxies, shift, tap, workloads
 from argosy.cli.shell import Group
 
 
@@ -26,6 +26,7 @@ def build_app() -> typer.Typer:
     app.callback()(_root)
     mesh.register(app)
     changes.register(app)
+    shift.register(app)
     get.register(app)
     workloads.register(app)
     proxies.register(app)
