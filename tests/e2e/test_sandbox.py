@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from argosy.app.agent import AgentSettings
-from argosy.app.control_plane import Settings
+from argosy.app.control_settings import Settings
 from argosy.edge.exec_api import AgentClient, Request
 from argosy.edge.platform_check import check_platform
 from argosy.edge.processes import NodeProcess, spawn_node

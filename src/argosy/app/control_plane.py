@@ -25,6 +25,7 @@ import msgspec
 
 from argosy.app import mixer as mixer_app
 from argosy.app.configuration_view import ConfigurationView, ConsoleFindings
+from argosy.app.control_settings import ALL, Settings
 from argosy.app.flow_recorder import ask_revision
 from argosy.app.galley import GalleyService, follow_source, galley_handlers
 from argosy.app.kept import Keeper
@@ -33,7 +34,6 @@ from argosy.app.mixer import Mixer
 from argosy.app.module_loader import ModuleLoader
 from argosy.app.pilot import Pilot, pilot_server
 from argosy.app.platform_source import PlatformSource
-from argosy.citadel.authority import LEAF_TTL_S
 from argosy.citadel.errors import CAFileError, Code
 from argosy.citadel.identity import AuthenticatedIdentity
 from argosy.citadel.policy import component_host
@@ -41,7 +41,7 @@ from argosy.citadel.tokens import CA_AUDIENCE, verify_token
 from argosy.citadel.trust import TrustState
 from argosy.console.files import static_folder
 from argosy.core.errors import ArgosyError, Finding, Origin
-from argosy.core.names import DEFAULT_TRUST_DOMAIN, ROOT_NAMESPACE
+from argosy.core.names import ROOT_NAMESPACE
 from argosy.edge.ca_files import ROOT_FILE, STATE_FOLDER, CAFolders, load_or_create_ca, own_folder
 from argosy.edge.ca_keeper import CAKeeper
 from argosy.edge.citadel_client import authority_issuer, citadel_issuer
@@ -75,42 +75,9 @@ from argosy.pilot.mesh import MeshSettings
 
 logger = logging.getLogger(__name__)
 
-ALL = ("galley", "pilot", "citadel", "mixer")
 READ_KINDS: Mapping[str, tuple[str, ...]] = {"pilot": PILOT_KINDS, "mixer": mixer_app.KINDS}
 """What each reader of the configuration reads of it."""
 CONSOLE_FD = "ARGOSY_CONSOLE_FD"
-HISTORY_DAYS = 7.0
-HISTORY_MB = 256.0
-
-
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one program of the control plane is told, as JSON.
-
-    name: `argosy` for all in one, else the component. Addresses are `host:port`; `listen` takes mutual TLS,
-    `citadel_listen` TLS with tokens. `sources` are watched directories (Galley). `platform` `local`: Galley
-    declares the gateways of one machine itself. `history_*`: how much Mixer keeps of past flows; 0: nothing.
-    """
-
-    name: str
-    home: str
-    listen: str
-    citadel_listen: str
-    galley: str
-    citadel: str
-    trust_domain: str = DEFAULT_TRUST_DOMAIN
-    ca_dir: str = ""
-    sources: tuple[str, ...] = ()
-    socket_mark: int = 0
-    certificate_ttl_s: float = LEAF_TTL_S
-    access_log: bool = True
-    platform: str = ""
-    history_days: float = HISTORY_DAYS
-    history_mb: float = HISTORY_MB
-
-    @property
-    def components(self) -> tuple[str, ...]:
-        """What runs in this process."""
-        return ALL if self.name == "argosy" else (self.name,)
 
 
 @dataclass(slots=True)

@@ -27,7 +27,8 @@ import httpx
 import msgspec
 
 from argosy.app.agent import AgentSettings
-from argosy.app.control_plane import ALL, CONSOLE_FD, HISTORY_DAYS, HISTORY_MB, Settings
+from argosy.app.control_plane import CONSOLE_FD
+from argosy.app.control_settings import ALL, HISTORY_DAYS, HISTORY_MB, Settings
 from argosy.app.relay import RelaySettings
 from argosy.app.trust_domain import choose_trust_domain
 from argosy.core.errors import ArgosyError, errors_in

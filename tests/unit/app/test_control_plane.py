@@ -14,7 +14,8 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from argosy.app.control_plane import ALL, ControlPlane, Settings, main
+from argosy.app.control_plane import ControlPlane, main
+from argosy.app.control_settings import ALL, Settings
 from argosy.citadel.authority import create_root
 from argosy.citadel.pem import encode_certificate, encode_private_key
 from argosy.edge.ca_files import CERTIFICATE_FILE, CHAIN_FILE, KEY_FILE, ROOT_FILE, own_folder, place_ca
