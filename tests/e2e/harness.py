@@ -149,8 +149,12 @@ class Mesh:
             return len(pods) == wanted and all(is_ready(pod) for pod in pods)
 
         wait_for(settled, timeout_s, "all pods ready")
-        # Proxies hear of pods after those are ready; what they run then is for the tests to judge.
-        with self.control("pilot" if (self.home / "run" / "pilot.sock").exists() else "control") as client:
+        # Proxies hear of pods after those are ready; what they run then is for the tests to judge, as is a Pilot that is
+        # away.
+        with (
+            contextlib.suppress(httpx.HTTPError),
+            self.control("pilot" if (self.home / "run" / "pilot.sock").exists() else "control") as client,
+        ):
             client.post("/v1/wait", json={"wait_s": timeout_s}, timeout=timeout_s + 30)
 
     def metrics(self, name: str = "istio_requests_total") -> Iterator[tuple[dict[str, str], float]]:

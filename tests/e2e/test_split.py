@@ -16,7 +16,7 @@ from tests.e2e.test_kept_configuration import kept_since
 from argosy.core.errors import ArgosyError
 from argosy.edge.control_client import ControlClient
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 BOOKINFO = EXAMPLES / "bookinfo"
 SOCKETS = {"galley": "control", "pilot": "pilot", "citadel": "citadel", "mixer": "mixer"}
@@ -101,7 +101,7 @@ def test_routing_and_telemetry_are_those_of_one_program(mesh: Mesh) -> None:
         return {v: mesh.count(destination_version=v, response_code="200", **labels) for v in ("v1", "v2", "v3")}
 
     before = {reporter: counted(reporter) for reporter in ("source", "destination")}
-    total = 3000
+    total = 6000  # two points are five deviations: once in four million runs by chance
     mesh.apply(BOOKINFO / "reviews-90-10.yaml")
     answered = versions(mesh, total)
     assert sum(answered.values()) == total
@@ -112,7 +112,7 @@ def test_routing_and_telemetry_are_those_of_one_program(mesh: Mesh) -> None:
         now = counted(reporter)
         return {v: n for v in now if (n := now[v] - before[reporter][v])}
 
-    wait_for(lambda: increase("source") == increase("destination") == answered, 20, f"both count {answered}")
+    wait_for(lambda: increase("source") == increase("destination") == answered, 60, f"both count {answered}")
     labels = {"source_workload": "sleep", "destination_workload": "reviews-v1", "reporter": "destination"}
     assert mesh.count(**labels) == mesh.count(
         **labels,
@@ -147,7 +147,7 @@ def test_without_mixer_only_what_a_rule_concerns_is_refused(mesh: Mesh) -> None:
             assert call(mesh, "sleep", "http://details.default:9080/details/0") == ["200"]
         finally:
             os.kill(mixer, signal.SIGCONT)
-        wait_for(lambda: call(mesh, "reviews-v2", RATINGS) == ["200"], 20, "mixer answers again")
+        wait_for(lambda: call(mesh, "reviews-v2", RATINGS) == ["200"], 60, "mixer answers again")
 
 
 def counted(mesh: Mesh) -> tuple[float, float]:
@@ -166,24 +166,24 @@ async def test_each_of_the_four_is_killed_under_load_and_no_request_is_lost(mesh
     async def kill_each() -> None:
         for name in SOCKETS:
             before = await asyncio.to_thread(kill, mesh, name)
-            await asyncio.to_thread(wait_for, lambda n=name, b=before: is_back(mesh, n, b), 30, f"{name} is back")
+            await asyncio.to_thread(wait_for, lambda n=name, b=before: is_back(mesh, n, b), 60, f"{name} is back")
 
     mesh.apply(BOOKINFO / "all-v1.yaml")
     known = tuple(count + 10 for count in counted(mesh))
     versions(mesh, 10)
-    wait_for(lambda: counted(mesh) == known, 20, f"both sides count {known}")
+    wait_for(lambda: counted(mesh) == known, 60, f"both sides count {known}")
     ledger = await load(f"{mesh.gateway()}/api/v1/products/0", rate=100, until=kill_each())
     assert ledger.failed == []
     assert ledger.sent > 300
     # Mixer has the counts of all pods that run again (those of pods that ended before are gone with it), and counts on.
-    again = wait_for(lambda: agreed(mesh, 10), 20, "both sides count the same again")
+    again = wait_for(lambda: agreed(mesh, 10), 60, "both sides count the same again")
     assert versions(mesh, 50) == {"v1": 50}
-    wait_for(lambda: counted(mesh) == (again + 50, again + 50), 20, "both sides count 50 more")
+    wait_for(lambda: counted(mesh) == (again + 50, again + 50), 60, "both sides count 50 more")
     # Citadel and Galley do their work too: a new pod gets its certificate.
     mesh.cli("restart", "deploy/ratings-v1")
-    wait_for(lambda: mesh.pods("ratings-v1"), 30, "a pod with a new certificate")
+    wait_for(lambda: mesh.pods("ratings-v1"), 60, "a pod with a new certificate")
     mesh.wait_pods()
-    wait_for(lambda: call(mesh, "sleep", RATINGS) == ["200"], 20, "the new pod is called")
+    wait_for(lambda: call(mesh, "sleep", RATINGS) == ["200"], 60, "the new pod is called")
 
 
 def test_configuration_applied_while_pilot_was_down_arrives_when_it_is_back(mesh: Mesh) -> None:
@@ -197,31 +197,31 @@ def test_configuration_applied_while_pilot_was_down_arrives_when_it_is_back(mesh
     assert mesh.apply(to_v3, wait_s=0)["revision"] == revision + 1
     # What was accepted goes on while nobody can say anything new.
     assert versions(mesh, 20) == {"v1": 20}
-    wait_for(lambda: is_back(mesh, "pilot", before), 30, "pilot is back")
-    wait_for(lambda: versions(mesh, 20) == {"v3": 20}, 20, "the route arrives")
+    wait_for(lambda: is_back(mesh, "pilot", before), 60, "pilot is back")
+    wait_for(lambda: versions(mesh, 20) == {"v3": 20}, 60, "the route arrives")
 
 
 def test_a_proxy_that_starts_while_pilot_is_down_runs_what_it_ran_last(mesh: Mesh) -> None:
     """Its own program may be away alone, while Galley and Citadel answer."""
-    wait_for(lambda: kept_since(mesh, 0, count=8), 30, "what the proxies run is kept")
+    wait_for(lambda: kept_since(mesh, 0, count=8), 60, "what the proxies run is kept")
     settings, aside = (mesh.home / "settings" / f"pilot.{end}" for end in ("json", "away"))
     envoy = mesh.envoy_pid("sleep")
     settings.rename(aside)
     try:
         before = kill(mesh, "pilot")
         os.kill(envoy, signal.SIGKILL)
-        wait_for(lambda: "KEPT" in mesh.cli("ps").stdout, 30, "it has what was kept")
+        wait_for(lambda: "KEPT" in mesh.cli("ps").stdout, 60, "it has what was kept")
         mesh.wait_pods()
         assert sum(versions(mesh, 20).values()) == 20
     finally:
         aside.rename(settings)
-    wait_for(lambda: is_back(mesh, "pilot", before), 30, "pilot is back")
+    wait_for(lambda: is_back(mesh, "pilot", before), 60, "pilot is back")
 
 
 def test_a_missing_galley_is_told_in_a_sentence_and_nothing_is_half_done(mesh: Mesh) -> None:
     before = kill(mesh, "galley")
     with pytest.raises(ArgosyError, match="ARG0"):
         mesh.apply(BOOKINFO / "all-v1.yaml")
-    wait_for(lambda: is_back(mesh, "galley", before), 30, "galley is back")
+    wait_for(lambda: is_back(mesh, "galley", before), 60, "galley is back")
     mesh.apply(BOOKINFO / "all-v1.yaml")
     assert versions(mesh, 20) == {"v1": 20}
