@@ -149,8 +149,7 @@ class Mesh:
             return len(pods) == wanted and all(is_ready(pod) for pod in pods)
 
         wait_for(settled, timeout_s, "all pods ready")
-        # Proxies hear of pods after those are ready; what they run then is for the tests to judge, as is a Pilot that is
-        # away.
+        # Proxies hear of pods after those are ready. What they run then, and a Pilot that is away, the tests judge.
         with (
             contextlib.suppress(httpx.HTTPError),
             self.control("pilot" if (self.home / "run" / "pilot.sock").exists() else "control") as client,
