@@ -44,7 +44,6 @@ TESTED_ELSEWHERE = {
     "edge/netlink.py": "tests/e2e/test_sandbox.py",
     "edge/netns.py": "tests/e2e/test_sandbox.py",
     "edge/pod_runner.py": "tests/e2e/test_sandbox.py",
-    "edge/pod_secrets.py": "tests/unit/edge/test_pod_runner.py",
     "edge/probes.py": "tests/e2e/test_sandbox.py",
     # What they build is judged by real Envoys.
     "pilot": "tests/e2e/test_routing.py",
