@@ -56,6 +56,7 @@ class ModuleLoader:
         self._sources: dict[ModuleSource, _Loaded] = {}
         self._by_user: dict[_User, ModuleSource] = {}
         self._changes: dict[ModuleSource, Module | None] = {}
+        self._reads, self._failures = 0, 0
         self._wake = asyncio.Event()
         self._answered = asyncio.Event()
 
@@ -125,6 +126,7 @@ class ModuleLoader:
             logger.exception("reading %s", source.url)
             self._failed(source, f"{source.url} cannot be read: {type(error).__name__}", before)
         else:
+            self._reads += 1
             known = self._sources.get(source)
             if known is not None:
                 changed = known.module != found
@@ -139,6 +141,7 @@ class ModuleLoader:
             self.changed()
 
     def _failed(self, source: ModuleSource, reason: str, before: object) -> None:
+        self._failures += 1
         known = self._sources.get(source)
         if known is None:
             return
@@ -149,6 +152,17 @@ class ModuleLoader:
         known.wait_s = min(2 * known.wait_s, RETRY_S_MAX)
 
     # -- what is known ------------------------------------------------------------------------------------------
+
+    def metrics(self) -> list[tuple[str, str, str, float]]:
+        """Rows for `/metrics`: what Istio's agents tell as `istio_agent_wasm_*`, each of itself."""
+        held = float(sum(one.module is not None for one in self._sources.values()))
+        missing = len(self._sources) - held
+        return [
+            ("pilot_wasm_modules", "gauge", "Wasm modules that are held for proxies.", held),
+            ("pilot_wasm_modules_missing", "gauge", "Wasm modules that are named and were never had.", missing),
+            ("pilot_wasm_fetch_success_total", "counter", "Wasm modules that were read.", float(self._reads)),
+            ("pilot_wasm_fetch_fail_total", "counter", "Wasm modules that could not be read.", float(self._failures)),
+        ]
 
     def findings(self) -> list[Finding]:
         """Modules that cannot be had, as findings about the objects that name them."""

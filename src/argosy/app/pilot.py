@@ -396,6 +396,7 @@ class Pilot:
             ("pilot_commits_total", "counter", "Commits of the engine.", float(self.commits)),
             ("pilot_failing_keys", "gauge", "Keys that cannot be built now.", float(len(self.mesh.engine.findings))),
             *(self.keys.metrics() if self.keys is not None else ()),
+            *(self.modules.metrics() if self.modules is not None else ()),
         ]
 
     def findings(self) -> list[Finding]:

@@ -115,6 +115,25 @@ async def test_another_source_takes_the_place_of_the_first(loader: ModuleLoader,
         assert taken[sources[1]] is not None
 
 
+async def test_what_is_held_and_what_is_missing_is_counted(loader: ModuleLoader, tmp_path: Path) -> None:
+    def counted() -> dict[str, float]:
+        return {name.removeprefix("pilot_wasm_"): value for name, _kind, _text, value in loader.metrics()}
+
+    path = tmp_path / "m.wasm"
+    async with running(loader):
+        loader.on_change("WasmPlugin", KEY, plugin(path.as_uri()))
+        await loader.wait_tried(2)
+        before = counted()
+        assert (before["modules"], before["modules_missing"], before["fetch_success_total"]) == (0, 1, 0)
+        assert before["fetch_fail_total"] >= 1
+        path.write_bytes(BODY)
+        await changed(loader)
+        after = counted()
+        assert (after["modules"], after["modules_missing"], after["fetch_success_total"]) == (1, 0, 1)
+        loader.on_change("WasmPlugin", KEY, None)
+        assert counted()["modules"] == 0
+
+
 async def test_a_fault_that_nobody_thought_of_ends_nothing(
     loader: ModuleLoader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,14 +3,22 @@
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from argosy.edge import module_reader
+from argosy.citadel.pem import encode_private_key
+from argosy.edge import jwks_client, module_reader
 from argosy.edge.module_reader import ModuleError, read_module, stamp
+from argosy.edge.system_roots import system_roots
 from argosy.pilot.modules import ModuleSource
 
 BODY = b"\0asm\x01\0\0\0"
@@ -25,7 +33,7 @@ def source(tmp_path: Path) -> ModuleSource:
 
 
 @asynccontextmanager
-async def serving(answer: bytes) -> AsyncIterator[str]:
+async def serving(answer: bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """A server that answers everything so; its address."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -34,9 +42,9 @@ async def serving(answer: bytes) -> AsyncIterator[str]:
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/m.wasm"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}/m.wasm"
 
 
 def ok(body: bytes) -> bytes:
@@ -85,6 +93,45 @@ async def test_a_module_comes_over_http(monkeypatch: pytest.MonkeyPatch) -> None
         await read_module(ModuleSource(url, DIGEST), blocked=())
     async with serving(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n") as url:
         with pytest.raises(ModuleError, match="answers with 404"):
+            await read_module(ModuleSource(url, DIGEST), blocked=())
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], ssl.SSLContext]]:
+    """An authority of somebody's own; makes what its server at 127.0.0.1 needs, and with that, names its file."""
+    forget = (system_roots.cache_clear, jwks_client._trust.cache_clear)
+
+    def believed() -> ssl.SSLContext:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name, now = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "own")]), datetime.now(UTC)
+        made = (
+            x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(hours=1), now + timedelta(hours=1))
+            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        pem = made.public_bytes(serialization.Encoding.PEM)
+        (tmp_path / "own-ca.pem").write_bytes(pem)
+        (tmp_path / "server.pem").write_bytes(pem + encode_private_key(key))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / "server.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "own-ca.pem"))
+        for each in forget:
+            each()
+        return context
+
+    yield believed
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    for each in forget:
+        each()
+
+
+async def test_a_module_comes_over_https_from_who_is_believed(authority: Callable[[], ssl.SSLContext]) -> None:
+    """`SSL_CERT_FILE` names the authorities; another one's server gives nothing."""
+    async with serving(ok(BODY), authority()) as url:
+        assert (await read_module(ModuleSource(url, DIGEST), blocked=())).body == BODY
+        authority()
+        with pytest.raises(ModuleError, match="cannot connect to https://"):
             await read_module(ModuleSource(url, DIGEST), blocked=())
 
 

@@ -27,6 +27,11 @@ def secrets(tmp_path: Path) -> PodSecrets:
     return PodSecrets(tmp_path / "proxy", os.getuid(), tmp_path / "certs")
 
 
+def names(folder: Path) -> set[str]:
+    """What lies there."""
+    return {path.name for path in folder.iterdir()}
+
+
 def serial(folder: Path) -> int:
     """The certificate in the application's folder, after a look whether everything fits."""
     leaf, *_ = x509.load_pem_x509_certificates((folder / "cert-chain.pem").read_bytes())
@@ -42,7 +47,7 @@ async def test_an_application_gets_what_envoy_has_and_nobody_else_may_read_it(se
     secrets.write_material(material)
     assert secrets.application is not None
     serial(secrets.application)
-    assert {path.name for path in secrets.application.iterdir()} == FILES
+    assert names(secrets.application) == FILES
     assert {path.stat().st_mode & 0o777 for path in secrets.application.iterdir()} == {0o600}
     told = json.loads((secrets.directory / SDS_FILES[IDENTITY_SECRET]).read_text())
     assert material.chain.decode() in json.dumps(told).replace("\\n", "\n")
@@ -70,7 +75,7 @@ async def test_every_renewal_reaches_the_folder(secrets: PodSecrets) -> None:
     with suppress(asyncio.CancelledError):
         await following
     assert len(set(found)) == 3
-    assert {path.name for path in folder.iterdir()} == FILES, "nothing is left of what was replaced"
+    assert names(folder) == FILES, "nothing is left of what was replaced"
 
 
 async def test_who_has_a_file_open_reads_it_whole(secrets: PodSecrets) -> None:
@@ -89,4 +94,4 @@ async def test_without_a_folder_only_envoy_is_given_one(tmp_path: Path) -> None:
     assert not secrets.has_certificate
     secrets.write_material(await component_source().renew())
     assert secrets.has_certificate
-    assert {path.name for path in tmp_path.iterdir()} == set(SDS_FILES.values())
+    assert names(tmp_path) == {*SDS_FILES.values()}
