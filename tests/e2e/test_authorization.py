@@ -255,9 +255,14 @@ def test_a_tried_policy_refuses_nothing_and_says_what_it_would(mesh: Mesh) -> No
         assert call(mesh, "sleep", f"-X POST {BASE}/post") == ["200"]
         expected = {("deny", "denied"): 20, ("deny", "allowed"): 1, ("allow", "denied"): 1, ("allow", "allowed"): 20}
         wait_for(lambda: {key: count(*key) for key in expected} == expected, 60, f"counted {expected}")
-        audited = mesh.count("istio_authorization_audit_total", policy="ns[default]-policy[audit]-rule[0]")
-        assert audited == 21
-        lines = wait_for(lambda: [one for one in log_of(mesh) if "authorization notes" in one], 60, "logged")
+        audited = {"policy": "ns[default]-policy[audit]-rule[0]"}
+        wait_for(lambda: mesh.count("istio_authorization_audit_total", **audited) == 21, 60, "21 that are audited")
+
+        def noted() -> list[str]:
+            return [one for one in log_of(mesh) if "authorization notes" in one]
+
+        wait_for(lambda: len(noted()) >= 21, 60, "logged")
+        lines = noted()
         assert len(lines) == 21
         assert all("audit denied ns[default]-policy[audit]-rule[0]" in line for line in lines)
         assert "dry-run deny denied ns[default]-policy[deny]-rule[0]" in lines[0]
@@ -277,16 +282,11 @@ def test_what_is_tried_is_noted_of_refused_requests_too(mesh: Mesh) -> None:
 # -- why ------------------------------------------------------------------------------------------------------------
 
 
-def why(mesh: Mesh, count: int, workload: str = "httpbin") -> list[dict[str, Any]]:
-    """The newest refusals, explained, once the log has them."""
-
-    def found() -> list[dict[str, Any]]:
-        done = mesh.cli("authz", "why", f"deploy/{workload}", "-o", "json", "--last", str(count), check=False)
-        answer: list[dict[str, Any]] = json.loads(done.stdout) if done.returncode == 0 else []
-        return answer if len(answer) == count else []
-
-    answer: list[dict[str, Any]] = wait_for(found, 60, "the refusals in the log")
-    return answer
+def why(mesh: Mesh, workload: str = "httpbin") -> list[dict[str, Any]]:
+    """All refusals in the log of a workload, explained, oldest first."""
+    done = mesh.cli("authz", "why", f"deploy/{workload}", "-o", "json", "--last", "1000", check=False)
+    found: list[dict[str, Any]] = json.loads(done.stdout) if done.returncode == 0 else []
+    return found
 
 
 def test_every_refusal_is_traced_to_its_policy_and_rule(mesh: Mesh, tmp_path: Path) -> None:
@@ -297,13 +297,14 @@ def test_every_refusal_is_traced_to_its_policy_and_rule(mesh: Mesh, tmp_path: Pa
     allow = policy("action: ALLOW\n  rules: [{to: [{operation: {methods: [GET]}}]}]", name="allow")
     file.write_text(f"{deny}---{policy(outside, name='ask')}---{allow}")
     mesh.cli("apply", "-f", str(file), "--wait")
+    before = len(why(mesh))
     identified = "-H 'x-request-id: 00000000-0000-4000-8000-000000000007'"
     try:
         assert (
             call(mesh, "sleep", f"{identified} {BASE}/ip", f"{BASE}/uuid", f"-X POST {BASE}/post?traced") == ["403"] * 3
         )
-        wait_for(lambda: any("POST /post?traced" in line for line in log_of(mesh)), 60, "the last request in the log")
-        denied, asked, nobody = why(mesh, 3)
+        wait_for(lambda: len(why(mesh)) >= before + 3, 60, "the refusals in the log")
+        denied, asked, nobody = why(mesh)[before:]
         one = mesh.cli("authz", "why", "deploy/httpbin", "--request-id", identified.split()[-1].strip("'"))
     finally:
         mesh.delete(file)
@@ -321,8 +322,10 @@ def test_every_refusal_is_traced_to_its_policy_and_rule(mesh: Mesh, tmp_path: Pa
 def test_a_refused_connection_is_traced_too(mesh: Mesh) -> None:
     with applied(mesh, policy("action: DENY\n  rules: [{to: [{operation: {ports: ['9001']}}]}]", app="tcp-echo")):
         (pod,) = mesh.pods("tcp-echo-v1")
+        before = len(why(mesh, "tcp-echo-v1"))
         assert echo(mesh, "sleep", pod["status"]["podIP"], 9001, "hello") == ""
-        (found,) = why(mesh, 1, "tcp-echo-v1")
+        wait_for(lambda: len(why(mesh, "tcp-echo-v1")) > before, 60, "the refusal in the log")
+        (found,) = why(mesh, "tcp-echo-v1")[before:]
     assert (found["rule"], found["policies"][0]["name"]) == (0, "tried")
 
 
@@ -462,8 +465,8 @@ def test_nothing_is_allowed_where_the_mesh_says_so_and_no_policy_does(mesh: Mesh
 HOLD = """
 exec 3<>/dev/tcp/tcp-echo.default/9000 4<>/dev/tcp/tcp-echo.default/9001
 echo a >&3 && read -r x <&3 && echo b >&4 && read -r y <&4 && echo opened
-read -r -t 30 x <&3; [ $? -gt 128 ] && echo open || echo ended
-echo c >&4 && read -r -t 10 y <&4 && echo "$y"
+read -r -t 200 x <&3; [ $? -gt 128 ] && echo open || echo ended
+echo c >&4 && read -r -t 200 y <&4 && echo "$y"
 """
 
 
@@ -480,8 +483,8 @@ def test_a_denial_ends_the_open_connections_that_it_forbids(mesh: Mesh) -> None:
             with applied(mesh, deny):
                 assert holder.stdout.readline() == "ended\n"
                 assert holder.stdout.readline().endswith(" c\n")
-        told = (mesh.home / "logs" / "agent.log").read_text()
-        assert "forbids it now" in told
-        assert "rule ns[default]-policy[tried]-rule[0]" in told
+        log = mesh.home / "logs" / "agent.log"
+        wait_for(lambda: "forbids it now" in log.read_text(), 60, "a line that says so")
+        assert "rule ns[default]-policy[tried]-rule[0]" in log.read_text()
     finally:
         mesh.apply(MESH)

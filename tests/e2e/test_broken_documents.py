@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from tests.e2e.harness import EXAMPLES, ROOT, Mesh, running
+from tests.e2e.harness import EXAMPLES, ROOT, Mesh, in_sync, running, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -31,6 +31,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     folder = tmp_path_factory.mktemp("broken")
     files = (EXAMPLES / "helloworld" / name for name in ("helloworld.yaml", "gateway.yaml"))
     with running(folder / "mesh", *files) as one:
+        wait_for(lambda: in_sync(one, 3), 60, "both versions' proxies and the gateway's are in sync")
         yield one
 
 
@@ -61,7 +62,7 @@ def test_200_broken_documents_are_refused_with_code_and_line_and_change_nothing(
     assert cases >= 200
     assert len(seen) >= 20
     assert after == before
-    assert httpx.get(f"{mesh.gateway()}/hello").status_code == 200
+    assert httpx.get(f"{mesh.gateway()}/hello", timeout=60).status_code == 200
 
 
 def test_one_broken_document_keeps_the_good_ones_of_its_transaction_out(mesh: Mesh) -> None:
