@@ -21,6 +21,7 @@ REFUSED = "000"
 """What curl says instead of a status when the connection is refused, closed or reset."""
 
 _ETHERNET, _IP_PROTOCOL_TCP = 14, 6
+_HALF = 1 << 31
 _END, _END_PORT = "end-of-the-capture", 9
 
 
@@ -85,13 +86,19 @@ def capture(mesh: Mesh, address: str, file: Path) -> Iterator[None]:
 
 
 def streams(file: Path) -> dict[tuple[str, int, str, int], bytes]:
-    """The bytes that each captured TCP stream carried: (source, port, destination, port) -> payload in order."""
+    """The bytes that each captured TCP stream carried: (source, port, destination, port) -> payload in order.
+
+    A packet that is still being written to the file is left out. Sequence numbers start anywhere and wrap around.
+    """
     parts: dict[tuple[str, int, str, int], dict[int, bytes]] = {}
+    starts: dict[tuple[str, int, str, int], int] = {}
     data = file.read_bytes()
     order = "<" if data[:4] == b"\xd4\xc3\xb2\xa1" else ">"
     position = 24
-    while position < len(data):
+    while position + 16 <= len(data):
         (length,) = struct.unpack_from(f"{order}I", data, position + 8)
+        if position + 16 + length > len(data):
+            break
         packet = data[position + 16 + _ETHERNET : position + 16 + length]
         position += 16 + length
         header = (packet[0] & 15) * 4
@@ -102,9 +109,10 @@ def streams(file: Path) -> dict[tuple[str, int, str, int], bytes]:
         end = struct.unpack_from("!H", packet, 2)[0]
         port, to_port, sequence = struct.unpack_from("!HHI", packet, header)
         payload = packet[header + (packet[header + 12] >> 4) * 4 : end]
-        stream = parts.setdefault((source, port, destination, to_port), {})
+        key = (source, port, destination, to_port)
+        stream, start = parts.setdefault(key, {}), starts.setdefault(key, sequence)
         if payload:
-            stream[sequence] = payload
+            stream[(sequence - start + _HALF) % (2 * _HALF)] = payload
     return {key: b"".join(stream[at] for at in sorted(stream)) for key, stream in parts.items()}
 
 

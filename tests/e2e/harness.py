@@ -177,10 +177,22 @@ class Mesh:
         )
 
     def host_pid(self, pattern: str) -> int:
-        """The pid (as the host sees it) of the one process of this mesh whose command line holds `pattern`."""
-        found = [pid for pid, command in self._processes() if pattern in command]
+        """The pid (as the host sees it) of the one process of this mesh whose command line holds `pattern`.
+
+        A child has its parent's command line until it runs a program of its own: two looks tell them apart.
+        """
+
+        def look() -> set[int]:
+            return {pid for pid, command in self._processes() if pattern in command}
+
+        found = look()
+        for _again in range(20):
+            if len(found) < 2:
+                break
+            time.sleep(0.1)
+            found &= look()
         assert len(found) == 1, (pattern, found)
-        return found[0]
+        return found.pop()
 
     def envoy_pid(self, workload: str) -> int:
         """The pid of the Envoy of a workload's only pod: the one whose network has the pod's address."""

@@ -90,7 +90,7 @@ class World:
 
     def sent_within(self, options: str) -> str:
         """What the application says of the headers of a request from within the mesh."""
-        return in_pod(self.mesh, "sleep", "sh", "-c", f"curl -s -m 10 {options} http://httpbin:8000/headers")
+        return in_pod(self.mesh, "sleep", "sh", "-c", f"curl -s -m 60 {options} http://httpbin:8000/headers")
 
     def publish(self, path: str, **answer: Any) -> None:
         """Say what the issuer answers."""

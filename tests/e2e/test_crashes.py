@@ -22,13 +22,14 @@ from .calls import capture, streams
 from .harness import EXAMPLES, Mesh, in_sync, kill, running, wait_for
 from .loads import Load, admin, both_ways
 from .scraped import is_told, scraped
+from .sizes import SIZES
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 RATE = 200.0
 BACK_S = 2.0
 TEN_BACK_S = 30.0
-"""F25's bounds, from the blow to the last failed request."""
+"""F25's bounds, from the blow to the last failed request; held where `SIZES.figures`."""
 WORKLOADS = ("helloworld-v1", "helloworld-v2", "sleep", "istio-ingressgateway")
 KEPT = re.compile(
     r"cluster_manager\.(active_clusters|warming_clusters|cluster_(added|modified|removed))"
@@ -178,14 +179,18 @@ def test_a_killed_sidecar_fails_closed_and_is_back_in_two_seconds(mesh: Mesh, tm
         wait_for(lambda: new_envoy(mesh, workload, old), 60, "another Envoy")
         wait_for(lambda: in_sync(mesh, len(WORKLOADS)), 60, "all proxies are in sync")
         mesh.wait_pods()
-        settled = time.time()
-        wait_for(lambda: time.time() > settled + 0.5, 60, "half a second of calm")
         ledgers = [load.stop() for load in loads]
+        # Whatever the machine does: when the proxy is back, nothing fails any more.
+        with both_ways(mesh, rate=RATE, host="helloworld", port=5000, path="/hello") as later:
+            begun = time.monotonic()
+            wait_for(lambda: time.monotonic() > begun + 0.5, 60, "half a second of calm")
+            for load in later:
+                load.assert_lossless()
     mesh.delete(*pin("v1"))
     failing = [one["failing"] for one in ledgers if one["failing"]]
     assert failing, "the load must have noticed"
     print(workload, "failed for", max(until for _since, until in failing) - killed)
-    assert max(until for _since, until in failing) - killed <= BACK_S, (killed, ledgers)
+    assert max(until for _since, until in failing) - killed <= SIZES.within_s(BACK_S), (killed, ledgers)
     seen = streams(tmp_path / "link.pcap")
     assert sum(map(len, seen.values())) > 10_000
     for name, stream in seen.items():
@@ -209,17 +214,17 @@ def test_ten_sidecars_killed_at_once_fail_closed_and_are_back_in_thirty_seconds(
         killed = time.time()
         for pid in old:
             os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: len(envoys(mesh) - old) == 10 and in_sync(mesh, 10), 60, "ten others, in sync")
+        wait_for(lambda: len(envoys(mesh) - old) == 10 and in_sync(mesh, 10), SIZES.within_s(60), "ten others, in sync")
         took = time.time() - killed
         mesh.wait_pods()
         ledgers = [load.stop() for load in loads]
     mesh.cli("scale", "deploy/helloworld-v2", "1")
     wait_for(lambda: len(mesh.pods("helloworld-v2")) == 1 and in_sync(mesh, len(WORKLOADS)), 60, "one pod again")
     print("ten proxies were back after", took)
-    assert took <= TEN_BACK_S
+    assert took <= SIZES.within_s(TEN_BACK_S)
     failing = [until for one in ledgers if one["failing"] for until in [one["failing"][1]]]
     assert failing, "the load must have noticed"
-    assert max(failing) - killed <= TEN_BACK_S, ledgers
+    assert max(failing) - killed <= SIZES.within_s(TEN_BACK_S), ledgers
     for name, stream in streams(tmp_path / "link.pcap").items():
         assert b"HTTP/1.1" not in stream, name
         assert b"Hello version" not in stream, name
@@ -255,8 +260,8 @@ def echoes(mesh: Mesh) -> bool:
     """True if a line through the gateway's TCP port comes back."""
     if "31400" not in mesh.file["gateways"]:
         return False
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", mesh.host_port(31400)), 5) as opened:
-        opened.settimeout(5)
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", mesh.host_port(31400)), 20) as opened:
+        opened.settimeout(20)
         opened.sendall(b"line\n")
         return opened.recv(100).endswith(b" line\n")
     return False
@@ -302,9 +307,10 @@ def test_killing_the_mesh_leaves_nothing_behind(tmp_path: Path, victim: str) -> 
         ]
         assert len(inits) == 1
         kill(mesh.process.pid if victim == "supervisor" else inits[0])
-        mesh.process.wait(30)
+        mesh.process.wait(60)
         wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 60, "every process is gone")
     assert not namespaces(all_pids()) & used
-    assert host_state() == before
+    # The kernel takes a network apart after the last process in it has gone.
+    wait_for(lambda: host_state() == before, 60, "the host's links and rules are as before")
     with running(home, *FILES[:2]) as mesh:
         assert httpx.get(f"{mesh.gateway()}/hello", timeout=60).status_code == 200

@@ -33,7 +33,7 @@ def demo(home: Path, *options: str) -> subprocess.Popen[str]:
 
 
 def test_the_check_finds_everything_in_order_and_leaves_nothing(tmp_path: Path) -> None:
-    output, _ = demo(tmp_path, "--check").communicate(timeout=150)
+    output, _ = demo(tmp_path, "--check").communicate(timeout=500)
     titles = re.findall(r"^✓ (.+?): ", output, re.MULTILINE)
     assert titles == [*(title for title, _ in CHECKS), "stop leaves nothing behind"], output
     assert f"all {len(titles)} checks passed" in output
@@ -57,7 +57,7 @@ def test_the_demo_shows_its_address_has_traffic_and_stops_on_ctrl_c(tmp_path: Pa
         before.remember_node(process.pid)
     finally:
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=90)
+        rest, _ = process.communicate(timeout=180)
     assert process.returncode == 0, rest
     assert "stopping" in rest
     assert find_leftovers(tmp_path, before) == []

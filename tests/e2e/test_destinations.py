@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.harness import EXAMPLES, Mesh, running
+from tests.e2e.harness import EXAMPLES, Mesh, running, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -60,7 +60,7 @@ def applied(mesh: Mesh) -> Iterator[list[str]]:
 
 def curl(mesh: Mesh, *arguments: str, workload: str = "sleep") -> str:
     """What curl in a pod prints."""
-    return mesh.exec(workload, "curl", "-s", "--max-time", "10", *arguments, check=False).stdout
+    return mesh.exec(workload, "curl", "-s", "--max-time", "60", *arguments, check=False).stdout
 
 
 def codes(mesh: Mesh, url: str, count: int, *arguments: str) -> Counter[str]:
@@ -103,10 +103,17 @@ spec: {host: httpbin, trafficPolicy: {connectionPool: {http: {h2UpgradePolicy: U
 """
     mesh.apply(rule)
     applied.append(rule)
-    answer = mesh.exec("sleep", "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://httpbin:8000/get")
+    answer = mesh.exec(
+        "sleep", "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://httpbin:8000/get?upgraded"
+    )
     assert answer.stdout == "200"
-    log = mesh.cli("logs", "deploy/httpbin", "-c", "istio-proxy", "--tail", "1").stdout
-    assert "HTTP/2" in log
+
+    def logged() -> list[str]:
+        text = mesh.cli("logs", "deploy/httpbin", "-c", "istio-proxy").stdout
+        return [line for line in text.splitlines() if "/get?upgraded" in line]
+
+    (line,) = wait_for(logged, 60, "the request in the server's log")
+    assert "HTTP/2" in line
 
 
 def test_a_full_pool_refuses_at_once(mesh: Mesh, applied: list[str]) -> None:
@@ -114,7 +121,7 @@ def test_a_full_pool_refuses_at_once(mesh: Mesh, applied: list[str]) -> None:
     applied.append(rule("httpbin", pool))
     mesh.apply(applied[0])
     text = curl(mesh, "-Z", "--parallel-immediate", "--parallel-max", "8", "-o", "/dev/null",
-                "-w", "%{http_code}\n", "http://httpbin:8000/delay/1?n=[1-8]")  # fmt: skip
+                "-w", "%{http_code}\n", "http://httpbin:8000/delay/3?n=[1-8]")  # fmt: skip
     found = Counter(text.split())
     assert found["503"] >= 4, found
     assert found["200"] >= 1, found
@@ -126,8 +133,8 @@ def test_a_failing_endpoint_is_ejected(mesh: Mesh, applied: list[str]) -> None:
     applied.append(rule("httpbin", outliers))
     mesh.apply(applied[0])
     assert codes(mesh, "http://httpbin:8000/status/500", 3)["500"] >= 2
-    found = codes(mesh, "http://httpbin:8000/status/200", 3)
-    assert found == {"503": 3}, "the only endpoint is ejected, so there is no healthy one"
+    url = "http://httpbin:8000/status/200"
+    wait_for(lambda: codes(mesh, url, 3) == {"503": 3}, 60, "the only endpoint is ejected, so there is no healthy one")
 
 
 def test_tls_disable_sends_plaintext_and_strict_refuses_it(mesh: Mesh, applied: list[str]) -> None:
@@ -177,9 +184,10 @@ spec:
   - route: [{{destination: {{host: {host}}}}}]
 """)
     mesh.apply(applied[0])
-    assert codes(mesh, f"http://{host}/status/204", 3) == {"204": 3}
+    # A name is looked up once the cluster is there.
+    wait_for(lambda: codes(mesh, f"http://{host}/status/204", 3) == {"204": 3}, 60, "the host outside answers")
     assert codes(mesh, f"http://{host}/delay/3", 1) == {"504": 1}, "the rule's timeout holds for the host outside"
-    script = f"import socket; s = socket.create_connection(('{host}', 9000), 5); s.sendall(b'x\\n'); print(s.recv(99))"
+    script = f"import socket; s = socket.create_connection(('{host}', 9000), 60); s.sendall(b'x\\n'); print(s.recv(99))"
     assert "far x" in mesh.exec("sleep", "python3", "-c", script).stdout
 
 

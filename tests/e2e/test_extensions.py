@@ -138,7 +138,7 @@ def wasm(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 def answer(mesh: Mesh, *options: str, path: str = "/headers") -> tuple[dict[str, str], str]:
     """Headers (the status under `:status`) and body of one request from `sleep` to `httpbin`."""
-    text = in_pod(mesh, "sleep", "curl", "-s", "-i", "-m", "10", *options, URL + path)
+    text = in_pod(mesh, "sleep", "curl", "-s", "-i", "-m", "60", *options, URL + path)
     head, _blank, body = text.replace("\r\n", "\n").partition("\n\n")
     status, *lines = head.splitlines()
     headers = {name.lower(): value.strip() for name, _colon, value in (line.partition(":") for line in lines)}
@@ -166,6 +166,13 @@ def settled(mesh: Mesh) -> None:
     """Let connections from before a new or deleted object end: each does so with its next answer, under what held
     when it began, as with every change of a listener."""
     call(mesh, "sleep", *[f"{URL}/status/200"] * 4)
+
+
+def told_of(mesh: Mesh, start: str, words: str = "") -> None:
+    """Wait until a finding begins so and holds these words."""
+    wait_for(
+        lambda: any(one.startswith(start) and words in one for one in findings(mesh)), 180, f"{start} {words} is told"
+    )
 
 
 def findings(mesh: Mesh) -> list[str]:
@@ -244,10 +251,10 @@ def test_a_module_runs_in_the_servers_sidecar_and_at_the_gateway(mesh: Mesh, was
         assert ledger["failures"] == 0, ledger
     router = {"selector": "istio: ingressgateway", "namespace": "istio-system"}
     with applied(mesh, plugin(url, "{deny: everybody}", "phase: AUTHN\n  match: [{ports: [{number: 80}]}]", **router)):
-        refused = httpx.get(f"{mesh.gateway()}/headers")
+        refused = httpx.get(f"{mesh.gateway()}/headers", timeout=60)
         assert (refused.status_code, refused.text) == (403, '{"deny":"everybody"}')
         assert received(mesh, "x-wasm") == []
-    assert httpx.get(f"{mesh.gateway()}/headers").status_code == 200
+    assert httpx.get(f"{mesh.gateway()}/headers", timeout=60).status_code == 200
 
 
 def test_what_cannot_be_run_passes_or_fails_as_the_object_says(
@@ -259,7 +266,7 @@ def test_what_cannot_be_run_passes_or_fails_as_the_object_says(
         settled(mesh)
         headers, body = answer(mesh)
         assert (headers[":status"], body) == ("500", "WasmPlugin default/adder cannot be run\n")
-        assert any(one.startswith("ARG0511 WasmPlugin adder") and "SHA-256" in one for one in findings(mesh))
+        told_of(mesh, "ARG0511 WasmPlugin adder", "SHA-256")
     with applied(mesh, plugin(url, "{text: x}", f"sha256: '{wrong}'\n  failStrategy: FAIL_OPEN")):
         assert (answer(mesh)[0][":status"], received(mesh, "x-wasm")) == ("200", [])
     # It is a module by its first bytes only: the proxy refuses it, and that is told.
@@ -268,11 +275,9 @@ def test_what_cannot_be_run_passes_or_fails_as_the_object_says(
     # Of another name: what a proxy refuses leaves what it had.
     other = plugin(f"file://{broken}", "{text: x}").replace("name: adder", "name: broken")
     mesh.apply(other, wait_s=0)
-    with mesh.control() as client:
-        client.post("/v1/wait", json={"wait_s": 5})
+    told_of(mesh, "ARG0502 WasmPlugin broken")
     settled(mesh)
     assert answer(mesh)[0][":status"] == "500"
-    assert any(one.startswith("ARG0502 WasmPlugin broken") for one in findings(mesh))
     # The file is replaced by a good one: no object has changed.
     broken.write_bytes(module())
     wait_for(lambda: received(mesh, "x-wasm") == ['{"text":"x"}'], 60, "the module that is there now")
@@ -280,16 +285,14 @@ def test_what_cannot_be_run_passes_or_fails_as_the_object_says(
     settled(mesh)
     # A script that does not compile lets requests pass.
     mesh.apply(script("bad", "function envoy_on_request("), wait_s=0)
-    with mesh.control() as client:
-        client.post("/v1/wait", json={"wait_s": 5})
+    told_of(mesh, "ARG0502 TrafficExtension bad")
     assert answer(mesh)[0][":status"] == "200"
-    assert any(one.startswith("ARG0502 TrafficExtension bad") for one in findings(mesh))
     # Nor does it keep listeners from changing, though they name it.
     with applied(mesh, PARITY):
         settled(mesh)
         assert answer(mesh, "-H", "x-number: 42")[0].get("x-parity") == "even"
     mesh.delete(script("bad", "x"))
-    assert findings(mesh) == []
+    wait_for(lambda: findings(mesh) == [], 60, "nothing is found any more")
 
 
 def test_a_module_is_fetched_once_it_is_there_and_is_the_right_one(mesh: Mesh) -> None:
@@ -303,21 +306,18 @@ def test_a_module_is_fetched_once_it_is_there_and_is_the_right_one(mesh: Mesh) -
         digest = hashlib.sha256(module()).hexdigest()
         return plugin("http://modules.default/adder.wasm", "{text: fetched}", f"sha256: {digest}{more}")
 
-    def told(words: str) -> bool:
-        return any(one.startswith("ARG0511 WasmPlugin adder") and words in one for one in findings(mesh))
-
     with applied(mesh, fetched("\n  failStrategy: FAIL_OPEN")):
         settled(mesh)
         assert (answer(mesh)[0][":status"], received(mesh, "x-wasm")) == ("200", [])
-        wait_for(lambda: told("404"), 60, "there is no module")
+        told_of(mesh, "ARG0511 WasmPlugin adder", "404")
         mesh.apply(fetched())
         assert answer(mesh)[0][":status"] == "500"
         serve(module()[:-1])
-        wait_for(lambda: told("SHA-256"), 90, "it is another module")
+        told_of(mesh, "ARG0511 WasmPlugin adder", "SHA-256")
         assert answer(mesh)[0][":status"] == "500"
         serve(module())
-        wait_for(lambda: received(mesh, "x-wasm") == ['{"text":"fetched"}'], 90, "the module that is there now")
-        assert findings(mesh) == []
+        wait_for(lambda: received(mesh, "x-wasm") == ['{"text":"fetched"}'], 180, "the module that is there now")
+        wait_for(lambda: findings(mesh) == [], 60, "nothing is found any more")
 
 
 def test_a_module_decides_about_connections(mesh: Mesh, wasm: tuple[str, str]) -> None:

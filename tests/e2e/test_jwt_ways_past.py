@@ -58,7 +58,7 @@ def test_what_is_not_http_goes_past_no_required_token(world: World) -> None:
 
     def sent(line: str) -> str:
         ask = f"{line}Host: httpbin\\r\\nConnection: close\\r\\n\\r\\n"
-        script = f"exec 3<>/dev/tcp/httpbin/8000 && printf '{ask}' >&3 && timeout 10 cat <&3"
+        script = f"exec 3<>/dev/tcp/httpbin/8000 && printf '{ask}' >&3 && timeout 30 cat <&3"
         return in_pod(world.mesh, "sleep", "bash", "-c", f"{{ {script}; }} 2>/dev/null")
 
     plain, shifted = "GET /status/200 HTTP/1.1\\r\\n", "\\r\\nGET /status/200 HTTP/1.1\\r\\n"

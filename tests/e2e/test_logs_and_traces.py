@@ -114,7 +114,8 @@ spec: {{{chosen}{part}}}
 def log(mesh: Mesh, workload: str, container: str = "istio-proxy") -> list[str]:
     """What the pods of a workload have logged."""
     pods = (mesh.home / "pods" / "default").glob(f"{workload}-*/{container}.log")
-    return [line for file in pods for line in file.read_text().splitlines()]
+    # What comes after the last end of a line is still being written.
+    return [line for file in pods for line in file.read_text().rpartition("\n")[0].splitlines()]
 
 
 class Seen:
@@ -429,10 +430,12 @@ def test_programs_on_this_machine_send_spans_too(mesh: Mesh) -> None:
         "duration": 1_500,
         "localEndpoint": {"serviceName": "batch"},
     }
-    answer = httpx.post(f"{mesh.console}api/v2/spans", json=[span])
+    answer = httpx.post(f"{mesh.console}api/v2/spans", json=[span], timeout=60)
     assert answer.status_code == 202
     (found,) = traces(mesh, "--service", "batch")
     assert (found["trace_id"], found["duration_us"]) == ("0" * 16 + "f00d" * 4, 1_500)
-    refused = httpx.post(f"{mesh.console}api/v2/spans", content="[]", headers={"content-type": "text/plain"})
+    refused = httpx.post(
+        f"{mesh.console}api/v2/spans", content="[]", headers={"content-type": "text/plain"}, timeout=60
+    )
     assert refused.status_code == 415
     assert "has an id that begins with beef" in mesh.cli("trace", "beef", check=False).stderr

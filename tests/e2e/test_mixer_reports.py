@@ -55,7 +55,9 @@ def ask_details(mesh: Mesh, times: int, *options: str) -> None:
 def lines(mesh: Mesh, instance: str) -> list[dict[str, Any]]:
     """What Mixer wrote to its output about an instance."""
     text = (mesh.home / "logs" / "argosy.log").read_text()
-    found = [json.loads(line) for line in text.splitlines() if line.startswith('{"level"')]
+    # What comes after the last end of a line is still being written.
+    whole = text.rpartition("\n")[0].splitlines()
+    found = [json.loads(line) for line in whole if line.startswith('{"level"')]
     return [one for one in found if one["instance"] == instance]
 
 
@@ -80,7 +82,7 @@ def test_the_doubled_metric_grows_by_two_for_each_request_and_reporter(mesh: Mes
         for reporter in ("client", "server"):
             wait_for(lambda r=reporter: mesh.count(name, reporter=r, **labels) >= 16, 60, f"reports of the {reporter}")
         assert [mesh.count(name, reporter=reporter, **labels) for reporter in ("client", "server")] == [16, 16]
-    assert list(mesh.metrics(name)) == []
+    wait_for(lambda: list(mesh.metrics(name)) == [], 60, "no metric without its rule")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,12 @@ def test_fluentd_gets_the_same_records(mesh: Mesh, file: str, tag: str) -> None:
         handler = "handler.fluentd.istio-system" if "-crd" in file else "handler.handler.istio-system"
         wait_for(lambda: mesh.count("mixer_report_waiting", handler=handler) == 4, 60, "four records that wait")
     # The sample leaves the interval of a minute; what waits is sent when the handler goes.
-    found = wait_for(lambda: [one for one in seen(mesh, "fluentd") if one[0] == name], 60, "records")
+
+    def records() -> list[Any]:
+        return [one for one in seen(mesh, "fluentd") if one[0] == name]
+
+    wait_for(lambda: len(records()) >= 4, 60, "records")
+    found = records()
     assert len(found) == 4
     for _tag, seconds, record in found:
         assert seconds > 1_700_000_000
@@ -128,9 +135,9 @@ def test_fluentd_gets_the_same_records(mesh: Mesh, file: str, tag: str) -> None:
         assert record["responseCode"] == 200
 
 
-def talk(mesh: Mesh, seconds: float = 0) -> None:
+def talk(mesh: Mesh, *, pause: str = "true") -> None:
     """One connection from ratings to its database: a word, a pause, another word."""
-    words = f"echo one >&3 && head -n1 <&3 && sleep {seconds} && echo two >&3 && head -n1 <&3"
+    words = f"echo one >&3 && head -n1 <&3 && {pause} && echo two >&3 && head -n1 <&3"
     said = in_pod(mesh, "ratings-v2", "bash", "-c", f"exec 3<>/dev/tcp/mongodb/27017 && {words}")
     assert said.split() == ["mongo", "one", "mongo", "two"]
 
@@ -224,11 +231,22 @@ def test_the_access_log_of_1_4_tells_connections_from_their_beginning(mesh: Mesh
     name = "tcpaccesslog.instance.istio-system"
     with applied(mesh, EXAMPLES / "mixer" / "access-log-1.4.yaml"):
         ask_details(mesh, 1)
-        talk(mesh, TCP_PERIOD_S + 1)
 
         def moments(reporter: str) -> list[dict[str, Any]]:
             return [line for line in lines(mesh, name) if line["reporter"] == reporter]
 
+        with ThreadPoolExecutor(1) as threads:
+            talking = threads.submit(talk, mesh, pause="while ! test -e /tmp/goes-on; do sleep 0.1; done")
+            try:
+                for reporter in ("source", "destination"):
+                    wait_for(
+                        lambda r=reporter: any(one["connectionEvent"] == "continue" for one in moments(r)),
+                        60,
+                        f"the {reporter} tells of a connection that goes on",
+                    )
+            finally:
+                in_pod(mesh, "ratings-v2", "touch", "/tmp/goes-on")
+            talking.result(60)
         for reporter in ("source", "destination"):
             wait_for(lambda r=reporter: moments(r)[-1:] and moments(r)[-1]["connectionEvent"] == "close", 60, "the end")
             opened, *between, closed = moments(reporter)
@@ -242,7 +260,13 @@ def test_the_access_log_of_1_4_tells_connections_from_their_beginning(mesh: Mesh
             assert (closed["sourceWorkload"], closed["destinationServiceHost"]) == ("ratings-v2", MONGODB)
             assert float(closed["connectionDuration"].removesuffix("s")) > TCP_PERIOD_S
             assert opened["connectionDuration"] == "0s"
-        requests = [line for line in lines(mesh, "accesslog.instance.istio-system") if line["url"] == "/details/0"]
+
+        def logged() -> list[dict[str, Any]]:
+            found = lines(mesh, "accesslog.instance.istio-system")
+            return [line for line in found if line["url"] == "/details/0"]
+
+        wait_for(lambda: len(logged()) >= 2, 60, "the request on both sides")
+        requests = logged()
     assert {line["reporter"]: line["connection_security_policy"] for line in requests} == {
         "source": "unknown",
         "destination": "mutual_tls",
@@ -407,9 +431,10 @@ def test_spans_and_lines_go_to_servers_and_one_that_is_away_holds_up_nobody(mesh
         # The third handler's server is away: that is told, and its buffer has an end.
         handler = "nowhere.handler.istio-system"
         wait_for(lambda: mesh.count("mixer_report_failures_total", handler=handler) > 0, 60, "failures")
-        assert mesh.count("mixer_report_waiting", handler=handler) == 16
-        assert mesh.count("mixer_report_dropped_total", handler=handler) == 24
-        assert "ARG0930" in mesh.cli("analyze", check=False).stdout
+        # While it is tried again, the batch is taken out.
+        wait_for(lambda: mesh.count("mixer_report_waiting", handler=handler) == 16, 60, "16 lines that wait")
+        wait_for(lambda: mesh.count("mixer_report_dropped_total", handler=handler) == 24, 60, "24 that are dropped")
+        wait_for(lambda: "ARG0930" in mesh.cli("analyze", check=False).stdout, 60, "it is told")
 
 
 def test_only_workloads_that_a_rule_concerns_report(mesh: Mesh) -> None:
@@ -449,13 +474,13 @@ def test_requests_go_on_while_mixer_is_dead_and_reports_come_back(mesh: Mesh) ->
     with applied(mesh, DOUBLED):
         ask_details(mesh, 1)
         wait_for(lambda: mesh.count(name) == 4, 60, "reports of both sides")
-        curl = f"curl -s -o /dev/null -m 10 -w '%{{http_code}}\\n' {DETAILS}"
+        curl = f"curl -s -o /dev/null -m 60 -w '%{{http_code}}\\n' {DETAILS}"
         script = f"for number in $(seq 50); do {curl}; sleep 0.1; done"
         with ThreadPoolExecutor(1) as threads:
             answers = threads.submit(in_pod, mesh, "productpage-v1", "sh", "-c", script)
             wait_for(lambda: mesh.count(name) > 4, 60, "the first reports of many")
             kill(mesh.host_pid("argosy.app.control_plane"))
-            assert answers.result(60).split() == ["200"] * 50
+            assert answers.result(400).split() == ["200"] * 50
         wait_for(lambda: in_sync(mesh, proxies), 60, "a control plane with all proxies")
 
         def counted() -> bool:

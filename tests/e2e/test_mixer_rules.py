@@ -32,7 +32,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
 def answer(mesh: Mesh, caller: str, url: str, *, user: str = "") -> tuple[int, str]:
     """Status and body of one request out of a workload's pod."""
     options = f"-H 'x-user: {user}'" if user else ""
-    text = in_pod(mesh, caller, "sh", "-c", f"curl -s -m 10 -w '\\n%{{http_code}}' {options} {url}")
+    text = in_pod(mesh, caller, "sh", "-c", f"curl -s -m 60 -w '\\n%{{http_code}}' {options} {url}")
     body, _newline, code = text.rpartition("\n")
     return int(code), body
 
@@ -144,7 +144,7 @@ def test_what_needs_no_question_is_refused_without_one(mesh: Mesh) -> None:
 def answered(mesh: Mesh, user: str) -> tuple[int, str, str]:
     """Status, body of a refusal, and the rule that it names."""
     option = f"-H 'x-user: {user}'" if user else ""
-    text = in_pod(mesh, "sleep", "sh", "-c", f"curl -s -m 10 -i {option} {RATINGS}")
+    text = in_pod(mesh, "sleep", "sh", "-c", f"curl -s -m 60 -i {option} {RATINGS}")
     head, _empty, body = text.replace("\r", "").partition("\n\n")
     status, *lines = head.splitlines()
     headers = dict(line.lower().split(": ", 1) for line in lines)

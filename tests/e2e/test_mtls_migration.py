@@ -15,7 +15,8 @@ from tests.e2e.loads import both_ways
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-WINDOW_S = "20"
+WINDOW_S, WIDE_S = "20", "600"
+"""How far back calls in plaintext count: short where they shall have passed, long where one shall not be missed."""
 CALLERS = [f"caller-{number}" for number in range(10)]
 LEGACY = "caller-9"
 """The one of the ten that has no sidecar."""
@@ -42,12 +43,12 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
         yield found
 
 
-def strict(mesh: Mesh, *more: str) -> subprocess.CompletedProcess[str]:
-    return mesh.cli("mtls", "strict", "-n", "default", "--window", WINDOW_S, *more, check=False)
+def strict(mesh: Mesh, *more: str, window_s: str = WINDOW_S) -> subprocess.CompletedProcess[str]:
+    return mesh.cli("mtls", "strict", "-n", "default", "--window", window_s, *more, check=False)
 
 
-def status(mesh: Mesh) -> dict[str, object]:
-    found: dict[str, object] = json.loads(mesh.cli("mtls", "status", "--window", WINDOW_S, "-o", "json").stdout)
+def status(mesh: Mesh, window_s: str = WINDOW_S) -> dict[str, object]:
+    found: dict[str, object] = json.loads(mesh.cli("mtls", "status", "--window", window_s, "-o", "json").stdout)
     return found
 
 
@@ -56,24 +57,24 @@ def modes(mesh: Mesh) -> set[str]:
     return {port["mode"] for one in status(mesh)["workloads"] for port in one["ports"]}  # type: ignore[attr-defined]
 
 
-def plaintext(mesh: Mesh) -> set[str]:
+def plaintext(mesh: Mesh, window_s: str = WINDOW_S) -> set[str]:
     """Who called in plaintext within the window."""
-    return {one["source"] for one in status(mesh)["callers"]}  # type: ignore[attr-defined]
+    return {one["source"] for one in status(mesh, window_s)["callers"]}  # type: ignore[attr-defined]
 
 
 def test_the_guard_names_the_one_caller_in_plaintext_and_changes_nothing(mesh: Mesh) -> None:
     before = mesh.cli("history", "-o", "json").stdout
     for name in CALLERS:
         assert call(mesh, name, HELLO) == ["200"]
-    wait_for(lambda: plaintext(mesh) == {f"default/{LEGACY}"}, 60, "the plaintext caller is known")
-    done = strict(mesh, "--apply")
+    wait_for(lambda: plaintext(mesh, WIDE_S) == {f"default/{LEGACY}"}, 60, "the plaintext caller is known")
+    done = strict(mesh, "--apply", window_s=WIDE_S)
     assert done.returncode == 1
     assert f"default/{LEGACY} (without a sidecar) calls default/helloworld-v" in done.stderr
     assert "in plaintext: 1 request; first" in done.stderr
     assert not any(f"default/{name} " in done.stderr for name in CALLERS if name != LEGACY)
     assert "ARG0520" in done.stderr
     assert (mesh.cli("history", "-o", "json").stdout, modes(mesh)) == (before, {"PERMISSIVE"})
-    table = mesh.cli("mtls", "status", "--window", WINDOW_S).stdout
+    table = mesh.cli("mtls", "status", "--window", WIDE_S).stdout
     assert any("helloworld" in line and f"default/{LEGACY}" in line for line in table.splitlines())
 
 
@@ -107,7 +108,7 @@ def test_a_caller_that_comes_back_while_it_watches_undoes_it(mesh: Mesh) -> None
     with guard:
         wait_for(lambda: modes(mesh) == {"STRICT"}, 60, "it is strict")
         assert call(mesh, LEGACY, HELLO) == ["000"]
-        _out, said = guard.communicate(timeout=60)
+        _out, said = guard.communicate(timeout=240)
     assert guard.returncode == 1
     assert f"default/{LEGACY} (without a sidecar) calls default/helloworld-v" in said
     assert "refused; first" in said
