@@ -17,6 +17,7 @@ from argosy.testing import meshes
 from argosy.testing.meshes import Size
 
 from .harness import require_root
+from .sizes import SIZES
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -75,7 +76,7 @@ def test_a_thousand_changes_of_clusters_leave_none_warming() -> None:
         for number in range(CLUSTER_CHANGES):
             fed.set([rule(size, number)])
             fed.pilot.commit_now()
-            assert not await fed.pilot.wait_settled(30)
+            assert not await fed.pilot.wait_settled(120)
         await fed.in_sync()
         after = await fed.stats("cluster_manager")
         assert (after["warming_clusters"], after["active_clusters"]) == (0, before["active_clusters"])
@@ -111,7 +112,7 @@ def test_five_thousand_virtual_services_at_once_are_one_push() -> None:
         took_s = time.monotonic() - start
         print("live after", took_s)
         assert fed.pilot.commits == commits + 1
-        assert took_s <= LIVE_S
+        assert took_s <= SIZES.within_s(LIVE_S)
 
     asyncio.run(with_envoy(size, run, bare))
 

@@ -24,7 +24,7 @@ from argosy.core.errors import ArgosyError
 
 # Short, so that certificates are replaced while the check runs: at half of this, with jitter.
 CERTIFICATE_TTL_S = 30.0
-SETTLE_S = 20.0
+SETTLE_S = 60.0
 PAGES = 60
 SHARE_PAGES = 500
 WEIGHT_CHANGES = 20

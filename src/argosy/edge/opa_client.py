@@ -22,7 +22,8 @@ from argosy.mixer.status import OK, PERMISSION_DENIED
 
 _log = logging.getLogger("argosy.mixer")
 REJECTED = "opa: request was rejected"
-TIMEOUT_S = 0.9
+TIMEOUT_S = 1.5
+"""Less than the two seconds that a proxy waits for the verdict, so that it is told why."""
 ANSWER_BYTES_MAX = 1 << 20
 DEFAULT_PORTS = {"http": 80, "https": 443}
 

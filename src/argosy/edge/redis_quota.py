@@ -20,7 +20,8 @@ from argosy.mixer.port import Call, Verdict
 from argosy.mixer.quotas import dimensions_of, overriding
 from argosy.mixer.status import UNAVAILABLE
 
-TIMEOUT_S = 0.5
+TIMEOUT_S = 1.5
+"""Less than the two seconds that a proxy waits for the verdict, so that it is told why."""
 AGAIN_S = 1.0
 CONNECTIONS = 10
 PREFIX = "argosy:quota"
