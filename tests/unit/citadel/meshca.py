@@ -90,7 +90,7 @@ def forged(uris: tuple[str, ...], *, dns: tuple[str, ...] = (), is_ca: bool = Fa
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(datetime.fromtimestamp(START - 60, UTC))
-        .not_valid_after(datetime.fromtimestamp(START + 3600, UTC))
+        .not_valid_after(datetime.fromtimestamp(START + 86_400, UTC))
         .add_extension(x509.BasicConstraints(is_ca, None), critical=True)
         .add_extension(key_usage(signs_certificates=False), critical=True)
         .add_extension(
@@ -105,7 +105,7 @@ def forged(uris: tuple[str, ...], *, dns: tuple[str, ...] = (), is_ca: bool = Fa
         chain=leaf.public_bytes(serialization.Encoding.PEM),
         trust=AUTHORITY.trust(),
         issued_at=START,
-        not_after=START + 3600,
+        not_after=START + 86_400,
     )
 
 
