@@ -48,8 +48,8 @@ async def serving(answer: Callable[[bytes], bytes], credentials: Any = None, slo
         await server.stop(None)
 
 
-def client(port: int, timeout_s: float | None = None, authentication: Any = None) -> AdapterClient:
-    timeout = Seconds(timeout_s) if timeout_s is not None else None
+def client(port: int, timeout_s: float = 60, authentication: Any = None) -> AdapterClient:
+    timeout = Seconds(timeout_s)
     connection = Connection(address="look.ns:9070", timeout=timeout, authentication=authentication)
     models = build_models(OBJECTS)
     places = {"look.ns:9070": ("127.0.0.1", port)}

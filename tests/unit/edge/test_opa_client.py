@@ -10,6 +10,7 @@ import pytest
 from tests.e2e.programs.opa_stand_in import Opa
 
 from argosy.api.mixer_adapters import OpaParams
+from argosy.edge import opa_client
 from argosy.edge.opa_client import OpaClient
 from argosy.mixer.names import Ref
 from argosy.mixer.port import Call, Verdict
@@ -18,6 +19,12 @@ METHOD = "data.mixerauthz.allow"
 POLICY = 'package mixerauthz\ndefault allow = false\nallow { input.subject.user == "admin" }\n'
 REJECTED = Verdict(7, "opa: request was rejected", 0.0, 0)
 ALLOWED = Verdict(0, "", 0.0, 0)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that a busy machine keeps waiting is none that does not answer."""
+    monkeypatch.setattr(opa_client, "TIMEOUT_S", 60)
 
 
 @pytest.fixture

@@ -16,12 +16,19 @@ import pytest_asyncio
 from argosy.api.meta import Seconds
 from argosy.api.mixer_adapters import RedisQuota, RedisQuotaOverride, RedisQuotaParams
 from argosy.core.frozen import FrozenMap
+from argosy.edge import redis_quota
 from argosy.edge.redis_quota import RedisQuotas
 from argosy.mixer.names import Ref
 from argosy.mixer.port import Call, QuotaAsked, Verdict
 
 PROGRAM = shutil.which("redis-server")
 pytestmark = pytest.mark.skipif(PROGRAM is None and not os.environ.get("CI"), reason="redis-server is not installed")
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Redis that a busy machine keeps waiting is none that is not there."""
+    monkeypatch.setattr(redis_quota, "TIMEOUT_S", 60)
 
 
 @pytest.fixture(scope="module")
