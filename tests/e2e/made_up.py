@@ -23,13 +23,14 @@ spec:
 """The worst that an operator may have done: tags whose values clients choose."""
 
 
-def send_made_up(port: int, count: int) -> dict[int, int]:
-    """Send so many to a port of this host, over a few connections; gives how many were answered with which status."""
+def send_made_up(port: int, count: int, *, begin: int = 0) -> dict[int, int]:
+    """Send so many to a port of this host, over a few connections; gives how many were answered with which status.
+    `begin`: how many names are used already."""
 
     def part(first: int) -> list[int]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         found = []
-        for number in range(first, count, THREADS):
+        for number in range(begin + first, begin + count, THREADS):
             word = f"{number:x}-made-up"
             headers = {"host": f"{word}.example.com", "user-agent": word, "x-user": word}
             connection.request("GET", f"/{word}?q={word}", headers=headers)

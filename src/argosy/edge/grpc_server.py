@@ -12,7 +12,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
-RECEIVE_BYTES_MAX = 4 * 1024 * 1024
+RECEIVE_BYTES_MAX = 32 * 1024 * 1024
+"""A proxy's report has all its series, at most as many as Pilot lets it make (`pilot/build/telemetry.py`): 20 MB."""
 TLS_FRAME_BYTES = 4096
 ACCEPT_S_MAX = 300
 PENDING_CALLS_MAX = 20_000

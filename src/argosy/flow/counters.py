@@ -44,6 +44,10 @@ class CounterMemory(Generic[K]):
         """True if `value` is below the last one: the sign of a restart when no better one is at hand."""
         return value < self._now.get(series, 0.0)
 
+    def get(self, series: K) -> float | None:
+        """The value in the last report."""
+        return self._now.get(series)
+
     def series(self) -> Iterable[K]:
         """The series of the last report."""
         return self._now.keys()
@@ -148,6 +152,10 @@ class HistogramMemory(Generic[K]):
             return found
         added = tuple([now - then for now, then in zip(found.counts, last.counts, strict=True)])
         return Observed(count - last.count, total - last.total, added)
+
+    def get(self, series: K) -> Observed | None:
+        """The state in the last report."""
+        return self._now.get(series)
 
     def series(self) -> Iterable[K]:
         """The series of the last report."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from argosy.flow.record import SOURCE
 from argosy.mixer.join import END_LABELS, STANDARD_LABELS, Labels
+from argosy.mixer.telemetry import OVERFLOW
 
-OVERFLOW = "overflow"
 SETS_MAX = 12_500
 WORKLOAD_SETS_MAX = 500
 IDLE_S = 3600.0

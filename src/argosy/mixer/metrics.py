@@ -25,6 +25,7 @@ from argosy.mixer.budget import LabelBudget, Owner
 from argosy.mixer.checkpoint import Checkpoint, SavedHistogram, SavedProcess
 from argosy.mixer.join import NOBODY, Joined, Labels, join, join_note, unknowns
 from argosy.mixer.notes import expand
+from argosy.mixer.rest import counts_all, left_counters, left_histograms
 from argosy.mixer.telemetry import CounterSample, Flush, Node, Tags, in_messages, take_apart
 
 RESTART_TOLERANCE_S = 2.0
@@ -197,12 +198,16 @@ class MetricsAggregator:
             for key, value in part.items():
                 sums[key] = sums.get(key, 0.0) + sign * value
         for (name, tags), value in sums.items():
+            if counts_all(tags):
+                continue
             sample = in_messages(CounterSample(name, tags, value))
             noted = name in (t.DRY_RUN, t.AUDIT)
             labels = join_note(self._directory, node, tags) if noted else self._join(process, node, sample.tags).labels
             family = counters.setdefault(name, {})
             family[labels] = family.get(labels, 0.0) + sample.value
         for (name, tags), seen in process.histograms.dump().items():
+            if counts_all(tags):
+                continue
             joined = self._join(process, node, tags)
             known = histograms.setdefault(name, {}).setdefault(joined.labels, Histogram())
             known.add_counts(seen.counts, count=seen.count, total=seen.total)
@@ -278,13 +283,14 @@ class MetricsAggregator:
 
     def _moves(self, process: _Process, flush: Flush) -> Iterator[CounterSample]:
         """What was added to each series since the last flush."""
+        left = list(left_counters(flush.counters, process.memory.get))
         process.memory.begin()
         ended: dict[_SeriesKey, float] = {}
-        for name, tags, value in expand(flush.counters):
+        for name, tags, value in (*expand(flush.counters), *left):
             if name not in self._counters:
                 continue
             added = process.memory.advance((name, tags), value)
-            if not added:
+            if not added or counts_all(tags):
                 continue
             if name in _TCP_BYTES:
                 ended[name, tags] = added
@@ -331,10 +337,11 @@ class MetricsAggregator:
     def _add_histograms(
         self, process: _Process, node: Node, owner: Owner, flush: Flush, now: float, recent: bool
     ) -> None:
+        left = list(left_histograms(flush.histograms, process.histograms.get))
         process.histograms.begin()
-        for name, tags, count, total, counts in flush.histograms:
+        for name, tags, count, total, counts in (*flush.histograms, *left):
             added = process.histograms.advance((name, tags), count, total, counts)
-            if added is None:
+            if added is None or counts_all(tags):
                 continue
             joined = self._join(process, node, tags)
             family = self._histograms[name]

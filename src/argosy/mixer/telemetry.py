@@ -49,6 +49,12 @@ CALL = "call"
 CONNECTION = "conn"
 MESSAGES = "messages"
 """`<of the client>,<of the server>@<minute>`: a counter with it counts calls that had so many messages."""
+REST = "rest"
+"""A series with it counts everything, also what series with more tags (those that it names) count."""
+LEFT = "left"
+"""A series with it is Mixer's own: what had no room in series with the tags that it names."""
+OVERFLOW = "overflow"
+"""The value of labels that are not told apart any more."""
 _SIDES = (REQUEST_MESSAGES, RESPONSE_MESSAGES)
 
 
@@ -104,12 +110,14 @@ def parse_node_id(node_id: str) -> Node | None:
 
 
 def take_apart(tags: Tags) -> Tags:
-    """The tags with `call` replaced by what it holds."""
+    """The tags with `call` replaced by what it holds, and `left` by what it stands for."""
     found: list[tuple[str, str]] = []
     for name, value in tags:
         if name == CALL:
             parts = (part.partition("=") for part in value.split("|"))
             found += [(key, text) for key, equals, text in parts if equals]
+        elif name == LEFT:
+            found += [(key, OVERFLOW) for key in value.split(",")]
         else:
             found.append((name, value))
     return tuple(found)

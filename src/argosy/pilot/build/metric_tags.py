@@ -28,7 +28,7 @@ RESERVED = frozenset(
         "counts",
         DROP,
     }
-    | {"call", "conn", "messages"}
+    | {"call", "conn", "messages", "rest", "left"}
 )
 
 

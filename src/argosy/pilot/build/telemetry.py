@@ -5,6 +5,8 @@ each of a request's statistics. So all that the proxy alone knows stands in one 
 Mixer takes it apart, once for each series, and joins the rest (`docs/decisions/0005-telemetry-in-envoy.md`).
 The number of statistics costs as well: requests have no counter of their own, since the histogram of their sizes has
 one (`counts=`, as long as no Telemetry object tells the two apart).
+Tags of Telemetry objects may have values that clients choose, so statistics with such tags are few; beside them is one
+without, of which Mixer makes what the others had no room for.
 
 TCP is counted when a connection opens and when it ends; of those that live longer than `report.TCP_PERIOD_S`, a gauge
 says how many bytes they have carried so far. Byte counts of access logs are cumulative: periodic ones cannot be added.
@@ -14,7 +16,7 @@ Source: envoy.extensions.access_loggers.stats.v3.Config; Istio standard metrics.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +29,8 @@ from argosy.pilot.counted import STANDARD, Counted, Counting
 CALL = "call"
 CONNECTION = "conn"
 MESSAGES = "messages"
+REST = "rest"
+"""On a statistic that counts everything: the tags by which others count the same, as far as they have room."""
 _STATS = "envoy.extensions.access_loggers.stats.v3.Config"
 _CONDITION = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 _GRPC = r"application/grpc(\+.*)?"
@@ -39,6 +43,13 @@ _SCOPE: Mapping[str, Any] = {
     "prefix": "",
     "max_counters": v.wrap(20_000),
     "max_histograms": v.wrap(20_000),
+}
+# What has tags that clients may choose. Mixer tells no more of a workload apart either (`budget.WORKLOAD_SETS_MAX`).
+_CHOSEN_SCOPE: Mapping[str, Any] = {
+    "sharing_name": "istio-chosen",
+    "prefix": "",
+    "max_counters": v.wrap(2000),
+    "max_histograms": v.wrap(1000),
 }
 # What comes and goes must be forgotten: gauges of open connections (those that do not fit are counted at their end),
 # and how many messages streams had.
@@ -140,7 +151,7 @@ def _http_stats(plain: _Stats) -> list[Any]:
         *_logger(_all(_is_grpc(False), _no_upgrade()), histograms=_duration(plain)),
         *_logger(_is_grpc(True), counters=_requests(grpc), histograms=[*_sizes(grpc), *_duration(grpc)]),
         *_logger(_all(_is_grpc(True), _if(_UNARY)), counters=_unary(grpc)),
-        *_logger(_all(_is_grpc(True), _if(_STREAM)), counters=_streams(grpc), scope=_LIVE_SCOPE),
+        *_plain_logger(_all(_is_grpc(True), _if(_STREAM)), _LIVE_SCOPE, counters=_streams(grpc)),
     ]
 
 
@@ -201,7 +212,8 @@ def _tcp_stats(stats: _Stats) -> list[Any]:
         *_logger(_all(_at("TcpConnectionEnd"), _if(_NEVER_CONNECTED)), counters=opened),
         # Before the counters, so that nobody finds a connection's bytes in both.
         *_live_stats(carried),
-        *_logger(_at("TcpConnectionEnd"), counters=[*closed, *sizes]),
+        # What connections have carried while open is added to series with the same tags: those may not be missing.
+        *_logger(_at("TcpConnectionEnd"), kept=sizes, counters=closed),
     ]
 
 
@@ -215,8 +227,8 @@ def _live_stats(stats: _Stats) -> list[Any]:
         zeros.append({**_value(name, each, _ZERO), "set": end})
     ended = _all(_at("TcpConnectionEnd"), _lived(stats.counting.period_s or report.TCP_PERIOD_S))
     return [
-        *_logger(_at("TcpPeriodic"), gauges=gauges, scope=_LIVE_SCOPE),
-        *_logger(ended, gauges=zeros, scope=_LIVE_SCOPE),
+        *_plain_logger(_at("TcpPeriodic"), _LIVE_SCOPE, gauges=gauges),
+        *_plain_logger(ended, _LIVE_SCOPE, gauges=zeros),
     ]
 
 
@@ -228,7 +240,28 @@ def _value(name: str, tags: list[Any], value: str) -> dict[str, Any]:
     return {"stat": {"name": name, "tags": tags}, "value_format": value}
 
 
-def _logger(condition: Mapping[str, Any], *, scope: Mapping[str, Any] = _SCOPE, **stats: list[Any]) -> list[Any]:
+def _logger(condition: Mapping[str, Any], *, kept: Sequence[Any] = (), **stats: list[Any]) -> list[Any]:
+    """The loggers of some statistics that stay, if there are any. `kept`: counters that stay as they are."""
+    chosen = {kind: [stat for stat in each if _chosen(stat)] for kind, each in stats.items()}
+    plain = {kind: [_all_of(stat) if _chosen(stat) else stat for stat in each] for kind, each in stats.items()}
+    if kept:
+        plain["counters"] = [*plain.get("counters", ()), *kept]
+    return [*_plain_logger(condition, _CHOSEN_SCOPE, **chosen), *_plain_logger(condition, _SCOPE, **plain)]
+
+
+def _chosen(stat: Mapping[str, Any]) -> list[str]:
+    """The statistic's tags of which clients may choose the values."""
+    return [tag["name"] for tag in stat["stat"]["tags"] if tag["name"] != CALL and "%" in tag["value_format"]]
+
+
+def _all_of(stat: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without those tags."""
+    names = _chosen(stat)
+    kept = [tag for tag in stat["stat"]["tags"] if tag["name"] not in names]
+    return {**stat, "stat": {**stat["stat"], "tags": [*kept, _tag(REST, ",".join(names))]}}
+
+
+def _plain_logger(condition: Mapping[str, Any], scope: Mapping[str, Any], **stats: list[Any]) -> list[Any]:
     """The logger of some statistics, if there are any."""
     if not any(stats.values()):
         return []

@@ -165,17 +165,36 @@ def test_a_disabled_metric_is_left_out_alone() -> None:
     assert names(Counting(), "tcp") - names(tcp, "tcp") == {"istio_tcp_sent_bytes_total", "istio_tcp_open_sent_bytes"}
 
 
+def of_requests(tagged: Counting) -> dict[str, dict[str, str]]:
+    """The statistics of requests, by the scope that bounds them: what their tags say."""
+    return {
+        config["stats_scope"]["sharing_name"]: {tag["name"]: tag["value_format"] for tag in one["stat"]["tags"]}
+        for config in (one["typed_config"] for one in made(source_tags("http"), tagged)[:2])
+        for one in config.get("counters", ())
+        if one["stat"]["name"] == REQUESTS
+    }
+
+
 def test_tags_are_changed_for_the_metric_that_was_named() -> None:
     tagged = Counting(((REQUESTS, Counted(tags=(("request_host", "request.host"), ("source_app", None)))),))
-    stats = {
-        stat["name"]: {tag["name"]: tag["value_format"] for tag in stat["tags"]}
-        for logger in stats_loggers(source_tags("http"), tagged)
-        for kind in ("counters", "histograms")
-        for stat in (one["stat"] for one in api.to_dict(logger)["typed_config"].get(kind, ()))
-    }
-    assert stats[REQUESTS]["request_host"] == "%REQ(:AUTHORITY)%"
-    assert stats[REQUESTS]["call"].endswith("|drop=source_app")
-    assert stats["istio_request_bytes"].keys() == {"call"}
+    chosen = of_requests(tagged)["istio-chosen"]
+    assert chosen["request_host"] == "%REQ(:AUTHORITY)%"
+    assert chosen["call"].endswith("|drop=source_app")
+    stats = {name: each for logger in made(source_tags("http"), tagged) for name, each in counted(logger).items()}
+    assert "drop" not in stats["istio_request_bytes"]
+
+
+def test_what_clients_choose_has_a_scope_of_its_own_and_all_of_it_is_counted_beside() -> None:
+    tags = (("operation", "'read'"), ("request_host", "request.host"), ("user", "request.headers['x-user']"))
+    found = of_requests(Counting(((REQUESTS, Counted(tags=tags)),)))
+    chosen, whole = found["istio-chosen"], found["istio"]
+    assert whole == {"call": chosen["call"], "operation": "read", "rest": "request_host,user"}
+
+
+def test_what_nobody_chooses_is_counted_once() -> None:
+    found = of_requests(Counting(((REQUESTS, Counted(tags=(("operation", "'read'"),))),)))
+    assert found.keys() == {"istio"}
+    assert found["istio"].keys() == {"call", "operation"}
 
 
 def test_connections_report_as_often_as_was_asked_for() -> None:
