@@ -157,7 +157,7 @@ def test_what_is_wrong_is_refused_with_code_line_and_field(documents: list[Docum
         if seconds >= SLOWEST_S:
             # A collection of the test's own garbage may fall into it: the least of several is what the object takes.
             seconds = min(refused(yaml.safe_dump(wrong))[1] for _again in range(5))
-        assert seconds < SLOWEST_S * slowness(), (seconds, wrong)
+            assert seconds < SLOWEST_S * slowness(), (seconds, wrong)
 
 
 def refused(text: str) -> tuple[list[Finding], float]:
