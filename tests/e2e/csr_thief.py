@@ -76,7 +76,7 @@ async def main(options: dict[str, Any]) -> None:
                     await call(
                         msgspec.json.encode(request),
                         metadata=(("authorization", f"Bearer {options['token']}"),),
-                        timeout=10,
+                        timeout=60,
                     )
                     found["issued"] += 1
                 except grpc.aio.AioRpcError as error:

@@ -42,7 +42,7 @@ from argosy.local.service_rules import service_rules
 from argosy.local.volumes import volume_files
 
 _log = logging.getLogger("argosy.agent")
-ADOPTION_S = 5.0
+ADOPTION_S = 10.0
 REPORT_RETRY_S = 1.0
 KINDS = (
     "Deployment",

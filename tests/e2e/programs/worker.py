@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 def fetch(url: str) -> str:
     """The status of one request, or what went wrong."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return str(answer.status)
     except urllib.error.HTTPError as error:
         return str(error.code)
@@ -57,7 +57,7 @@ def flush(url: str, seconds: str) -> None:
         signal.pause()
     at, name, parts = time.time(), os.environ["HOSTNAME"], urlsplit(url)
     until_told(f"{url}/once?id=term-{name.partition('-')[0]}-{at:.3f}")
-    connection = http.client.HTTPConnection(parts.netloc, timeout=5)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=60)
     number = opened = 0
     while time.monotonic() < stopped[0] + float(seconds):
         result = "failed"
