@@ -433,8 +433,9 @@ def down(home: Path, tell: Tell = print, *, wait_s: float = 60.0) -> int:
                 _clear(home)
         tell("no mesh is running")
         return 0
-    os.kill(found.pid, signal.SIGTERM)
     descriptor = os.pidfd_open(found.pid)
+    os.kill(found.pid, signal.SIGTERM)
+    tell("stopping: requests under way end first, then pods, then the control plane")
     try:
         ended, _writable, _broken = select.select([descriptor], [], [], wait_s)
     finally:

@@ -279,7 +279,8 @@ def tell_change(answer: dict[str, Any], *, wait_s: float, dry_run: bool, output:
     for row in laggards:
         say(_lag(row))
     if laggards:
-        say(f"error: {len(laggards)} proxies do not run revision {answer['revision']} after {wait_s:g} s")
+        late = "1 proxy does" if len(laggards) == 1 else f"{len(laggards)} proxies do"
+        say(f"error: {late} not run revision {answer['revision']} after {wait_s:g} s")
         say("  hint: the mesh goes on trying; `argosy proxy-status` shows where it stands")
     if unread:
         say(f"error: {', '.join(unread)} have not read revision {answer['revision']} after {wait_s:g} s")

@@ -110,7 +110,9 @@ def strict(
         raise ArgosyError.of(
             "ARG0520",
             f"{scope} stays as it is: STRICT would cut callers off, or nobody can tell yet",
-            hint="give the callers sidecars, or let the window pass once they have stopped; `argosy mtls status`",
+            hint="give the callers sidecars, or let the window pass once they have stopped; `argosy mtls status`"
+            if workloads
+            else "see whether namespace and workload are spelled so: `argosy mtls status` lists them",
         )
     plan = plan_strict(scope, control().get("objects/PeerAuthentication")["objects"], workloads)
     for exception in plan.exceptions:

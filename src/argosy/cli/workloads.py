@@ -143,13 +143,18 @@ def scale(
     deployment: DeploymentArgument,
     replicas: Annotated[int, typer.Argument(help="How many pods.", min=0, metavar="N")],
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Set how many pods a Deployment has. The change is a revision, as any other."""
     document, origin = _deployment(deployment, namespace)
-    _apply({**document, "spec": {**document["spec"], "replicas": replicas}}, origin)
+    _apply({**document, "spec": {**document["spec"], "replicas": replicas}}, origin, output)
 
 
-def restart(deployment: DeploymentArgument, namespace: NamespaceOption = DEFAULT_NAMESPACE) -> None:
+def restart(
+    deployment: DeploymentArgument,
+    namespace: NamespaceOption = DEFAULT_NAMESPACE,
+    output: OutputOption = Output.TABLE,
+) -> None:
     """Replace a Deployment's pods one by one.
 
     A new one is ready before an old one leaves. The change is a revision, as any other.
@@ -162,7 +167,7 @@ def restart(deployment: DeploymentArgument, namespace: NamespaceOption = DEFAULT
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     annotations = {**(metadata.get("annotations") or {}), RESTARTED_AT: now}
     template = {**template, "metadata": {**metadata, "annotations": annotations}}
-    _apply({**document, "spec": {**document["spec"], "template": template}}, origin)
+    _apply({**document, "spec": {**document["spec"], "template": template}}, origin, output)
 
 
 def _deployment(word: str, namespace: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -176,8 +181,13 @@ def _deployment(word: str, namespace: str) -> tuple[dict[str, Any], dict[str, An
     return listing["objects"][0], listing["origins"][0]
 
 
-def _apply(document: dict[str, Any], origin: dict[str, Any]) -> None:
+def _apply(document: dict[str, Any], origin: dict[str, Any], output: Output) -> None:
+    from argosy.cli.output import print_json
+
     answer = control().change("apply", {"documents": [{"data": document, **origin}], "who": user()})
+    if output is Output.JSON:
+        print_json(answer)
+        return
     metadata = document["metadata"]
     done = f"revision {answer['revision']}" if answer["changes"] else "nothing changed"
     say(f"Deployment {metadata['namespace']}/{metadata['name']}: {done}")

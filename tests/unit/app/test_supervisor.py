@@ -90,7 +90,7 @@ def test_down_ends_the_supervisor_and_waits_for_it(tmp_path: Path) -> None:
         write_mesh(tmp_path, process.pid)
         assert down(tmp_path, said.append) == 0
         assert process.wait(10) == -15
-    assert said == ["stopped"]
+    assert said == ["stopping: requests under way end first, then pods, then the control plane", "stopped"]
 
 
 def test_a_supervisor_that_does_not_stop_is_told(tmp_path: Path) -> None:

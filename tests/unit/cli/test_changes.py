@@ -83,7 +83,7 @@ def test_wait_names_the_proxies_that_lag_and_why(mesh, pod: PodPlan, service):
     result = mesh.run("apply", "-f", "-", "--wait=0.05", input=service)
     assert result.exit_code == 1
     assert "default/web-v1-abc-xyz REJECTED: refuses outbound|80||web: no such thing" in result.stderr
-    assert "1 proxies do not run revision 1 after 0.05 s" in result.stderr
+    assert "1 proxy does not run revision 1 after 0.05 s" in result.stderr
     assert mesh.json("history")["revision"] == 1
 
 

@@ -48,6 +48,15 @@ def test_strict_refuses_while_somebody_calls_in_plaintext(mesh, pod):
     assert "ARG0520" in result.stderr
 
 
+def test_strict_of_what_is_not_there_says_how_to_look(mesh, pod):
+    mesh.add_pod(pod)
+    mesh.connect(pod)
+    result = mesh.run("mtls", "strict", "-n", "nosuch")
+    assert (result.exit_code, mode(mesh)) == (1, "")
+    assert "no workload of namespace nosuch has a sidecar" in result.stderr
+    assert "`argosy mtls status` lists them" in result.stderr
+
+
 def test_strict_only_says_what_it_would_do_unless_told_to(mesh, pod):
     mesh.add_pod(pod)
     mesh.connect(pod)

@@ -76,6 +76,13 @@ def test_scale_is_a_revision_and_keeps_all_else(mesh, deployment):
     assert mesh.run("get", "deploy", "-o", "wide").stdout.splitlines()[1].endswith("<stdin>:1")
 
 
+def test_scale_and_restart_can_answer_in_json(mesh, deployment):
+    mesh.apply(deployment)
+    answers = [mesh.json("scale", "deploy/web-v1", "5"), mesh.json("restart", "deploy/web-v1")]
+    assert [one["revision"] for one in answers] == [2, 3]
+    assert [one["changes"][0]["verb"] for one in answers] == ["changed", "changed"]
+
+
 def test_restart_changes_the_template_and_nothing_else(mesh, deployment):
     mesh.apply(deployment)
     assert mesh.run("restart", "deploy/web-v1").exit_code == 0
