@@ -68,6 +68,10 @@ class ConfigurationView:
                 self._known = await asyncio.to_thread(self._describe, objects, revision)
             return self._known
 
+    def placed(self, finding: Finding) -> Finding:
+        """The finding with where its object was written."""
+        return self._galley.placed(finding)
+
     def _describe(self, objects: Sequence[Any], revision: int) -> Described:
         return Described(describe_configuration(objects, revision), tuple(self._galley.analyze(objects)))
 
@@ -101,6 +105,7 @@ class ConsoleFindings:
                 view = self._view()
                 base = await view.read() if view is not None else await self._from_galley()
                 more = [*await self._from_pilot(), *self._findings()]
+                more = more if view is None else [view.placed(one) for one in more]
                 self._known = Described(base.configuration, tuple(dict.fromkeys((*base.findings, *more))))
                 self._read_at = self._clock.monotonic()
             return self._known

@@ -33,9 +33,21 @@ def register(app: typer.Typer) -> None:
     add("check", rich_help_panel=PANEL, epilog=examples("argosy check", "argosy check --rootless"))(check)
 
 
-def metrics() -> None:
-    """Print the mesh's metrics as Prometheus text."""
-    typer.echo(control().get_text("metrics"), nl=False)
+def metrics(output: OutputOption = Output.TABLE) -> None:
+    """Print the mesh's metrics as Prometheus text.
+
+    As JSON: each value with its labels.
+    """
+    text = control().get_text("metrics")
+    if output is not Output.JSON:
+        typer.echo(text, nl=False)
+        return
+    from prometheus_client.parser import text_string_to_metric_families
+
+    from argosy.cli.output import print_json
+
+    samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+    print_json([{"name": one.name, "labels": dict(one.labels), "value": one.value} for one in samples])
 
 
 def dashboard(

@@ -277,11 +277,11 @@ class _Api:
     async def analyze(self, request: Request) -> Response:
         """What is wrong now, each once: in configuration (Galley), what was made of it (Pilot), the traffic (Mixer)."""
         findings: list[Finding] = []
-        if galley := self._ports.galley():
-            findings += galley.galley.analyze()
         if pilot := self._ports.pilot():
             findings += pilot.findings()
         findings += self._ports.seen()
+        if galley := self._ports.galley():
+            findings = [*galley.galley.analyze(), *map(galley.galley.placed, findings)]
         return _json({"findings": _dump(dict.fromkeys(findings))})
 
     async def configuration(self, request: Request) -> Response:

@@ -139,6 +139,13 @@ class Galley:
         it may run in a thread: it reads nothing that changes."""
         return self._analyze(self.objects() if objects is None else objects)
 
+    def placed(self, finding: Finding) -> Finding:
+        """The finding with where its object was written, if who found it did not know."""
+        if finding.origin.file or not finding.kind:
+            return finding
+        found = self._find(finding.kind, ObjectKey(finding.namespace, finding.name))
+        return finding if found is None else replace(finding, origin=found.object.origin)
+
     def _analyze(
         self, objects: Sequence[Object[Any]], only: Container[tuple[str, ObjectKey]] | None = None
     ) -> list[Finding]:

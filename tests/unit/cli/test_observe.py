@@ -28,6 +28,7 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
 
 def test_metrics_are_printed_as_they_are(mesh):
     assert mesh.run("metrics").stdout == "istio_requests_total 7\n"
+    assert mesh.json("metrics") == [{"name": "istio_requests_total", "labels": {}, "value": 7.0}]
 
 
 def test_dashboard_prints_the_address(mesh, mesh_file, monkeypatch: pytest.MonkeyPatch):

@@ -300,3 +300,13 @@ def test_reports_of_pods_and_of_health_leave_each_other() -> None:
     assert [o.kind for o in Galley(store).objects()] == [HEALTH]
     with pytest.raises(ArgosyError, match="ARG0007"):
         galley.report_health("n", parse_documents(_pod("vm")))
+
+
+def test_a_finding_of_somebody_else_is_told_where_its_object_was_written() -> None:
+    galley = Galley(MemoryStore())
+    _apply(galley, _service("a") + _service("b"))
+    known = Finding("ARG0502", Level.ERROR, "refused", "Service", "default", "b")
+    assert str(galley.placed(known).origin) == "f.yaml:6"
+    assert galley.placed(galley.placed(known)) == galley.placed(known)
+    for other in (Finding("ARG0901", Level.WARNING, "x"), Finding("ARG0502", Level.ERROR, "x", "Service", "", "b")):
+        assert galley.placed(other) == other
