@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import httpx
 import pytest
 from tests.e2e.calls import applied, body, call
 from tests.e2e.harness import CORPUS, EXAMPLES, Mesh, require_corpus, running, wait_for
-from tests.unit.mixer.adapters.sets import template
+from tests.unit.mixer.adapters.sets import metric_documents, template
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
+BOOKINFO = CORPUS / "istio-1.4-samples" / "bookinfo" / "policy"
 POLICY = CORPUS / "istio-1.4-samples" / "httpbin" / "policy"
 PROGRAMS = Path(__file__).parent / "programs"
 HEADERS = "http://httpbin:8000/headers"
@@ -282,3 +284,39 @@ def test_reports_go_to_an_adapter_and_one_that_is_away_holds_nobody_up(mesh: Mes
         assert told() == sorted(f"told /anything/{n}" for n in range(20))
         with scaled_to_nothing(mesh, "reports"):
             assert call(mesh, "sleep", *paths) == ["200"] * 20
+
+
+PROMETHEUS = """
+apiVersion: v1
+kind: Service
+metadata: {name: prometheusadapter, namespace: istio-system}
+spec: {selector: {app: reports}, ports: [{name: grpc, port: 8080, targetPort: 9071}]}
+"""
+
+
+def test_metrics_go_to_an_adapter_as_the_sample_says(mesh: Mesh) -> None:
+    """`prometheus-oop-rule.yaml`, unchanged: both sides of each request, with what the sample asks for."""
+
+    def counted() -> list[dict[str, object]]:
+        lines = mesh.cli("logs", "deploy/reports", "-n", "istio-system").stdout.splitlines()
+        found = [json.loads(line.removeprefix("counted ")) for line in lines if line.startswith("counted ")]
+        return [one for one in found if one["destination_app"] == "httpbin" and one["source_app"] == "sleep"]
+
+    with applied(mesh, PROMETHEUS + "---\n" + metric_documents("istio-system"), BOOKINFO / "prometheus-oop-rule.yaml"):
+        assert call(mesh, "sleep", *[f"http://httpbin:8000/anything/{n}" for n in range(10)]) == ["200"] * 10
+        wait_for(lambda: len(counted()) >= 20, 60, "all are told, by both sides")
+        found = counted()
+    assert Counter(str(one["reporter"]) for one in found) == {"source": 10, "destination": 10}
+    expected = {
+        "value": 1,
+        "source_workload": "sleep",
+        "destination_workload": "httpbin",
+        "destination_service": "httpbin.default.svc.cluster.local",
+        "request_protocol": "http",
+        "response_code": 200,
+        "response_flags": "-",
+        "permissive_response_code": "none",
+    }
+    assert all(expected.items() <= one.items() for one in found)
+    security = {(one["reporter"], one["connection_security_policy"]) for one in found}
+    assert security == {("source", "unknown"), ("destination", "mutual_tls")}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from tests.e2e.calls import applied, in_pod
-from tests.e2e.harness import CORPUS, EXAMPLES, Mesh, require_corpus, running
+from tests.e2e.calls import applied, echo, in_pod
+from tests.e2e.harness import CORPUS, EXAMPLES, Mesh, is_ready, require_corpus, running, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -205,6 +206,48 @@ def test_lists(mesh: Mesh, params: str, value: str, codes: tuple[int, int, int])
         assert tuple(answer(mesh, one, RATINGS)[0] for one in ("reviews-v2", "reviews-v3", "sleep")) == codes
 
 
+PROVIDER = f"""
+apiVersion: v1
+kind: Service
+metadata: {{name: names}}
+spec: {{selector: {{app: names}}, ports: [{{name: http, port: 80, targetPort: 8070}}]}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: names}}
+spec:
+  selector: {{matchLabels: {{app: names}}}}
+  template:
+    metadata: {{labels: {{app: names}}}}
+    spec:
+      containers:
+      - name: names
+        image: busybox
+        command: ["{sys.executable}", "-m", "http.server", "8070", "--directory", "/tmp"]
+        ports: [{{containerPort: 8070}}]
+        readinessProbe: {{tcpSocket: {{port: 8070}}, periodSeconds: 1}}
+"""
+READ = "{providerUrl: http://names.default/list, refreshInterval: 1s, cachingInterval: 1s, entryType: STRINGS}"
+
+
+def test_a_list_that_a_service_of_the_mesh_gives_is_read_again_and_again(mesh: Mesh) -> None:
+    """`providerUrl`: as long as it was never read, nobody passes."""
+
+    def codes() -> tuple[int, ...]:
+        return tuple(answer(mesh, one, RATINGS)[0] for one in ("reviews-v2", "reviews-v3"))
+
+    text = LISTS.replace("HANDLER", "read").replace("PARAMS", READ)
+    text = text.replace("VALUE", """'source.labels["version"]'""")
+    with applied(mesh, PROVIDER, text):
+        wait_for(
+            lambda: mesh.pods("names") and all(map(is_ready, mesh.pods("names"))), 120, "the list's server is ready"
+        )
+        for word, wanted in (("v2", (200, 403)), ("v3", (403, 200))):
+            in_pod(mesh, "names", "sh", "-c", f"echo {word} > /tmp/list")
+            wait_for(lambda wanted=wanted: codes() == wanted, 60, f"the list that has {word} is in force")
+    assert codes() == (200, 200)
+
+
 @pytest.mark.parametrize(
     "status, code, body",
     [
@@ -238,6 +281,54 @@ spec:
         found = answer(mesh, "sleep", DETAILS)
     assert found[0] == code
     assert found[1].startswith(body)
+
+
+# -- connections ----------------------------------------------------------------------------------------------------
+
+CONNECTIONS = """
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: HANDLER}
+spec: {compiledAdapter: ADAPTER}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: connection}
+spec: {compiledTemplate: TEMPLATE}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: connections}
+spec:
+  match: destination.service.host == "tcp-echo.default.svc.cluster.local" && (MATCH)
+  actions: [{handler: HANDLER, instances: [connection]}]
+"""
+LISTED = "listchecker, params: {overrides: [%s/32], entryType: IP_ADDRESSES, blacklist: true}"
+NAMED = 'connection.requested_server_name == "outbound_.9001_._.tcp-echo.default.svc.cluster.local"'
+
+
+def connections(adapter: str, template: str, match: str) -> str:
+    """A rule about connections to `tcp-echo`."""
+    text = CONNECTIONS.replace("HANDLER", "connections").replace("ADAPTER", adapter)
+    return text.replace("TEMPLATE", template).replace("MATCH", match)
+
+
+def test_connections_are_refused_by_address_and_server_name_without_a_question(mesh: Mesh) -> None:
+    """What a proxy knows of a connection it decides itself."""
+    (address,) = {pod["status"]["podIP"] for pod in mesh.pods("sleep")}
+    by_address = connections(LISTED % address, "listentry, params: {value: source.ip}", "true")
+    by_name = connections("denier", "checknothing", NAMED)
+    with applied(mesh, EXAMPLES / "tcp-echo" / "tcp-echo.yaml"):
+        wait_for(lambda: echo(mesh, "sleep", "tcp-echo", 9000, "before").endswith("before"), 120, "somebody answers")
+        asked = checks(mesh)
+        with applied(mesh, by_address):
+            assert [echo(mesh, "sleep", "tcp-echo", port, "refused") for port in (9000, 9001)] == ["", ""]
+            assert echo(mesh, "reviews-v2", "tcp-echo", 9000, "other").endswith("other")
+        with applied(mesh, by_name):
+            assert echo(mesh, "sleep", "tcp-echo", 9001, "refused") == ""
+            assert echo(mesh, "sleep", "tcp-echo", 9000, "another").endswith("another")
+        assert echo(mesh, "sleep", "tcp-echo", 9001, "after").endswith("after")
+        assert checks(mesh) == asked
 
 
 # -- the samples of 1.4, unchanged ------------------------------------------------------------------------------------

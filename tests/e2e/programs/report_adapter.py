@@ -1,5 +1,6 @@
 """An adapter out of process that takes reports of a template `look`, and prints the key of each instance; of a template
-`cost` it grants each key two, and no more until the program ends.
+`metric`, and prints value and dimensions; of a template `cost` it grants each key two, and no more until the program
+ends.
 
 python report_adapter.py PORT
 """
@@ -7,6 +8,7 @@ python report_adapter.py PORT
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections import Counter
 from typing import Any
@@ -17,6 +19,12 @@ import grpc.aio
 from argosy.samples.messages import build_messages
 
 SCHEMA = {"Instance": (("key", 1, "string"),), "Request": (("instances", 1, "Instance[]"),)}
+METRIC = {
+    "Value": (("text", 1, "string"), ("number", 2, "int64")),
+    "Dimension": (("key", 1, "string"), ("value", 2, "Value")),
+    "Instance": (("value", 1, "Value"), ("dimensions", 2, "Dimension[]")),
+    "Request": (("instances", 1, "Instance[]"),),
+}
 COST = {
     "Instance": (("key", 1, "string"),),
     "Params": (("amount", 1, "int64"), ("best_effort", 2, "bool")),
@@ -41,6 +49,15 @@ async def main(port: str) -> None:
             print(f"told {one.key}", flush=True)
         return b""
 
+    metrics = build_messages("metric_adapter", METRIC)
+
+    async def count(data: bytes, _: grpc.aio.ServicerContext) -> bytes:
+        request: Any = metrics["Request"].FromString(data)
+        for one in request.instances:
+            dimensions = {each.key: each.value.text or each.value.number for each in one.dimensions}
+            print("counted", json.dumps({"value": one.value.number, **dimensions}), flush=True)
+        return b""
+
     costs, used = build_messages("cost_adapter", COST), Counter[str]()
 
     async def grant(data: bytes, _: grpc.aio.ServicerContext) -> bytes:
@@ -54,10 +71,12 @@ async def main(port: str) -> None:
 
     server = grpc.aio.server()
     method = {"HandleLook": grpc.unary_unary_rpc_method_handler(take)}
+    counting = {"HandleLook": grpc.unary_unary_rpc_method_handler(count)}
     granting = {"HandleLook": grpc.unary_unary_rpc_method_handler(grant)}
     server.add_generic_rpc_handlers(
         (
             grpc.method_handlers_generic_handler("look.HandleLookService", method),
+            grpc.method_handlers_generic_handler("metric.HandleLookService", counting),
             grpc.method_handlers_generic_handler("cost.HandleLookService", granting),
         )
     )

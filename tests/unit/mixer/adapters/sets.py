@@ -154,6 +154,26 @@ def adapter_config(fields: Fields = (("table", 1, "map:string"), ("deep", 2, "bo
     return encoded([file("config.proto", "look", {"Params": fields})])
 
 
+def metric_documents(namespace: str) -> str:
+    """Istio's template `metric` and the adapter of Prometheus out of process, without a session."""
+    value = f"{POLICY}.Value"
+    fields = (("value", 1, value), ("dimensions", 2, f"map:{value}"), ("monitored_resource_type", 3, "string"))
+    metric = template((*fields, ("monitored_resource_dimensions", 4, f"map:{value}")), variety=1, package="metric")
+    info: Fields = (("name", 1, "string"), ("instance_name", 2, "string"), ("label_names", 4, "list:string"))
+    params = file("prometheus.proto", "prom", {"Info": info, "Params": (("metrics", 1, "list:prom.Info"),)})
+    kind = params.message_type[0].enum_type.add(name="Kind")
+    for number, name in enumerate(("UNSPECIFIED", "GAUGE", "COUNTER", "DISTRIBUTION")):
+        kind.value.add(name=name, number=number)
+    params.message_type[0].field.add(name="kind", number=3, label=1, type=_PROTO.TYPE_ENUM, type_name=".prom.Info.Kind")
+    head = f"apiVersion: config.istio.io/v1alpha2\nkind: {{}}\nmetadata: {{{{name: {{}}, namespace: {namespace}}}}}\n"
+    return (
+        head.format("template", "metric")
+        + f'spec: {{descriptor: "{metric}"}}\n---\n'
+        + head.format("adapter", "prometheus-nosession")
+        + f'spec: {{templates: [metric], config: "{encoded([params])}"}}\n'
+    )
+
+
 OUTPUT: Fields = (("value", 2, "string"),)
 KEYED = template((("key", 1, "string"),), variety=4, output=OUTPUT)
 
