@@ -47,6 +47,9 @@ _NO_ENDPOINT = (
     "Requests for this service reached no pod: none is ready, none has the labels of the subset, or the caller's proxy "
     "answered by itself (a limit, a fault). `argosy proxy-config endpoints` and `argosy tap` tell more."
 )
+_NO_POD = (
+    "It answers, and is no pod of the mesh: addresses that an Endpoints object names, or the control plane itself."
+)
 _EXTERNAL = "A host outside the mesh, declared by a ServiceEntry."
 _BY_ADDRESS = (
     "Some of it called the pod's address: no route, policy or balancing of a service applied. Call the service's name."
@@ -125,9 +128,12 @@ def build_graph(window: FlowWindow, options: GraphOptions = GraphOptions()) -> G
     """
     ways: dict[tuple[tuple[Node, ...], str], _Sides] = {}
     namespaces: set[str] = set()
-    bare, reached = _bare(window, options), _reached(window, options)
+    bare, reached, answering = _bare(window, options), _reached(window, options), _answering(window)
     for key, counters in window.flows:
-        path = _path(key, options, bare, reached)
+        path = tuple(
+            replace(node, why=_NO_POD) if node.why == _NO_ENDPOINT and key.service.host in answering else node
+            for node in _path(key, options, bare, reached)
+        )
         namespaces.update(node.namespace for node in path if node.namespace)
         if not options.namespaces or any(node.namespace in options.namespaces for node in path):
             ways.setdefault((path, key.protocol), _Sides()).add(key, counters)
@@ -166,6 +172,18 @@ def _reached(window: FlowWindow, options: GraphOptions) -> frozenset[str]:
     if not options.service_nodes and options.type is not GraphType.SERVICE:
         return frozenset()
     return frozenset(key.service.host for key, _ in window.flows if key.destination.known)
+
+
+def _answering(window: FlowWindow) -> frozenset[str]:
+    """Hosts of services of which something answered that is no workload: no flag says that a proxy did instead."""
+    return frozenset(
+        key.service.host
+        for key, counters in window.flows
+        if not key.destination.known
+        and any(
+            count and one.flags in ("", "-") and one.code not in ("", "0") for one, count in counters.requests.items()
+        )
+    )
 
 
 def _path(key: FlowKey, options: GraphOptions, bare: frozenset[str], reached: frozenset[str]) -> tuple[Node, ...]:

@@ -32,6 +32,24 @@ def test_a_call_reported_by_both_sides_is_counted_once() -> None:
     assert edge.services == (DETAILS_HOST,)
 
 
+@pytest.mark.parametrize(
+    "outcome, why",
+    [
+        (OK, "is no pod of the mesh"),
+        (Outcome("503", "-", ""), "is no pod"),
+        (Outcome("503", "UH", ""), "reached no pod"),
+    ],
+)
+def test_a_service_without_pods_that_answers_is_not_said_to_reach_nobody(outcome: Outcome, why: str) -> None:
+    """Addresses of Endpoints, such as the console's. What a flag marks is an answer of the caller's proxy."""
+    [node] = [
+        node
+        for node in graph((FlowKey("source", INGRESS, UNKNOWN, service("console")), FlowCounters({outcome: 5}))).nodes
+        if node.kind is NodeKind.SERVICE
+    ]
+    assert why in node.why
+
+
 def test_the_callers_report_wins_since_it_knows_what_never_arrived() -> None:
     flows = [
         (
