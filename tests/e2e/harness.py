@@ -26,6 +26,7 @@ import httpx
 import pytest
 import yaml
 
+from argosy.core.errors import ArgosyError
 from argosy.edge.control_client import ControlClient
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,11 +151,8 @@ class Mesh:
 
         wait_for(settled, timeout_s, "all pods ready")
         # Proxies hear of pods after those are ready. What they run then, and a Pilot that is away, the tests judge.
-        with (
-            contextlib.suppress(httpx.HTTPError),
-            self.control("pilot" if (self.home / "run" / "pilot.sock").exists() else "control") as client,
-        ):
-            client.post("/v1/wait", json={"wait_s": timeout_s}, timeout=timeout_s + 30)
+        with contextlib.suppress(ArgosyError):
+            ControlClient(self.home / "run").post("wait", {"wait_s": timeout_s}, wait_s=timeout_s)
 
     def metrics(self, name: str = "istio_requests_total") -> Iterator[tuple[dict[str, str], float]]:
         """Series of one metric from `/metrics`: labels and value."""
