@@ -401,18 +401,55 @@ def test_a_mixer_that_does_not_answer_refuses_or_lets_pass_as_set(mesh: Mesh) ->
             assert call(mesh, "sleep", RATINGS) == ["200"]
 
 
+HTTPBIN_COUNTED = """
+apiVersion: config.istio.io/v1alpha2
+kind: memquota
+metadata: {name: here}
+spec: {quotas: [{name: here.quota.default, maxAmount: 2, validDuration: 3600s}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: quota
+metadata: {name: here}
+spec: {dimensions: {}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: QuotaSpec
+metadata: {name: here}
+spec: {rules: [{quotas: [{quota: here, charge: 1}, {quota: requestcountquota, charge: 1}]}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: QuotaSpecBinding
+metadata: {name: here}
+spec: {quotaSpecs: [{name: here}], services: [{name: httpbin}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: here}
+spec:
+  match: destination.labels["app"] == "httpbin"
+  actions: [{handler: here.memquota, instances: [here.quota]}]
+  responseHeaderOperations: [{name: x-counted, values: ['"yes"']}]
+"""
+
+
 def test_a_redis_that_is_gone_is_a_mixer_that_cannot_be_asked(mesh: Mesh) -> None:
     text = (POLICY / "quota-productpage.yaml").read_text()
     gone = "redisServerUrl: redis-release-master:6390"
     counted = text.replace("memquota\n  params:", f"redisquota\n  params:\n    {gone}")
     assert gone in counted
     counted = counted.replace("        validDuration: 5s\n", "").replace("validDuration: 1s", "validDuration: 60s")
-    with applied(mesh, counted):
+    with applied(mesh, counted, HTTPBIN_COUNTED):
         undecided = mesh.count("mixer_undecided_total")
         assert call(mesh, "sleep", PAGE, RATINGS) == ["503", "200"]
         with applied(mesh, mesh_config("policyCheckFailOpen: true")):
             assert call(mesh, "sleep", *[PAGE] * 3) == ["200"] * 3
         assert mesh.count("mixer_undecided_total") == undecided + 4
+        # Where requests pass, others that count go on, and headers are changed; what is refused costs nothing.
+        get = f"{HTTPBIN}/get"
+        assert call(mesh, "sleep", *[get] * 3) == ["503"] * 3
+        with applied(mesh, mesh_config("policyCheckFailOpen: true")):
+            assert "x-counted: yes" in in_pod(mesh, "sleep", "curl", "-si", get).lower()
+            assert call(mesh, "sleep", *[get] * 2) == ["200", "429"]
 
 
 GARBAGE = """

@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
+from uuid import uuid4
 
 from argosy.api.meta import Object
 from argosy.api.mixer import Handler
@@ -28,7 +29,7 @@ from argosy.mixer.check import Check, Decision, begin_check
 from argosy.mixer.handlers import make_handler
 from argosy.mixer.lists import ListChecker
 from argosy.mixer.names import Ref
-from argosy.mixer.port import Call, LocalHandler, RemoteHandler, Verdict
+from argosy.mixer.port import Call, LocalHandler, RemoteHandler, RemoteKeeper, Verdict
 from argosy.mixer.references import RecordedAttributes
 from argosy.mixer.rules import CheckPolicy
 from argosy.mixer.status import DEADLINE_EXCEEDED, INTERNAL
@@ -38,6 +39,8 @@ logger = logging.getLogger(__name__)
 UNANSWERED = "ARG0934"
 REMOTE_S = 1.0
 """How long a check waits for one other program; less than a proxy waits for the check."""
+RETURN_S = 0.1
+"""How long the answer about a refused request waits until what it took is given back; that goes on by itself."""
 FETCH_S = 5.0
 SOON_S = 0.5
 
@@ -86,8 +89,10 @@ class Checks:
         self.policy = policy
         self._cache = CheckCache()
 
-    async def check(self, namespace: str, attributes: Attributes, request: str = "") -> Decision:
-        """Decide one request that a proxy of `namespace` asks about."""
+    async def check(
+        self, namespace: str, attributes: Attributes, request: str = "", *, fail_open: bool = False
+    ) -> Decision:
+        """Decide one request that a proxy of `namespace` asks about. `fail_open`: it passes where nobody can tell."""
         now = self._clock.monotonic()
         self.asked += 1
         attributes = with_apis(self.policy.apis, attributes)
@@ -95,19 +100,43 @@ class Checks:
         if decision is not None:
             self.hits += 1
         else:
-            decision = await self._decide(namespace, attributes, request, now)
+            policy, seen = self.policy, RecordedAttributes(attributes)
+            request = request or uuid4().hex
+            check = begin_check(
+                policy, self._local, seen, namespace=namespace, now=now, request=request, fail_open=fail_open
+            )
+            decision = await self._decide(check)
+            if policy is self.policy:
+                self._cache.keep(namespace, attributes, seen.references, decision, now)
         self.refused += not decision.allowed
         self.undecided += decision.undecided
         return decision
 
-    async def _decide(self, namespace: str, attributes: Attributes, request: str, now: float) -> Decision:
-        policy, cache, seen = self.policy, self._cache, RecordedAttributes(attributes)
-        check = begin_check(policy, self._local, seen, namespace=namespace, now=now, request=request)
-        while check.decision is None:
-            check.answer(await self._ask_all(check))
-        if policy is self.policy:
-            cache.keep(namespace, attributes, seen.references, check.decision, now)
+    async def _decide(self, check: Check) -> Decision:
+        try:
+            while check.decision is None:
+                check.answer(await self._ask_all(check))
+        except asyncio.CancelledError:
+            # The proxy waits no longer. Where it refuses the request then, nothing is charged.
+            if not check.fail_open:
+                check.give_back()
+                self._give_back(check.returns)
+            raise
+        if check.returns:
+            await asyncio.wait({self._give_back(check.returns)}, timeout=RETURN_S)
         return check.decision
+
+    def _give_back(self, calls: Iterable[Call]) -> asyncio.Task[None]:
+        returns = []
+        for call in calls:
+            keeper: object = self._remote.get(call.handler)
+            if isinstance(keeper, RemoteKeeper):
+                returns.append(keeper.give_back(call))
+
+        async def run() -> None:
+            await asyncio.gather(*returns)
+
+        return self._later(run())
 
     async def _ask_all(self, check: Check) -> list[Verdict]:
         if len(check.calls) == 1:
@@ -185,7 +214,7 @@ class Checks:
         if remote is not None:
             self._later(remote.close())
 
-    def _later(self, work: Awaitable[None]) -> None:
+    def _later(self, work: Awaitable[None]) -> asyncio.Task[None]:
         async def run() -> None:
             with contextlib.suppress(Exception):
                 await work
@@ -193,6 +222,7 @@ class Checks:
         task = asyncio.get_running_loop().create_task(run())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+        return task
 
     async def _read_list(self, one: ListChecker, namespace: str) -> None:
         """Read a list again and again; its entries hold on while it cannot be read, until their time is up."""

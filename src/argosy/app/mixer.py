@@ -136,7 +136,8 @@ class Mixer:
     async def check(self, facts: CheckFacts) -> Decision:
         """Decide one request."""
         attributes = request_attributes(facts, self.directory)
-        return await self.checks.check(facts.node.namespace, attributes, facts.stream)
+        namespace, open_ = facts.node.namespace, facts.fail_open
+        return await self.checks.check(namespace, attributes, facts.stream, fail_open=open_)
 
     def _make_adapter(self, handler: Object[Handler], place: Place) -> AdapterClient | None:
         """The client of an adapter out of process, or None."""

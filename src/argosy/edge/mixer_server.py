@@ -28,6 +28,7 @@ from argosy.mixer.request import CheckFacts
 from argosy.mixer.telemetry import Flush, Node, parse_node_id
 
 SERVICE_EXTENSION = "argosy.service"
+OPEN_EXTENSION = "argosy.fail-open"
 _AUTHORIZATION = "envoy.service.auth.v3.Authorization"
 
 
@@ -133,6 +134,7 @@ def parse_check_request(request: Any, node: Node, service: str = "") -> CheckFac
         host=http.host,
         request_id=http.headers.get("x-request-id", ""),
         stream=f"{node.id}/{http.id}" if http.id else "",
+        fail_open=OPEN_EXTENSION in attributes.context_extensions,
         protocol="http" if attributes.request.HasField("http") else "tcp",
         size=http.size,
         requested_server_name=attributes.tls_session.sni,
@@ -143,8 +145,8 @@ def parse_check_request(request: Any, node: Node, service: str = "") -> CheckFac
 def encode_decision(decision: Decision, headers: Mapping[str, str] = EMPTY) -> bytes:
     """The `CheckResponse` of a decision about a request with these headers.
 
-    Refused requests get the status, the reason as body, and the rule's name. Where Mixer itself could not tell, the
-    proxy does what is set for that.
+    Refused requests get the status, the reason as body, and the rule's name. Where Mixer itself could not tell and the
+    request must not pass then, it is an error, which the proxy answers as it would for a Mixer that is away.
     """
     response = api.message("envoy.service.auth.v3.CheckResponse")
     if decision.allowed:

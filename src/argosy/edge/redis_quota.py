@@ -3,13 +3,15 @@
 Given the parameters of a handler and where its Redis is. Each question is one script that Redis runs as a whole, by
 Redis's own clock. FIXED_WINDOW begins with the first request that is counted and ends `validDuration` later; in a
 ROLLING_WINDOW counts are kept by buckets of `bucketDuration` and leave with their bucket. Who asks again for the same
-request (within `AGAIN_S`) gets the same answer. A Redis that does not answer gives nothing and decides nothing.
+request (within `AGAIN_S`) gets the same answer, and may give back what it got. A Redis that does not answer gives
+nothing and decides nothing.
 Source: Istio 1.4's redisquota.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -22,29 +24,35 @@ from argosy.mixer.status import UNAVAILABLE
 
 TIMEOUT_S = 1.5
 """Less than the two seconds that a proxy waits for the verdict, so that it is told why."""
-AGAIN_S = 1.0
+AGAIN_S = 3.0
 CONNECTIONS = 10
 PREFIX = "argosy:quota"
 
 # KEYS: counter, answer. ARGV: limit, wanted, window in ms, bucket in ms (0: fixed window), best effort, again in ms.
-# The counter of a fixed window is a number that expires; that of a rolling one a hash of bucket -> given.
-_SCRIPT = """
+# The counter of a fixed window is a number that expires; that of a rolling one a hash of bucket -> given. An answer is
+# `given:where`: the bucket, or when the window ends.
+_NOW = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+_TAKE = (
+    _NOW
+    + """
 local before = ARGV[6] ~= '0' and redis.call('GET', KEYS[2])
-if before then return tonumber(before) end
+if before then return tonumber(string.match(before, '^%d+')) end
 local limit, wanted, window, bucket = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local used, now = 0, 0
+local used, at = 0, 0
 if bucket == 0 then
   used = tonumber(redis.call('GET', KEYS[1]) or '0')
 else
-  local time = redis.call('TIME')
-  now = math.floor((time[1] * 1000 + math.floor(time[2] / 1000)) / bucket)
-  local oldest = now - math.ceil(window / bucket) + 1
+  at = math.floor(now / bucket)
+  local oldest = at - math.ceil(window / bucket) + 1
   local counts = redis.call('HGETALL', KEYS[1])
-  for at = 1, #counts, 2 do
-    if tonumber(counts[at]) < oldest then
-      redis.call('HDEL', KEYS[1], counts[at])
+  for one = 1, #counts, 2 do
+    if tonumber(counts[one]) < oldest then
+      redis.call('HDEL', KEYS[1], counts[one])
     else
-      used = used + tonumber(counts[at + 1])
+      used = used + tonumber(counts[one + 1])
     end
   end
 end
@@ -53,14 +61,39 @@ if wanted <= left then granted = wanted elseif ARGV[5] == '1' and left > 0 then 
 if granted > 0 then
   if bucket == 0 then
     if redis.call('INCRBY', KEYS[1], granted) == granted then redis.call('PEXPIRE', KEYS[1], window) end
+    at = now + redis.call('PTTL', KEYS[1])
   else
-    redis.call('HINCRBY', KEYS[1], string.format('%d', now), granted)
+    redis.call('HINCRBY', KEYS[1], string.format('%.0f', at), granted)
     redis.call('PEXPIRE', KEYS[1], window + bucket)
   end
 end
-if ARGV[6] ~= '0' then redis.call('SET', KEYS[2], granted, 'PX', ARGV[6]) end
+if ARGV[6] ~= '0' then redis.call('SET', KEYS[2], string.format('%.0f:%.0f', granted, at), 'PX', ARGV[6]) end
 return granted
 """
+)
+# KEYS: as above. ARGV: window in ms, bucket in ms. What was given in a window that has ended is gone with it.
+_GIVE_BACK = (
+    _NOW
+    + """
+local before = redis.call('GET', KEYS[2])
+if not before then return 0 end
+redis.call('DEL', KEYS[2])
+local granted, at = string.match(before, '^(%d+):(%d+)$')
+granted = tonumber(granted)
+if granted == 0 then return 0 end
+local counted
+if ARGV[2] == '0' then
+  local left = redis.call('PTTL', KEYS[1])
+  if left < 0 or math.abs(now + left - tonumber(at)) * 2 > tonumber(ARGV[1]) then return 0 end
+  counted = tonumber(redis.call('GET', KEYS[1]))
+  if counted > granted then redis.call('DECRBY', KEYS[1], granted) else redis.call('DEL', KEYS[1]) end
+else
+  counted = tonumber(redis.call('HGET', KEYS[1], at) or '0')
+  if counted > granted then redis.call('HINCRBY', KEYS[1], at, -granted) else redis.call('HDEL', KEYS[1], at) end
+end
+return granted
+"""
+)
 
 
 class RedisQuotas:
@@ -88,6 +121,17 @@ class RedisQuotas:
             return Verdict(UNAVAILABLE, message, 0.0, 0, undecided=True)
         return Verdict(granted=granted, valid_duration_s=quota.valid_duration)
 
+    async def give_back(self, call: Call) -> None:
+        """Undo what `call` took, once. What a Redis that is away was to get back it keeps until its window ends."""
+        asked, quota = call.quota, self._quotas.get(str(call.instance))
+        if asked is None or quota is None or not asked.deduplication_id:
+            return
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            async with asyncio.timeout(TIMEOUT_S):
+                client = await self._connected()
+                arguments = [round(quota.valid_duration * 1000), _bucket_ms(quota)]
+                await client.register_script(_GIVE_BACK)(keys=self._keys(call, quota), args=arguments)
+
     async def close(self) -> None:
         """Close all connections."""
         if self._client is not None:
@@ -100,22 +144,23 @@ class RedisQuotas:
         dimensions = dimensions_of(call)
         override = overriding(quota.overrides, dimensions)
         limit = quota.max_amount if override is None else override.max_amount
-        rolling = quota.rate_limit_algorithm == "ROLLING_WINDOW"
         again = round(AGAIN_S * 1000) if asked.deduplication_id else 0
-        keys = [
-            _key(self._scope, quota.name, *(f"{name}={value}" for name, value in dimensions.items())),
-            _key(self._scope, quota.name, "again", asked.deduplication_id),
-        ]
         arguments = [
             limit,
             asked.amount,
             round(quota.valid_duration * 1000),
-            round(quota.bucket_duration * 1000) if rolling else 0,
+            _bucket_ms(quota),
             int(asked.best_effort),
             again,
         ]
         client = await self._connected()
-        return int(await client.register_script(_SCRIPT)(keys=keys, args=arguments))
+        return int(await client.register_script(_TAKE)(keys=self._keys(call, quota), args=arguments))
+
+    def _keys(self, call: Call, quota: RedisQuota) -> list[str]:
+        """Of the counter, and of the answer to this request."""
+        request = call.quota.deduplication_id if call.quota is not None else ""
+        dimensions = (f"{name}={value}" for name, value in dimensions_of(call).items())
+        return [_key(self._scope, quota.name, *dimensions), _key(self._scope, quota.name, "again", request)]
 
     async def _connected(self) -> Redis:
         at = self._place(self._params.redis_server_url)
@@ -131,6 +176,11 @@ class RedisQuotas:
             )
             self._client, self._at = Redis(connection_pool=pool), at
         return self._client
+
+
+def _bucket_ms(quota: RedisQuota) -> int:
+    """0 for a fixed window."""
+    return round(quota.bucket_duration * 1000) if quota.rate_limit_algorithm == "ROLLING_WINDOW" else 0
 
 
 def _key(*parts: str) -> str:

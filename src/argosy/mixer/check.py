@@ -1,17 +1,23 @@
 """`begin_check`: one request's attributes against the policy, step by step to a decision.
 
 All rules that match are asked; the first refusal, in the order of rules, decides (a handler that cannot tell decides
-only where nobody refuses for certain); how long a decision holds is the
-least that anybody said. Only if nobody refuses are quotas charged, and then headers changed. As in Istio, a rule whose
-`match` has no value (an attribute is missing) does not match. Unlike Istio, an action whose instance has no value
-refuses: a whitelist that skips callers without a version would be no whitelist. Both are reported in `events`.
+only where nobody refuses for certain); how long a decision holds is the least that anybody said.
+
+Only if nobody refuses are quotas charged, and then headers changed. A request takes all its quotas or none: those in
+memory are asked first, one after the other, then those that are kept elsewhere and can be given back, then the others;
+the first refusal ends it, and what was taken is given back. Where requests pass that nobody can decide (`fail_open`), a
+handler that cannot tell has no say, and everything else is done.
+
+As in Istio, a rule whose `match` has no value (an attribute is missing) does not match. Unlike Istio, an action whose
+instance has no value refuses: a whitelist that skips callers without a version would be no whitelist. Both are reported
+in `events`.
 
 Handlers that must ask somebody are not asked here: `Check.calls` are the questions, `Check.answer` takes the verdicts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from argosy.core.names import ObjectKey
@@ -20,7 +26,7 @@ from argosy.mixer.expr import EvaluationError
 from argosy.mixer.headers import HeaderEdit, evaluate_headers, output_attributes
 from argosy.mixer.instances import evaluate_fields
 from argosy.mixer.names import Ref
-from argosy.mixer.port import USES_MAX, VALID_S_MAX, Call, LocalHandler, QuotaAsked, Verdict
+from argosy.mixer.port import USES_MAX, VALID_S_MAX, Call, LocalHandler, LocalKeeper, QuotaAsked, Verdict
 from argosy.mixer.quota_specs import Charge
 from argosy.mixer.rules import CheckAction, CheckPolicy, CheckRule
 from argosy.mixer.status import OK, PERMISSION_DENIED, RESOURCE_EXHAUSTED, STATUS_NAMES, http_status
@@ -30,7 +36,8 @@ from argosy.mixer.status import OK, PERMISSION_DENIED, RESOURCE_EXHAUSTED, STATU
 class Decision:
     """The verdict: gRPC `code`, HTTP status and body for a refusal, which rule said so, how long it may be re-used.
 
-    `undecided`: a handler could not tell; what holds then is what is set for when Mixer cannot be asked.
+    `undecided`: a handler could not tell; what holds then is what is set for when Mixer cannot be asked. If the request
+    passes then, the decision is an admission already.
     """
 
     code: int = OK
@@ -63,6 +70,15 @@ class _Asked:
     verdict: Verdict | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What one rule's action is to give of a quota."""
+
+    rule: CheckRule
+    action: CheckAction
+    charge: Charge
+
+
 @dataclass(slots=True)
 class Check:
     """One request being decided: while there are `calls`, `answer` them; then there is a `decision`."""
@@ -72,14 +88,18 @@ class Check:
     attributes: Attributes
     now: float
     request: str = ""
-    """Tells this request from all others; a request that is asked about twice is charged once."""
+    """Tells this request from all others: asked about twice it is charged once. Without it nothing is given back."""
+    fail_open: bool = False
+    """The request passes if nobody can tell."""
     calls: tuple[Call, ...] = ()
     decision: Decision | None = None
+    returns: tuple[Call, ...] = ()
+    """What others gave and are to be given back, because the request was refused all the same."""
     events: list[str] = field(default_factory=list)
     _matching: list[CheckRule] = field(default_factory=list)
     _asked: list[_Asked] = field(default_factory=list)
     _passed: list[_Asked] = field(default_factory=list)
-    _charging: bool = False
+    _waves: Iterator[list[_Wanted]] | None = None
 
     def answer(self, verdicts: Sequence[Verdict]) -> None:
         """Take the verdicts on `calls`, one each, in order."""
@@ -96,6 +116,18 @@ class Check:
         ]
         self._proceed()
 
+    def give_back(self) -> None:
+        """Give back all quota that was taken, or may have been: what is kept here at once, the rest by `returns`."""
+        for one in (*self._passed, *self._asked):
+            if one.call is None or one.charge is None or (one.verdict is not None and not one.verdict.granted):
+                continue
+            if one.action.handler in self.handlers:
+                handler: object = self.handlers[one.action.handler]
+                if isinstance(handler, LocalKeeper):
+                    handler.give_back(one.call, self.now)
+            elif self._is_kept(one.action):
+                self.returns += (one.call,)
+
     def _proceed(self) -> None:
         while self.decision is None:
             waiting = tuple(one.call for one in self._asked if one.verdict is None and one.call is not None)
@@ -103,25 +135,49 @@ class Check:
                 self.calls = waiting
                 return
             self.calls = ()
+            before = len(self._passed)
             self._passed += self._asked
-            refused = _first_refusal(self._asked)
+            self._asked = []
+            refused = self._first_refusal(self._passed[before:])
             if refused is not None:
+                self.give_back()
                 self.decision = self._refusal(refused)
-            elif self._charging:
+                return
+            if self._waves is None:
+                self._waves = iter(self._charges())
+            wave = next(self._waves, None)
+            if wave is None:
                 self.decision = self._admission()
             else:
-                self._charging = True
-                self._asked = list(self._charges())
+                self._asked = [self._ask(one.rule, one.action, one.charge) for one in wave]
 
-    def _charges(self) -> list[_Asked]:
-        charges = [one for bound in self.policy.quotas for one in bound.charges(self.attributes)]
-        return [
-            self._ask(rule, action, charge)
-            for charge in dict.fromkeys(charges)
+    def _charges(self) -> list[list[_Wanted]]:
+        """What is to be charged, by who is asked at the same time."""
+        charges = list(dict.fromkeys(one for bound in self.policy.quotas for one in bound.charges(self.attributes)))
+        wanted = [
+            _Wanted(rule, action, Charge(named[0].quota, sum(charge.amount for charge in named)))
             for rule in self._matching
             for action in rule.actions
-            if action.charges and _names(charge.quota, action.instance.ref)
+            if action.charges and (named := [one for one in charges if _names(one.quota, action.instance.ref)])
         ]
+        order = [charge.quota for charge in charges]
+        wanted.sort(key=lambda one: order.index(one.charge.quota))
+        here = [one for one in wanted if one.action.handler in self.handlers]
+        elsewhere = [one for one in wanted if one.action.handler not in self.handlers]
+        kept = [one for one in elsewhere if self._is_kept(one.action)]
+        given = [one for one in elsewhere if not self._is_kept(one.action)]
+        return [wave for wave in (*([one] for one in here), kept, given) if wave]
+
+    def _is_kept(self, action: CheckAction) -> bool:
+        """True if a handler that must ask somebody can give back: adapters out of process have no word for it."""
+        found = self.policy.handlers.get(action.handler)
+        return found is not None and bool(found.spec.compiled_adapter)
+
+    def _first_refusal(self, asked: Sequence[_Asked]) -> _Asked | None:
+        """The first that refuses; one that cannot tell only if nobody refuses for certain, and not if it has no say."""
+        refusing = [one for one in asked if _refuses(one)]
+        certain = (one for one in refusing if one.verdict is not None and not one.verdict.undecided)
+        return next(certain, refusing[0] if refusing and not self.fail_open else None)
 
     def _matches(self, rule: CheckRule) -> bool:
         if rule.match is None:
@@ -160,8 +216,11 @@ class Check:
         return self._lasting(decision)
 
     def _admission(self) -> Decision:
+        silent = [one for one in self._passed if one.verdict is not None and one.verdict.undecided]
+        self.events += [f"{one.action.handler} cannot tell: {one.verdict.message}" for one in silent if one.verdict]
+        request, response = self._headers("request"), self._headers("response")
         return self._lasting(
-            Decision(request_headers=self._headers("request"), response_headers=self._headers("response"))
+            Decision(request_headers=request, response_headers=response, undecided=bool(silent)),
         )
 
     def _headers(self, side: str) -> tuple[HeaderEdit, ...]:
@@ -199,18 +258,12 @@ def begin_check(
     namespace: str,
     now: float,
     request: str = "",
+    fail_open: bool = False,
 ) -> Check:
     """Decide one request that a proxy of `namespace` asks about, as far as it goes without asking others."""
-    check = Check(policy, handlers, attributes, now, request)
+    check = Check(policy, handlers, attributes, now, request, fail_open)
     check.begin(namespace)
     return check
-
-
-def _first_refusal(asked: list[_Asked]) -> _Asked | None:
-    """The first that refuses; one that cannot tell only if nobody refuses for certain: the request may then pass."""
-    refusing = [one for one in asked if _refuses(one)]
-    certain = (one for one in refusing if one.verdict is not None and not one.verdict.undecided)
-    return next(certain, refusing[0] if refusing else None)
 
 
 def _refuses(asked: _Asked) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from argosy.core.frozen import FrozenMap
 from argosy.mixer.attributes import Value
@@ -66,6 +66,24 @@ class LocalHandler(Protocol):
 
     def check(self, call: Call, now: float) -> Verdict:
         """The verdict; `now` in seconds of a clock that never goes back."""
+        ...
+
+
+@runtime_checkable
+class LocalKeeper(Protocol):
+    """A `LocalHandler` that takes back what it gave of a quota."""
+
+    def give_back(self, call: Call, now: float) -> None:
+        """Undo what `call` took. Only calls with a deduplication id are known again; each gives back once."""
+        ...
+
+
+@runtime_checkable
+class RemoteKeeper(Protocol):
+    """A `RemoteHandler` that takes back what it gave of a quota."""
+
+    async def give_back(self, call: Call) -> None:
+        """As `LocalKeeper` does it. Bounded in time; what cannot be given back is lost until its window ends."""
         ...
 
 

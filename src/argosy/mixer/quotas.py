@@ -1,8 +1,9 @@
 """Quotas counted in memory: `memquota`, a window that slides by tenths of a second.
 
 Given calls and the time, gives verdicts. Each combination of dimensions counts by itself; the first override whose
-dimensions all agree gives the limit. A request that asks again (the same deduplication id) is charged once. What is
-kept is bounded: cells that are empty go, and beyond `CELLS_MAX` the one that was not asked for longest.
+dimensions all agree gives the limit. A request that asks again (the same deduplication id) is charged once, and may
+give back what it got. What is kept is bounded: cells that are empty go, and beyond `CELLS_MAX` the one that was not
+asked for longest.
 Source: Istio 1.4's memquota.
 """
 
@@ -20,6 +21,8 @@ from argosy.mixer.values import text_of
 TICK_S = 0.1
 CELLS_MAX = 100_000
 REMEMBERED_MAX = 100_000
+RETURNS_S = 3.0
+"""For how long a request that was refused after all may give back; a check takes less."""
 
 
 class Limit(NamedTuple):
@@ -75,6 +78,22 @@ class _Cell:
             self.given.append((tick, amount))
         self.total += amount
 
+    def take_back(self, tick: int, amount: int) -> None:
+        for at in range(len(self.given) - 1, -1, -1):
+            if self.given[at][0] == tick:
+                self.given[at] = (tick, self.given[at][1] - amount)
+                self.total -= amount
+                return
+
+
+class _Answer(NamedTuple):
+    """What a request was given, until when it is answered the same, and where that is counted."""
+
+    until: float
+    verdict: Verdict
+    cell: CellKey
+    tick: int
+
 
 class MemQuotas:
     """One `memquota` handler."""
@@ -83,7 +102,7 @@ class MemQuotas:
         self._quotas: dict[str, MemQuota] = {quota.name: quota for quota in params.quotas}
         self._remember_s = params.min_deduplication_duration
         self._cells: OrderedDict[CellKey, _Cell] = OrderedDict()
-        self._answers: OrderedDict[str, tuple[float, Verdict]] = OrderedDict()
+        self._answers: OrderedDict[str, _Answer] = OrderedDict()
 
     def check(self, call: Call, now: float) -> Verdict:
         """Give as much as is left; a quota that the handler does not know is not limited."""
@@ -91,12 +110,13 @@ class MemQuotas:
         quota = self._quotas.get(str(call.instance))
         if asked is None or quota is None:
             return Verdict(granted=asked.amount if asked is not None else 0)
-        known = self._remembered(asked.deduplication_id, str(call.instance), now)
-        if known is not None:
-            return known
+        known = self._answers.get(_name(call))
+        if known is not None and known.until > now:
+            return known.verdict
         dimensions = dimensions_of(call)
         limit = _limit(quota, dimensions)
-        cell = self._cell(CellKey(quota.name, tuple(dimensions.items())))
+        key = CellKey(quota.name, tuple(dimensions.items()))
+        cell = self._cell(key)
         tick = int(now / TICK_S)
         if limit.window_s > 0:
             cell.expire(tick - max(1, round(limit.window_s / TICK_S)))
@@ -104,8 +124,15 @@ class MemQuotas:
         if granted:
             cell.give(tick, granted)
         verdict = Verdict(granted=granted, valid_duration_s=limit.window_s)
-        self._remember(asked.deduplication_id, str(call.instance), now, verdict)
+        self._remember(_name(call), _Answer(now + self._remember_s, verdict, key, tick), now)
         return verdict
+
+    def give_back(self, call: Call, now: float) -> None:
+        """Undo what `call` took, once."""
+        answer = self._answers.pop(_name(call), None)
+        cell = self._cells.get(answer.cell) if answer is not None else None
+        if answer is not None and cell is not None and answer.verdict.granted:
+            cell.take_back(answer.tick, answer.verdict.granted)
 
     def dump(self) -> list[dict[str, Any]]:
         """What is counted now, for people."""
@@ -123,15 +150,22 @@ class MemQuotas:
         self._cells.move_to_end(key)
         return found
 
-    def _remembered(self, request: str, quota: str, now: float) -> Verdict | None:
-        found = self._answers.get(f"{quota}/{request}") if request else None
-        return found[1] if found is not None and found[0] > now else None
-
-    def _remember(self, request: str, quota: str, now: float, verdict: Verdict) -> None:
-        while self._answers and (next(iter(self._answers.values()))[0] <= now or len(self._answers) > REMEMBERED_MAX):
+    def _remember(self, name: str, answer: _Answer, now: float) -> None:
+        while self._answers and (self._is_over(now) or len(self._answers) > REMEMBERED_MAX):
             self._answers.popitem(last=False)
-        if request:
-            self._answers[f"{quota}/{request}"] = (now + self._remember_s, verdict)
+        if name:
+            self._answers[name] = answer
+            self._answers.move_to_end(name)
+
+    def _is_over(self, now: float) -> bool:
+        """True if the oldest answer is neither given again nor given back any more."""
+        return next(iter(self._answers.values())).until + RETURNS_S <= now
+
+
+def _name(call: Call) -> str:
+    """Tells what a request asked of one quota; empty for requests that cannot be told apart."""
+    request = call.quota.deduplication_id if call.quota is not None else ""
+    return f"{call.instance}/{request}" if request else ""
 
 
 def _limit(quota: MemQuota, dimensions: Mapping[str, str]) -> Limit:

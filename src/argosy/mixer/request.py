@@ -40,6 +40,8 @@ class CheckFacts:
     request_id: str = ""
     stream: str = ""
     """Tells a request from all others of its proxy; the same if the proxy asks again."""
+    fail_open: bool = False
+    """The proxy lets the request pass where nobody can tell."""
     protocol: str = "http"
     size: int = -1
     requested_server_name: str = ""

@@ -166,6 +166,91 @@ async def test_one_that_fails_or_never_answers_decides_nothing(
     assert one.undecided == 1
 
 
+TWO = (
+    QUOTA.replace("[{quota: q, charge: 1}]", "[{quota: q, charge: 1}, {quota: far, charge: 1}]")
+    + """
+---
+apiVersion: config.istio.io/v1alpha2
+kind: redisquota
+metadata: {name: far}
+spec: {redisServerUrl: "redis:6379", quotas: [{name: far.quota.default, maxAmount: 2, validDuration: 3600s}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: quota
+metadata: {name: far}
+spec: {dimensions: {}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: far}
+spec: {actions: [{handler: far.redisquota, instances: [far.quota]}]}
+"""
+)
+
+
+class FarQuota(Far):
+    """A quota that is kept elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given_back: list[Call] = []
+
+    async def give_back(self, call: Call) -> None:
+        self.given_back.append(call)
+
+
+def counting(far: Far) -> Checks:
+    def make(handler: Object[Any], place: module.Place) -> RemoteHandler | None:
+        return far if handler.kind == "redisquota" else None
+
+    one = Checks(SystemClock(), place, (make,))
+    one.set_policy(resolve_rules(objects(TWO)))
+    return one
+
+
+def used(one: Checks) -> int:
+    return sum(cell["used"] for cell in one.dump()["count.memquota.default"])
+
+
+async def test_a_request_that_one_quota_refuses_costs_nothing_of_the_others() -> None:
+    far = FarQuota()
+    one = counting(far)
+    far.verdict = Verdict(granted=0)
+    assert await codes(one, 5) == [8] * 5
+    assert used(one) == 0
+    far.verdict = Verdict(granted=1)
+    assert await codes(one, 3) == [0, 0, 8]
+    assert used(one) == 2
+    assert far.given_back == []
+
+
+async def test_one_that_cannot_tell_has_no_say_where_requests_pass() -> None:
+    far = FarQuota()
+    one = counting(far)
+    far.verdict = Verdict(14, "gone", undecided=True)
+    for fail_open, wanted, count in ((False, 14, 0), (True, 0, 1)):
+        decision = await one.check("default", {"source.name": "x"}, fail_open=fail_open)
+        assert (decision.code, decision.undecided, used(one)) == (wanted, True, count)
+    assert (one.asked, one.refused, one.undecided) == (2, 1, 2)
+
+
+@pytest.mark.parametrize("fail_open", [False, True])
+async def test_a_check_that_nobody_waits_for_any_more_costs_nothing_if_it_refuses(fail_open: bool) -> None:
+    far = FarQuota()
+    far.verdict = None
+    one = counting(far)
+    waiting = asyncio.create_task(one.check("default", {"source.name": "x"}, fail_open=fail_open))
+    async with asyncio.timeout(30):
+        while not far.calls:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert used(one) == 1
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert used(one) == fail_open
+    await one.close()
+    assert far.given_back == ([] if fail_open else far.calls)
+
+
 @pytest.fixture
 def server() -> Iterator[tuple[str, list[str]]]:
     """A server of one list, and what it answers."""

@@ -99,6 +99,13 @@ def test_the_facts_of_a_check_are_read_from_the_request() -> None:
     )  # fmt: skip
 
 
+def test_a_check_says_whether_the_request_passes_if_nobody_can_tell() -> None:
+    node = parse_node_id(NODE_ID)
+    assert node is not None
+    assert parse_check_request(check_message(**{"argosy.fail-open": "true"}), node).fail_open
+    assert answered(Decision(undecided=True)).HasField("ok_response")
+
+
 def test_an_allowed_request_goes_on() -> None:
     answer = api.decode("envoy.service.auth.v3.CheckResponse", encode_decision(Decision(0, 200)))
     assert answer.status.code == 0

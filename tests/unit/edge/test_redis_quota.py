@@ -117,6 +117,26 @@ async def test_a_request_that_asks_again_is_charged_once(pair: tuple[RedisQuotas
     assert (await pair[0].check(call(request="two", destination="reviews"))).granted == 0
 
 
+async def test_what_is_given_back_is_there_again_once(pair: tuple[RedisQuotas, RedisQuotas]) -> None:
+    """By whichever Mixer; and who gave back and asks again is charged again."""
+
+    async def given(*names: str) -> list[int]:
+        return [(await pair[0].check(call(request=name, destination="page", amount=2))).granted for name in names]
+
+    assert await given("a", "b", "c") == [2, 2, 0]
+    for _ in range(3):
+        await pair[1].give_back(call(request="a", destination="page", amount=2))
+    await pair[1].give_back(call(request="c", destination="page", amount=2))
+    await pair[1].give_back(call(destination="page", amount=2))
+    assert await given("d", "e") == [2, 0]
+    await pair[1].give_back(call(request="d", destination="page", amount=2))
+    assert await given("d", "d", "f") == [2, 2, 0]
+    # Nothing is left behind that would count less than nothing.
+    for name in "bd":
+        await pair[0].give_back(call(request=name, destination="page", amount=2))
+    assert await given(*"ghi") == [2, 2, 0]
+
+
 async def test_what_it_does_not_know_is_not_limited(pair: tuple[RedisQuotas, RedisQuotas]) -> None:
     assert await pair[0].check(call(9, name="other")) == Verdict(granted=9)
 
@@ -127,6 +147,22 @@ async def test_what_was_given_comes_back_with_time(algorithm: str, port: int) ->
     assert (await one.check(call(destination="reviews"))).granted == 1
     while (await one.check(call(destination="reviews"))).granted == 0:  # noqa: ASYNC110  # Redis's clock calls nobody
         await asyncio.sleep(0.02)
+    await one.close()
+
+
+@pytest.mark.parametrize("algorithm", ["fixed", "rolling"])
+async def test_what_was_given_in_a_window_that_ended_is_not_given_back(algorithm: str, port: int) -> None:
+    one = RedisQuotas(params(algorithm, 0.4, 0.1), lambda _address: ("127.0.0.1", port), f"ended/{algorithm}")
+    assert (await one.check(call(request="old", destination="reviews"))).granted == 1
+    number = 0
+    while (await one.check(call(request=f"new-{number}", destination="reviews"))).granted == 0:
+        number += 1
+        await asyncio.sleep(0.02)
+    began = asyncio.get_running_loop().time()
+    await one.give_back(call(request="old", destination="reviews"))
+    verdict = await one.check(call(request="more", destination="reviews"))
+    # On a machine that was held up, the new window may have ended, too.
+    assert verdict.granted == 0 or asyncio.get_running_loop().time() - began > 0.2
     await one.close()
 
 
@@ -142,4 +178,5 @@ async def test_a_redis_that_is_not_there_decides_nothing_and_is_found_again(tmp_
         with start(number, tmp_path):
             assert (await one.check(call(destination="page"))).granted == 1
         assert (await one.check(call(destination="page"))).undecided
+        await one.give_back(call(request="x", destination="page"))
     await one.close()

@@ -12,6 +12,7 @@ from argosy.mixer.handlers import make_handler
 from argosy.mixer.headers import HeaderEdit
 from argosy.mixer.names import Ref
 from argosy.mixer.port import LocalHandler, Verdict
+from argosy.mixer.quotas import MemQuotas
 from argosy.mixer.request import CheckFacts, request_attributes
 from argosy.mixer.rules import CheckPolicy, resolve_rules
 
@@ -32,11 +33,16 @@ DENY_V3 = (
 )
 
 
-def started(policy: CheckPolicy, facts: CheckFacts = FACTS, handlers: Handlers | None = None) -> Check:
+def started(
+    policy: CheckPolicy, facts: CheckFacts = FACTS, handlers: Handlers | None = None, *, fail_open: bool = False
+) -> Check:
     if handlers is None:
         handlers = table(policy)
     attributes = request_attributes(facts, DIRECTORY)
-    return begin_check(policy, handlers, attributes, namespace=facts.node.namespace, now=100.0, request=facts.stream)
+    namespace, request = facts.node.namespace, facts.stream
+    return begin_check(
+        policy, handlers, attributes, namespace=namespace, now=100.0, request=request, fail_open=fail_open
+    )
 
 
 def table(policy: CheckPolicy) -> Handlers:
@@ -309,3 +315,114 @@ def test_who_cannot_tell_does_not_hide_a_refusal() -> None:
     assert check.decision is not None
     assert (check.decision.http_status, check.decision.undecided) == (403, False)
     assert check.decision.rule == ObjectKey("default", "z")
+
+
+def two_quotas(first: str = "memquota", second: str = "memquota", other: int = 1) -> CheckPolicy:
+    """Each request is charged of both, each in a handler of its own: the first has two, the second `other`."""
+    objects: list[Object[Any]] = [
+        rule(of=("first",), to="first", name="a"),
+        rule(of=("second",), to="second", name="b"),
+    ]
+    for name, adapter, most in (("first", first, 2), ("second", second, other)):
+        limits: dict[str, Any] = {"name": f"{name}.instance.default", "maxAmount": most, "validDuration": "60s"}
+        more = {} if adapter == "memquota" else {"redisServerUrl": "redis:6379"}
+        objects += [handler(name, adapter=adapter, quotas=[limits], **more), instance(name, template="quota")]
+    charges = [{"quota": "first", "charge": 1}, {"quota": "second", "charge": 1}]
+    bound = {"quotaSpecs": [{"name": "s"}], "services": [{"service": "*"}]}
+    return resolve_rules(
+        [
+            *objects,
+            made_from("QuotaSpec", "default", "s", {"rules": [{"quotas": charges}]}),
+            made_from("QuotaSpecBinding", "default", "b", bound),
+        ]
+    )
+
+
+def used(handlers: Handlers) -> list[int]:
+    kept = [one for one in handlers.values() if isinstance(one, MemQuotas)]
+    return [sum(cell["used"] for cell in one.dump()) for one in kept]
+
+
+def stream(number: int) -> CheckFacts:
+    return replace(FACTS, stream=f"request-{number}")
+
+
+def test_a_request_takes_all_its_quotas_or_none() -> None:
+    policy = two_quotas(other=1)
+    handlers = table(policy)
+    assert [decide(policy, stream(n), handlers)[0] for n in range(4)] == [200, 429, 429, 429]
+    assert decide(policy, stream(9), handlers)[1].endswith("Quota is exhausted for: second")
+    assert used(handlers) == [1, 1]
+
+
+def test_what_is_kept_elsewhere_is_asked_for_last_and_given_back() -> None:
+    policy = two_quotas(first="redisquota", other=1)
+    handlers = table(policy)
+    check = started(policy, stream(1), handlers)
+    assert [str(one.instance) for one in check.calls] == ["first.instance.default"]
+    assert used(handlers) == [1]
+    check.answer([Verdict(granted=0)])
+    assert check.decision is not None
+    assert (check.decision.http_status, used(handlers), check.returns) == (429, [0], ())
+    # Refused in memory, nobody else is asked.
+    assert started(policy, stream(2), handlers).calls
+    assert decide(policy, stream(3), handlers)[0] == 429
+
+    both = two_quotas(first="redisquota", second="redisquota")
+    check = started(both, stream(4), {})
+    asked = check.calls
+    assert len(asked) == 2
+    check.answer([Verdict(granted=1), Verdict(granted=0)])
+    assert check.decision is not None
+    assert (check.decision.http_status, check.returns) == (429, asked[:1])
+
+
+def test_a_check_that_is_given_up_gives_back_what_it_may_have_taken() -> None:
+    policy = two_quotas(second="redisquota")
+    handlers = table(policy)
+    check = started(policy, stream(1), handlers)
+    assert used(handlers) == [1]
+    check.give_back()
+    assert (used(handlers), check.returns) == ([0], check.calls)
+
+
+def test_who_cannot_tell_has_no_say_where_requests_pass() -> None:
+    """Other quotas are charged, and refuse; what is refused for nobody's silence is given back."""
+    policy = two_quotas(second="redisquota")
+    handlers = table(policy)
+    gone = Verdict(14, "gone", undecided=True)
+    for number, fail_open, status in ((1, True, 200), (2, False, 503), (3, True, 200)):
+        check = started(policy, stream(number), handlers, fail_open=fail_open)
+        check.answer([gone])
+        assert check.decision is not None
+        assert (check.decision.http_status, check.decision.undecided) == (status, True)
+        assert any("cannot tell: gone" in event for event in check.decision.events) is fail_open
+    assert used(handlers) == [2]
+    assert decide(policy, stream(4), handlers)[0] == 429
+
+
+def test_where_requests_pass_headers_are_changed_without_the_one_that_cannot_tell() -> None:
+    operations = [{"name": "User-Group", "values": ["x.output.value"]}, {"name": "x-by", "values": ["source.name"]}]
+    check = started(remote_policy(requestHeaderOperations=operations), fail_open=True)
+    check.answer([Verdict(14, "gone", undecided=True)])
+    assert check.decision is not None
+    assert (check.decision.allowed, check.decision.undecided) == (True, True)
+    assert check.decision.request_headers == (HeaderEdit("REPLACE", "x-by", ("reviews-v3-x",)),)
+
+
+def test_who_refuses_for_certain_refuses_where_requests_pass_too() -> None:
+    denial = handler(status={"code": 7, "message": "Not allowed"})
+    check = started(remote_policy(rule(name="z"), instance(), denial), fail_open=True)
+    check.answer([Verdict(14, "gone", undecided=True)])
+    assert check.decision is not None
+    assert (check.decision.http_status, check.decision.undecided) == (403, False)
+
+
+def test_charges_of_one_quota_by_several_specs_are_one_charge() -> None:
+    more = {"rules": [{"quotas": [{"quota": "requestcount.quota.default", "charge": 1}]}]}
+    bound = {"quotaSpecs": [{"name": "more"}], "services": [{"name": "ratings"}]}
+    added = [made_from("QuotaSpec", "default", "more", more), made_from("QuotaSpecBinding", "default", "more", bound)]
+    policy = resolve_rules([*quota_objects(), *added])
+    handlers = table(policy)
+    answers = [decide(policy, replace(TO_RATINGS, stream=str(number)), handlers)[0] for number in range(2)]
+    assert (answers, used(handlers)) == ([200, 429], [2])

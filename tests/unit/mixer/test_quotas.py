@@ -78,3 +78,43 @@ def test_it_tells_what_is_used() -> None:
     one = quotas()
     granted(one, 0.0, destination="page")
     assert one.dump() == [{"quota": "q.instance.default", "dimensions": {"destination": "page"}, "used": 1}]
+
+
+def back(one: MemQuotas, now: float, request: str, **by: str) -> None:
+    ref = Ref("instance", "default", "q")
+    one.give_back(Call(ref, ref, "quota", {"dimensions": by}, quota=QuotaAsked(1, False, request)), now)
+
+
+def test_what_is_given_back_is_there_again_once() -> None:
+    one = quotas()
+    assert [granted(one, 1.0, request=name, destination="page") for name in "abc"] == [1, 1, 0]
+    for _ in range(3):
+        back(one, 1.5, "a", destination="page")
+    back(one, 1.5, "c", destination="page")
+    back(one, 1.5, "", destination="page")
+    assert [granted(one, 1.6, request=name, destination="page") for name in "cd"] == [1, 0]
+
+
+def test_who_gave_back_and_asks_again_is_charged_again() -> None:
+    one = quotas()
+    assert granted(one, 1.0, request="a", destination="reviews") == 1
+    back(one, 1.0, "a", destination="reviews")
+    assert granted(one, 1.1, request="a", destination="reviews") == 1
+    assert granted(one, 1.1, request="b", destination="reviews") == 0
+
+
+def test_what_left_the_window_is_not_given_back_a_second_time() -> None:
+    one = quotas(minDeduplicationDuration="9s")
+    assert granted(one, 1.0, request="a", destination="page") == 1
+    assert granted(one, 6.5, request="b", destination="page") == 1
+    back(one, 6.5, "a", destination="page")
+    assert [granted(one, 6.5, request=name, destination="page") for name in "cd"] == [1, 0]
+
+
+def test_it_gives_back_for_as_long_as_a_check_may_take() -> None:
+    """Others that ask meanwhile do not make it forget."""
+    one = quotas()
+    assert granted(one, 1.0, request="a", destination="reviews") == 1
+    assert granted(one, 3.5, request="b", destination="page") == 1
+    back(one, 3.5, "a", destination="reviews")
+    assert granted(one, 3.5, request="c", destination="reviews") == 1

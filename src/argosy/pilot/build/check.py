@@ -24,6 +24,8 @@ CLOSED = "envoy.filters.http.ext_authz"
 OPEN = "argosy.check.open"
 SERVICE_EXTENSION = "argosy.service"
 """Where Mixer reads which service was called: in a request's extensions, or in the metadata of a connection's call."""
+OPEN_EXTENSION = "argosy.fail-open"
+"""Tells Mixer that the request passes if nobody can decide it, so that the rest of what it does is still done."""
 ATTRIBUTES_HEADER = "x-istio-attributes"
 """How proxies of Istio 1.4 told each other attributes: believed by nobody here, and passed on to nobody."""
 TIMEOUT_S = 2.0
@@ -41,7 +43,10 @@ def route_settings(checking: Checking, service: str = "") -> dict[str, Any]:
     """Wakes a filter on a route, virtual host or route configuration; `service` is the called host."""
     if not checking.concern.http:
         return {}
-    settings: dict[str, Any] = {"context_extensions": {SERVICE_EXTENSION: service} if service else {}}
+    extensions = {SERVICE_EXTENSION: service} if service else {}
+    if checking.fail_open:
+        extensions[OPEN_EXTENSION] = "true"
+    settings: dict[str, Any] = {"context_extensions": extensions}
     if checking.own.retries:
         settings["grpc_service"] = _service(checking)
     return {_name(checking): pack(message(_ROUTE)(check_settings=settings))}

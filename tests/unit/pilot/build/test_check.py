@@ -30,6 +30,12 @@ def test_without_them_the_filters_own_service_is_asked() -> None:
     assert settings["check_settings"] == {"context_extensions": {"argosy.service": "a"}}
 
 
+def test_mixer_is_told_where_requests_pass_that_nobody_can_decide() -> None:
+    (settings,) = plain(route_settings(Checking(BOTH, fail_open=True), "a")).values()
+    extensions = {"argosy.service": "a", "argosy.fail-open": "true"}
+    assert settings["check_settings"] == {"context_extensions": extensions}
+
+
 def test_nobody_asks_asleep() -> None:
     assert route_settings(ASLEEP, "a") == {}
     assert tcp_filters(ASLEEP, "a") == []

@@ -92,7 +92,8 @@ def test_only_a_checked_route_wakes_the_question_to_mixer_and_names_the_service(
         found = settings(checking=Checking(Concern(http=True), fail_open))
         assert set(found) == {name}
         extensions = found[name]["check_settings"]["context_extensions"]
-        assert extensions == {"argosy.service": "web.default.svc.cluster.local"}
+        told = {"argosy.fail-open": "true"} if fail_open else {}
+        assert extensions == {"argosy.service": "web.default.svc.cluster.local", **told}
     assert settings(checking=Checking(Concern(tcp=True))) == {}
 
 
