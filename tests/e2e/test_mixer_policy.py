@@ -225,7 +225,13 @@ def test_headers_are_set_added_and_taken_away(mesh: Mesh) -> None:
         assert told["x-caller"] == ["sleep"]
         assert told["x-seen"] in (["by", "mixer"], ["by,mixer"])
         assert "x-secret" not in told
-        assert "x-answered-for: sleep" in head.lower()
+        answered = [line.lower() for line in head.splitlines()]
+        assert "x-answered-for: sleep" in answered
+        credentials = [line.partition(": ")[2] for line in answered if line.startswith("access-control-allow-cred")]
+        assert ",".join(credentials) == "true,by mixer"
+        assert "access-control-allow-origin" not in head.lower()
+    head = in_pod(mesh, "sleep", "curl", "-si", f"{HTTPBIN}/headers").lower()
+    assert "access-control-allow-origin" in head
 
 
 def test_a_path_that_is_changed_at_the_gateway_chooses_the_route_again(mesh: Mesh) -> None:
@@ -250,11 +256,19 @@ spec:
   match: source.labels["istio"] == "ingressgateway" && (request.headers["x-tea"] | "") == "yes"
   requestHeaderOperations:
   - {name: ":path", values: ['"/status/418"']}
+  responseHeaderOperations:
+  - {name: access-control-allow-origin, operation: REMOVE}
+  - {name: x-tea, values: ['"yes"']}
 """
     with applied(mesh, routes, rule):
         host = "httpbin.example.com"
         assert through_gateway(mesh, "/headers", host=host)[0] == 204
-        assert through_gateway(mesh, "/headers", host=host, **{"x-tea": "yes"})[0] == 418
+        found = httpx.get(f"{mesh.gateway()}/headers", headers={"host": host, "x-tea": "yes"}, timeout=30)
+        assert (found.status_code, found.headers.get("x-tea")) == (418, "yes")
+        assert "access-control-allow-origin" not in found.headers
+        assert (
+            "access-control-allow-origin" in httpx.get(f"{mesh.gateway()}/status/200", headers={"host": host}).headers
+        )
 
 
 # -- gateways -------------------------------------------------------------------------------------------------------

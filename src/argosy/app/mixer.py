@@ -56,7 +56,7 @@ from argosy.mixer.request import (
     port_attributes,
     request_attributes,
 )
-from argosy.mixer.rules import CheckPolicy, concern_of, resolve_rules
+from argosy.mixer.rules import CheckPolicy, concern_of, resolve_rules, takes_away
 from argosy.mixer.telemetry import COUNTERS, HISTOGRAMS, parse_node_id
 from argosy.mixer.traces import TraceStore
 from argosy.pilot.checking import NO_CONCERN, CalledPort, Concern, OwnAnswers
@@ -278,7 +278,8 @@ class Concerns:
             return NO_CONCERN
         pod, gateway = _known_pod(destination), destination.gateway
         known = gateway_attributes(pod) if gateway else destination_attributes(pod)
-        return Concern(*concern_of(policy, known, partial(is_constant, gateway=gateway), destination.namespace))
+        about = (policy, known, partial(is_constant, gateway=gateway), destination.namespace)
+        return Concern(*concern_of(*about), takes_away(*about))
 
     def answers(self, policy: CheckPolicy, destination: Destination, port: CalledPort) -> OwnAnswers:
         """What a sidecar answers itself; gateways ask about everything."""

@@ -23,12 +23,14 @@ from argosy.edge.metrics_server import MetricsPorts, metrics_handler
 from argosy.envoy import api
 from argosy.mixer.access_record import AccessRecord
 from argosy.mixer.check import Decision
-from argosy.mixer.headers import REPLACE, HeaderEdit, edited
+from argosy.mixer.headers import AnswerEdit, answer_edits, edited
 from argosy.mixer.request import CheckFacts
 from argosy.mixer.telemetry import Flush, Node, parse_node_id
 
 SERVICE_EXTENSION = "argosy.service"
 OPEN_EXTENSION = "argosy.fail-open"
+REMOVED_KEY = "argosy.removed"
+"""Under which the proxy's filter reads what is to go from the application's answer."""
 _AUTHORIZATION = "envoy.service.auth.v3.Authorization"
 
 
@@ -150,33 +152,37 @@ def encode_decision(decision: Decision, headers: Mapping[str, str] = EMPTY) -> b
     """
     response = api.message("envoy.service.auth.v3.CheckResponse")
     if decision.allowed:
-        return api.encode(response(status={"code": 0}, ok_response=_edits(decision, headers)))
-    told = [{"header": {"key": DENIED_BY_HEADER, "value": str(decision.rule)}}] if decision.rule else []
-    answer = {"status": {"code": decision.http_status}, "headers": told, "body": decision.body}
+        edits = answer_edits(decision.response_headers)
+        removed = ",".join(name for name, edit in edits.items() if edit.removed)
+        told = {"dynamic_metadata": {REMOVED_KEY: removed}} if removed else {}
+        return api.encode(response(status={"code": 0}, ok_response=_edits(decision, headers, edits), **told))
+    by = [{"header": {"key": DENIED_BY_HEADER, "value": str(decision.rule)}}] if decision.rule else []
+    answer = {"status": {"code": decision.http_status}, "headers": by, "body": decision.body}
     status = {"code": decision.code, "message": decision.body}
     if decision.undecided:
         return api.encode(response(status=status, error_response=answer))
     return api.encode(response(status=status, denied_response=answer))
 
 
-def _edits(decision: Decision, headers: Mapping[str, str]) -> dict[str, Any]:
+def _edits(decision: Decision, headers: Mapping[str, str], answer: Mapping[str, AnswerEdit]) -> dict[str, Any]:
     """Changes of headers, as Envoy is told them."""
     changed = edited(headers, decision.request_headers)
     return {
-        "headers": [_option(name, value, _SET) for name, value in changed.items() if value is not None],
+        "headers": [_set(name, value) for name, value in changed.items() if value is not None],
         "headers_to_remove": [name for name, value in changed.items() if value is None],
-        "response_headers_to_add": [one for edit in decision.response_headers for one in _answered(edit)],
+        "response_headers_to_add": [one for name, edit in answer.items() for one in _answered(name, edit)],
     }
 
 
-def _answered(edit: HeaderEdit) -> Iterator[dict[str, Any]]:
-    """REPLACE puts the first value in the place of all that are there, APPEND adds to them."""
+def _answered(name: str, edit: AnswerEdit) -> Iterator[dict[str, Any]]:
     for number, value in enumerate(edit.values):
-        yield _option(edit.name, value, _SET if edit.operation == REPLACE and number == 0 else _ADD)
+        yield _set(name, value) if edit.replaces and number == 0 else _added(name, value)
 
 
-def _option(name: str, value: str, action: str) -> dict[str, Any]:
-    return {"header": {"key": name, "value": value}, "append_action": action}
+def _set(name: str, value: str) -> dict[str, Any]:
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
-_SET, _ADD = "OVERWRITE_IF_EXISTS_OR_ADD", "APPEND_IF_EXISTS_OR_ADD"
+def _added(name: str, value: str) -> dict[str, Any]:
+    """The action that adds is the default, and then this filter of Envoy's heeds the older field."""
+    return {"header": {"key": name, "value": value}, "append": {"value": True}}

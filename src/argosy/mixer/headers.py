@@ -97,6 +97,30 @@ def edited(headers: Mapping[str, str], edits: Iterable[HeaderEdit]) -> dict[str,
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerEdit:
+    """What all operations together do to one header of an answer that is not known yet: first it is `removed`, then
+    `values` are added, the first of them (`replaces`) in the place of all that are there."""
+
+    removed: bool = False
+    replaces: bool = False
+    values: tuple[str, ...] = ()
+
+
+def answer_edits(edits: Iterable[HeaderEdit]) -> dict[str, AnswerEdit]:
+    """By header, in the order of operations: a later REMOVE or REPLACE undoes what came before it."""
+    found: dict[str, AnswerEdit] = {}
+    for edit in edits:
+        before = found.get(edit.name, AnswerEdit())
+        if edit.operation == REMOVE:
+            found[edit.name] = AnswerEdit(removed=True)
+        elif edit.operation == REPLACE:
+            found[edit.name] = AnswerEdit(before.removed, replaces=True, values=edit.values)
+        else:
+            found[edit.name] = AnswerEdit(before.removed, before.replaces, (*before.values, *edit.values))
+    return found
+
+
 def output_attributes(action: str, output: Mapping[str, Any]) -> dict[str, Value]:
     """The attributes by which a rule's header operations speak of an action's output."""
     return {f"{action}.output.{name}": value for name, value in output.items()} if action else {}

@@ -33,7 +33,7 @@ from argosy.mixer.bind import (
 )
 from argosy.mixer.expr import Expression, KnownNames, may_match
 from argosy.mixer.handlers import ParamsError, check_params
-from argosy.mixer.headers import HeaderRule, compile_headers
+from argosy.mixer.headers import REMOVE, HeaderRule, compile_headers
 from argosy.mixer.instances import Fields, compile_fields
 from argosy.mixer.names import Ref
 from argosy.mixer.quota_specs import BoundQuota, bind_quotas
@@ -118,6 +118,12 @@ def concern_of(policy: CheckPolicy, known: Attributes, is_known: KnownNames, nam
         bool(acting_rules(policy, known, is_known, namespace, tcp=False)),
         bool(acting_rules(policy, known, is_known, namespace, tcp=True)),
     )
+
+
+def takes_away(policy: CheckPolicy, known: Attributes, is_known: KnownNames, namespace: str) -> bool:
+    """Whether any rule about such requests removes headers of their answers."""
+    rules = acting_rules(policy, known, is_known, namespace, tcp=False)
+    return any(one.operation == REMOVE for rule in rules for one in rule.response_headers)
 
 
 def acting_rules(

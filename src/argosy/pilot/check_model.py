@@ -37,7 +37,8 @@ class CheckModel:
         if not (way.concern.tcp if port.tcp else way.concern.http):
             return ASLEEP
         found = read.get(self.answers, (proxies, port)) or OwnAnswers()
-        concern = Concern(http=found.asks and not port.tcp, tcp=found.asks and port.tcp)
+        asks = Concern(http=found.asks and not port.tcp, tcp=found.asks and port.tcp)
+        concern = replace(asks, removes=asks.http and way.concern.removes)
         return replace(way, concern=concern, refusals=found.refusals, variants=found.variants)
 
     def _answers(self, read: Reader, key: tuple[ProxyClass, CalledPort]) -> OwnAnswers:

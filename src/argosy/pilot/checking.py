@@ -23,6 +23,8 @@ class Concern:
 
     http: bool = False
     tcp: bool = False
+    removes: bool = False
+    """Some rule removes headers of answers."""
 
     def __bool__(self) -> bool:
         """True if any kind."""

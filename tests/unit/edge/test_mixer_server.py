@@ -127,6 +127,15 @@ def test_changes_of_headers_are_told_as_envoy_makes_them() -> None:
     assert [(one.header.key, one.append_action) for one in found.response_headers_to_add] == [("d", 0)]
 
 
+def test_what_is_to_go_from_the_answer_is_told_to_the_filter_that_takes_it_away() -> None:
+    edits = (HeaderEdit("REMOVE", "a"), HeaderEdit("APPEND", "b", ("1",)), HeaderEdit("REMOVE", "c"))
+    found = answered(Decision(response_headers=(*edits, HeaderEdit("REPLACE", "c", ("2", "3")))))
+    assert dict(found.dynamic_metadata) == {"argosy.removed": "a,c"}
+    added = [(one.header.key, one.header.value, one.append_action) for one in found.ok_response.response_headers_to_add]
+    assert added == [("b", "1", 0), ("c", "2", 2), ("c", "3", 0)]
+    assert not answered(Decision()).HasField("dynamic_metadata")
+
+
 def test_where_mixer_cannot_tell_the_proxy_does_what_is_set() -> None:
     found = answered(Decision(14, 503, "UNAVAILABLE:redis.default:gone", undecided=True))
     assert found.WhichOneof("http_response") == "error_response"

@@ -2,9 +2,19 @@
 
 from typing import Any
 
+import pytest
+
 from argosy.core.frozen import FrozenMap
 from argosy.mixer.attributes import VOCABULARY, ValueType
-from argosy.mixer.headers import HeaderEdit, compile_headers, edited, evaluate_headers, output_attributes
+from argosy.mixer.headers import (
+    AnswerEdit,
+    HeaderEdit,
+    answer_edits,
+    compile_headers,
+    edited,
+    evaluate_headers,
+    output_attributes,
+)
 
 from .test_rules import made_from
 
@@ -51,3 +61,23 @@ def test_edits_follow_each_other() -> None:
         HeaderEdit("REMOVE", "d"),
     ]
     assert edited({"a": "1", "b": "0", "c": "0", "d": "0"}, edits) == {"a": "1,2,3", "b": "4", "c": "5,6", "d": None}
+
+
+@pytest.mark.parametrize(
+    "edits, wanted",
+    [
+        ([("REMOVE",)], AnswerEdit(removed=True)),
+        ([("APPEND", "a"), ("APPEND", "b", "c")], AnswerEdit(values=("a", "b", "c"))),
+        ([("REPLACE", "a", "b"), ("APPEND", "c")], AnswerEdit(replaces=True, values=("a", "b", "c"))),
+        ([("APPEND", "a"), ("REPLACE", "b")], AnswerEdit(replaces=True, values=("b",))),
+        ([("REPLACE", "a"), ("REMOVE",)], AnswerEdit(removed=True)),
+        ([("REMOVE",), ("APPEND", "a")], AnswerEdit(removed=True, values=("a",))),
+        ([("REMOVE",), ("REPLACE", "a")], AnswerEdit(removed=True, replaces=True, values=("a",))),
+    ],
+)
+def test_operations_on_an_answer_are_one_change_of_each_header(
+    edits: list[tuple[str, ...]], wanted: AnswerEdit
+) -> None:
+    made = [HeaderEdit(operation, "x", tuple(values)) for operation, *values in edits]
+    other = HeaderEdit("REMOVE", "y")
+    assert answer_edits([other, *made]) == {"y": AnswerEdit(removed=True), "x": wanted}

@@ -14,7 +14,7 @@ from argosy.core.frozen import EMPTY
 from argosy.flow.workload import PodRef
 from argosy.mixer.names import Ref
 from argosy.mixer.request import destination_attributes, gateway_attributes, is_constant
-from argosy.mixer.rules import CheckPolicy, concern_of, resolve_rules
+from argosy.mixer.rules import CheckPolicy, concern_of, resolve_rules, takes_away
 
 from .mesh import PODS
 
@@ -129,6 +129,16 @@ def test_only_workloads_that_a_rule_can_concern_need_checks(match: str, expected
 def concern(found: CheckPolicy, pod: PodRef, *, gateway: bool = False) -> tuple[bool, bool]:
     known = gateway_attributes(pod) if gateway else destination_attributes(pod)
     return concern_of(found, known, partial(is_constant, gateway=gateway), pod.namespace)
+
+
+def test_only_workloads_whose_answers_lose_headers_need_the_filter_for_it() -> None:
+    operations = [{"name": "server", "operation": "REMOVE"}, {"name": "x", "values": ['"y"']}]
+    match = 'destination.labels["app"] == "ratings"'
+    for some, wanted in ((operations, {"ratings"}), (operations[1:], set())):
+        found = resolve_rules([made_from("rule", "default", "r", {"match": match, "responseHeaderOperations": some})])
+        about = partial(is_constant, gateway=False)
+        pods = [one for one in PODS if takes_away(found, destination_attributes(one), about, one.namespace)]
+        assert {one.labels["app"] for one in pods} == wanted
 
 
 GATEWAY, RATINGS = PODS[4], PODS[3]

@@ -152,15 +152,9 @@ def validate_rule(check: Check, rule: Rule) -> None:
     for side in ("request", "response"):
         for index, operation in enumerate(getattr(rule, f"{side}_header_operations")):
             at = f"spec.{side}HeaderOperations[{index}]"
-            check.header_name(f"{at}.name", operation.name, pseudo=True)
+            check.header_name(f"{at}.name", operation.name, pseudo=side == "request")
             if operation.operation != "REMOVE":
                 check.not_empty(f"{at}.values", operation.values, "at least one value")
-            elif side == "response":
-                message = (
-                    "is taken away only where the proxy itself decides the rule; where Mixer must be asked, it stays"
-                )
-                hint = "headers.response.remove of a VirtualService takes it away in any case"
-                check.warn("ARG0917", f"{at}.operation", f"the header {operation.name} {message}", hint)
 
 
 def _validate_sampling(check: Check, sampling: Sampling) -> None:

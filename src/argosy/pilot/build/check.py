@@ -2,7 +2,8 @@
 
 Only routes of proxies that a rule concerns wake one; elsewhere no request is asked about. There are two, which differ
 in what becomes of a request when Mixer cannot be asked: it is refused, or it passes. So a change of that, like one of
-rules, changes routes and no chain. Connections have no routes: the filter for them stands in the chains of workloads
+rules, changes routes and no chain. A third takes headers of answers away that Mixer named, which the question cannot do
+by itself. Connections have no routes: the filter for them stands in the chains of workloads
 that a rule about connections concerns.
 """
 
@@ -17,7 +18,7 @@ from argosy.core.names import MIXER_CLUSTER
 from argosy.envoy import values as v
 from argosy.envoy.api import message, pack
 from argosy.pilot.build import ext_authz
-from argosy.pilot.build.filters import network_filter
+from argosy.pilot.build.filters import http_filter, network_filter
 from argosy.pilot.checking import Checking
 
 CLOSED = "envoy.filters.http.ext_authz"
@@ -28,19 +29,43 @@ OPEN_EXTENSION = "argosy.fail-open"
 """Tells Mixer that the request passes if nobody can decide it, so that the rest of what it does is still done."""
 ATTRIBUTES_HEADER = "x-istio-attributes"
 """How proxies of Istio 1.4 told each other attributes: believed by nobody here, and passed on to nobody."""
+REMOVING = "argosy.check.answers"
+REMOVED_KEY = "argosy.removed"
+"""Where Mixer's answer says which headers of the application's answer are to go, with commas between them."""
 TIMEOUT_S = 2.0
 
+_LUA = "envoy.extensions.filters.http.lua.v3.Lua"
+_REMOVAL = f"""
+function envoy_on_response(handle)
+  local told = handle:streamInfo():dynamicMetadata():get("{CLOSED}")
+  local names = told and told["{REMOVED_KEY}"]
+  if type(names) == "string" then
+    for name in string.gmatch(names, "[^,]+") do handle:headers():remove(name) end
+  end
+end
+"""
 _ROUTE = "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute"
 _TCP = "envoy.extensions.filters.network.ext_authz.v3.ExtAuthz"
 
 
 def check_filters() -> list[Any]:
     """The filters, asleep."""
-    return [_sleeping(CLOSED, fail_open=False), _sleeping(OPEN, fail_open=True)]
+    asking = [_sleeping(CLOSED, fail_open=False), _sleeping(OPEN, fail_open=True)]
+    # Answers come the other way: what Mixer adds to them is added after what it removes.
+    return [*asking, http_filter(REMOVING, message(_LUA)(), disabled=True)]
 
 
 def route_settings(checking: Checking, service: str = "") -> dict[str, Any]:
-    """Wakes a filter on a route, virtual host or route configuration; `service` is the called host."""
+    """Wakes filters on a virtual host or route configuration; `service` is the called host."""
+    removing = {REMOVING: _removal()} if checking.concern.removes else {}
+    return {**_asking(checking, service), **removing}
+
+
+def _removal() -> Any:
+    return pack(message(f"{_LUA}PerRoute")(source_code={"inline_string": _REMOVAL}))
+
+
+def _asking(checking: Checking, service: str) -> dict[str, Any]:
     if not checking.concern.http:
         return {}
     extensions = {SERVICE_EXTENSION: service} if service else {}
@@ -104,7 +129,7 @@ def name_services(routes: Sequence[dict[str, Any]], checking: Checking) -> None:
     for route in routes:
         service = _service_of(route.get("route", {}))
         if service:
-            route.setdefault("typed_per_filter_config", {}).update(route_settings(checking, service))
+            route.setdefault("typed_per_filter_config", {}).update(_asking(checking, service))
 
 
 def service_of_cluster(cluster: str) -> str:

@@ -36,6 +36,16 @@ def test_mixer_is_told_where_requests_pass_that_nobody_can_decide() -> None:
     assert settings["check_settings"] == {"context_extensions": extensions}
 
 
+def test_headers_are_taken_away_only_where_a_rule_does() -> None:
+    found = route_settings(Checking(Concern(http=True, removes=True), fail_open=True), "a")
+    assert set(found) == {"argosy.check.open", "argosy.check.answers"}
+    assert set(route_settings(Checking(BOTH), "a")) == {"envoy.filters.http.ext_authz"}
+    # One of all routes of a gateway, and not one of each.
+    routes: list[dict[str, Any]] = [{"route": {"cluster": "outbound|80||a.x"}}]
+    name_services(routes, Checking(Concern(http=True, removes=True)))
+    assert set(routes[0]["typed_per_filter_config"]) == {"envoy.filters.http.ext_authz"}
+
+
 def test_nobody_asks_asleep() -> None:
     assert route_settings(ASLEEP, "a") == {}
     assert tcp_filters(ASLEEP, "a") == []

@@ -16,7 +16,7 @@ from argosy.pilot.mesh import MeshSettings
 PORT = InboundPort(8080, Speaks.HTTP, "web.default.svc.cluster.local", "PERMISSIVE")
 JWT = "envoy.filters.http.jwt_authn"
 DENY, ALLOW, CHECK = "envoy.filters.http.rbac.deny", "envoy.filters.http.rbac.allow", "envoy.filters.http.ext_authz"
-OPEN = "argosy.check.open"
+OPEN, ANSWERS = "argosy.check.open", "argosy.check.answers"
 
 
 def policy(action: str) -> Any:
@@ -81,9 +81,20 @@ def test_deny_is_asked_before_allow_and_mixer_last() -> None:
     filters = manager["typed_config"]["http_filters"]
     noting = [f"envoy.filters.http.rbac.{name}" for name in ("audit", "dry_run_deny", "dry_run_allow")]
     last = [f"envoy.filters.http.{name}" for name in ("grpc_stats", "router")]
-    assert [one["name"] for one in filters] == [JWT, *noting, DENY, ALLOW, CONDITIONS, AGAIN, CHECK, OPEN, *last]
+    assert [one["name"] for one in filters] == [
+        JWT,
+        *noting,
+        DENY,
+        ALLOW,
+        CONDITIONS,
+        AGAIN,
+        CHECK,
+        OPEN,
+        ANSWERS,
+        *last,
+    ]
     # All that judge requests sleep until a route wakes them.
-    assert [one.get("disabled", False) for one in filters] == [False] + [True] * 9 + [False] * 2
+    assert [one.get("disabled", False) for one in filters] == [False] + [True] * 10 + [False] * 2
 
 
 def test_only_a_checked_route_wakes_the_question_to_mixer_and_names_the_service() -> None:
