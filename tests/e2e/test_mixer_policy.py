@@ -6,15 +6,12 @@ The control plane is four programs here, so that Mixer can be slow or gone while
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import re
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +20,7 @@ import pytest
 import yaml
 from tests.e2e.calls import applied, call, echo, in_pod
 from tests.e2e.harness import CORPUS, EXAMPLES, Mesh, require_corpus, require_programs, running, wait_for
+from tests.e2e.mixers import GARBAGE, asking_at, second_mixer, stopped_mixer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -30,7 +28,6 @@ BOOKINFO, POLICY = EXAMPLES / "bookinfo", EXAMPLES / "mixer"
 SAMPLES = CORPUS / "istio-1.4-samples" / "bookinfo" / "policy"
 PAGE, RATINGS = "http://productpage.default:9080/productpage", "http://ratings.default:9080/ratings/0"
 HTTPBIN = "http://httpbin.default:8000"
-NODE, MIXER_PORT = "10.88.0.1", 15016
 
 
 @pytest.fixture(scope="module")
@@ -152,66 +149,6 @@ def test_sample_quota_in_redis_with_a_rolling_window_for_two_mixers(mesh: Mesh, 
         assert (answers.count("200"), answers.count("429")) == (100, 30)
         assert sum(asked) == 130
         assert min(asked) > 0, asked
-
-
-@contextlib.contextmanager
-def second_mixer(mesh: Mesh, folder: Path) -> Iterator[Callable[[], float]]:
-    """One more `argosy mixer`, which the proxy of one of the replicas of ratings asks instead of the first.
-
-    Gives how often it was asked.
-    """
-    other = MIXER_PORT + 10
-    (folder / "identity").symlink_to(mesh.home / "identity")
-    first = json.loads((mesh.home / "settings" / "mixer.json").read_text())
-    (folder / "mixer.json").write_text(json.dumps({**first, "home": str(folder), "listen": f"{NODE}:{other}"}))
-    enter = ["nsenter", "-t", str(mesh.host_pid("argosy.app.agent")), "-n"]
-    command = [sys.executable, "-m", "argosy.cli.main", "mixer", "--config", str(folder / "mixer.json")]
-    process = subprocess.Popen([*enter, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    path = folder / "run" / "mixer.sock"
-
-    def page(name: str) -> str:
-        transport = httpx.HTTPTransport(uds=str(path))
-        with httpx.Client(transport=transport, base_url="http://mixer", timeout=60) as client:
-            return client.get(name).text
-
-    def asked() -> float:
-        found = re.search(r"^mixer_checks_total (\S+)$", page("/metrics"), re.MULTILINE)
-        return float(found.group(1)) if found else -1.0
-
-    def ready() -> bool:
-        with socket.socket(socket.AF_UNIX) as probe:
-            if not path.exists() or probe.connect_ex(str(path)):
-                return False
-        return bool(json.loads(page("/v1/status"))["ready"] == "ok")
-
-    try:
-        wait_for(ready, 60, "the second Mixer")
-        with asking_at(mesh, mesh.pods("ratings-v1")[0]["status"]["podIP"], other):
-            yield asked
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-@contextlib.contextmanager
-def asking_at(mesh: Mesh, address: str, port: int) -> Iterator[None]:
-    """The proxy of the pod with `address` finds Mixer at another port of the node."""
-    pid, redirect = mesh.envoy_at(address), f"OUTPUT -p tcp -d {NODE} --dport {MIXER_PORT}"
-    rules = (
-        f"-t nat -{{}} {redirect} -j DNAT --to-destination {NODE}:{port}",
-        # What it has open to the right one goes too.
-        f"-{{}} {redirect} -j REJECT --reject-with tcp-reset",
-    )
-
-    def change(verb: str) -> None:
-        for rule in rules:
-            subprocess.run(["nsenter", "-t", str(pid), "-n", "iptables", *rule.format(verb).split()], check=True)
-
-    change("I")
-    try:
-        yield
-    finally:
-        change("D")
 
 
 # -- headers and routes ---------------------------------------------------------------------------------------------
@@ -386,17 +323,6 @@ def test_the_mesh_switches_all_checks_off_and_on(mesh: Mesh) -> None:
         assert {proxy["pod"] for proxy in mesh.proxies()} == started
 
 
-@contextlib.contextmanager
-def stopped_mixer(mesh: Mesh) -> Iterator[None]:
-    """Mixer takes connections and answers nothing."""
-    pid = mesh.host_pid("settings/mixer.json")
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
 def test_a_mixer_that_does_not_answer_refuses_or_lets_pass_as_set(mesh: Mesh) -> None:
     connections = DENY.replace("MATCH", 'destination.labels["app"] == "tcp-echo" && source.labels["app"] == "nobody"')
     connections = connections.replace("name: refuse", "name: tcp").replace("handler: refuse", "handler: tcp")
@@ -464,17 +390,6 @@ def test_a_redis_that_is_gone_is_a_mixer_that_cannot_be_asked(mesh: Mesh) -> Non
         with applied(mesh, mesh_config("policyCheckFailOpen: true")):
             assert "x-counted: yes" in in_pod(mesh, "sleep", "curl", "-si", get).lower()
             assert call(mesh, "sleep", *[get] * 2) == ["200", "429"]
-
-
-GARBAGE = """
-import socket
-server = socket.create_server(("10.88.0.1", 15036))
-print("ready", flush=True)
-while True:
-    connection, _address = server.accept()
-    connection.sendall(b"HTTP/1.1 418 I am no Mixer\\r\\n\\r\\n" * 9)
-    connection.close()
-"""
 
 
 def test_a_mixer_that_is_gone_or_talks_nonsense_refuses_or_lets_pass_as_set(mesh: Mesh) -> None:

@@ -1,26 +1,29 @@
 """How Mixer's objects fit together: what `apply` and `analyze` tell of rules beside each object's own faults.
 
 A port of Galley's. Given all objects, gives findings: names of nothing, templates that a handler does not take,
-parameters of which no handler can be made, quotas that nobody counts.
+parameters of which no handler can be made, quotas that nobody counts, bindings to services that do not exist.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from argosy.api.meta import Object
 from argosy.api.mixer import MIXER_KINDS
 from argosy.core.errors import Finding
+from argosy.core.hosts import host_matches, service_host
 from argosy.core.names import ObjectKey
 from argosy.mixer.adapters.models import BAD_ADAPTER_PARAMS, BAD_TEMPLATE_FIELD
-from argosy.mixer.bind import BAD_EXPRESSION, BAD_TEMPLATE, DANGLING
+from argosy.mixer.bind import BAD_EXPRESSION, BAD_TEMPLATE, DANGLING, finding
+from argosy.mixer.quota_specs import ALL, host_of
 from argosy.mixer.report_rules import resolve_reports
 from argosy.mixer.rules import BAD_PARAMS, UNCOUNTED, resolve_rules
 from argosy.mixer.validate import validate_expressions
 
 _CODES = frozenset({DANGLING, BAD_TEMPLATE, BAD_PARAMS, UNCOUNTED, BAD_ADAPTER_PARAMS, BAD_TEMPLATE_FIELD})
 _KINDS = frozenset(MIXER_KINDS)
+_BINDINGS = ("QuotaSpecBinding", "HTTPAPISpecBinding")
 
 
 def analyze_rules(
@@ -30,13 +33,35 @@ def analyze_rules(
 
     Of expressions only what an object does not show by itself: types that a template or a handler wants.
     """
-    own = [one for one in objects if one.kind in _KINDS]
+    everything = tuple(objects)
+    own = [one for one in everything if one.kind in _KINDS]
     if only is not None and not any((one.kind, one.key) in only for one in own):
         return []
-    told = (*resolve_rules(own).findings, *resolve_reports(own).findings)
+    told = (*resolve_rules(own).findings, *resolve_reports(own).findings, *_bound_to_nothing(everything))
     judged = {(one.kind, one.key): one for one in own}
     found = dict.fromkeys(one for one in told if one.code in _CODES or _is_news(one, judged))
     return [one for one in found if only is None or (one.kind, ObjectKey(one.namespace, one.name)) in only]
+
+
+def _bound_to_nothing(objects: Iterable[Object[Any]]) -> Iterator[Finding]:
+    """Services of bindings that nobody declares: no request is ever to them."""
+    bindings, hosts, patterns = [], set[str](), set[str]()
+    for one in objects:
+        if one.kind in _BINDINGS:
+            bindings.append(one)
+        elif one.kind == "Service":
+            hosts.add(service_host(one.name, one.namespace))
+        elif one.kind == "ServiceEntry":
+            for name in one.spec.names:
+                (patterns if name.startswith("*") else hosts).add(name)
+    for binding in bindings:
+        for index, service in enumerate(binding.spec.services):
+            host = host_of(service, binding.namespace)
+            if host == ALL or host in hosts or any(host_matches(pattern, host) for pattern in patterns):
+                continue
+            message = f"no Service or ServiceEntry has the host {host}, so nothing is bound to it"
+            hint = "create it, or correct its name and namespace"
+            yield finding(binding, DANGLING, f"spec.services[{index}]", message, hint)
 
 
 def _is_news(found: Finding, judged: Mapping[tuple[str, ObjectKey], Object[Any]]) -> bool:

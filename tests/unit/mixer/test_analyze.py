@@ -115,3 +115,45 @@ def test_an_adapter_that_is_not_there_is_told() -> None:
     text = REPORTING.replace("compiledAdapter: prometheus", "adapter: kv\n  connection: {address: 'kv:9070'}")
     text = text.replace("params: {metrics", "params: {tables").replace("compiledTemplate: metric", "template: kv")
     assert {one.code for one in analyze_rules(objects(text))} == {"ARG0932", "ARG0933"}
+
+
+BOUND = """
+apiVersion: config.istio.io/v1alpha2
+kind: KIND
+metadata: {name: b}
+spec:
+  SPECS: []
+  services:
+  - name: page
+  - name: page
+    namespace: shop
+  - service: '*'
+  - service: api.example.com
+  - service: a.example.org
+---
+apiVersion: v1
+kind: Service
+metadata: {name: page}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: out}
+spec:
+  hosts: [api.example.com, '*.example.org']
+  ports: [{number: 80, name: http, protocol: HTTP}]
+"""
+
+
+@pytest.mark.parametrize("kind, specs", [("QuotaSpecBinding", "quotaSpecs"), ("HTTPAPISpecBinding", "apiSpecs")])
+def test_a_binding_to_a_service_that_does_not_exist_is_told_with_its_line(kind: str, specs: str) -> None:
+    galley = Galley(MemoryStore(), analyzers=[analyze_rules])
+    text = BOUND.replace("KIND", kind).replace("  SPECS: []\n", f"  {specs}: [{{name: s}}]\n")
+    applied = galley.apply(parse_documents(text, "f.yaml"), now=0.0, who="")
+    (found,) = [one for one in applied.findings if one.field.startswith("spec.services")]
+    assert (found.code, found.kind, found.name, found.field) == ("ARG0910", kind, "b", "spec.services[1]")
+    assert str(found.origin) == "f.yaml:9"
+    assert "page.shop.svc.cluster.local" in found.message
+    shop = parse_documents(text.split("---")[1].replace("{name: page}", "{name: page, namespace: shop}"), "g.yaml")
+    galley.apply(shop, now=0.0, who="")
+    assert [one for one in galley.analyze() if one.field.startswith("spec.services")] == []
