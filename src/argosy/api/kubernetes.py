@@ -6,6 +6,7 @@ Unknown fields are tolerated (manifests carry many), known ones are typed. Kinds
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Any, Literal
 
 import msgspec
@@ -275,6 +276,11 @@ class Secret(Tolerant, frozen=True, kw_only=True):
     type: str = "Opaque"
     data: FrozenMap[str, str] = EMPTY
     string_data: FrozenMap[str, str] = EMPTY
+
+    def entries(self) -> dict[str, bytes]:
+        """What it holds; plain entries go before coded ones."""
+        coded = {name: b64decode(value) for name, value in self.data.items()}
+        return coded | {name: value.encode() for name, value in self.string_data.items()}
 
     def __repr__(self) -> str:
         return f"Secret(type={self.type!r}, keys={sorted({*self.data, *self.string_data})})"

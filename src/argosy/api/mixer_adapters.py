@@ -94,11 +94,23 @@ class RedisQuota(BothSpellings, frozen=True, kw_only=True):
     overrides: tuple[RedisQuotaOverride, ...] = ()
 
 
+class RedisTls(BothSpellings, frozen=True, kw_only=True):
+    """TLS to a Redis; its certificate must be that of `server_name`, else of the host in the address."""
+
+    server_name: str = ""
+
+
 class RedisQuotaParams(Params, frozen=True, kw_only=True):
-    """`redisquota`: quotas counted in a Redis, for all Mixers together."""
+    """`redisquota`: quotas counted in a Redis, for all Mixers together.
+
+    `credential_name` and `tls` are Argosy's own: the Secret, of the handler's namespace, that has `password` (and
+    `username`), and for TLS `ca.crt`, `tls.crt` and `tls.key`.
+    """
 
     redis_server_url: str
     connection_pool_size: int = 0
+    credential_name: str = ""
+    tls: RedisTls | None = None
     quotas: tuple[RedisQuota, ...] = ()
 
 

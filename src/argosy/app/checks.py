@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -46,17 +47,21 @@ SOON_S = 0.5
 
 Place = Callable[[str, str], tuple[str, int]]
 """(namespace of the handler, `host:port`) -> where that is now."""
+SecretOf = Callable[[str, str], Mapping[str, bytes] | None]
+"""(namespace, name) -> what a Secret holds now; None if it does not exist."""
 MakeRemote = Callable[[Object[Handler], Place], "RemoteHandler | None"]
 
 
-def make_remote(handler: Object[Handler], place: Place) -> RemoteHandler | None:
+def make_remote(
+    handler: Object[Handler], place: Place, secret: SecretOf = lambda _namespace, _name: None
+) -> RemoteHandler | None:
     """The handler of an object that must ask somebody, or None."""
-    params = handler.spec.params
+    params, namespace = handler.spec.params, handler.namespace
     if isinstance(params, RedisQuotaParams):
         scope = f"{handler.kind}/{handler.key}"
-        return RedisQuotas(params, lambda address: place(handler.namespace, address), scope)
+        return RedisQuotas(params, partial(place, namespace), scope, partial(secret, namespace))
     if isinstance(params, OpaParams):
-        return OpaClient(params, lambda address: place(handler.namespace, address), f"{handler.kind}/{handler.key}")
+        return OpaClient(params, partial(place, namespace), f"{handler.kind}/{handler.key}")
     return None
 
 

@@ -63,7 +63,7 @@ from argosy.pilot.checking import NO_CONCERN, CalledPort, Concern, OwnAnswers
 from argosy.pilot.classes import ROUTER, role_of_pod
 from argosy.pilot.reporting import Destination, ReportedHeaders, Switches
 
-KINDS = ("Pod", "Service", "ServiceEntry", *MIXER_KINDS)
+KINDS = ("Pod", "Service", "ServiceEntry", "Secret", *MIXER_KINDS)
 _MIXER_KINDS = frozenset(MIXER_KINDS)
 ALL_FAMILIES = frozenset((*COUNTERS, *HISTOGRAMS))
 READY_HELP = "0 for some seconds after Mixer was started anew, when istio_* would be behind what was told before."
@@ -85,7 +85,7 @@ class Mixer:
         self._places: dict[tuple[str, int, str], tuple[str, int]] = {}
         """Addresses that were found in the present state of the registry."""
         self._models = Models()
-        self.checks = Checks(clock, self._place, (make_remote, self._make_adapter))
+        self.checks = Checks(clock, self._place, (partial(make_remote, secret=self._secret), self._make_adapter))
         self.aggregator = MetricsAggregator(self.directory)
         self.totals: Totals | None = None
         self.recorder: FlowRecorder | None = None
@@ -154,6 +154,11 @@ class Mixer:
         """Where a handler of `namespace` finds `host:port`; raises OSError if nobody is there."""
         host, _colon, port = address.rpartition(":")
         return self._address(host.strip("[]"), int(port), namespace)
+
+    def _secret(self, namespace: str, name: str) -> Mapping[str, bytes] | None:
+        """What a Secret holds that a handler of its namespace names."""
+        found = self._objects["Secret"].get(ObjectKey(namespace, name))
+        return found.spec.entries() if found is not None else None
 
     def on_record(self, record: AccessRecord) -> None:
         """Take what a proxy reports of one request or of one moment of a connection."""

@@ -1,10 +1,10 @@
 """`redisquota`: quotas counted in a Redis, so that all Mixers together give no more than there is.
 
-Given the parameters of a handler and where its Redis is. Each question is one script that Redis runs as a whole, by
-Redis's own clock. FIXED_WINDOW begins with the first request that is counted and ends `validDuration` later; in a
-ROLLING_WINDOW counts are kept by buckets of `bucketDuration` and leave with their bucket. Who asks again for the same
-request (within `AGAIN_S`) gets the same answer, and may give back what it got. A Redis that does not answer gives
-nothing and decides nothing.
+Given the parameters of a handler, where its Redis is, and the Secret with its password and certificates. Each question
+is one script that Redis runs as a whole, by its own clock. FIXED_WINDOW begins with the first request that is counted
+and ends `validDuration` later; in a ROLLING_WINDOW counts are kept by buckets of `bucketDuration` and leave with their
+bucket. Who asks again for the same request (within `AGAIN_S`) gets the same answer, and may give back what it got. A
+Redis that does not answer gives nothing and decides nothing.
 Source: Istio 1.4's redisquota.
 """
 
@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+import os
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.exceptions import RedisError
+from redis.asyncio import BlockingConnectionPool, Connection, Redis
+from redis.exceptions import AuthenticationError, RedisError
 
 from argosy.api.mixer_adapters import RedisQuota, RedisQuotaParams
 from argosy.mixer.port import Call, Verdict
@@ -97,15 +100,26 @@ return granted
 
 
 class RedisQuotas:
-    """One `redisquota` handler. `place` tells where its Redis is now: host and port."""
+    """One `redisquota` handler. `place` tells where its Redis is now: host and port; `secret` what the Secret that it
+    names holds now, or None."""
 
-    def __init__(self, params: RedisQuotaParams, place: Callable[[str], tuple[str, int]], scope: str) -> None:
+    def __init__(
+        self,
+        params: RedisQuotaParams,
+        place: Callable[[str], tuple[str, int]],
+        scope: str,
+        secret: Callable[[str], Mapping[str, bytes] | None] = lambda _name: None,
+    ) -> None:
         self._params = params
         self._quotas = {quota.name: quota for quota in params.quotas}
         self._place = place
         self._scope = scope
+        self._secret = secret
         self._client: Redis | None = None
         self._at: tuple[str, int] | None = None
+        self._known: Mapping[str, bytes] = {}
+        self.problem = ""
+        """Why it could not be asked last; empty if it could."""
 
     async def check(self, call: Call) -> Verdict:
         """Give as much as is left; a quota that the handler does not know is not limited."""
@@ -115,10 +129,10 @@ class RedisQuotas:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 granted = await self._ask(call, quota)
-        except (RedisError, OSError, TimeoutError) as error:
-            reason = "did not answer in time" if isinstance(error, TimeoutError) else type(error).__name__
-            message = f"the Redis at {self._params.redis_server_url} cannot be asked: {reason}"
-            return Verdict(UNAVAILABLE, message, 0.0, 0, undecided=True)
+        except (RedisError, OSError, TimeoutError, ValueError) as error:
+            self.problem = f"the Redis at {self._params.redis_server_url} cannot be asked: {_reason(error)}"
+            return Verdict(UNAVAILABLE, self.problem, 0.0, 0, undecided=True)
+        self.problem = ""
         return Verdict(granted=granted, valid_duration_s=quota.valid_duration)
 
     async def give_back(self, call: Call) -> None:
@@ -126,7 +140,7 @@ class RedisQuotas:
         asked, quota = call.quota, self._quotas.get(str(call.instance))
         if asked is None or quota is None or not asked.deduplication_id:
             return
-        with contextlib.suppress(RedisError, OSError, TimeoutError):
+        with contextlib.suppress(RedisError, OSError, TimeoutError, ValueError):
             async with asyncio.timeout(TIMEOUT_S):
                 client = await self._connected()
                 arguments = [round(quota.valid_duration * 1000), _bucket_ms(quota)]
@@ -163,19 +177,81 @@ class RedisQuotas:
         return [_key(self._scope, quota.name, *dimensions), _key(self._scope, quota.name, "again", request)]
 
     async def _connected(self) -> Redis:
-        at = self._place(self._params.redis_server_url)
-        if self._client is None or at != self._at:
+        at, known = self._place(self._params.redis_server_url), self._credentials()
+        if self._client is None or at != self._at or known != self._known:
             await self.close()
             pool = BlockingConnectionPool(
+                connection_class=_RedisConnection,
                 host=at[0],
                 port=at[1],
+                username=known["username"].decode() if "username" in known else None,
+                password=known["password"].decode() if "password" in known else None,
+                tls=self._tls(known),
                 max_connections=self._params.connection_pool_size or CONNECTIONS,
                 timeout=TIMEOUT_S,
                 socket_timeout=TIMEOUT_S,
                 socket_connect_timeout=TIMEOUT_S,
             )
-            self._client, self._at = Redis(connection_pool=pool), at
+            self._client, self._at, self._known = Redis(connection_pool=pool), at, known
         return self._client
+
+    def _credentials(self) -> Mapping[str, bytes]:
+        """What the Secret holds. Errors: ValueError where it is not there: nobody is asked without it."""
+        name = self._params.credential_name
+        if not name:
+            return {}
+        found = self._secret(name)
+        if found is None:
+            raise ValueError(f"the Secret {name} does not exist")
+        return found
+
+    def _tls(self, known: Mapping[str, bytes]) -> dict[str, Any]:
+        """How to connect. Errors: ValueError, `ssl.SSLError` for certificates that are none."""
+        if self._params.tls is None:
+            return {}
+        roots = known.get("ca.crt")
+        context = ssl.create_default_context(cadata=roots.decode() if roots is not None else None)
+        if "tls.crt" in known and "tls.key" in known:
+            _present(context, known["tls.crt"] + b"\n" + known["tls.key"])
+        name = self._params.tls.server_name or self._params.redis_server_url.rpartition(":")[0].strip("[]")
+        return {"ssl": context, "server_hostname": name}
+
+
+class _RedisConnection(Connection):
+    """A connection, under TLS to a server of a name that is not the address it is found at."""
+
+    def __init__(self, *, tls: dict[str, Any], **rest: Any) -> None:
+        self._tls = tls
+        super().__init__(**rest)
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        return {**super()._connection_arguments(), **self._tls}
+
+
+def _present(context: ssl.SSLContext, pair: bytes) -> None:
+    """Give a client its certificate. Python takes it from files only: this one is in memory, and nobody else's."""
+    file = os.memfd_create("redis-client", os.MFD_CLOEXEC)
+    try:
+        os.write(file, pair)
+        context.load_cert_chain(f"/proc/self/fd/{file}")
+    finally:
+        os.close(file)
+
+
+def _reason(error: BaseException) -> str:
+    """In words that hold nothing secret."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate cannot be trusted ({cause.verify_message})"
+        if isinstance(cause, ssl.SSLError):
+            return f"no TLS with it ({cause.reason or 'a certificate cannot be read'})"
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, TimeoutError):
+        return "did not answer in time"
+    if isinstance(error, AuthenticationError):
+        return "it does not take the password"
+    return str(error) if type(error) is ValueError else type(error).__name__
 
 
 def _bucket_ms(quota: RedisQuota) -> int:

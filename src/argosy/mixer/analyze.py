@@ -1,7 +1,8 @@
 """How Mixer's objects fit together: what `apply` and `analyze` tell of rules beside each object's own faults.
 
 A port of Galley's. Given all objects, gives findings: names of nothing, templates that a handler does not take,
-parameters of which no handler can be made, quotas that nobody counts, bindings to services that do not exist.
+parameters of which no handler can be made, quotas that nobody counts, bindings to services that do not exist, handlers
+whose password is in a Secret that does not.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 from argosy.api.meta import Object
-from argosy.api.mixer import MIXER_KINDS
+from argosy.api.mixer import MIXER_KINDS, Handler
+from argosy.api.mixer_adapters import RedisQuotaParams
 from argosy.core.errors import Finding
 from argosy.core.hosts import host_matches, service_host
 from argosy.core.names import ObjectKey
 from argosy.mixer.adapters.models import BAD_ADAPTER_PARAMS, BAD_TEMPLATE_FIELD
-from argosy.mixer.bind import BAD_EXPRESSION, BAD_TEMPLATE, DANGLING, finding
+from argosy.mixer.bind import BAD_EXPRESSION, BAD_TEMPLATE, DANGLING, finding, params_field
 from argosy.mixer.quota_specs import ALL, host_of
 from argosy.mixer.report_rules import resolve_reports
 from argosy.mixer.rules import BAD_PARAMS, UNCOUNTED, resolve_rules
@@ -23,6 +25,7 @@ from argosy.mixer.validate import validate_expressions
 
 _CODES = frozenset({DANGLING, BAD_TEMPLATE, BAD_PARAMS, UNCOUNTED, BAD_ADAPTER_PARAMS, BAD_TEMPLATE_FIELD})
 _KINDS = frozenset(MIXER_KINDS)
+_CREDENTIALS = frozenset({"username", "password", "ca.crt", "tls.crt", "tls.key"})
 _BINDINGS = ("QuotaSpecBinding", "HTTPAPISpecBinding")
 
 
@@ -38,6 +41,7 @@ def analyze_rules(
     if only is not None and not any((one.kind, one.key) in only for one in own):
         return []
     told = (*resolve_rules(own).findings, *resolve_reports(own).findings, *_bound_to_nothing(everything))
+    told += tuple(_without_secrets(everything))
     judged = {(one.kind, one.key): one for one in own}
     found = dict.fromkeys(one for one in told if one.code in _CODES or _is_news(one, judged))
     return [one for one in found if only is None or (one.kind, ObjectKey(one.namespace, one.name)) in only]
@@ -62,6 +66,23 @@ def _bound_to_nothing(objects: Iterable[Object[Any]]) -> Iterator[Finding]:
             message = f"no Service or ServiceEntry has the host {host}, so nothing is bound to it"
             hint = "create it, or correct its name and namespace"
             yield finding(binding, DANGLING, f"spec.services[{index}]", message, hint)
+
+
+def _without_secrets(objects: Iterable[Object[Any]]) -> Iterator[Finding]:
+    """Handlers that name a Secret which is not there, or has nothing of what a Redis may want."""
+    secrets, handlers = {}, []
+    for one in objects:
+        if one.kind == "Secret":
+            secrets[one.key] = one.spec.entries().keys()
+        elif isinstance(one.spec, Handler) and isinstance(one.spec.params, RedisQuotaParams):
+            handlers.append((one, one.spec.params.credential_name))
+    for handler, name in handlers:
+        key = ObjectKey(handler.namespace, name)
+        if not name or secrets.get(key, frozenset()) & _CREDENTIALS:
+            continue
+        message = f"Secret {key} does not exist" if key not in secrets else f"Secret {key} has no password"
+        hint = f"a Secret of the handler's namespace, with some of {', '.join(sorted(_CREDENTIALS))}"
+        yield finding(handler, DANGLING, params_field(handler, "credentialName"), message, hint)
 
 
 def _is_news(found: Finding, judged: Mapping[tuple[str, ObjectKey], Object[Any]]) -> bool:

@@ -1,16 +1,20 @@
 """Mixer as a running thing: the directory that objects make, its decisions, and what concerns whom."""
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from argosy.api import decode_object
+from argosy.app import checks
 from argosy.app.mixer import Concerns, Mixer
 from argosy.core.frozen import FrozenMap
 from argosy.core.spiffe import parse_spiffe_id
 from argosy.edge.console_http import GraphQuery
+from argosy.edge.redis_quota import RedisQuotas
 from argosy.mixer.request import CheckFacts
 from argosy.mixer.telemetry import parse_node_id
 from argosy.pilot.checking import CalledPort, Concern, OwnAnswers
@@ -171,3 +175,49 @@ def test_the_principal_of_a_pod_is_in_the_meshs_own_trust_domain() -> None:
     found = one.directory.pod_at("10.88.0.2")
     assert found is not None
     assert parse_spiffe_id(found.principal).trust_domain == "corp"
+
+
+REDIS = """
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: count, namespace: shop}
+spec:
+  compiledAdapter: redisquota
+  params: {redisServerUrl: "redis:6379", credentialName: redis, quotas: [{name: q.instance.shop, validDuration: 1s}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: q, namespace: shop}
+spec: {compiledTemplate: quota, params: {dimensions: {}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: count, namespace: shop}
+spec: {actions: [{handler: count, instances: [q]}]}
+"""
+SECRET = """
+apiVersion: v1
+kind: Secret
+metadata: {name: redis, namespace: shop}
+data: {password: aHVzaA==}
+stringData: {username: mixer}
+"""
+
+
+async def test_a_redis_is_given_the_secret_of_its_handlers_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Callable[[str], Mapping[str, bytes] | None]] = []
+
+    class Redis(RedisQuotas):
+        def __init__(self, params: Any, place: Any, scope: str, secret: Any) -> None:
+            super().__init__(params, place, scope, secret)
+            asked.append(secret)
+
+    monkeypatch.setattr(checks, "RedisQuotas", Redis)
+    one = mixer(REDIS, SECRET.replace("namespace: shop", "namespace: other"))
+    (secret,) = asked
+    assert secret("redis") is None
+    one.on_changes(added(SECRET), synced=True)
+    assert secret("redis") == {"password": b"hush", "username": b"mixer"}
+    one.on_changes(removed(added(SECRET)), synced=True)
+    assert secret("redis") is None
+    await one.checks.close()

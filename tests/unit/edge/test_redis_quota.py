@@ -10,11 +10,13 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import pytest_asyncio
+from tests.e2e.certificates import Authority
 
 from argosy.api.meta import Seconds
-from argosy.api.mixer_adapters import RedisQuota, RedisQuotaOverride, RedisQuotaParams
+from argosy.api.mixer_adapters import RedisQuota, RedisQuotaOverride, RedisQuotaParams, RedisTls
 from argosy.core.frozen import FrozenMap
 from argosy.edge import redis_quota
 from argosy.edge.redis_quota import RedisQuotas
@@ -34,9 +36,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder = tmp_path_factory.mktemp("redis")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number = int(free.getsockname()[1])
+    number = free_port()
     with start(number, folder) as _process:
         yield number
 
@@ -44,9 +44,12 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 class start:
     """A Redis that keeps nothing, for as long as the block lasts."""
 
-    def __init__(self, port: int, folder: Path) -> None:
+    def __init__(self, port: int, folder: Path, *settings: str) -> None:
         assert PROGRAM is not None, "CI must have redis-server"
-        self._command = [PROGRAM, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+        ports = () if any(one.startswith("port ") for one in settings) else (f"port {port}",)
+        file = folder / "redis.conf"
+        file.write_text("\n".join(("bind 127.0.0.1", 'save ""', f"dir {folder}", *ports, *settings, "")))
+        self._command = [PROGRAM, str(file)]
 
     def __enter__(self) -> subprocess.Popen[bytes]:
         self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE)
@@ -81,6 +84,71 @@ def call(amount: int = 1, *, request: str = "", best: bool = False, name: str = 
     ref = Ref("instance", "default", name)
     asked = QuotaAsked(amount, best, request)
     return Call(Ref("handler", "default", "h"), ref, "quota", {"dimensions": dimensions}, quota=asked)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def of_redis(number: int, secrets: dict[str, dict[str, bytes]], tls: RedisTls | None = None) -> RedisQuotas:
+    """A handler that names the Secret `redis`."""
+    wanted = msgspec.structs.replace(params("fixed"), credential_name="redis", tls=tls)
+    return RedisQuotas(wanted, lambda _address: ("127.0.0.1", number), "secret", secrets.get)
+
+
+async def test_a_password_comes_from_a_secret_and_may_change(tmp_path: Path) -> None:
+    number = free_port()
+    secrets: dict[str, dict[str, bytes]] = {}
+    one = of_redis(number, secrets)
+    with start(number, tmp_path, "requirepass hush", "user mixer on >other ~* +@all"):
+        for known, problem in (
+            (None, "the Secret redis does not exist"),
+            ({}, "it does not take the password"),
+            ({"password": b"wrong-one"}, "it does not take the password"),
+            ({"password": b"hush"}, ""),
+            ({"username": b"mixer", "password": b"wrong-one"}, "it does not take the password"),
+            ({"username": b"mixer", "password": b"other"}, ""),
+        ):
+            secrets.clear()
+            if known is not None:
+                secrets["redis"] = known
+            verdict = await one.check(call(destination="page"))
+            assert (verdict.undecided, verdict.granted) == ((True, 0) if problem else (False, 1)), known
+            assert one.problem.endswith(problem)
+            assert bool(one.problem) == bool(problem)
+            assert "wrong-one" not in verdict.message
+        # Counters are those of the Redis, whoever asks.
+        assert (await one.check(call(4, destination="page"))).granted == 0
+        assert (await one.check(call(3, destination="page"))).granted == 3
+    await one.close()
+
+
+async def test_tls_by_the_certificates_of_a_secret(tmp_path: Path) -> None:
+    """The name in the certificate is that of the address, or what is said; Redis wants a certificate of ours, too."""
+    number, authority, other = free_port(), Authority("ours"), Authority("others")
+    theirs, ours = authority.issue("redis", "redis.example.com"), authority.issue("mixer")
+    certificate, key = theirs.files(tmp_path, "server")
+    roots = tmp_path / "roots.pem"
+    roots.write_text(authority.pem)
+    settings = ("port 0", f"tls-port {number}", f"tls-cert-file {certificate}", f"tls-key-file {key}")
+    good = {"ca.crt": authority.pem.encode(), "tls.crt": ours.certificate.encode(), "tls.key": ours.key.encode()}
+    with start(number, tmp_path, *settings, f"tls-ca-cert-file {roots}", "tls-auth-clients yes", "requirepass hush"):
+        for known, name, problem in (
+            ({**good, "password": b"hush"}, "", ""),
+            ({**good, "password": b"hush"}, "redis.example.com", ""),
+            (good, "", "it does not take the password"),
+            ({**good, "password": b"hush"}, "elsewhere", "certificate cannot be trusted"),
+            ({**good, "ca.crt": other.pem.encode()}, "", "certificate cannot be trusted"),
+            ({**good, "tls.crt": b"none"}, "", "no TLS with it"),
+            ({"ca.crt": good["ca.crt"], "password": b"hush"}, "", "cannot be asked"),
+        ):
+            one = of_redis(number, {"redis": known}, RedisTls(server_name=name))
+            verdict = await one.check(call(request=str(name), destination=f"{len(known)}{name}"))
+            assert (verdict.undecided, verdict.granted) == ((True, 0) if problem else (False, 1)), one.problem
+            assert problem in one.problem
+            await one.close()
 
 
 @pytest_asyncio.fixture(params=["fixed", "rolling"])
@@ -167,9 +235,7 @@ async def test_what_was_given_in_a_window_that_ended_is_not_given_back(algorithm
 
 
 async def test_a_redis_that_is_not_there_decides_nothing_and_is_found_again(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number = int(free.getsockname()[1])
+    number = free_port()
     one = RedisQuotas(params("fixed"), lambda _address: ("127.0.0.1", number), "gone")
     verdict = await one.check(call(destination="page"))
     assert (verdict.code, verdict.undecided, verdict.granted) == (14, True, 0)

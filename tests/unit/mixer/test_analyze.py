@@ -157,3 +157,32 @@ def test_a_binding_to_a_service_that_does_not_exist_is_told_with_its_line(kind: 
     shop = parse_documents(text.split("---")[1].replace("{name: page}", "{name: page, namespace: shop}"), "g.yaml")
     galley.apply(shop, now=0.0, who="")
     assert [one for one in galley.analyze() if one.field.startswith("spec.services")] == []
+
+
+@pytest.mark.parametrize(
+    "secret, told",
+    [
+        ("", "Secret default/redis does not exist"),
+        ("metadata: {name: redis, namespace: other}\nstringData: {password: x}", "Secret default/redis does not exist"),
+        ("metadata: {name: redis}\nstringData: {pass: x}", "Secret default/redis has no password"),
+        ("metadata: {name: redis}\nstringData: {password: x}", ""),
+        ("metadata: {name: redis}\nstringData: {ca.crt: x}", ""),
+    ],
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_a_handler_whose_secret_is_not_there_is_told(secret: str, told: str, *, named: bool) -> None:
+    galley = Galley(MemoryStore(), analyzers=[analyze_rules])
+    text = """
+apiVersion: config.istio.io/v1alpha2
+kind: redisquota
+metadata: {name: count}
+spec:
+  redisServerUrl: redis:6379
+  credentialName: redis
+  quotas: [{name: q.quota.default, validDuration: 1s}]
+"""
+    text = text if named else text.replace("  credentialName: redis\n", "")
+    others = f"---\napiVersion: v1\nkind: Secret\n{secret}\n" if secret else ""
+    found = galley.apply(parse_documents(text + others, "f.yaml"), now=0.0, who="").findings
+    wanted = [("spec.credentialName", told, "f.yaml:7")] if told and named else []
+    assert [(one.field, one.message, str(one.origin)) for one in found if one.code == "ARG0910"] == wanted
