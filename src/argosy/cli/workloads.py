@@ -13,6 +13,7 @@ from argosy.cli.shell import (
     OutputOption,
     control,
     examples,
+    home,
     say,
     user,
 )
@@ -36,7 +37,11 @@ def register(app: typer.Typer) -> None:
     add(
         "logs",
         rich_help_panel=PANEL,
-        epilog=examples("argosy logs deploy/reviews-v1 -f", "argosy logs deploy/reviews-v1 -c istio-proxy --tail 50"),
+        epilog=examples(
+            "argosy logs deploy/reviews-v1 -f",
+            "argosy logs deploy/reviews-v1 -c istio-proxy --tail 50",
+            "argosy logs mixer | grep newlog",
+        ),
     )(logs)
     add(
         "exec",
@@ -98,12 +103,20 @@ def logs(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on printing what is added, until Ctrl-C.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", min=0, metavar="N", help="Only the last N lines.")] = None,
 ) -> None:
-    """Print what a container of a pod has written."""
+    """Print what a container of a pod has written, or one of the mesh's own programs.
+
+    Those are mixer (with what its stdio handlers wrote), pilot, galley, citadel, agent, relay and node. A pod of such a
+    name is pod/NAME. All of the control plane is one log, unless the mesh runs with --split.
+    """
     from argosy.cli.pods import ask, find_pod
+    from argosy.cli.programs import PROGRAMS, program_log
     from argosy.cli.tail import copy_log
     from argosy.core.errors import ArgosyError
     from argosy.edge.exec_api import Request
 
+    if pod in PROGRAMS:
+        copy_log(str(program_log(pod, home())), lines=tail, follow=follow)
+        return
     row = find_pod(pod, namespace)
     files = ask(Request("logs", row["namespace"], row["name"]))["files"]
     chosen = container or next(iter(row["containers"]), PROXY_CONTAINER)

@@ -42,6 +42,23 @@ def test_logs_come_from_the_first_container_unless_one_is_named(mesh, pod: PodPl
     assert "hint: containers with a log: app, istio-proxy" in result.stderr
 
 
+def test_logs_of_a_program_of_the_mesh_are_where_it_runs(mesh, pod: PodPlan, monkeypatch, tmp_path):
+    monkeypatch.setenv("ARGOSY_HOME", str(tmp_path))
+    result = mesh.run("logs", "mixer")
+    assert (result.exit_code, "mixer has no log" in result.stderr) == (1, True)
+    (tmp_path / "logs").mkdir()
+    for age, name in enumerate(("agent", "argosy", "mixer")):
+        file = tmp_path / "logs" / f"{name}.log"
+        file.write_text(f"one\nof {name}\n")
+        os.utime(file, (age, age))
+    assert mesh.run("logs", "mixer").stdout == "one\nof mixer\n"
+    assert mesh.run("logs", "pilot", "--tail", "1").stdout == "of argosy\n"
+    assert mesh.run("logs", "agent", "--tail", "1").stdout == "of agent\n"
+    # Run without --split since.
+    os.utime(tmp_path / "logs" / "argosy.log", (9, 9))
+    assert mesh.run("logs", "mixer", "--tail", "1").stdout == "of argosy\n"
+
+
 def test_exec_runs_the_command_with_our_descriptors_and_its_exit_code(mesh, pod: PodPlan, capfd):
     mesh.add_pod(pod)
     script = "import os, sys; print(os.environ['POD']); sys.exit(3)"
