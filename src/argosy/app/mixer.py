@@ -56,7 +56,7 @@ from argosy.mixer.request import (
     port_attributes,
     request_attributes,
 )
-from argosy.mixer.rules import CheckPolicy, concern_of, resolve_rules, takes_away
+from argosy.mixer.rules import CheckPolicy, changes_answers, concern_of, resolve_rules
 from argosy.mixer.telemetry import COUNTERS, HISTOGRAMS, parse_node_id
 from argosy.mixer.traces import TraceStore
 from argosy.pilot.checking import NO_CONCERN, CalledPort, Concern, OwnAnswers
@@ -130,7 +130,11 @@ class Mixer:
             for key, entry in self._objects["ServiceEntry"].items()
             for host in entry.spec.names
         ]
-        self.directory = MeshDirectory(pods, services, revision=self._revision)
+        selectors = {
+            service_host(key.name, key.namespace): service.spec.selector
+            for key, service in self._objects["Service"].items()
+        }
+        self.directory = MeshDirectory(pods, services, selectors, revision=self._revision)
         self.aggregator.set_directory(self.directory)
 
     async def check(self, facts: CheckFacts) -> Decision:
@@ -284,7 +288,7 @@ class Concerns:
         pod, gateway = _known_pod(destination), destination.gateway
         known = gateway_attributes(pod) if gateway else destination_attributes(pod)
         about = (policy, known, partial(is_constant, gateway=gateway), destination.namespace)
-        return Concern(*concern_of(*about), takes_away(*about))
+        return Concern(*concern_of(*about), changes_answers(*about))
 
     def answers(self, policy: CheckPolicy, destination: Destination, port: CalledPort) -> OwnAnswers:
         """What a sidecar answers itself; gateways ask about everything."""

@@ -25,6 +25,7 @@ from argosy.edge.report_lines import LineWriter, Target, megabytes
 from argosy.edge.report_push import Address, FluentdSender, OtlpSender, Pusher, Resolve, Sender, ZipkinSender
 from argosy.flow.directory import Directory
 from argosy.mixer.access_record import AccessRecord
+from argosy.mixer.api_specs import with_apis
 from argosy.mixer.names import Ref
 from argosy.mixer.port import Call, RemoteHandler
 from argosy.mixer.report import Reporter
@@ -120,7 +121,7 @@ class ReportHandlers:
             return
         now = self._clock.now()
         moment = datetime.fromtimestamp(record.start + record.duration_s, UTC)
-        bag = report_attributes(record, deltas, directory)
+        bag = with_apis(self.policy.apis, report_attributes(record, deltas, directory))
         for delivery in self._reporter.report(bag, directory, moment, now):
             self._delivered[delivery.handler] = self._delivered.get(delivery.handler, 0) + 1
             if isinstance(delivery.value, MetricValue):

@@ -31,6 +31,14 @@ COUNTS_CLUSTER = "argosy-mixer-counts"
 REPORT_RUNTIME = "argosy.report"
 """The runtime layer that says which sides of a proxy report to Mixer, and what its keys begin with."""
 
+CHECK_NOTE = "argosy.check"
+"""Under which Mixer notes, in the metadata of its answer to a check, what came of it: reports read it."""
+REFUSAL_ROUTE = "refusal "
+"""What names of routes begin with that refuse for a rule of Mixer's; a number and the rule follow."""
+
+PROXY_VERSION = "1.28.0"
+"""The version of Istio's proxy that Argosy's stand in for, where a patch or an expression asks for one."""
+
 CLUSTER_ID = "Kubernetes"
 """The one cluster's name, where Istio's telemetry and EnvoyFilters have one."""
 

@@ -7,7 +7,7 @@ Source: envoy.service.auth.v3.Authorization.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -16,11 +16,12 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from argosy.core.frozen import EMPTY
-from argosy.core.names import DENIED_BY_HEADER
+from argosy.core.names import CHECK_NOTE, DENIED_BY_HEADER
 from argosy.core.spiffe import SpiffeID
 from argosy.edge.access_log_server import AccessLogPorts, access_log_handler
 from argosy.edge.metrics_server import MetricsPorts, metrics_handler
 from argosy.envoy import api
+from argosy.envoy import values as v
 from argosy.mixer.access_record import AccessRecord
 from argosy.mixer.check import Decision
 from argosy.mixer.headers import AnswerEdit, answer_edits, edited
@@ -29,8 +30,8 @@ from argosy.mixer.telemetry import Flush, Node, parse_node_id
 
 SERVICE_EXTENSION = "argosy.service"
 OPEN_EXTENSION = "argosy.fail-open"
-REMOVED_KEY = "argosy.removed"
-"""Under which the proxy's filter reads what is to go from the application's answer."""
+ANSWER_KEY = "argosy.answer"
+"""Under which the proxy's filter reads what is done to the headers of the application's answer."""
 _AUTHORIZATION = "envoy.service.auth.v3.Authorization"
 
 
@@ -151,38 +152,47 @@ def encode_decision(decision: Decision, headers: Mapping[str, str] = EMPTY) -> b
     request must not pass then, it is an error, which the proxy answers as it would for a Mixer that is away.
     """
     response = api.message("envoy.service.auth.v3.CheckResponse")
+    edits = answer_edits(decision.response_headers)
+    noted = v.struct(_notes(decision, edits))
     if decision.allowed:
-        edits = answer_edits(decision.response_headers)
-        removed = ",".join(name for name, edit in edits.items() if edit.removed)
-        told = {"dynamic_metadata": {REMOVED_KEY: removed}} if removed else {}
-        return api.encode(response(status={"code": 0}, ok_response=_edits(decision, headers, edits), **told))
-    by = [{"header": {"key": DENIED_BY_HEADER, "value": str(decision.rule)}}] if decision.rule else []
-    answer = {"status": {"code": decision.http_status}, "headers": by, "body": decision.body}
-    status = {"code": decision.code, "message": decision.body}
+        ok = _edits(decision, headers, edits)
+        return api.encode(response(status={"code": 0}, ok_response=ok, dynamic_metadata=noted))
+    told = [{"header": {"key": DENIED_BY_HEADER, "value": str(decision.rule)}}] if decision.rule else []
+    answer = {"status": {"code": decision.http_status}, "headers": told, "body": decision.body}
+    refused = {"status": {"code": decision.code, "message": decision.body}, "dynamic_metadata": noted}
     if decision.undecided:
-        return api.encode(response(status=status, error_response=answer))
-    return api.encode(response(status=status, denied_response=answer))
+        return api.encode(response(**refused, error_response=answer))
+    return api.encode(response(**refused, denied_response=answer))
+
+
+def _notes(decision: Decision, answer: Mapping[str, AnswerEdit]) -> dict[str, Any]:
+    """What is kept with the request: for reports what came of the check, for a filter what is done to the answer."""
+    check = {"code": decision.code, "message": decision.body, "kept": decision.kept, "charged": decision.charged}
+    changes = [
+        {"name": name, "remove": edit.removed, "values": edit.values}
+        for name, edit in answer.items()
+        if decision.allowed and not edit.is_plain
+    ]
+    return {CHECK_NOTE: check, **({ANSWER_KEY: changes} if changes else {})}
 
 
 def _edits(decision: Decision, headers: Mapping[str, str], answer: Mapping[str, AnswerEdit]) -> dict[str, Any]:
     """Changes of headers, as Envoy is told them."""
     changed = edited(headers, decision.request_headers)
     return {
-        "headers": [_set(name, value) for name, value in changed.items() if value is not None],
+        "headers": [_option(name, value, _SET) for name, value in changed.items() if value is not None],
         "headers_to_remove": [name for name, value in changed.items() if value is None],
-        "response_headers_to_add": [one for name, edit in answer.items() for one in _answered(name, edit)],
+        "response_headers_to_add": [
+            _option(name, value, _SET if edit.removed else _ADD)
+            for name, edit in answer.items()
+            if edit.is_plain
+            for value in edit.values
+        ],
     }
 
 
-def _answered(name: str, edit: AnswerEdit) -> Iterator[dict[str, Any]]:
-    for number, value in enumerate(edit.values):
-        yield _set(name, value) if edit.replaces and number == 0 else _added(name, value)
+def _option(name: str, value: str, action: str) -> dict[str, Any]:
+    return {"header": {"key": name, "value": value}, "append_action": action}
 
 
-def _set(name: str, value: str) -> dict[str, Any]:
-    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-
-
-def _added(name: str, value: str) -> dict[str, Any]:
-    """The action that adds is the default, and then this filter of Envoy's heeds the older field."""
-    return {"header": {"key": name, "value": value}, "append": {"value": True}}
+_SET, _ADD = "OVERWRITE_IF_EXISTS_OR_ADD", "APPEND_IF_EXISTS_OR_ADD"

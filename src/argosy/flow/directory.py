@@ -6,10 +6,12 @@ on each change of pods or services (and numbered, so that readers know when to a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from argosy.core.frozen import FrozenMap
 from argosy.core.hosts import service_of_host
+from argosy.core.labels import selects
 from argosy.flow.workload import NO_SERVICE, PodRef, ServiceRef, WorkloadRef
 
 
@@ -29,13 +31,23 @@ class Directory(Protocol):
 
     def service(self, host: str) -> ServiceRef | None: ...
 
+    def services_of(self, pod: PodRef) -> tuple[str, ...]: ...
+
 
 class MeshDirectory:
     """A directory over given pods and services; immutable."""
 
-    __slots__ = ("_at", "_pods", "_services", "_workloads", "revision")
+    __slots__ = ("_at", "_of_pods", "_pods", "_selecting", "_services", "_workloads", "revision")
 
-    def __init__(self, pods: Iterable[PodRef] = (), services: Iterable[ServiceRef] = (), *, revision: int = 0) -> None:
+    def __init__(
+        self,
+        pods: Iterable[PodRef] = (),
+        services: Iterable[ServiceRef] = (),
+        selectors: Mapping[str, Mapping[str, str]] = FrozenMap(),
+        *,
+        revision: int = 0,
+    ) -> None:
+        """`selectors`: by host, the labels of the pods that a service leads to, where it says that by labels."""
         self.revision = revision
         ordered = sorted(pods, key=lambda pod: (pod.namespace, pod.name))
         self._pods = {(pod.namespace, pod.name): pod for pod in ordered}
@@ -45,6 +57,11 @@ class MeshDirectory:
             key = (pod.workload.namespace, pod.workload.name)
             self._workloads[key] = (*self._workloads.get(key, ()), pod)
         self._services = {service.host: service for service in services}
+        self._selecting: dict[str, list[tuple[str, Mapping[str, str]]]] = {}
+        for host, labels in selectors.items():
+            if labels and host in self._services:
+                self._selecting.setdefault(self._services[host].namespace, []).append((host, labels))
+        self._of_pods: dict[tuple[str, str], tuple[str, ...]] = {}
 
     def pod(self, namespace: str, name: str) -> PodRef | None:
         """The pod of that name, or None."""
@@ -66,6 +83,14 @@ class MeshDirectory:
     def service(self, host: str) -> ServiceRef | None:
         """The service of that host, or None."""
         return self._services.get(host)
+
+    def services_of(self, pod: PodRef) -> tuple[str, ...]:
+        """The hosts of the services that lead to a pod, sorted. Found when first asked for: most pods are never."""
+        key = (pod.namespace, pod.name)
+        if key not in self._of_pods:
+            services = self._selecting.get(pod.namespace, ())
+            self._of_pods[key] = tuple(sorted(host for host, labels in services if selects(labels, pod.labels)))
+        return self._of_pods[key]
 
 
 def service_ref(directory: Directory, host: str) -> ServiceRef:

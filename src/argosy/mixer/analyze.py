@@ -21,9 +21,10 @@ from argosy.mixer.bind import BAD_EXPRESSION, BAD_TEMPLATE, DANGLING, finding, p
 from argosy.mixer.quota_specs import ALL, host_of
 from argosy.mixer.report_rules import resolve_reports
 from argosy.mixer.rules import BAD_PARAMS, UNCOUNTED, resolve_rules
+from argosy.mixer.unknowable import UNKNOWABLE, unknowable
 from argosy.mixer.validate import validate_expressions
 
-_CODES = frozenset({DANGLING, BAD_TEMPLATE, BAD_PARAMS, UNCOUNTED, BAD_ADAPTER_PARAMS, BAD_TEMPLATE_FIELD})
+_CODES = frozenset({DANGLING, BAD_TEMPLATE, BAD_PARAMS, UNCOUNTED, UNKNOWABLE, BAD_ADAPTER_PARAMS, BAD_TEMPLATE_FIELD})
 _KINDS = frozenset(MIXER_KINDS)
 _CREDENTIALS = frozenset({"username", "password", "ca.crt", "tls.crt", "tls.key"})
 _BINDINGS = ("QuotaSpecBinding", "HTTPAPISpecBinding")
@@ -41,7 +42,7 @@ def analyze_rules(
     if only is not None and not any((one.kind, one.key) in only for one in own):
         return []
     told = (*resolve_rules(own).findings, *resolve_reports(own).findings, *_bound_to_nothing(everything))
-    told += tuple(_without_secrets(everything))
+    told += (*_without_secrets(everything), *unknowable(own))
     judged = {(one.kind, one.key): one for one in own}
     found = dict.fromkeys(one for one in told if one.code in _CODES or _is_news(one, judged))
     return [one for one in found if only is None or (one.kind, ObjectKey(one.namespace, one.name)) in only]

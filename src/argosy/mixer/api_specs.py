@@ -37,6 +37,19 @@ class BoundAPI:
         """True for requests to those hosts."""
         return ALL in self.hosts or attributes.get("destination.service.host") in self.hosts
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The attributes that it may add."""
+        bags = (self.spec.attributes, *(pattern.attributes for pattern in self.spec.patterns))
+        return frozenset({API_KEY, *(name for bag in bags for name in bag.attributes)})
+
+    @property
+    def headers(self) -> frozenset[str]:
+        """The headers in which it looks for keys, in lower case."""
+        places = self.spec.api_keys or _KEYS
+        found = {one.header.lower() for one in places if one.header}
+        return frozenset(found | ({"cookie"} if any(one.cookie for one in places) else set()))
+
     def attributes(self, request: Attributes) -> dict[str, Value]:
         """What the spec adds to the attributes of a request."""
         found = _values(self.spec.attributes)

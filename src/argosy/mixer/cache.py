@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from argosy.mixer.attributes import Attributes
 from argosy.mixer.check import Decision
@@ -70,7 +70,9 @@ class CheckCache:
         self._shapes[shape] = None
         if len(self._shapes) > SHAPES_MAX:
             self._forget(self._shapes.popitem(last=False)[0])
-        self._kept[shape, given] = _Kept(decision, now + decision.valid_duration_s, decision.valid_use_count - 1)
+        self._kept[shape, given] = _Kept(
+            replace(decision, kept=True), now + decision.valid_duration_s, decision.valid_use_count - 1
+        )
         if len(self._kept) > DECISIONS_MAX:
             self._kept.popitem(last=False)
 

@@ -52,6 +52,8 @@ class Decision:
     undecided: bool = False
     charged: bool = False
     """A quota had a say: the decision is for this request only."""
+    kept: bool = False
+    """Made for another request that was alike."""
 
     @property
     def allowed(self) -> bool:

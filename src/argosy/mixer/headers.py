@@ -99,12 +99,15 @@ def edited(headers: Mapping[str, str], edits: Iterable[HeaderEdit]) -> dict[str,
 
 @dataclass(frozen=True, slots=True)
 class AnswerEdit:
-    """What all operations together do to one header of an answer that is not known yet: first it is `removed`, then
-    `values` are added, the first of them (`replaces`) in the place of all that are there."""
+    """What all operations together do to one header of an answer not known yet: `removed`, then `values` are added."""
 
     removed: bool = False
-    replaces: bool = False
     values: tuple[str, ...] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """True if values are only added, or there is one in the place of all: more needs a filter of the proxy's."""
+        return not self.removed or len(self.values) == 1
 
 
 def answer_edits(edits: Iterable[HeaderEdit]) -> dict[str, AnswerEdit]:
@@ -112,12 +115,10 @@ def answer_edits(edits: Iterable[HeaderEdit]) -> dict[str, AnswerEdit]:
     found: dict[str, AnswerEdit] = {}
     for edit in edits:
         before = found.get(edit.name, AnswerEdit())
-        if edit.operation == REMOVE:
-            found[edit.name] = AnswerEdit(removed=True)
-        elif edit.operation == REPLACE:
-            found[edit.name] = AnswerEdit(before.removed, replaces=True, values=edit.values)
+        if edit.operation == APPEND:
+            found[edit.name] = AnswerEdit(before.removed, (*before.values, *edit.values))
         else:
-            found[edit.name] = AnswerEdit(before.removed, before.replaces, (*before.values, *edit.values))
+            found[edit.name] = AnswerEdit(removed=True, values=edit.values)
     return found
 
 

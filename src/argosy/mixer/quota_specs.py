@@ -86,13 +86,13 @@ def _unknown(specs: Iterable[Object[QuotaSpec]], vocabulary: Mapping[str, ValueT
         for index, rule in enumerate(spec.spec.rules):
             for number, match in enumerate(rule.match):
                 for name in match.clause:
-                    if _split(name)[0] not in vocabulary:
+                    if split_name(name)[0] not in vocabulary:
                         field = f'spec.rules[{index}].match[{number}].clause["{name}"]'
                         hint = "correct its name, or add it by an attributemanifest"
                         yield finding(spec, BAD_EXPRESSION, field, f"unknown attribute {name}: this never holds", hint)
 
 
-def _split(name: str) -> tuple[str, str]:
+def split_name(name: str) -> tuple[str, str]:
     """An attribute, and the member of it that is meant: `request.headers[end-user]`."""
     attribute, bracket, rest = name.partition("[")
     return attribute, rest.removesuffix("]").strip("\"'") if bracket else ""
@@ -125,7 +125,7 @@ def _holds(match: AttributeMatch, attributes: Attributes) -> bool:
 
 
 def _value(name: str, attributes: Attributes) -> str | None:
-    attribute, key = _split(name)
+    attribute, key = split_name(name)
     value = attributes.get(attribute)
     if key and isinstance(value, Mapping):
         return value.get(key.lower() if attribute == "request.headers" else key)

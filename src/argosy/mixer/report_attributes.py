@@ -17,16 +17,19 @@ from typing import Any
 from argosy.authz.rule_names import BINDING_KIND, parse_rule_name
 from argosy.core.frozen import EMPTY
 from argosy.core.hosts import service_of_host
+from argosy.core.names import CHECK_NOTE, PROXY_VERSION, REFUSAL_ROUTE
 from argosy.core.spiffe import SpiffeID, SpiffeIDError, parse_spiffe_id
 from argosy.flow.directory import Directory, service_ref
 from argosy.flow.workload import PodRef
 from argosy.mixer.access_record import AccessRecord, Address, ConnectionEvent, Direction, HTTPPart
 from argosy.mixer.attributes import Attributes, Value
 from argosy.mixer.pod_attributes import put, put_pod, put_service, put_workload
+from argosy.mixer.status import code_of_http
 
 _TOKENS = "envoy.filters.http.jwt_authn"
 _RBAC = "envoy.filters.http.rbac"
 _TCP_RBAC = "envoy.filters.network.rbac"
+_ASKED, _TCP_ASKED = "envoy.filters.http.ext_authz", "envoy.filters.network.ext_authz"
 _REFUSED = "denied"
 _NO_FLAGS = "-"
 
@@ -48,6 +51,7 @@ def report_attributes(record: AccessRecord, deltas: ByteDeltas, directory: Direc
         "context.reporter.uid": f"kubernetes://{record.node.pod}.{record.node.namespace}",
         "context.reporter.local": inbound,
         "context.protocol": _protocol(record),
+        "context.proxy_version": PROXY_VERSION,
         "context.proxy_error_code": ",".join(record.flags) or _NO_FLAGS,
         "context.time": ended,
         "context.timestamp": ended,
@@ -66,6 +70,7 @@ def report_attributes(record: AccessRecord, deltas: ByteDeltas, directory: Direc
         _own_side(bag, "source", record, directory)
         _callee(bag, record, directory)
     put_service(bag, service_ref(directory, record.service))
+    _checked(bag, record)
     if record.http is None:
         _connection(bag, record, deltas)
         _permissive(bag, _members(record.metadata, _TCP_RBAC))
@@ -74,6 +79,27 @@ def report_attributes(record: AccessRecord, deltas: ByteDeltas, directory: Direc
         _response(bag, record, record.http, ended)
         _authorization(bag, record.metadata)
     return bag
+
+
+def _checked(bag: dict[str, Value], record: AccessRecord) -> None:
+    """What came of the check, as Mixer noted it with its answer; or of a refusal that the proxy decided itself."""
+    notes = _members(_members(record.metadata, _ASKED), CHECK_NOTE)
+    notes = notes or _members(_members(record.metadata, _TCP_ASKED), CHECK_NOTE)
+    if notes:
+        _put_check(bag, int(notes.get("code") or 0), str(notes.get("message") or ""), kept=bool(notes.get("kept")))
+        if notes.get("charged"):
+            # Quotas are asked for each time.
+            bag["quota.cache_hit"] = False
+    elif record.http is not None and record.route.startswith(REFUSAL_ROUTE):
+        rule = record.route.removeprefix(REFUSAL_ROUTE).partition(" ")[2]
+        _put_check(bag, code_of_http(record.http.code), f"refused by rule {rule}", kept=True)
+
+
+def _put_check(bag: dict[str, Value], code: int, message: str, *, kept: bool) -> None:
+    bag["check.cache_hit"] = kept
+    if code:
+        bag["check.error_code"] = code
+        put(bag, "check.error_message", message)
 
 
 def workload_attributes(pod: PodRef, side: str) -> Attributes:
@@ -101,6 +127,7 @@ def _own_side(bag: dict[str, Value], side: str, record: AccessRecord, directory:
         principal = principal or pod.principal
         if side == "source":
             _put_ip(bag, "source.ip", pod.address)
+            put(bag, "source.services", ",".join(directory.services_of(pod)))
     if side == "source" and record.peer_principal:
         # A gateway speaks for whom it was called by, and that one is the principal.
         principal = record.peer_principal
@@ -124,6 +151,7 @@ def _caller(bag: dict[str, Value], record: AccessRecord, directory: Directory) -
     pod = directory.pod_at(address) or _pod_of(directory, record.peer_workload)
     if pod is not None and (not record.peer_principal or pod.principal == record.peer_principal):
         put_pod(bag, "source", pod)
+        put(bag, "source.services", ",".join(directory.services_of(pod)))
 
 
 def _callee(bag: dict[str, Value], record: AccessRecord, directory: Directory) -> None:

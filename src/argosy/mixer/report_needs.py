@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from argosy.mixer.api_specs import API_KEY
 from argosy.mixer.attributes import Attributes
 from argosy.mixer.expr import Expression, may_match
 from argosy.mixer.report_attributes import is_constant
 from argosy.mixer.report_rules import ReportPolicy
 from argosy.mixer.syntax import Attribute as AttributeNode
-from argosy.mixer.syntax import Call, Constant, Node
+from argosy.mixer.syntax import Call, Constant, Node, attribute_names
 
 _REQUEST, _RESPONSE = "request.headers", "response.headers"
 
@@ -50,6 +51,8 @@ def header_needs(policy: ReportPolicy) -> HeaderNames:
                 request.add(key.lower())
             elif name == _RESPONSE:
                 response.add(key.lower())
+        if API_KEY in attribute_names(expression.tree):
+            request |= {name for one in policy.apis for name in one.headers}
     return HeaderNames(tuple(sorted(request)), tuple(sorted(response)))
 
 

@@ -8,7 +8,7 @@ destination is in it. Source: Istio 1.4's policy model.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from argosy.api.meta import Object
@@ -17,6 +17,7 @@ from argosy.core.errors import Finding
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.mixer import attribute_generators
 from argosy.mixer.adapters.models import Models, build_models
+from argosy.mixer.api_specs import BoundAPI, bind_apis
 from argosy.mixer.attribute_generators import AttributeGenerator, compile_generator
 from argosy.mixer.attributes import ValueType
 from argosy.mixer.bind import BoundAction, BoundInstance, BoundRule, bad_expression, bind_rules
@@ -68,6 +69,8 @@ class ReportPolicy:
     handlers: Mapping[Ref, Object[Handler]] = field(default_factory=dict)
     definitions: Definitions = field(default_factory=Definitions)
     findings: tuple[Finding, ...] = ()
+    apis: tuple[BoundAPI, ...] = ()
+    """What adds attributes to those of a request; what is wrong with them is told by whoever resolves checks."""
 
 
 def resolve_reports(objects: Iterable[Object[Any]]) -> ReportPolicy:
@@ -77,7 +80,8 @@ def resolve_reports(objects: Iterable[Object[Any]]) -> ReportPolicy:
     """
     objects = tuple(objects)
     types = resolve_vocabulary(objects).types
-    return _Resolver(types, build_models(objects)).resolve(bind_rules(objects, types).rules)
+    found = _Resolver(types, build_models(objects)).resolve(bind_rules(objects, types).rules)
+    return replace(found, apis=bind_apis(objects)[0]) if found.rules else found
 
 
 class _Resolver:

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 
 from argosy.core.frozen import EMPTY
 from argosy.core.hosts import service_of_host
+from argosy.core.names import PROXY_VERSION
 from argosy.core.spiffe import SpiffeID, SpiffeIDError, parse_spiffe_id
 from argosy.flow.directory import Directory, service_ref
 from argosy.flow.workload import PodRef, ServiceRef
@@ -57,6 +58,7 @@ def request_attributes(facts: CheckFacts, directory: Directory) -> Attributes:
     """The bag of one request."""
     bag: dict[str, Value] = dict(_REPORTERS[facts.at_gateway])
     bag["context.reporter.uid"] = pod_uid(facts.node.namespace, facts.node.pod)
+    bag["context.proxy_version"] = PROXY_VERSION
     bag["context.protocol"] = "grpc" if _is_grpc(facts) else facts.protocol
     bag["connection.mtls"] = bool(facts.source_principal)
     _put(bag, "connection.requested_server_name", facts.requested_server_name)
@@ -191,6 +193,7 @@ def _request(bag: dict[str, Value], facts: CheckFacts) -> None:
         ("request.referer", headers.get("referer", "")),
     ):
         _put(bag, name, value)
+    bag["api.protocol"] = bag["context.protocol"]
     if facts.size >= 0:
         bag["request.size"] = facts.size
 
@@ -214,6 +217,7 @@ def _source(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> N
         _workload(bag, "source", pod)
         bag["source.name"] = pod.name
         bag["source.uid"] = pod_uid(pod.namespace, pod.name)
+        _put(bag, "source.services", ",".join(directory.services_of(pod)))
 
 
 def _source_gateway(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> None:
@@ -225,6 +229,7 @@ def _source_gateway(bag: dict[str, Value], facts: CheckFacts, directory: Directo
     pod = directory.pod(facts.node.namespace, facts.node.pod)
     if pod is not None:
         _workload(bag, "source", pod)
+        _put(bag, "source.services", ",".join(directory.services_of(pod)))
 
 
 def _destination(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> None:

@@ -7,6 +7,7 @@ all requests; rules of another namespace see those that a workload of it receive
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +34,7 @@ from argosy.mixer.bind import (
 )
 from argosy.mixer.expr import Expression, KnownNames, may_match
 from argosy.mixer.handlers import ParamsError, check_params
-from argosy.mixer.headers import REMOVE, HeaderRule, compile_headers
+from argosy.mixer.headers import REMOVE, REPLACE, HeaderRule, compile_headers
 from argosy.mixer.instances import Fields, compile_fields
 from argosy.mixer.names import Ref
 from argosy.mixer.quota_specs import BoundQuota, bind_quotas
@@ -120,10 +121,15 @@ def concern_of(policy: CheckPolicy, known: Attributes, is_known: KnownNames, nam
     )
 
 
-def takes_away(policy: CheckPolicy, known: Attributes, is_known: KnownNames, namespace: str) -> bool:
-    """Whether any rule about such requests removes headers of their answers."""
+def changes_answers(policy: CheckPolicy, known: Attributes, is_known: KnownNames, namespace: str) -> bool:
+    """Whether rules about such requests may do more to a header of their answers than `AnswerEdit.is_plain`."""
     rules = acting_rules(policy, known, is_known, namespace, tcp=False)
-    return any(one.operation == REMOVE for rule in rules for one in rule.response_headers)
+    operations = [one for rule in rules for one in rule.response_headers]
+    replaced = {one.name for one in operations if one.operation == REPLACE}
+    values = Counter[str]()
+    for one in operations:
+        values[one.name] += len(one.values)
+    return any(one.operation == REMOVE for one in operations) or any(values[name] > 1 for name in replaced)
 
 
 def acting_rules(

@@ -40,6 +40,11 @@ def http_status(code: int) -> int:
     return _TABLE[code][1] if 0 <= code < len(_TABLE) else 500
 
 
+def code_of_http(status: int) -> int:
+    """The gRPC code of an HTTP status: the first that has it (UNKNOWN for one that none has)."""
+    return next((code for code, (_name, known) in enumerate(_TABLE) if known == status), 2)
+
+
 def parse_status_code(value: object) -> int | None:
     """A code written as a number or by name, or None."""
     if isinstance(value, bool):

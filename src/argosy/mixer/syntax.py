@@ -54,6 +54,13 @@ class Call:
 Node = Constant | Attribute | Call
 
 
+def attribute_names(tree: Node) -> frozenset[str]:
+    """The attributes that an expression reads."""
+    if isinstance(tree, Call):
+        return frozenset(name for operand in tree.operands for name in attribute_names(operand))
+    return frozenset({tree.name}) if isinstance(tree, Attribute) else frozenset()
+
+
 def parse_expression(text: str) -> Node:
     """The tree of `text`; raises `ExpressionError` with the column of what is wrong."""
     try:

@@ -38,7 +38,7 @@ def validate_expressions(obj: Object[Any]) -> list[Finding]:
         return list(build_models([obj]).findings)
     return [
         _finding(obj, field, text, error)
-        for field, text, expect in _expressions(obj)
+        for field, text, expect in expressions_of(obj)
         if (error := _wrong(text, expect)) is not None
     ] + list(_bad_bindings(obj))
 
@@ -75,7 +75,7 @@ def _wrong(text: str, expect: ValueType | None) -> ExpressionError | None:
     return None
 
 
-def _expressions(obj: Object[Any]) -> Iterator[tuple[str, str, ValueType | None]]:
+def expressions_of(obj: Object[Any]) -> Iterator[tuple[str, str, ValueType | None]]:
     """Fields with their texts, and the type that each must have."""
     if isinstance(obj.spec, Rule):
         if obj.spec.match.strip():

@@ -38,7 +38,7 @@ class CheckModel:
             return ASLEEP
         found = read.get(self.answers, (proxies, port)) or OwnAnswers()
         asks = Concern(http=found.asks and not port.tcp, tcp=found.asks and port.tcp)
-        concern = replace(asks, removes=asks.http and way.concern.removes)
+        concern = replace(asks, answers=asks.http and way.concern.answers)
         return replace(way, concern=concern, refusals=found.refusals, variants=found.variants)
 
     def _answers(self, read: Reader, key: tuple[ProxyClass, CalledPort]) -> OwnAnswers:

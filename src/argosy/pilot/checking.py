@@ -23,8 +23,8 @@ class Concern:
 
     http: bool = False
     tcp: bool = False
-    removes: bool = False
-    """Some rule removes headers of answers."""
+    answers: bool = False
+    """Some rule removes headers of answers, or replaces one by several values."""
 
     def __bool__(self) -> bool:
         """True if any kind."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from argosy.api.envoy_filter import ConfigPatch, EnvoyFilter
 from argosy.api.meta import Object
-from argosy.core.names import ROOT_NAMESPACE, ObjectKey
+from argosy.core.names import PROXY_VERSION, ROOT_NAMESPACE, ObjectKey
 from argosy.incr import Derived, Reader
 from argosy.pilot import registry
 from argosy.pilot.build.extensions import GATEWAY, INBOUND, OUTBOUND, Placed, insert_extensions
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 Resources = tuple[Resource, ...]
 Member = tuple[str, Any]
-PROXY_VERSION = "1.28.0"
-"""The version of Istio's proxy that Argosy's stand in for, where a patch asks for one."""
 # What members are made of, as far as it can be patched. Endpoints are patched through their clusters, secrets never.
 _TYPES = {
     "clusters": (CLUSTER,),

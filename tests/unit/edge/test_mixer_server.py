@@ -118,22 +118,37 @@ def answered(decision: Decision) -> Any:
 
 def test_changes_of_headers_are_told_as_envoy_makes_them() -> None:
     request = (HeaderEdit("REPLACE", "a", ("1", "2")), HeaderEdit("REMOVE", "b"), HeaderEdit("APPEND", "c", ("3",)))
-    decision = Decision(request_headers=request, response_headers=(HeaderEdit("APPEND", "d", ("4",)),))
+    decision = Decision(request_headers=request, response_headers=(HeaderEdit("REPLACE", "d", ("4",)),))
     data = encode_decision(decision, {"c": "0"})
     found = api.decode("envoy.service.auth.v3.CheckResponse", data).ok_response
     options = [(one.header.key, one.header.value, one.append_action) for one in found.headers]
     assert options == [("a", "1,2", 2), ("c", "0,3", 2)]
     assert list(found.headers_to_remove) == ["b"]
-    assert [(one.header.key, one.append_action) for one in found.response_headers_to_add] == [("d", 0)]
+    assert [(one.header.key, one.append_action) for one in found.response_headers_to_add] == [("d", 2)]
 
 
-def test_what_is_to_go_from_the_answer_is_told_to_the_filter_that_takes_it_away() -> None:
-    edits = (HeaderEdit("REMOVE", "a"), HeaderEdit("APPEND", "b", ("1",)), HeaderEdit("REMOVE", "c"))
-    found = answered(Decision(response_headers=(*edits, HeaderEdit("REPLACE", "c", ("2", "3")))))
-    assert dict(found.dynamic_metadata) == {"argosy.removed": "a,c"}
+def test_what_an_answer_to_a_check_cannot_do_is_told_to_a_filter_of_its_own() -> None:
+    edits = (HeaderEdit("REMOVE", "a"), HeaderEdit("APPEND", "b", ("1", "2")), HeaderEdit("REMOVE", "c"))
+    more = (HeaderEdit("REPLACE", "c", ("3",)), HeaderEdit("REPLACE", "d", ("4", "5")))
+    found = answered(Decision(response_headers=(*edits, *more)))
+    changes = [{"name": "a", "remove": True, "values": []}, {"name": "d", "remove": True, "values": ["4", "5"]}]
+    assert api.to_dict(found)["dynamic_metadata"]["argosy.answer"] == changes
     added = [(one.header.key, one.header.value, one.append_action) for one in found.ok_response.response_headers_to_add]
-    assert added == [("b", "1", 0), ("c", "2", 2), ("c", "3", 0)]
-    assert not answered(Decision()).HasField("dynamic_metadata")
+    assert added == [("b", "1", 0), ("b", "2", 0), ("c", "3", 2)]
+    assert "argosy.answer" not in answered(Decision()).dynamic_metadata
+
+
+@pytest.mark.parametrize(
+    "decision, told",
+    [
+        (Decision(), {"code": 0, "message": "", "kept": False, "charged": False}),
+        (Decision(7, 403, "no", kept=True), {"code": 7, "message": "no", "kept": True, "charged": False}),
+        (Decision(8, 429, "spent", charged=True), {"code": 8, "message": "spent", "kept": False, "charged": True}),
+        (Decision(14, 503, "gone", undecided=True), {"code": 14, "message": "gone", "kept": False, "charged": False}),
+    ],
+)
+def test_what_came_of_a_check_is_noted_for_reports(decision: Decision, told: dict[str, Any]) -> None:
+    assert api.to_dict(answered(decision))["dynamic_metadata"]["argosy.check"] == told
 
 
 def test_where_mixer_cannot_tell_the_proxy_does_what_is_set() -> None:

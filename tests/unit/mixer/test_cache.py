@@ -1,5 +1,6 @@
 """Decisions kept by what they depended on."""
 
+from dataclasses import replace
 from typing import Any
 
 from argosy.mixer.cache import CheckCache
@@ -26,8 +27,9 @@ def kept(decision: Decision) -> CheckCache:
 def test_requests_that_are_alike_in_what_was_looked_at_are_decided_alike() -> None:
     decision = Decision(7, 403, "no", valid_duration_s=5.0)
     cache = kept(decision)
-    assert cache.find("default", {**BAG, "destination.port": 81}, 101.0) is decision
-    assert cache.find("default", {**BAG, "request.headers": {"x": "1"}}, 101.0) is decision
+    again = replace(decision, kept=True)
+    assert cache.find("default", {**BAG, "destination.port": 81}, 101.0) == again
+    assert cache.find("default", {**BAG, "request.headers": {"x": "1"}}, 101.0) == again
     assert cache.hits == 2
 
 

@@ -68,11 +68,10 @@ def test_edits_follow_each_other() -> None:
     [
         ([("REMOVE",)], AnswerEdit(removed=True)),
         ([("APPEND", "a"), ("APPEND", "b", "c")], AnswerEdit(values=("a", "b", "c"))),
-        ([("REPLACE", "a", "b"), ("APPEND", "c")], AnswerEdit(replaces=True, values=("a", "b", "c"))),
-        ([("APPEND", "a"), ("REPLACE", "b")], AnswerEdit(replaces=True, values=("b",))),
+        ([("REPLACE", "a", "b"), ("APPEND", "c")], AnswerEdit(removed=True, values=("a", "b", "c"))),
+        ([("APPEND", "a"), ("REPLACE", "b")], AnswerEdit(removed=True, values=("b",))),
         ([("REPLACE", "a"), ("REMOVE",)], AnswerEdit(removed=True)),
         ([("REMOVE",), ("APPEND", "a")], AnswerEdit(removed=True, values=("a",))),
-        ([("REMOVE",), ("REPLACE", "a")], AnswerEdit(removed=True, replaces=True, values=("a",))),
     ],
 )
 def test_operations_on_an_answer_are_one_change_of_each_header(

@@ -3,13 +3,17 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
 from argosy.core.frozen import FrozenMap
-from argosy.mixer.access_record import Address, ConnectionEvent
+from argosy.core.names import PROXY_VERSION
+from argosy.flow.directory import MeshDirectory
+from argosy.flow.workload import ServiceRef
+from argosy.mixer.access_record import AccessRecord, Address, ConnectionEvent
 from argosy.mixer.attributes import VOCABULARY
-from argosy.mixer.report_attributes import is_constant, workload_attributes
+from argosy.mixer.report_attributes import ByteDeltas, is_constant, report_attributes, workload_attributes
 
 from .mesh import PODS, TRUST, node
 from .reports import START, bag, connection, http_part, inbound, outbound, shown
@@ -188,3 +192,45 @@ def test_constant_attributes_are_those_of_the_workload() -> None:
     assert all(is_constant("source", name) for name in known)
     assert not is_constant("source", "source.ip")
     assert not is_constant("source", "destination.labels")
+
+
+def checked(**note: Any) -> FrozenMap[str, Any]:
+    return FrozenMap({"envoy.filters.http.ext_authz": {"argosy.check": note}})
+
+
+CHECK = ("check.error_code", "check.error_message", "check.cache_hit", "quota.cache_hit")
+
+
+@pytest.mark.parametrize(
+    "record, told",
+    [
+        (inbound(), (None, None, None, None)),
+        (inbound(metadata=checked(code=0, message="", kept=True, charged=False)), (None, None, True, None)),
+        (inbound(metadata=checked(code=7.0, message="no", kept=False, charged=False)), (7, "no", False, None)),
+        (inbound(metadata=checked(code=8.0, message="spent", kept=False, charged=True)), (8, "spent", False, False)),
+        (
+            inbound(route="refusal 0003 default/deny", http=http_part(code=403)),
+            (7, "refused by rule default/deny", True, None),
+        ),
+        (inbound(route="default", http=http_part(code=403)), (None, None, None, None)),
+        (
+            connection(ConnectionEvent.CLOSE, 1, 2, metadata=FrozenMap({"envoy.filters.network.ext_authz": {
+                "argosy.check": {"code": 7.0, "message": "no", "kept": False, "charged": False}}})),
+            (7, "no", False, None),
+        ),
+    ],
+)  # fmt: skip
+def test_what_came_of_the_check_is_reported(record: AccessRecord, told: tuple[Any, ...]) -> None:
+    assert tuple(shown(bag(record), CHECK).values()) == told
+
+
+def test_the_services_of_the_source_are_those_that_lead_to_its_pod() -> None:
+    hosts = [f"{name}.default.svc.cluster.local" for name in ("page", "all", "reviews")]
+    services = [ServiceRef(host, host.partition(".")[0], "default") for host in hosts]
+    selectors = {hosts[0]: {"app": "productpage"}, hosts[1]: {"version": "v1"}, hosts[2]: {"app": "reviews"}}
+    directory = MeshDirectory(PODS, services, selectors)
+    for record in (inbound(), outbound()):
+        made = report_attributes(record, ByteDeltas(), directory)
+        assert made["source.services"] == f"{hosts[1]},{hosts[0]}"
+    assert "source.services" not in bag(inbound())
+    assert bag(inbound())["context.proxy_version"] == PROXY_VERSION

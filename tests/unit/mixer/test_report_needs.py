@@ -44,3 +44,21 @@ def test_rules_of_a_namespace_ask_its_workloads_and_all_that_may_call_them() -> 
 def test_headers_that_expressions_read_are_known() -> None:
     match = 'request.headers["X-Mine"] == "a" && response.headers["server"] == "b"'
     assert header_needs(policy(metric(match=match))) == HeaderNames(("end-user", "x-mine"), ("server",))
+
+
+def test_headers_with_keys_of_an_api_are_needed_where_a_key_is_read() -> None:
+    api = """
+apiVersion: config.istio.io/v1alpha2
+kind: HTTPAPISpec
+metadata: {name: s}
+spec: {apiKeys: [{header: X-Key}, {cookie: key}, {query: key}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: HTTPAPISpecBinding
+metadata: {name: b}
+spec: {apiSpecs: [{name: s}], services: [{service: '*'}]}
+"""
+    reads, other = '(request.api_key | "") == "x"', 'request.method == "GET"'
+    assert header_needs(policy(metric(match=reads), api)).request == ("cookie", "end-user", "x-key")
+    assert header_needs(policy(metric(match=other), api)).request == ("end-user",)
+    assert header_needs(policy(metric(match=reads))).request == ("end-user",)

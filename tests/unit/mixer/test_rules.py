@@ -14,7 +14,7 @@ from argosy.core.frozen import EMPTY
 from argosy.flow.workload import PodRef
 from argosy.mixer.names import Ref
 from argosy.mixer.request import destination_attributes, gateway_attributes, is_constant
-from argosy.mixer.rules import CheckPolicy, concern_of, resolve_rules, takes_away
+from argosy.mixer.rules import CheckPolicy, changes_answers, concern_of, resolve_rules
 
 from .mesh import PODS
 
@@ -131,13 +131,18 @@ def concern(found: CheckPolicy, pod: PodRef, *, gateway: bool = False) -> tuple[
     return concern_of(found, known, partial(is_constant, gateway=gateway), pod.namespace)
 
 
-def test_only_workloads_whose_answers_lose_headers_need_the_filter_for_it() -> None:
-    operations = [{"name": "server", "operation": "REMOVE"}, {"name": "x", "values": ['"y"']}]
-    match = 'destination.labels["app"] == "ratings"'
-    for some, wanted in ((operations, {"ratings"}), (operations[1:], set())):
+def test_only_workloads_whose_answers_are_changed_need_the_filter_for_it() -> None:
+    match, x = 'destination.labels["app"] == "ratings"', ['"x"']
+    for some, wanted in (
+        ([{"name": "server", "operation": "REMOVE"}, {"name": "x", "values": x}], {"ratings"}),
+        ([{"name": "x", "values": [*x, *x]}], {"ratings"}),
+        ([{"name": "x", "values": x}, {"name": "X", "values": x, "operation": "APPEND"}], {"ratings"}),
+        ([{"name": "x", "values": [*x, *x], "operation": "APPEND"}], set()),
+        ([{"name": "x", "values": x}, {"name": "y", "values": x}], set()),
+    ):
         found = resolve_rules([made_from("rule", "default", "r", {"match": match, "responseHeaderOperations": some})])
         about = partial(is_constant, gateway=False)
-        pods = [one for one in PODS if takes_away(found, destination_attributes(one), about, one.namespace)]
+        pods = [one for one in PODS if changes_answers(found, destination_attributes(one), about, one.namespace)]
         assert {one.labels["app"] for one in pods} == wanted
 
 

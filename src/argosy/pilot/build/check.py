@@ -2,9 +2,9 @@
 
 Only routes of proxies that a rule concerns wake one; elsewhere no request is asked about. There are two, which differ
 in what becomes of a request when Mixer cannot be asked: it is refused, or it passes. So a change of that, like one of
-rules, changes routes and no chain. A third takes headers of answers away that Mixer named, which the question cannot do
-by itself. Connections have no routes: the filter for them stands in the chains of workloads
-that a rule about connections concerns.
+rules, changes routes and no chain. A third does to headers of answers what Mixer says and the filters that ask cannot:
+remove them, and replace them by several values. Connections have no routes: the filter for them stands in the chains of
+workloads that a rule about connections concerns.
 """
 
 from __future__ import annotations
@@ -29,18 +29,20 @@ OPEN_EXTENSION = "argosy.fail-open"
 """Tells Mixer that the request passes if nobody can decide it, so that the rest of what it does is still done."""
 ATTRIBUTES_HEADER = "x-istio-attributes"
 """How proxies of Istio 1.4 told each other attributes: believed by nobody here, and passed on to nobody."""
-REMOVING = "argosy.check.answers"
-REMOVED_KEY = "argosy.removed"
-"""Where Mixer's answer says which headers of the application's answer are to go, with commas between them."""
+ANSWERS = "argosy.check.answers"
+ANSWER_KEY = "argosy.answer"
+"""Where Mixer's answer says what is done to headers of the application's answer: name, whether it goes, new values."""
 TIMEOUT_S = 2.0
 
 _LUA = "envoy.extensions.filters.http.lua.v3.Lua"
-_REMOVAL = f"""
+_CHANGES = f"""
 function envoy_on_response(handle)
   local told = handle:streamInfo():dynamicMetadata():get("{CLOSED}")
-  local names = told and told["{REMOVED_KEY}"]
-  if type(names) == "string" then
-    for name in string.gmatch(names, "[^,]+") do handle:headers():remove(name) end
+  local changes = told and told["{ANSWER_KEY}"]
+  if type(changes) ~= "table" then return end
+  for _, change in ipairs(changes) do
+    if change.remove then handle:headers():remove(change.name) end
+    for _, value in ipairs(change.values) do handle:headers():add(change.name, value) end
   end
 end
 """
@@ -51,18 +53,17 @@ _TCP = "envoy.extensions.filters.network.ext_authz.v3.ExtAuthz"
 def check_filters() -> list[Any]:
     """The filters, asleep."""
     asking = [_sleeping(CLOSED, fail_open=False), _sleeping(OPEN, fail_open=True)]
-    # Answers come the other way: what Mixer adds to them is added after what it removes.
-    return [*asking, http_filter(REMOVING, message(_LUA)(), disabled=True)]
+    return [*asking, http_filter(ANSWERS, message(_LUA)(), disabled=True)]
 
 
 def route_settings(checking: Checking, service: str = "") -> dict[str, Any]:
     """Wakes filters on a virtual host or route configuration; `service` is the called host."""
-    removing = {REMOVING: _removal()} if checking.concern.removes else {}
-    return {**_asking(checking, service), **removing}
+    changing = {ANSWERS: _changing()} if checking.concern.answers else {}
+    return {**_asking(checking, service), **changing}
 
 
-def _removal() -> Any:
-    return pack(message(f"{_LUA}PerRoute")(source_code={"inline_string": _REMOVAL}))
+def _changing() -> Any:
+    return pack(message(f"{_LUA}PerRoute")(source_code={"inline_string": _CHANGES}))
 
 
 def _asking(checking: Checking, service: str) -> dict[str, Any]:

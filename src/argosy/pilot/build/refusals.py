@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from argosy.core.names import DENIED_BY_HEADER
+from argosy.core.names import DENIED_BY_HEADER, REFUSAL_ROUTE
 from argosy.envoy import values as v
 from argosy.envoy.api import decode, message, pack
 from argosy.envoy.cel import TRUE, Term, encode_term
@@ -137,7 +137,7 @@ def _refusal_route(name: str, refusal: Refusal, settings: dict[str, Any]) -> dic
     else:
         answer["body"] = {"inline_string": refusal.body}
     return {
-        "name": f"refusal {name}",
+        "name": f"{REFUSAL_ROUTE}{name}",
         "match": {"prefix": "/", "dynamic_metadata": [_noted(name)]},
         "direct_response": answer,
         "response_headers_to_add": [{"header": {"key": DENIED_BY_HEADER, "value": refusal.rule}}],

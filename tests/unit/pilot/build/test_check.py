@@ -36,13 +36,13 @@ def test_mixer_is_told_where_requests_pass_that_nobody_can_decide() -> None:
     assert settings["check_settings"] == {"context_extensions": extensions}
 
 
-def test_headers_are_taken_away_only_where_a_rule_does() -> None:
-    found = route_settings(Checking(Concern(http=True, removes=True), fail_open=True), "a")
+def test_headers_of_answers_are_changed_only_where_a_rule_does() -> None:
+    found = route_settings(Checking(Concern(http=True, answers=True), fail_open=True), "a")
     assert set(found) == {"argosy.check.open", "argosy.check.answers"}
     assert set(route_settings(Checking(BOTH), "a")) == {"envoy.filters.http.ext_authz"}
     # One of all routes of a gateway, and not one of each.
     routes: list[dict[str, Any]] = [{"route": {"cluster": "outbound|80||a.x"}}]
-    name_services(routes, Checking(Concern(http=True, removes=True)))
+    name_services(routes, Checking(Concern(http=True, answers=True)))
     assert set(routes[0]["typed_per_filter_config"]) == {"envoy.filters.http.ext_authz"}
 
 
