@@ -6,8 +6,10 @@ import contextlib
 import http.client
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent import futures
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -72,24 +74,32 @@ def mixer() -> Iterator[int]:
         server.stop(None)
 
 
+@dataclass(frozen=True)
+class Proxy:
+    """A proxy that asks about what is to the host `asked`, and where it logs what came of that."""
+
+    port: int
+    log: Path
+
+
 @pytest.fixture(scope="module", params=[False, True], ids=["closed", "open"])
-def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a proxy that asks, or (`x-unasked`) does not."""
+def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("checks")
     port, app = free_ports(2)
     checking = Checking(Concern(http=True, answers=True), fail_open=request.param)
     with mixer() as asked:
-        (folder / "envoy.pb").write_bytes(encode(bootstrap(port, app, asked, checking)))
+        (folder / "envoy.pb").write_bytes(encode(bootstrap(port, app, asked, checking, folder / "access.log")))
         with (folder / "envoy.log").open("w") as log:
             argv = [str(envoy_binary()), "-c", str(folder / "envoy.pb"), "--concurrency", "1", "--disable-hot-restart"]
-            process = subprocess.Popen([*argv, "-l", "error"], stdout=log, stderr=log)
+            argv += ["-l", "error", "--file-flush-interval-msec", "50"]
+            process = subprocess.Popen(argv, stdout=log, stderr=log)
             try:
                 deadline = time.monotonic() + 60
                 while not answers(port):
                     assert process.poll() is None, (folder / "envoy.log").read_text()[-3000:]
                     assert time.monotonic() < deadline, "Envoy does not answer"
                     time.sleep(0.05)
-                yield port
+                yield Proxy(port, folder / "access.log")
             finally:
                 process.terminate()
                 process.wait()
@@ -115,7 +125,11 @@ def get(port: int, case: str, host: str = "asked") -> tuple[int, dict[str, str]]
     return found.status, headers
 
 
-def bootstrap(port: int, app: int, asked: int, checking: Checking) -> Any:
+def bootstrap(port: int, app: int, asked: int, checking: Checking, log: Path) -> Any:
+    noted = "envoy.filters.http.ext_authz:argosy.check"
+    text = f"%REQ(x-case)% %DYNAMIC_METADATA({noted}:code)% %DYNAMIC_METADATA({noted}:message)%\n"
+    logger = {"path": str(log), "log_format": {"text_format_source": {"inline_string": text}}}
+    log_to = v.extension("log", "envoy.extensions.access_loggers.file.v3.FileAccessLog", **logger)
     http2 = message(HTTP_OPTIONS_KEY)(explicit_http_config={"http2_protocol_options": {}})
     of_mixer = {**cluster(MIXER_CLUSTER, asked), "typed_extension_protocol_options": {HTTP_OPTIONS_KEY: pack(http2)}}
     to_app: dict[str, Any] = {"match": {"prefix": "/"}, "route": {"cluster": "app"}}
@@ -133,7 +147,7 @@ def bootstrap(port: int, app: int, asked: int, checking: Checking) -> Any:
     return message("envoy.config.bootstrap.v3.Bootstrap")(
         static_resources={
             "listeners": [
-                listener(port, hosts, check.check_filters()),
+                listener(port, hosts, check.check_filters(), [log_to]),
                 listener(app, [{"name": "app", "domains": ["*"], "routes": [answer]}], []),
             ],
             "clusters": [cluster("app", app), of_mixer],
@@ -146,10 +160,10 @@ def cluster(name: str, port: int) -> dict[str, Any]:
     return {"name": name, "type": "STATIC", "load_assignment": {"cluster_name": name, "endpoints": [host]}}
 
 
-def listener(port: int, hosts: list[dict[str, Any]], http_filters: list[Any]) -> Any:
+def listener(port: int, hosts: list[dict[str, Any]], http_filters: list[Any], log: Sequence[Any] = ()) -> Any:
     manager = filters.http_connection_manager(
         stat_prefix="x",
-        access_log=[],
+        access_log=list(log),
         settings=MeshSettings(),
         route_config=message("envoy.config.route.v3.RouteConfiguration")(virtual_hosts=hosts),
         http_filters=http_filters,
@@ -159,10 +173,19 @@ def listener(port: int, hosts: list[dict[str, Any]], http_filters: list[Any]) ->
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_answer_is_changed_as_the_operations_say(proxy: int, case: str) -> None:
-    assert get(proxy, case) == (200, CASES[case][1])
+def test_an_answer_is_changed_as_the_operations_say(proxy: Proxy, case: str) -> None:
+    assert get(proxy.port, case) == (200, CASES[case][1])
 
 
-def test_who_is_not_asked_about_and_what_is_refused_is_left_alone(proxy: int) -> None:
-    assert get(proxy, "remove-all", host="unasked") == (200, BEFORE)
-    assert get(proxy, "refused")[0] == 403
+def test_who_is_not_asked_about_and_what_is_refused_is_left_alone(proxy: Proxy) -> None:
+    assert get(proxy.port, "remove-all", host="unasked") == (200, BEFORE)
+    assert get(proxy.port, "refused")[0] == 403
+
+
+@pytest.mark.parametrize("case, noted", [("append", "0"), ("refused", "7 no")])
+def test_what_came_of_a_check_is_in_what_the_proxy_reports(proxy: Proxy, case: str, noted: str) -> None:
+    get(proxy.port, case)
+    deadline = time.monotonic() + 60
+    while f"{case} {noted}" not in map(str.rstrip, proxy.log.read_text().splitlines()):
+        assert time.monotonic() < deadline, proxy.log.read_text()
+        time.sleep(0.05)
