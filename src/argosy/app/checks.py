@@ -38,8 +38,8 @@ from argosy.mixer.status import DEADLINE_EXCEEDED, INTERNAL
 logger = logging.getLogger(__name__)
 
 UNANSWERED = "ARG0934"
-REMOTE_S = 1.0
-"""How long a check waits for one other program; less than a proxy waits for the check."""
+REMOTE_S = 1.75
+"""How long a check waits for one other program: less than a proxy waits for the check, more than for a Redis."""
 RETURN_S = 0.1
 """How long the answer about a refused request waits until what it took is given back; that goes on by itself."""
 FETCH_S = 5.0
