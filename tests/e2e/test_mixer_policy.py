@@ -165,11 +165,11 @@ def test_headers_are_set_added_and_taken_away(mesh: Mesh) -> None:
         assert "x-answered-for: sleep" in head.lower()
         # Of the application's own headers one is added to, and one is taken away.
         answer = f"'{HTTPBIN}/response-headers?x-seen=app&x-internal=1&x-other=2'"
-        head = in_pod(mesh, "sleep", "sh", "-c", f"curl -si {answer}").partition("\r\n\r\n")[0].lower()
-        lines = [line.partition(": ") for line in head.splitlines()]
+        head = in_pod(mesh, "sleep", "sh", "-c", f"curl -si -o /dev/null -D - {answer}")
+        lines = [line.lower().partition(": ") for line in head.splitlines()]
         assert ",".join(value for name, _colon, value in lines if name == "x-seen") == "app,mixer"
         assert ("x-other", ": ", "2") in lines
-        assert "x-internal" not in head
+        assert "x-internal" not in {name for name, _colon, _value in lines}
 
 
 def test_a_path_that_is_changed_at_the_gateway_chooses_the_route_again(mesh: Mesh) -> None:
