@@ -17,12 +17,13 @@ import pytest
 from tests.conformance.authz_envoy.rig import free_ports
 
 from argosy.core.names import MIXER_CLUSTER
-from argosy.edge.mixer_server import encode_decision
+from argosy.edge.mixer_server import encode_decision, parse_check_request
 from argosy.envoy import api
 from argosy.envoy import values as v
 from argosy.envoy.api import encode, envoy_binary, message, pack
 from argosy.mixer.check import Decision
 from argosy.mixer.headers import HeaderEdit
+from argosy.mixer.telemetry import parse_node_id
 from argosy.pilot.build import check, filters
 from argosy.pilot.build.cluster_policy import HTTP_OPTIONS_KEY
 from argosy.pilot.checking import Checking, Concern
@@ -53,6 +54,12 @@ CASES: dict[str, tuple[tuple[HeaderEdit, ...], dict[str, str]]] = {
 def decide(data: bytes, _context: Any) -> bytes:
     """Mixer, as far as it is of interest here: the case is named by a header."""
     request = api.decode("envoy.service.auth.v3.CheckRequest", data)
+    asker = parse_node_id("sidecar~10.88.0.2~app-1.default~default.svc.cluster.local")
+    assert asker is not None
+    if request.attributes.request.http.headers["x-case"] == "told":
+        facts = parse_check_request(request, asker)
+        said = HeaderEdit("REPLACE", "x-told", (f"{facts.service} {facts.fail_open}",))
+        return encode_decision(Decision(response_headers=(said,)))
     case = request.attributes.request.http.headers["x-case"]
     if case == "refused":
         return encode_decision(Decision(7, 403, "no", response_headers=(HeaderEdit("REMOVE", "x-one"),)))
@@ -80,6 +87,7 @@ class Proxy:
 
     port: int
     log: Path
+    fail_open: bool
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["closed", "open"])
@@ -99,7 +107,7 @@ def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
                     assert process.poll() is None, (folder / "envoy.log").read_text()[-3000:]
                     assert time.monotonic() < deadline, "Envoy does not answer"
                     time.sleep(0.05)
-                yield Proxy(port, folder / "access.log")
+                yield Proxy(port, folder / "access.log", request.param)
             finally:
                 process.terminate()
                 process.wait()
@@ -140,7 +148,7 @@ def bootstrap(port: int, app: int, asked: int, checking: Checking, log: Path) ->
             "name": "asked",
             "domains": ["asked"],
             "routes": [to_app],
-            "typed_per_filter_config": check.route_settings(checking),
+            "typed_per_filter_config": check.route_settings(checking, "app.example.com"),
         },
         {"name": "unasked", "domains": ["unasked"], "routes": [to_app]},
     ]
@@ -180,6 +188,10 @@ def test_an_answer_is_changed_as_the_operations_say(proxy: Proxy, case: str) -> 
 def test_who_is_not_asked_about_and_what_is_refused_is_left_alone(proxy: Proxy) -> None:
     assert get(proxy.port, "remove-all", host="unasked") == (200, BEFORE)
     assert get(proxy.port, "refused")[0] == 403
+
+
+def test_mixer_is_told_whether_the_request_passes_if_nobody_can_decide(proxy: Proxy) -> None:
+    assert get(proxy.port, "told")[1]["x-told"] == f"app.example.com {proxy.fail_open}"
 
 
 @pytest.mark.parametrize("case, noted", [("append", "0"), ("refused", "7 no")])
