@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.e2e.calls import body
+from tests.e2e.certificates import Authority
 from tests.e2e.harness import EXAMPLES, ROOT, Mesh, running, wait_for
 from tests.e2e.pages import PAGE, RED, fetch, settled
 
@@ -50,6 +54,7 @@ spec:
     metadata: {labels: {app: legacy, version: v1}, annotations: {sidecar.istio.io/inject: "false"}}
     spec: {containers: [{name: sh, image: argosy/curl, command: [/bin/sleep, infinity]}]}
 """
+HOST = "graph.example.com"
 PORT_FOO = """apiVersion: v1
 kind: Service
 metadata: {name: details, labels: {app: details, service: details}}
@@ -62,7 +67,9 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     home = tmp_path_factory.mktemp("console")
     (home / "plain.yaml").write_text(PLAIN)
     names = ("bookinfo.yaml", "gateway.yaml", "destination-rules.yaml", "all-v1.yaml")
-    with running(home / "mesh", *(BOOKINFO / name for name in names), home / "plain.yaml") as found:
+    with running(
+        home / "mesh", *(BOOKINFO / name for name in names), home / "plain.yaml", console_hosts=[HOST]
+    ) as found:
         found.apply(BOOKINFO / "reviews-90-10.yaml")
         yield found
 
@@ -142,7 +149,7 @@ def test_the_page_loads_nothing_from_elsewhere(mesh: Mesh, tmp_path: Path) -> No
     page = browse(mesh.console, tmp_path, "--dump-dom")
     addresses = re.findall(r'(?:src|href)="([^"#][^"]*)"', page)
     assert addresses
-    assert all(address.startswith("/static/") for address in addresses), addresses
+    assert all(address.startswith("static/") for address in addresses), addresses
 
 
 def shown(mesh: Mesh, profile: Path, *, show: str = "", more: tuple[str, ...] = ("--dump-dom",)) -> str:
@@ -186,3 +193,62 @@ def test_a_shift_is_shown_first_and_then_moves_the_traffic(mesh: Mesh) -> None:
     assert mesh.cli("history", "-o", "json").stdout == revisions
     mesh.cli("shift", "reviews", "v3=100", "--apply", "--wait")
     assert fetch(mesh.gateway() + PAGE, 60) == {RED: 60}
+
+
+def way_in(folder: Path, authority: Authority) -> str:
+    """The console behind the ingress gateway, by its host, as Istio's task has it: HTTP, and HTTPS ended there."""
+    pair = authority.issue(HOST)
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "graph-credential", "namespace": "istio-system"},
+        "type": "kubernetes.io/tls",
+        "stringData": {"tls.crt": pair.certificate, "tls.key": pair.key},
+    }
+    return f"""{json.dumps(secret)}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: graph-gateway, namespace: istio-system}}
+spec:
+  selector: {{istio: ingressgateway}}
+  servers:
+  - {{port: {{number: 8080, name: http-graph, protocol: HTTP}}, hosts: [{HOST}]}}
+  - port: {{number: 443, name: https-graph, protocol: HTTPS}}
+    tls: {{mode: SIMPLE, credentialName: graph-credential}}
+    hosts: [{HOST}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: graph-vs, namespace: istio-system}}
+spec:
+  hosts: [{HOST}]
+  gateways: [graph-gateway]
+  http: [{{route: [{{destination: {{host: argosy-console, port: {{number: 20001}}}}}}]}}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: graph, namespace: istio-system}}
+spec: {{host: argosy-console, trafficPolicy: {{tls: {{mode: DISABLE}}}}}}
+"""
+
+
+def test_the_page_works_behind_the_ingress_gateway_by_its_host(mesh: Mesh, pages: Counter[str], tmp_path: Path) -> None:
+    """HTTP, and HTTPS that ends there: page, script and data. Other hosts lead where they led."""
+    authority = Authority("outside")
+    (tmp_path / "graph.yaml").write_text(way_in(tmp_path, authority))
+    told = mesh.cli("apply", "-f", str(tmp_path / "graph.yaml"), "--wait")
+    assert "warning" not in told.stderr
+    plain, secure = (int(mesh.gateway(port).rpartition(":")[2]) for port in (8080, 8443))
+    (tmp_path / "root.pem").write_text(authority.pem)
+    trust = ssl.create_default_context(cafile=str(tmp_path / "root.pem"))
+    with httpx.Client(verify=trust, headers={"host": HOST}) as client:
+        for address, sni in (
+            (f"http://127.0.0.1:{plain}", {}),
+            (f"https://127.0.0.1:{secure}", {"sni_hostname": HOST}),
+        ):
+            for path in ("/", "/static/app.js", "/api/graph?window=600"):
+                answer = client.get(address + path, extensions=sni)
+                assert (answer.status_code, answer.headers["server"]) == (200, "istio-envoy"), (address, path)
+            assert client.post(f"{address}/api/v2/spans", json=[], extensions=sni).status_code == 404
+    assert 'data-test="page-pod"' in httpx.get(mesh.gateway() + PAGE).text

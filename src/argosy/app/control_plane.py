@@ -12,7 +12,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ import msgspec
 
 from argosy.app import mixer as mixer_app
 from argosy.app.configuration_view import ConfigurationView, ConsoleFindings
+from argosy.app.console_server import is_gateway, serve_console
 from argosy.app.control_settings import ALL, Settings
 from argosy.app.flow_recorder import ask_revision
 from argosy.app.galley import GalleyService, follow_source, galley_handlers
@@ -39,7 +39,6 @@ from argosy.citadel.identity import AuthenticatedIdentity
 from argosy.citadel.policy import component_host
 from argosy.citadel.tokens import CA_AUDIENCE, verify_token
 from argosy.citadel.trust import TrustState
-from argosy.console.files import static_folder
 from argosy.core.errors import ArgosyError, Finding, Origin
 from argosy.core.names import ROOT_NAMESPACE
 from argosy.edge.ca_files import ROOT_FILE, STATE_FOLDER, CAFolders, load_or_create_ca, own_folder
@@ -49,7 +48,7 @@ from argosy.edge.citadel_follower import CitadelAddress, CitadelFollower, holder
 from argosy.edge.citadel_server import CitadelService
 from argosy.edge.clock import SystemClock
 from argosy.edge.config_client import watch_config
-from argosy.edge.console_http import ConsolePorts, console_app
+from argosy.edge.console_http import ConsolePorts
 from argosy.edge.control_api import ControlPorts, control_app
 from argosy.edge.control_graph import GraphPorts
 from argosy.edge.counts_file import COUNTS_FILE
@@ -325,7 +324,8 @@ class ControlPlane:
                 self.parts.tasks.append(self._follow_galley(reader, READ_KINDS[name]))
         if self.parts.galley is not None and self.settings.platform == "local":
             # Last of the listeners: it answers changes with changes of its own.
-            self.parts.platform = PlatformSource(self.parts.galley)
+            console = self.settings.console_listen if self.settings.console_hosts else ""
+            self.parts.platform = PlatformSource(self.parts.galley, console)
             self.parts.galley.listen(self.parts.platform.on_changes)
 
     async def _follow_galley(self, reader: Pilot | Mixer, kinds: tuple[str, ...]) -> None:
@@ -395,11 +395,14 @@ class ControlPlane:
                 name=self.settings.name,
                 on_spans=lambda spans: self._mixer().traces.add(spans),
             )
-            servers.append(serve_http(console_app(ports, static_folder()), socket.socket(fileno=int(descriptor))))
+            servers += serve_console(ports, self.settings, int(descriptor), self._is_gateway)
         await asyncio.gather(*servers)
 
     def _graph(self, query: Any) -> Any:
         return self.parts.mixer.graph(query) if self.parts.mixer is not None else {}
+
+    def _is_gateway(self, address: str) -> bool:
+        return is_gateway(self.parts.mixer, address)
 
     def _console_findings(self) -> ConsoleFindings:
         return ConsoleFindings(

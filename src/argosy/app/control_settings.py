@@ -18,6 +18,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: `argosy` for all in one, else the component. Addresses are `host:port`; `listen` takes mutual TLS,
     `citadel_listen` TLS with tokens. `sources` are watched directories (Galley). `platform` `local`: Galley
     declares the gateways of one machine itself. `history_*`: how much Mixer keeps of past flows; 0: nothing.
+    `console_hosts`: names that the console answers to for gateways, at `console_listen`; none: for nobody there.
     """
 
     name: str
@@ -35,6 +36,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     platform: str = ""
     history_days: float = HISTORY_DAYS
     history_mb: float = HISTORY_MB
+    console_hosts: tuple[str, ...] = ()
+    console_listen: str = ""
 
     @property
     def components(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from argosy.app.galley import GalleyService, ObjectChange
 from argosy.core.errors import ArgosyError
 from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
+from argosy.local.console_service import console_documents
 from argosy.local.gateways import EGRESS, INGRESS, GatewayKind, gateway_documents, gateway_ports
 
 logger = logging.getLogger(__name__)
@@ -30,8 +31,10 @@ class PlatformSource:
     """Keeps the gateways' documents in step with the Gateways: the ingress gateway's always, the egress gateway's while
     some Gateway selects it (unless somebody else runs one of its name)."""
 
-    def __init__(self, service: GalleyService) -> None:
+    def __init__(self, service: GalleyService, console: str = "") -> None:
+        """`console`: where gateways find the console (`host:port`), if they shall."""
         self._service = service
+        self._fixed = console_documents(console) if console else []
         self._applied: dict[str, Ports] = {}
 
     @property
@@ -49,7 +52,8 @@ class PlatformSource:
         if applied == self._applied:
             return
         self._applied = applied
-        documents = [Document(one) for kind, ports in wanted.items() for one in gateway_documents(kind, ports)]
+        made = [one for kind, ports in wanted.items() for one in gateway_documents(kind, ports)]
+        documents = [Document(one) for one in (*made, *self._fixed)]
         try:
             self._service.apply(documents, who=SOURCE, prune=SOURCE)
         except ArgosyError as error:

@@ -43,6 +43,7 @@ from argosy.edge.relay import PortSpec, hand_over_port
 from argosy.edge.store_sqlite import DATABASE_FILE, SQLiteStore
 from argosy.edge.tokens import load_or_create_issuer
 from argosy.envoy.api import envoy_binary
+from argosy.local.console_service import PORT as CONSOLE_PORT
 from argosy.local.gateways import INGRESS
 from argosy.local.node_spec import NODE_ADDRESS, ChildSpec, NodeSpec, kept_paths, node_argv
 
@@ -68,7 +69,7 @@ class UpOptions(msgspec.Struct, frozen=True):
     files: tuple[str, ...] = ()
     detach: bool = False
     envoy: str = ""
-    console_port: int = 20001
+    console_port: int = CONSOLE_PORT
     gateway_ports: tuple[tuple[int, int], ...] = ()
     split: bool = False
     rootless: bool = False
@@ -78,6 +79,7 @@ class UpOptions(msgspec.Struct, frozen=True):
     drain_s: float = 2.0
     history_days: float = HISTORY_DAYS
     history_mb: float = HISTORY_MB
+    console_hosts: tuple[str, ...] = ()
 
 
 class MeshFile(msgspec.Struct):
@@ -247,6 +249,8 @@ class Supervisor:
             platform="local",
             history_days=self.options.history_days,
             history_mb=self.options.history_mb,
+            console_hosts=self.options.console_hosts,
+            console_listen=f"{NODE_ADDRESS}:{CONSOLE_PORT}",
         )
         path = self._write_settings(name, settings)
         fds = {CONSOLE_FD: console.fileno()} if name in ("argosy", "mixer") else {}

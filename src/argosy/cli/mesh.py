@@ -75,6 +75,12 @@ def up(
     console_port: Annotated[
         int, typer.Option("--console-port", min=0, max=65535, help="The console's port; another if taken.")
     ] = CONSOLE_PORT,
+    console_host: Annotated[
+        list[str],
+        typer.Option(
+            "--console-host", metavar="NAME", help="Let gateways lead to the console by that name; repeatable."
+        ),
+    ] = [],  # noqa: B006 - typer reads the default, nobody changes it
     gateway_port: Annotated[
         list[str],
         typer.Option(
@@ -118,8 +124,18 @@ def up(
         trust_domain=trust_domain,
         history_days=history_days,
         history_mb=history_mb,
+        console_hosts=tuple(_console_host(text) for text in console_host),
     )
     raise typer.Exit(run(options, typer.echo))
+
+
+def _console_host(text: str) -> str:
+    """A DNS name, without wildcards: one that anybody may make up is no protection."""
+    from argosy.core.hosts import is_address
+
+    if not text or is_address(text) or not all(part.replace("-", "").isalnum() for part in text.split(".")):
+        raise typer.BadParameter(f"--console-host is a name such as graph.example.com, not {text!r}")
+    return text.lower()
 
 
 def _port_pair(text: str) -> tuple[int, int]:

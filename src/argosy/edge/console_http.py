@@ -104,8 +104,14 @@ class ConsolePorts:
     """Takes spans that programs on this machine send."""
 
 
-def console_app(ports: ConsolePorts, static: Path, hosts: Collection[str] = ()) -> Starlette:
-    """The application. `hosts` are further names that the console may be called by, beside the loopback's."""
+Callers = Callable[[str], bool]
+"""Whether an address may ask."""
+
+
+def console_app(
+    ports: ConsolePorts, static: Path, hosts: Collection[str] = LOCAL_HOSTS, callers: Callers | None = None
+) -> Starlette:
+    """The application. `hosts`: the names that it may be called by; `callers`: who may, where others reach it too."""
     routes = [
         Route("/", _page(static)),
         Route("/api/graph", _graph(ports)),
@@ -118,8 +124,8 @@ def console_app(ports: ConsolePorts, static: Path, hosts: Collection[str] = ()) 
         Route("/readyz", _ready(ports)),
         Mount("/static", StaticFiles(directory=static)),
     ]
-    allowed = LOCAL_HOSTS | {host.lower() for host in hosts}
-    return Starlette(routes=routes, middleware=[Middleware(_Guard, allowed=allowed)])
+    allowed = frozenset(host.lower() for host in hosts)
+    return Starlette(routes=routes, middleware=[Middleware(_Guard, allowed=allowed, callers=callers)])
 
 
 _Handler = Callable[[Request], Awaitable[Response]]
@@ -263,11 +269,12 @@ def _json(data: Mapping[str, Any], status: int = 200) -> Response:
 
 
 class _Guard:
-    """Refuses foreign Host headers and methods that change things; adds the security headers to every answer."""
+    """Refuses foreign Host headers and callers; adds the security headers to every answer."""
 
-    def __init__(self, app: ASGIApp, allowed: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, allowed: frozenset[str], callers: Callers | None) -> None:
         self._app = app
         self._allowed = allowed
+        self._callers = callers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -279,10 +286,15 @@ class _Guard:
                 message["headers"] = [*message.get("headers", ()), *_SECURITY_HEADERS.items()]
             await send(message)
 
-        app = self._app if _host(scope) in self._allowed else _REFUSED
-        await app(scope, receive, send_guarded)
+        await self._chosen(scope)(scope, receive, send_guarded)
+
+    def _chosen(self, scope: Scope) -> ASGIApp:
+        if self._callers is not None and not self._callers((scope.get("client") or ("",))[0]):
+            return _STRANGER
+        return self._app if _host(scope) in self._allowed else _REFUSED
 
 
+_STRANGER = PlainTextResponse("This console is for gateways of the mesh.\n", status_code=403)
 _REFUSED = PlainTextResponse("This console does not answer to that host name.\n", status_code=421)
 
 

@@ -114,3 +114,16 @@ def test_what_galley_refuses_is_logged_and_the_rest_goes_on(
     service.galley.apply(documents(GATEWAY), now=0.0, who="test")
     platform.on_changes([("Gateway", ObjectKey("shop", "front"), None)])
     assert "the gateways cannot be declared: error ARG0001: no room" in caplog.text
+
+
+def test_the_console_is_a_service_where_gateways_shall_find_it() -> None:
+    service = GalleyService(Galley(MemoryStore()), SystemClock())
+    platform = PlatformSource(service, "10.88.0.1:20001")
+    service.listen(platform.on_changes)
+    key = ObjectKey("istio-system", "argosy-console")
+    found: Any = service.galley.get("Service", key)
+    behind: Any = service.galley.get("Endpoints", key)
+    assert [(port.name, port.port) for port in found.spec.ports] == [("http", 20001)]
+    [subset] = behind.spec.subsets
+    assert [one.ip for one in subset.addresses] == ["10.88.0.1"]
+    assert service.galley.analyze() == []

@@ -10,6 +10,7 @@ from argosy.app.configuration_view import Described
 from argosy.console import static_folder
 from argosy.core.errors import ArgosyError, Finding, Level
 from argosy.edge.console_http import (
+    LOCAL_HOSTS,
     ConsolePorts,
     DiffQuery,
     GraphQuery,
@@ -40,7 +41,7 @@ async def get(path: str, host: str = "localhost", *, ready: str = "", method: st
     ports = ConsolePorts(
         graph=graph, metrics=lambda: b"istio_requests_total 1\n", ready=lambda: ready, past=past, diff=diff
     )
-    app = console_app(ports, static_folder(), hosts=["console.example"])
+    app = console_app(ports, static_folder(), hosts=[*LOCAL_HOSTS, "console.example"])
     async with AsyncClient(transport=ASGITransport(app), base_url=f"http://{host}") as client:
         return await client.request(method, path)
 
@@ -48,7 +49,7 @@ async def get(path: str, host: str = "localhost", *, ready: str = "", method: st
 async def test_the_page_and_all_that_it_names_are_served() -> None:
     page = await get("/")
     assert page.status_code == 200
-    names = [part.split('"')[0] for part in page.text.split('"/static/')[1:]]
+    names = [part.split('"')[0] for part in page.text.split('"static/')[1:]]
     assert {"app.js", "style.css", "argosy.svg"} <= set(names)
     for name in names:
         assert (await get(f"/static/{name}")).status_code == 200
@@ -71,6 +72,22 @@ async def test_foreign_host_names_are_refused(host: str) -> None:
     """DNS rebinding: a foreign page's own name resolves to us."""
     for path in ("/", "/api/graph", "/metrics", "/static/app.js"):
         assert (await get(path, host)).status_code == 421
+
+
+@pytest.mark.parametrize(
+    "address, host, status",
+    [("10.88.0.5", "graph.example", 200), ("10.88.0.6", "graph.example", 403), ("10.88.0.5", "localhost", 421)],
+)
+async def test_a_console_for_some_callers_answers_to_nobody_else(address: str, host: str, status: int) -> None:
+    """Nor to this machine's names, which say nothing where others can call."""
+    ports = ConsolePorts(graph=graph, metrics=bytes, ready=str)
+    app = console_app(ports, static_folder(), ["graph.example"], lambda caller: caller == "10.88.0.5")
+    transport = ASGITransport(app, client=(address, 1))
+    async with AsyncClient(transport=transport, base_url=f"http://{host}") as client:
+        for path in ("/", "/api/graph", "/static/app.js"):
+            answer = await client.get(path)
+            assert answer.status_code == status
+            assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 async def test_every_answer_forbids_foreign_content() -> None:

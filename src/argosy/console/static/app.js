@@ -50,7 +50,7 @@ function changed() {
 async function refresh() {
   const asked = ++state.asked;
   try {
-    const response = await fetch(`/api/graph?${query()}`, { signal: AbortSignal.timeout(5000) });
+    const response = await fetch(`api/graph?${query()}`, { signal: AbortSignal.timeout(5000) });
     if (!response.ok && response.status !== 404) throw new Error(`it answered ${response.status}`);
     const view = await response.json();
     if (asked !== state.asked) return; // A newer question is on its way.
