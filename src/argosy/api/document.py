@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from argosy.api.lines import line_at, lines_of, snake_case
 from argosy.api.meta import NOWHERE
 from argosy.api.paths import FieldPath, parse_path
 from argosy.core.errors import ArgosyError, Finding, Level, Origin
@@ -43,6 +44,8 @@ class Document:
     node: yaml.Node | None = field(default=None, repr=False, compare=False)
     nulls: tuple[FieldPath, ...] = field(default=(), repr=False, compare=False)
     """Where `null` was written: those members are not in the data."""
+    lines: tuple[int, ...] = field(default=(), repr=False, compare=False)
+    """Where members stand, of a document that is kept without its tree; see `argosy.api.lines`."""
 
     @property
     def kind(self) -> str:
@@ -69,7 +72,11 @@ class Document:
         A path may lead on into YAML that stands in a literal block (`mesh: |`), where only lines are known.
         """
         steps = parse_path(path) if isinstance(path, str) else path
-        node, place, above, embedded = self.node, self.origin, 0, False
+        if self.node is None:
+            line = line_at(self.data, self.lines, steps)
+            return self.origin if not line else Origin(self.origin.file, self.origin.line + line)
+        node: yaml.Node | None = self.node
+        place, above, embedded = self.origin, 0, False
         for step in steps:
             if isinstance(node, yaml.ScalarNode) and node.style == "|":
                 above, embedded = above + node.start_mark.line + 1, True
@@ -96,6 +103,10 @@ class Document:
             origin=self.locate(field) if field else self.origin,
             hint=hint,
         )
+
+    def without_node(self) -> Document:
+        """The document to be kept: the tree is gone, the lines of its fields are not."""
+        return self if self.node is None else replace(self, node=None, lines=lines_of(self.data, self.node))
 
     def placed(self, finding: Finding) -> Finding:
         """`finding`, made about this document's object, at the line of its field."""
@@ -124,15 +135,18 @@ def parse_documents(text: str, file: str = "") -> list[Document]:
 
 def encode_document(document: Document) -> bytes:
     """The document as JSON bytes for the wire and the store: sorted keys, `origin` included."""
-    origin = {"file": document.origin.file, "line": document.origin.line}
+    origin: dict[str, Any] = {"file": document.origin.file, "line": document.origin.line}
+    if document.lines:
+        origin["lines"] = document.lines
     return msgspec.json.encode({**document.data, "origin": origin}, order="deterministic")
 
 
 def decode_document(body: bytes) -> Document:
-    """The inverse of `encode_document`; lines of single fields are not carried."""
+    """The inverse of `encode_document`; of the tree only lines are carried, if the document was kept without it."""
     data = msgspec.json.decode(body, type=dict[str, Any])
     origin = data.pop("origin", {})
-    return Document(data, Origin(origin.get("file", ""), origin.get("line", 0)))
+    lines = tuple(origin.get("lines", ()))
+    return Document(data, Origin(origin.get("file", ""), origin.get("line", 0)), lines=lines)
 
 
 def _compose(text: str, file: str) -> Iterator[yaml.Node]:
@@ -302,19 +316,13 @@ def _child(node: yaml.Node | None, step: str | int) -> tuple[yaml.Node | None, y
     """(the node whose line tells where `step` is, the node of its value)."""
     if isinstance(node, yaml.MappingNode):
         # Fields that may be written in two ways are named in one.
-        for name in (step, _snake(step)):
+        for name in (step, snake_case(step)):
             for key, value in node.value:
                 if key.value == name:
                     return key, value
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and 0 <= step < len(node.value):
         return node.value[step], node.value[step]
     return None, None
-
-
-def _snake(step: str | int) -> str | int:
-    if isinstance(step, int):
-        return step
-    return "".join(f"_{char.lower()}" if char.isupper() else char for char in step)
 
 
 def _embedded(node: yaml.ScalarNode) -> yaml.Node | None:

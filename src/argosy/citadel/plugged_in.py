@@ -28,6 +28,8 @@ from argosy.citadel.verify import uri_names, verify_svid
 from argosy.core.errors import Origin
 from argosy.core.spiffe import SpiffeIDError, parse_spiffe_id, workload_id
 
+_EXTENSIONS = "basicConstraints=critical,CA:TRUE and keyUsage=critical,keyCertSign,cRLSign make one (openssl: -addext)"
+
 
 @dataclass(frozen=True, slots=True)
 class CAFiles:
@@ -108,10 +110,11 @@ def _check_signing(placed: PlacedCertificate, *, depth: int, trust_domain: str, 
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except (x509.ExtensionNotFound, *UNREADABLE) as error:
-        message = "a signing certificate needs basic constraints and key usage"
-        raise CAFileError.of(Code.CA_NOT_A_CA, message, origin=origin) from error
+        message = "a signing certificate, a root too, needs basic constraints and key usage"
+        raise CAFileError.of(Code.CA_NOT_A_CA, message, hint=_EXTENSIONS, origin=origin) from error
     if not constraints.ca or not usage.key_cert_sign:
-        raise CAFileError.of(Code.CA_NOT_A_CA, "the certificate may not sign certificates", origin=origin)
+        message = "the certificate may not sign certificates"
+        raise CAFileError.of(Code.CA_NOT_A_CA, message, hint=_EXTENSIONS, origin=origin)
     if not is_usable(certificate.public_key()):
         raise CAFileError.of(Code.CA_KEY, "the type of the certificate's key is not allowed", origin=origin)
     if constraints.path_length is not None and constraints.path_length < depth:

@@ -10,6 +10,7 @@ from argosy.cli.shell import Output, OutputOption, control, examples
 
 PANEL = "Observation"
 _BAR = 24
+_NONE = "no traces yet: spans come within seconds of a request; a Telemetry object says which requests are traced"
 
 
 def register(app: typer.Typer) -> None:
@@ -61,7 +62,7 @@ def trace(
     ]  # fmt: skip
     headers = ("TRACE", "STARTED", "DURATION", "SPANS", "ERRORS", "SERVICE", "NAME")
     kept = found["kept"]["traces"]
-    empty = f"none of {kept} traces fits" if kept else "no traces; a Telemetry object says which requests are traced"
+    empty = f"none of {kept} traces fits" if kept else _NONE
     print_table(headers, rows, empty=empty)
 
 

@@ -202,7 +202,7 @@ class _Api:
     async def wait(self, body: ChangeRequest) -> Response:
         """Wait until all connected proxies run what this Pilot knows."""
         laggards = await self._wait(self._pilot(), body.wait_s)
-        return _json({"laggards": laggards, "findings": _dump(self._pilot().findings())})
+        return _json({"laggards": laggards, "findings": _dump(self._placed(self._pilot().findings()))})
 
     async def _told(self, applied: Applied, body: ChangeRequest) -> Response:
         """The answer to a change.
@@ -221,7 +221,7 @@ class _Api:
             {
                 "revision": applied.revision,
                 "changes": [_dump_change(change) for change in applied.changes],
-                "findings": _dump([*applied.findings, *faults]),
+                "findings": _dump([*applied.findings, *self._placed(faults)]),
                 "unread": list(unread),
                 "laggards": laggards,
             }
@@ -281,8 +281,13 @@ class _Api:
             findings += pilot.findings()
         findings += self._ports.seen()
         if galley := self._ports.galley():
-            findings = [*galley.galley.analyze(), *map(galley.galley.placed, findings)]
-        return _json({"findings": _dump(dict.fromkeys(findings))})
+            findings = [*galley.galley.analyze(), *findings]
+        return _json({"findings": _dump(dict.fromkeys(self._placed(findings)))})
+
+    def _placed(self, findings: Iterable[Finding]) -> list[Finding]:
+        """What others found, at the lines of the fields that it is about: Galley knows where objects were read."""
+        galley = self._ports.galley()
+        return [galley.galley.placed(one) for one in findings] if galley else list(findings)
 
     async def configuration(self, request: Request) -> Response:
         """What the graph's page shows of the configuration, as Galley has it."""

@@ -89,7 +89,7 @@ def _normalised(document: Document, obj: Object[Any]) -> Document:
         metadata["namespace"] = obj.namespace
     if _LAST_APPLIED in metadata.get("annotations", {}):
         metadata["annotations"] = {k: v for k, v in metadata["annotations"].items() if k != _LAST_APPLIED}
-    return Document({**data, "metadata": metadata}, document.origin, document.node)
+    return replace(document, data={**data, "metadata": metadata}, nulls=())
 
 
 def assign_addresses(entries: Mapping[ObjectId, Entry], before: Mapping[ObjectId, Entry]) -> dict[ObjectId, Entry]:
@@ -183,5 +183,5 @@ def _with_cluster_ip(entry: Entry, address: str) -> Entry:
 
 
 def _replaced(entry: Entry, data: dict[str, Any]) -> Entry:
-    document = Document(data, entry.document.origin, entry.document.node)
+    document = replace(entry.document, data=data)
     return Entry(decode_object(document), document, entry.source)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from argosy.api import DEFAULT_NAMESPACE, KINDS, Document, Object, decode_document, decode_object
+from argosy.api.meta import NOWHERE
 from argosy.api.workload import HEALTH
 from argosy.core.errors import ArgosyError, Finding, errors_in
 from argosy.core.names import ObjectKey
@@ -140,11 +141,12 @@ class Galley:
         return self._analyze(self.objects() if objects is None else objects)
 
     def placed(self, finding: Finding) -> Finding:
-        """The finding with where its object was written, if who found it did not know."""
-        if finding.origin.file or not finding.kind:
+        """The finding at the line of its field, or where its object was written: whoever found it may not know."""
+        kind, key = _about(finding)
+        found = self._find(kind, key) if kind else None
+        if found is None or finding.origin not in (NOWHERE, found.document.origin):
             return finding
-        found = self._find(finding.kind, ObjectKey(finding.namespace, finding.name))
-        return finding if found is None else replace(finding, origin=found.object.origin)
+        return found.document.placed(finding)
 
     def _analyze(
         self, objects: Sequence[Object[Any]], only: Container[tuple[str, ObjectKey]] | None = None
@@ -335,10 +337,8 @@ def _entry(stored: StoredObject) -> Entry:
 
 
 def _without_node(entry: Entry | None) -> Entry | None:
-    """What is kept needs no parsed tree: lines of fields are told when an object comes in."""
-    if entry is None:
-        return None
-    return replace(entry, document=replace(entry.document, node=None))
+    """What is kept needs no parsed tree: only the lines of fields."""
+    return replace(entry, document=entry.document.without_node()) if entry is not None else None
 
 
 def _stored(entry: Entry) -> StoredObject:

@@ -1,10 +1,12 @@
 """An operator's CA is taken if its certificates will be believed, and refused with file and line if not (F11)."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from argosy.citadel.csr import CertificateRequest
 from argosy.citadel.errors import CAFileError, Code
@@ -115,6 +117,20 @@ def test_the_key_of_another_certificate_is_refused() -> None:
 def test_a_leaf_does_not_sign() -> None:
     leaf = signing_certificate("signer", parent=MIDDLE, parent_key=ec_key("middle"), is_ca=False)
     assert refusal(under(leaf)) == (Code.CA_NOT_A_CA, "ca-cert.pem:1")
+
+
+def test_a_root_that_does_not_say_that_it_signs_is_told_how_to() -> None:
+    """As `openssl req -x509` makes one."""
+    key = ec_key("root")
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "plain root")])
+    start, end = (datetime.fromtimestamp(NOW + one, UTC) for one in (-60, 3600))
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, start, end)
+    root = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True).sign(key, SHA256())
+    pem = certificate_pem(root)
+    with pytest.raises(CAFileError) as caught:
+        load_plugged_in(files(pem, key_pem(key), pem, pem), "td", now=NOW)
+    (finding,) = caught.value.findings
+    assert (finding.code, "keyUsage=critical,keyCertSign" in finding.hint) == (Code.CA_NOT_A_CA, True)
 
 
 def test_a_chain_with_a_gap_is_refused() -> None:

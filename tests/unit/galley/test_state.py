@@ -310,3 +310,29 @@ def test_a_finding_of_somebody_else_is_told_where_its_object_was_written() -> No
     assert galley.placed(galley.placed(known)) == galley.placed(known)
     for other in (Finding("ARG0901", Level.WARNING, "x"), Finding("ARG0502", Level.ERROR, "x", "Service", "", "b")):
         assert galley.placed(other) == other
+
+
+def test_what_is_found_later_is_told_at_the_line_of_its_field_too() -> None:
+    """Of what is kept, of what was loaded again, and of what others found about an object as Galley knows it."""
+    text = """# a comment
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: a}
+spec:
+  hosts: [a]
+  http:
+  - route:
+    - destination: {host: absent}
+"""
+    store = MemoryStore()
+    applied = _apply(Galley(store), text)
+    lines = {one.field: one.origin.line for one in applied.findings}
+    assert lines == {"spec.http[0].route[0].destination.host": 9, "spec.hosts[0]": 6}
+    for galley in (Galley(store), Galley(store)):
+        assert {one.field: one.origin.line for one in map(galley.placed, galley.analyze())} == lines
+    (obj,) = galley.objects("VirtualService")
+    told = Finding("ARG0502", Level.ERROR, "refused", obj.kind, *obj.key, field="spec.hosts[0]", origin=obj.origin)
+    unsaid = Finding("ARG0505", Level.INFO, "asked", obj.kind, *obj.key, field="spec")
+    elsewhere = Finding("ARG0502", Level.ERROR, "refused", obj.kind, "default", "b", field="spec.hosts")
+    assert [galley.placed(one).origin.line for one in (told, unsaid)] == [6, 5]
+    assert galley.placed(elsewhere) == elsewhere
