@@ -128,7 +128,8 @@ def output_attributes(action: str, output: Mapping[str, Any]) -> dict[str, Value
 
 
 def _outputs(text: str, rule: Rule, known: Mapping[str, Mapping[str, ValueType]]) -> dict[str, ValueType]:
-    """The outputs that `text` speaks of; strings, where nobody knows the template."""
+    """The outputs that `text` speaks of. What a known template does not give back is none; strings, where nobody knows
+    the template."""
     found = {}
     for action in rule.actions:
         if not action.name:
@@ -137,5 +138,7 @@ def _outputs(text: str, rule: Rule, known: Mapping[str, Mapping[str, ValueType]]
         for part in text.split(marker)[1:]:
             length = next((n for n, char in enumerate(part) if not (char.isalnum() or char == "_")), len(part))
             name = part[:length]
-            found[marker + name] = known.get(action.name, {}).get(name, ValueType.STRING)
+            types = known.get(action.name, {})
+            if name in types or not types:
+                found[marker + name] = types.get(name, ValueType.STRING)
     return found

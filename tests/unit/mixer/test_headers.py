@@ -27,7 +27,7 @@ def rule(*operations: dict[str, Any]) -> Any:
 
 def test_outputs_are_attributes_of_one_rule() -> None:
     one = rule({"name": "User", "values": ['x.output.value | "nobody"', "x.output.count"], "operation": "APPEND"})
-    types = {"x": {"count": ValueType.INT64}}
+    types = {"x": {"count": ValueType.INT64, "value": ValueType.STRING}}
     made, findings = compile_headers(one, "request", vocabulary=VOCABULARY, outputs=types)
     assert findings == []
     outputs = output_attributes("x", {"value": "admin", "count": 3})
@@ -49,6 +49,15 @@ def test_an_output_of_no_action_is_unknown() -> None:
     made, findings = compile_headers(one, "request", vocabulary=VOCABULARY, outputs=FrozenMap())
     assert made == ()
     assert [(one.code, one.field) for one in findings] == [("ARG0911", "spec.requestHeaderOperations[0].values[0]")]
+
+
+def test_what_a_known_template_does_not_give_back_is_refused_by_name() -> None:
+    one = rule({"name": "a", "values": ["x.output.valeu"]})
+    made, (finding,) = compile_headers(
+        one, "request", vocabulary=VOCABULARY, outputs={"x": {"value": ValueType.STRING}}
+    )
+    assert made == ()
+    assert (finding.code, "x.output.valeu" in finding.message) == ("ARG0911", True)
 
 
 def test_edits_follow_each_other() -> None:
