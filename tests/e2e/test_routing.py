@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from tests.e2e.calls import call
 from tests.e2e.harness import EXAMPLES, Mesh, running
 from tests.e2e.pages import (
     BLACK,
@@ -109,6 +110,9 @@ def test_a_header_rule_sends_jason_to_v2_and_nobody_else(mesh: Mesh) -> None:
 
 def test_a_delay_of_seven_seconds_costs_jason_his_reviews_after_six(mesh: Mesh) -> None:
     asked = {"reporter": "source", "source_workload": "productpage-v1", "destination_service": REVIEWS_HOST}
+    # With this one counted, so are all that the tests before have sent.
+    assert call(mesh, "productpage-v1", "http://reviews:9080/nothing") == ["404"]
+    settled(mesh, 1, response_code="404", **asked)
     before = mesh.count(**asked)
     mesh.apply(BOOKINFO / "reviews-jason-v2.yaml", BOOKINFO / "ratings-delay-7s.yaml")
     with signed_in(mesh, "jason") as jason:
