@@ -163,6 +163,13 @@ def test_headers_are_set_added_and_taken_away(mesh: Mesh) -> None:
         assert told["x-seen"] in (["by", "mixer"], ["by,mixer"])
         assert "x-secret" not in told
         assert "x-answered-for: sleep" in head.lower()
+        # Of the application's own headers one is added to, and one is taken away.
+        answer = f"'{HTTPBIN}/response-headers?x-seen=app&x-internal=1&x-other=2'"
+        head = in_pod(mesh, "sleep", "sh", "-c", f"curl -si -o /dev/null -D - {answer}")
+        lines = [line.lower().partition(": ") for line in head.splitlines()]
+        assert ",".join(value for name, _colon, value in lines if name == "x-seen") == "app,mixer"
+        assert ("x-other", ": ", "2") in lines
+        assert "x-internal" not in {name for name, _colon, _value in lines}
 
 
 def test_a_path_that_is_changed_at_the_gateway_chooses_the_route_again(mesh: Mesh) -> None:
@@ -174,7 +181,7 @@ spec:
   hosts: [httpbin.example.com]
   gateways: [bookinfo-gateway]
   http:
-  - match: [{uri: {prefix: /status}}]
+  - match: [{uri: {prefix: /status}}, {uri: {prefix: /response-headers}}]
     route: [{destination: {host: httpbin, port: {number: 8000}}}]
   - match: [{uri: {prefix: /headers}}]
     directResponse: {status: 204}
@@ -187,11 +194,22 @@ spec:
   match: source.labels["istio"] == "ingressgateway" && (request.headers["x-tea"] | "") == "yes"
   requestHeaderOperations:
   - {name: ":path", values: ['"/status/418"']}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: quiet, namespace: istio-system}
+spec:
+  match: source.labels["istio"] == "ingressgateway"
+  responseHeaderOperations:
+  - {name: x-internal, operation: REMOVE}
 """
     with applied(mesh, routes, rule):
         host = "httpbin.example.com"
         assert through_gateway(mesh, "/headers", host=host)[0] == 204
         assert through_gateway(mesh, "/headers", host=host, **{"x-tea": "yes"})[0] == 418
+        address = f"{mesh.gateway()}/response-headers?x-internal=1&x-other=2"
+        answer = httpx.get(address, headers={"host": host}, timeout=60)
+        assert (answer.headers.get("x-other"), answer.headers.get("x-internal")) == ("2", None)
 
 
 # -- gateways -------------------------------------------------------------------------------------------------------
@@ -327,18 +345,55 @@ def test_a_mixer_that_does_not_answer_refuses_or_lets_pass_as_set(mesh: Mesh) ->
             assert call(mesh, "sleep", RATINGS) == ["200"]
 
 
+HTTPBIN_COUNTED = """
+apiVersion: config.istio.io/v1alpha2
+kind: memquota
+metadata: {name: here}
+spec: {quotas: [{name: here.quota.default, maxAmount: 2, validDuration: 3600s}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: quota
+metadata: {name: here}
+spec: {dimensions: {}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: QuotaSpec
+metadata: {name: here}
+spec: {rules: [{quotas: [{quota: here, charge: 1}, {quota: requestcountquota, charge: 1}]}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: QuotaSpecBinding
+metadata: {name: here}
+spec: {quotaSpecs: [{name: here}], services: [{name: httpbin}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: here}
+spec:
+  match: destination.labels["app"] == "httpbin"
+  actions: [{handler: here.memquota, instances: [here.quota]}]
+  responseHeaderOperations: [{name: x-counted, values: ['"yes"']}]
+"""
+
+
 def test_a_redis_that_is_gone_is_a_mixer_that_cannot_be_asked(mesh: Mesh) -> None:
     text = (POLICY / "quota-productpage.yaml").read_text()
     gone = "redisServerUrl: redis-release-master:6390"
     counted = text.replace("memquota\n  params:", f"redisquota\n  params:\n    {gone}")
     assert gone in counted
     counted = counted.replace("        validDuration: 5s\n", "").replace("validDuration: 1s", "validDuration: 60s")
-    with applied(mesh, counted):
+    with applied(mesh, counted, HTTPBIN_COUNTED):
         undecided = mesh.count("mixer_undecided_total")
         assert call(mesh, "sleep", PAGE, RATINGS) == ["503", "200"]
         with applied(mesh, mesh_config("policyCheckFailOpen: true")):
             assert call(mesh, "sleep", *[PAGE] * 3) == ["200"] * 3
         assert mesh.count("mixer_undecided_total") == undecided + 4
+        # Where requests pass, others that count go on, and headers are changed; what is refused costs nothing.
+        get = f"{HTTPBIN}/get"
+        assert call(mesh, "sleep", *[get] * 3) == ["503"] * 3
+        with applied(mesh, mesh_config("policyCheckFailOpen: true")):
+            assert "x-counted: yes" in in_pod(mesh, "sleep", "curl", "-si", get).lower()
+            assert call(mesh, "sleep", *[get] * 2) == ["200", "429"]
 
 
 def test_a_mixer_that_is_gone_or_talks_nonsense_refuses_or_lets_pass_as_set(mesh: Mesh) -> None:
