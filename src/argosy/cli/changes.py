@@ -37,6 +37,7 @@ class FailOn(StrEnum):
 
 
 FailOnOption = Annotated[FailOn, typer.Option("--fail-on", help="The level of finding that gives exit code 1.")]
+_NamedFiles = Annotated[list[str], typer.Argument(metavar="[FILE|DIR|-]...", help="The same as with -f.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -59,7 +60,11 @@ def register(app: typer.Typer) -> None:
         epilog=examples("argosy delete vs reviews", "argosy delete -f route.yaml --wait"),
     )(delete)
     add("diff", rich_help_panel=PANEL, epilog=examples("argosy diff -f route.yaml"))(diff)
-    add("validate", rich_help_panel=PANEL, epilog=examples("argosy validate -f manifests/"))(validate)
+    add(
+        "validate",
+        rich_help_panel=PANEL,
+        epilog=examples("argosy validate manifests/", "kustomize build . | argosy validate -"),
+    )(validate)
     add(
         "analyze",
         rich_help_panel=PANEL,
@@ -181,7 +186,8 @@ def history(
 
 
 def validate(
-    file: FilesOption,
+    named: _NamedFiles = [],  # noqa: B006 - typer reads the default, nobody changes it
+    file: FilesOption = [],  # noqa: B006
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     fail_on: FailOnOption = FailOn.ERROR,
     output: OutputOption = Output.TABLE,
@@ -196,9 +202,11 @@ def validate(
     from argosy.core.words import counted
     from argosy.edge.control_api import analyze_documents
 
+    if not (named or file):
+        raise typer.BadParameter("name the files: argosy validate manifests/")
     findings: list[Finding] = []
     documents = []
-    for one in read_files(file):
+    for one in read_files([*named, *file]):
         try:
             documents += parse_documents(one["text"], one["file"])
         except ArgosyError as error:
@@ -208,8 +216,8 @@ def validate(
 
 
 def analyze(
-    named: Annotated[list[str], typer.Argument(metavar="[FILE|DIR|-]...", help="The same as with -f.")] = [],  # noqa: B006
-    file: FilesOption = [],  # noqa: B006 - typer reads the default, nobody changes it
+    named: _NamedFiles = [],  # noqa: B006
+    file: FilesOption = [],  # noqa: B006
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     fail_on: FailOnOption = FailOn.ERROR,
     output: OutputOption = Output.TABLE,

@@ -159,9 +159,11 @@ def test_rollback_makes_a_new_revision(mesh, service):
 
 def test_validate_needs_no_mesh(no_mesh: Path, service, route):
     (no_mesh / "all.yaml").write_text(f"{service}---\n{route}")
-    result = CliRunner().invoke(build_app(), ["validate", "-f", str(no_mesh / "all.yaml")])
-    assert (result.exit_code, result.stdout) == (0, "")
-    assert "2 objects, no findings" in result.stderr
+    for files in (["-f", str(no_mesh / "all.yaml")], [str(no_mesh / "all.yaml")]):
+        result = CliRunner().invoke(build_app(), ["validate", *files])
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert "2 objects, no findings" in result.stderr
+    assert CliRunner().invoke(build_app(), ["validate"]).exit_code == 2
 
 
 def test_validate_prints_every_finding_of_every_file(no_mesh: Path, route):
