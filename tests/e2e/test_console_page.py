@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.e2e.calls import body
+from tests.e2e.calls import body, in_pod
 from tests.e2e.certificates import Authority
 from tests.e2e.harness import EXAMPLES, ROOT, Mesh, running, wait_for
 from tests.e2e.pages import PAGE, RED, fetch, settled
@@ -234,7 +234,7 @@ spec: {{host: argosy-console, trafficPolicy: {{tls: {{mode: DISABLE}}}}}}
 
 
 def test_the_page_works_behind_the_ingress_gateway_by_its_host(mesh: Mesh, pages: Counter[str], tmp_path: Path) -> None:
-    """HTTP, and HTTPS that ends there: page, script and data. Other hosts lead where they led."""
+    """HTTP and HTTPS. Other hosts lead where they led, and a pod that calls the console itself is refused."""
     authority = Authority("outside")
     (tmp_path / "graph.yaml").write_text(way_in(tmp_path, authority))
     told = mesh.cli("apply", "-f", str(tmp_path / "graph.yaml"), "--wait")
@@ -242,7 +242,7 @@ def test_the_page_works_behind_the_ingress_gateway_by_its_host(mesh: Mesh, pages
     plain, secure = (int(mesh.gateway(port).rpartition(":")[2]) for port in (8080, 8443))
     (tmp_path / "root.pem").write_text(authority.pem)
     trust = ssl.create_default_context(cafile=str(tmp_path / "root.pem"))
-    with httpx.Client(verify=trust, headers={"host": HOST}) as client:
+    with httpx.Client(verify=trust, headers={"host": HOST}, timeout=60) as client:
         for address, sni in (
             (f"http://127.0.0.1:{plain}", {}),
             (f"https://127.0.0.1:{secure}", {"sni_hostname": HOST}),
@@ -251,4 +251,11 @@ def test_the_page_works_behind_the_ingress_gateway_by_its_host(mesh: Mesh, pages
                 answer = client.get(address + path, extensions=sni)
                 assert (answer.status_code, answer.headers["server"]) == (200, "istio-envoy"), (address, path)
             assert client.post(f"{address}/api/v2/spans", json=[], extensions=sni).status_code == 404
-    assert 'data-test="page-pod"' in httpx.get(mesh.gateway() + PAGE).text
+    assert 'data-test="page-pod"' in httpx.get(mesh.gateway() + PAGE, timeout=60).text
+    rules = f"--host-resolver-rules=MAP {HOST} 127.0.0.1"
+    for url in (f"http://{HOST}:{plain}/#window=600", f"https://{HOST}:{secure}/#window=600"):
+        page = browse(url, tmp_path / "profile", "--dump-dom", rules, "--ignore-certificate-errors")
+        assert set(elements(page, "node")) >= NODES, url
+    # The pod without a sidecar: nobody speaks for it.
+    curl = f"curl -s -o /dev/null -w '%{{http_code}}' -H 'Host: {HOST}' http://10.88.0.1:20001/"
+    assert in_pod(mesh, "legacy", "sh", "-c", curl) == "403"

@@ -13,7 +13,8 @@ import grpc
 import grpc.aio
 
 RECEIVE_BYTES_MAX = 32 * 1024 * 1024
-"""A proxy's report has all its series, at most as many as Pilot lets it make (`pilot/build/telemetry.py`): 20 MB."""
+"""A proxy's report has all its series, at most as many as Pilot lets it make (`pilot/build/telemetry.py`): 20 MB.
+Requests for configuration are bounded closer (`xds_server.Limits`)."""
 TLS_FRAME_BYTES = 4096
 ACCEPT_S_MAX = 300
 PENDING_CALLS_MAX = 20_000

@@ -38,6 +38,8 @@ class Limits:
     """How many responses may be on their way, and so in memory, at once."""
     slot_s: float = 2.0
     """How long a response counts as one of them while its client does not read."""
+    request_bytes: int = 4 << 20
+    """A client with a larger request is refused."""
     response_bytes: int = 1 << 20
     """Larger pushes are cut into several responses of that size."""
     send_deadline_s: float = 60.0
@@ -234,6 +236,8 @@ class _Client:
         return {"client": name, "peer": self._context.peer(), "session": self._session.dump()}
 
     def _parse(self, data: bytes) -> Any:
+        if len(data) > self._server.limits.request_bytes:
+            raise Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "the request is too large")
         try:
             return self._decode(data)
         except ValueError as error:

@@ -50,8 +50,9 @@ def test_x42_the_server_bounds_messages_pushes_and_silent_connections() -> None:
     options = dict(SERVER_OPTIONS)
     assert options["grpc.keepalive_time_ms"] == KEEPALIVE_S * 1000 == 30_000
     assert options["grpc.keepalive_timeout_ms"] == KEEPALIVE_TIMEOUT_S * 1000 == 10_000
-    assert options["grpc.max_receive_message_length"] == RECEIVE_BYTES_MAX == 4 << 20
+    assert options["grpc.max_receive_message_length"] == RECEIVE_BYTES_MAX == 32 << 20
     limits = Limits()
+    assert limits.request_bytes == 4 << 20
     assert 0 < limits.pushes_max <= 100
     assert 0 < limits.slot_s < limits.send_deadline_s
 

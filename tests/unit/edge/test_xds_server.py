@@ -279,6 +279,13 @@ async def test_a_source_may_refuse_a_client_and_then_hears_no_more_of_it() -> No
     assert source.closed_count == 0
 
 
+async def test_a_request_beyond_the_limit_ends_the_stream() -> None:
+    async with serving(Things(world(1, thing())), Limits(request_bytes=100)) as rig, rig.stream() as call:
+        await ask(call)
+        await ask(call, DeltaRequest(TYPE, tuple(f"name-{number}" for number in range(100))))
+        assert (await failure(call)).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 @pytest.mark.parametrize("before", [0, 1])
 async def test_what_is_no_request_ends_the_stream_whenever_it_comes(before: int) -> None:
     source = Things(world(1, thing()))
