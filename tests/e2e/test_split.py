@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -82,6 +83,19 @@ def kill(mesh: Mesh, name: str) -> int:
     pid = int(page(mesh, name, "/v1/status").json()["pid"])
     os.kill(mesh.host_pid(f"settings/{name}.json"), signal.SIGKILL)
     return pid
+
+
+@contextlib.contextmanager
+def away(mesh: Mesh, name: str) -> Iterator[None]:
+    """While a program is away: it is killed, and does not start again before its settings are back."""
+    settings, aside = (mesh.home / "settings" / f"{name}.{end}" for end in ("json", "away"))
+    settings.rename(aside)
+    try:
+        before = kill(mesh, name)
+        yield
+    finally:
+        aside.rename(settings)
+    wait_for(lambda: is_back(mesh, name, before), 60, f"{name} is back")
 
 
 def test_four_programs_answer_for_themselves(mesh: Mesh) -> None:
@@ -190,38 +204,29 @@ def test_configuration_applied_while_pilot_was_down_arrives_when_it_is_back(mesh
     mesh.apply(BOOKINFO / "all-v1.yaml")
     assert versions(mesh, 20) == {"v1": 20}
     revision = page(mesh, "galley", "/v1/status").json()["revision"]
-    before = kill(mesh, "pilot")
-    with pytest.raises(ArgosyError):
-        ControlClient(mesh.home / "run").get("proxies")
-    to_v3 = (BOOKINFO / "all-v1.yaml").read_text().replace("host: reviews, subset: v1", "host: reviews, subset: v3")
-    assert mesh.apply(to_v3, wait_s=0)["revision"] == revision + 1
-    # What was accepted goes on while nobody can say anything new.
-    assert versions(mesh, 20) == {"v1": 20}
-    wait_for(lambda: is_back(mesh, "pilot", before), 60, "pilot is back")
+    with away(mesh, "pilot"):
+        with pytest.raises(ArgosyError):
+            ControlClient(mesh.home / "run").get("proxies")
+        to_v3 = (BOOKINFO / "all-v1.yaml").read_text().replace("host: reviews, subset: v1", "host: reviews, subset: v3")
+        assert mesh.apply(to_v3, wait_s=0)["revision"] == revision + 1
+        # What was accepted goes on while nobody can say anything new.
+        assert versions(mesh, 20) == {"v1": 20}
     wait_for(lambda: versions(mesh, 20) == {"v3": 20}, 60, "the route arrives")
 
 
 def test_a_proxy_that_starts_while_pilot_is_down_runs_what_it_ran_last(mesh: Mesh) -> None:
     """Its own program may be away alone, while Galley and Citadel answer."""
     wait_for(lambda: kept_since(mesh, 0, count=8), 60, "what the proxies run is kept")
-    settings, aside = (mesh.home / "settings" / f"pilot.{end}" for end in ("json", "away"))
     envoy = mesh.envoy_pid("sleep")
-    settings.rename(aside)
-    try:
-        before = kill(mesh, "pilot")
+    with away(mesh, "pilot"):
         os.kill(envoy, signal.SIGKILL)
         wait_for(lambda: "KEPT" in mesh.cli("ps").stdout, 60, "it has what was kept")
         mesh.wait_pods()
         assert sum(versions(mesh, 20).values()) == 20
-    finally:
-        aside.rename(settings)
-    wait_for(lambda: is_back(mesh, "pilot", before), 60, "pilot is back")
 
 
 def test_a_missing_galley_is_told_in_a_sentence_and_nothing_is_half_done(mesh: Mesh) -> None:
-    before = kill(mesh, "galley")
-    with pytest.raises(ArgosyError, match="ARG0"):
+    with away(mesh, "galley"), pytest.raises(ArgosyError, match="ARG0"):
         mesh.apply(BOOKINFO / "all-v1.yaml")
-    wait_for(lambda: is_back(mesh, "galley", before), 60, "galley is back")
     mesh.apply(BOOKINFO / "all-v1.yaml")
     assert versions(mesh, 20) == {"v1": 20}
