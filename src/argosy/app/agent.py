@@ -267,15 +267,17 @@ def connect(settings: AgentSettings, clock: Clock) -> tuple[AgentPorts, Certific
 
 
 async def _proxies_settled(home: Path) -> None:
-    """Ask Pilot, by the mesh's own socket, to say when all proxies run what it knows."""
-    program = "pilot" if (home / "run" / "pilot.sock").exists() else "control"
-    try:
-        async with control_client(home, program) as client:
-            answer = await client.post("/v1/wait", content=msgspec.json.encode({"wait_s": SETTLED_S}))
-    except httpx.HTTPError as error:
-        raise OSError(f"{program}: {error!r}") from error
-    if answer.status_code != 200 or answer.json()["laggards"]:
-        raise OSError(f"{program}: {answer.text[:200]}")
+    """Ask by the mesh's own sockets until Pilot has read what was reported, and all proxies run what it knows."""
+    apart = (home / "run" / "pilot.sock").exists()
+    for program in ("control", "pilot") if apart else ("control",):
+        try:
+            async with control_client(home, program) as client:
+                answer = await client.post("/v1/wait", content=msgspec.json.encode({"wait_s": SETTLED_S}))
+        except httpx.HTTPError as error:
+            raise OSError(f"{program}: {error!r}") from error
+        # Whether Mixer has read it concerns no request.
+        if answer.status_code != 200 or "pilot" in answer.json()["unread"] or answer.json()["laggards"]:
+            raise OSError(f"{program}: {answer.text[:200]}")
 
 
 async def run_agent(settings: AgentSettings) -> None:

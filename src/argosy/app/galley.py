@@ -56,7 +56,7 @@ KIND_ORDER = (
 )
 CONFIG_RULES = Rules(order=tuple(config_type_url(kind) for kind in KIND_ORDER))
 
-# Readers take a kind's first response for all of it, so it is not cut; they are our own, and messages may have any size.
+# Readers take a kind's first response for all of it, so it is not cut; they are our own: messages may have any size.
 READER_LIMITS = Limits(request_bytes=1 << 30, response_bytes=1 << 30)
 
 _Report = TypeVar("_Report", "PodReport", "HealthReport")

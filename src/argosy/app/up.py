@@ -100,12 +100,13 @@ async def wait_for_pods(one: Supervisor, tell: Tell) -> None:
 
 async def wait_for_proxies(one: Supervisor) -> None:
     """Wait until every proxy knows of every pod: a mesh that says it is ready answers its first request."""
-    async with control_client(one.home, "pilot" if one.options.split else "control") as client:
-        answer = await client.post("/v1/wait", content=msgspec.json.encode({"wait_s": PODS_S}))
-    told = answer.json()
-    # What is only worth knowing keeps no mesh from being ready.
-    if answer.status_code != 200 or told["laggards"] or any(one["level"] == "error" for one in told["findings"]):
-        raise ArgosyError.of("ARG0628", f"not all proxies run the configuration: {answer.text}")
+    for program in ("control", "pilot") if one.options.split else ("control",):
+        async with control_client(one.home, program) as client:
+            answer = await client.post("/v1/wait", content=msgspec.json.encode({"wait_s": PODS_S}))
+        told = answer.json()
+        # What is only worth knowing keeps no mesh from being ready.
+        if answer.status_code != 200 or told["laggards"] or any(one["level"] == "error" for one in told["findings"]):
+            raise ArgosyError.of("ARG0628", f"not all proxies run the configuration: {answer.text}")
 
 
 async def count_pods(home: Path) -> tuple[int, int]:

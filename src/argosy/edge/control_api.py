@@ -200,9 +200,17 @@ class _Api:
         return _json({"revision": applied.revision, "changes": changes, "findings": _dump(applied.findings)})
 
     async def wait(self, body: ChangeRequest) -> Response:
-        """Wait until all connected proxies run what this Pilot knows."""
+        """Wait until programs have read what is in force, and connected proxies run it, as far as this program knows.
+
+        Where Galley and Pilot are apart, whoever has changed something asks Galley's program first: Pilot's knows only
+        of what it has read.
+        """
+        unread = await self._ports.readers(body.wait_s) if self._ports.readers is not None else ()
+        if self._ports.readers is not None and self._ports.pilot() is None:
+            return _json({"unread": list(unread), "laggards": [], "findings": []})
         laggards = await self._wait(self._pilot(), body.wait_s)
-        return _json({"laggards": laggards, "findings": _dump(self._placed(self._pilot().findings()))})
+        findings = _dump(self._placed(self._pilot().findings()))
+        return _json({"unread": list(unread), "laggards": laggards, "findings": findings})
 
     async def _told(self, applied: Applied, body: ChangeRequest) -> Response:
         """The answer to a change.

@@ -134,6 +134,18 @@ async def test_programs_that_have_not_read_a_change_are_named(rig):
         assert (told["unread"], told["laggards"], waited) == (["pilot"], None, [2.5])
 
 
+async def test_who_waits_hears_of_programs_that_have_not_read_what_is_in_force(rig):
+    """Where Pilot is apart too: it could not say what it has not heard of."""
+
+    async def readers(_deadline_s: float) -> list[str]:
+        return ["pilot"]
+
+    transport = httpx.ASGITransport(app=control_app(rig.ports(readers=readers)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+        told = (await client.post("/v1/wait", json={"wait_s": 2.5})).json()
+    assert (told["unread"], told["laggards"]) == (["pilot"], [])
+
+
 async def test_a_change_is_not_at_fault_for_what_proxies_refused_before(rig):
     old = Finding("ARG0502", Level.ERROR, "refused", "DestinationRule", "default", "old")
     own = Finding("ARG0502", Level.ERROR, "refused", "Service", "default", "web")
