@@ -4,8 +4,9 @@ A whole mesh on this machine. Two pairs of pods, each a client and a server with
 in one pair's namespace a Telemetry object disables all metrics. Load runs on both in turns, several rounds in one run,
 and figures are medians of ratios, because everything else on the machine changes from minute to minute. At saturation
 (several connections, as much as goes through) a request waits for the CPU that others take; with one request at a time
-it shows what it takes by itself. Then Mixer's CPU at several rates, and what a request takes more when Mixer is asked
-about it. Needs root, `wrk` and `h2load`.
+it shows what it takes by itself, with the rest of the one before, because the next comes as soon as there is an answer;
+at a steady rate, as users call, that rest is over when the next comes. Then Mixer's CPU at several rates, and what a
+request takes more when Mixer is asked about it. Needs root, `wrk` and `h2load`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from tests.e2e.harness import Mesh, local_addresses, running
 from argosy.envoy.api import envoy_binary
 
 RATES = (100, 1000, 5000)
+STEADY = 400
+"""Requests a second that leave both sidecars idle most of the time."""
 PAIRS = ("counted", "silent")
 _CLIENTS = 4
 _SERVER = Path(__file__).with_name("quick_server.json")
@@ -58,7 +61,7 @@ spec: {match: 'destination.labels["app"] == "web"', actions: [{handler: those, i
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One run of wrk. CPU is that of both sidecars; times in microseconds."""
+    """One run. CPU is that of both sidecars, for a request; times in microseconds."""
 
     requests_s: float
     p50_us: float
@@ -82,6 +85,7 @@ class Costs:
 
     saturated: Ratios
     alone: Ratios
+    steady: Ratios
     rounds: int
     cpu_us: float
     mixer: dict[int, float]
@@ -111,19 +115,20 @@ def measure(folder: Path, rounds: int, seconds: int) -> Costs:
         pairs = {name: _Pair.of(mesh, name) for name in PAIRS}
         for pair in pairs.values():
             pair.load(1)
-        saturated, alone = [], []
+        saturated, alone, steady = [], [], []
         for number in range(rounds):
             order = PAIRS if number % 2 else tuple(reversed(PAIRS))
             saturated.append({name: pairs[name].load(seconds) for name in order})
             alone.append({name: pairs[name].load(seconds, connections=1) for name in order})
+            steady.append({name: pairs[name].steady(STEADY, seconds) for name in order})
         mixer = mesh.host_pid("settings/mixer.json")
-        share = {rate: pairs["counted"].paced(rate, seconds, mixer) for rate in RATES}
+        share = {rate: pairs["counted"].mixer_share(rate, seconds, mixer) for rate in RATES}
         unasked = pairs["counted"].load(seconds, connections=1)
         mesh.apply(ASKED)
         asked = pairs["counted"].load(seconds, connections=1)
 
     cpu = statistics.median(one["silent"].cpu_us for one in saturated)
-    return Costs(_ratios(saturated), _ratios(alone), rounds, cpu, share, unasked, asked)
+    return Costs(_ratios(saturated), _ratios(alone), _ratios(steady), rounds, cpu, share, unasked, asked)
 
 
 def _ratios(found: Sequence[Mapping[str, Load]]) -> Ratios:
@@ -164,12 +169,28 @@ class _Pair:
         p50, p99 = (_microseconds(text, share) for share in ("50%", "99%"))
         return Load(float(rate), p50, p99, spent / int(count) * 1e6)
 
-    def paced(self, rate: int, seconds: float, mixer: int) -> float:
+    def steady(self, rate: int, seconds: int) -> Load:
+        """So many requests a second, whenever answers come."""
+        before = _cpu_s(self.client) + _cpu_s(self.server)
+        times = sorted(self._paced(rate, seconds))
+        spent = _cpu_s(self.client) + _cpu_s(self.server) - before
+        p50, p99 = (times[len(times) * share // 100] for share in (50, 99))
+        return Load(len(times) / seconds, p50, p99, spent / len(times) * 1e6)
+
+    def mixer_share(self, rate: int, seconds: int, mixer: int) -> float:
         """The share of one core that Mixer takes at so many requests a second."""
         before = _cpu_s(mixer)
-        pace = ["--h1", "-t1", f"-c{_CLIENTS}", f"--rps={rate // _CLIENTS}", f"-D{seconds:g}"]
-        self._in_client(["h2load", *pace, self.url])
+        self._paced(rate, seconds)
         return round((_cpu_s(mixer) - before) / seconds, 4)
+
+    def _paced(self, rate: int, seconds: int) -> list[int]:
+        """How long each request took, in microseconds."""
+        pace = ["--h1", "-t1", f"-c{_CLIENTS}", f"--rps={rate // _CLIENTS}", f"-D{seconds}"]
+        with tempfile.NamedTemporaryFile(prefix="argosy-bench-") as log:
+            self._in_client(["h2load", *pace, f"--log-file={log.name}", self.url])
+            rows = [line.split()[:3] for line in Path(log.name).read_text().splitlines()]
+        assert {status for _start, status, _time in rows} == {"200"}, rows[:3]
+        return [int(time) for _start, _status, time in rows]
 
     def _in_client(self, command: Sequence[str]) -> str:
         enter = ["nsenter", "-t", str(self.client), "-n"]

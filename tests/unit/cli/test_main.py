@@ -75,7 +75,7 @@ def test_unknown_commands_and_options_are_usage_errors():
         ("rollback x", "'revision': write a whole number"),
         ("tap --duration x", "'--duration': write a number"),
         ("apply routes.yaml", "Missing option '-f' / '--file'. Write `-f routes.yaml`"),
-        ("validate manifests/", "Write `-f manifests/`"),
+        ("diff manifests/", "Write `-f manifests/`"),
         ("apply", "Missing option '-f' / '--file'."),
     ],
 )
