@@ -20,6 +20,10 @@ from argosy.edge.exec_api import AgentClient, Request
 REFUSED = "000"
 """What curl says instead of a status when the connection is refused, closed or reset."""
 
+EARLY = 0.95
+"""Of a time that a proxy waits, as much as must have passed: its timers go by whole milliseconds of a clock that it
+reads once in a turn of its loop."""
+
 _ETHERNET, _IP_PROTOCOL_TCP = 14, 6
 _HALF = 1 << 31
 _END, _END_PORT = "end-of-the-capture", 9

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.e2e import outside
-from tests.e2e.calls import applied, body, call, echo, in_pod
+from tests.e2e.calls import EARLY, applied, body, call, echo, in_pod
 from tests.e2e.egress import (
     CA,
     CNN,
@@ -88,7 +88,7 @@ spec: {hosts: [httpbin.org], http: [{timeout: 3s, route: [{destination: {host: h
                 mesh, "sleep", "-o /dev/null -w '%{http_code} %{time_total}' http://httpbin.org/delay/5"
             ).split()
             assert took[0] == "504"
-            assert float(took[1]) >= 3
+            assert float(took[1]) >= 3 * EARLY
 
 
 def test_connections_to_a_declared_tls_host_are_logged_by_its_name(mesh: Mesh) -> None:

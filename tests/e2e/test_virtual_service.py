@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from tests.e2e.calls import applied, body
+from tests.e2e.calls import EARLY, applied, body
 from tests.e2e.harness import EXAMPLES, Mesh, running, wait_for
 from tests.e2e.pages import fetch, settled
 
@@ -291,7 +291,7 @@ def test_a_timeout_ends_a_slow_request(mesh: Mesh) -> None:
         took_s = time.monotonic() - started
         assert ask(mesh, "/delay/0").status_code == 200
     assert (answer.status_code, answer.text) == (504, "upstream request timeout")
-    assert took_s >= 0.5
+    assert took_s >= 0.5 * EARLY
 
 
 def rule_for(case: int, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -331,7 +331,7 @@ def test_each_try_has_its_own_timeout(mesh: Mesh) -> None:
     with applied(mesh, rules({"retries": retries})):
         started = time.monotonic()
         assert ask(mesh, "/delay/5").status_code == 504
-        assert time.monotonic() - started >= 3 * 0.4
+        assert time.monotonic() - started >= 3 * 0.4 * EARLY
 
 
 ABORTS: list[tuple[dict[str, Any], float]] = [
@@ -361,7 +361,7 @@ def test_delays(mesh: Mesh, percent: dict[str, Any], delayed: bool) -> None:
     with applied(mesh, rules({"fault": {"delay": {"fixedDelay": "1.5s" if delayed else "300s", **percent}}})):
         started = time.monotonic()
         assert ask(mesh, "/status/200").status_code == 200
-        assert not delayed or time.monotonic() - started >= 1.5
+        assert not delayed or time.monotonic() - started >= 1.5 * EARLY
 
 
 # The share, the path (whose status tells the copies apart in the metrics), and how many copies of 200 there may be.
