@@ -9,6 +9,7 @@ import contextlib
 import os
 import struct
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,13 +31,19 @@ _END, _END_PORT = "end-of-the-capture", 9
 
 
 def in_pod(mesh: Mesh, workload: str, *command: str, namespace: str = "default") -> str:
-    """What a command prints in the pod of a workload. Asks the agent as `argosy exec` does, without its start-up."""
+    """What a command prints in the pod of a workload. Asks the agent as `argosy exec` does, without its start-up.
+
+    What it complains of goes where a failed test shows it: an answer is compared, and a program may have a word to say
+    beside it.
+    """
     pod = next(one for one in mesh.pods(workload) if one["metadata"]["namespace"] == namespace)
     agent = AgentClient(str(mesh.home / "run" / "agent.sock"))
-    with tempfile.TemporaryFile("w+") as output, open(os.devnull) as nothing:
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors, open(os.devnull) as nothing:
         request = Request("exec", namespace, pod["metadata"]["name"], argv=command)
-        agent.ask(request, [nothing.fileno(), output.fileno(), output.fileno()])
+        agent.ask(request, [nothing.fileno(), output.fileno(), errors.fileno()])
         output.seek(0)
+        errors.seek(0)
+        sys.stderr.write(errors.read())
         return output.read()
 
 

@@ -72,7 +72,7 @@ def test_limits_change_while_the_service_runs(mesh: Mesh) -> None:
     for page in pages:
         wait_for(lambda page=page: line in in_pod(mesh, "sleep", "curl", "-s", page), 60, "the new limit")  # type: ignore[misc]
     assert "Read-only" in in_pod(
-        mesh, "ratelimit", "sh", "-c", "echo x >/data/ratelimit/config/x; echo x >/data/x 2>&1"
+        mesh, "ratelimit", "sh", "-c", "{ echo x >/data/ratelimit/config/x; echo x >/data/x; } 2>&1"
     )
 
 
