@@ -57,6 +57,12 @@ class StringMatch(Strict, frozen=True, kw_only=True):
     prefix: str | None = None
     regex: str | None = None
 
+    @property
+    def is_presence(self) -> bool:
+        """True for what asks only that something is there: `{}`, and `regex: "*"`, which is no expression but is taken
+        so by Istio."""
+        return self.exact is None and self.prefix is None and self.regex in (None, "*")
+
 
 class WorkloadSelector(Strict, frozen=True, kw_only=True):
     """Selects pods by labels; empty selects all pods in scope."""

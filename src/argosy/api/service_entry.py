@@ -51,6 +51,11 @@ class ServiceEntry(Strict, frozen=True, kw_only=True):
         """The hosts as names are compared: in lower case."""
         return tuple(host.lower() for host in self.hosts)
 
+    @property
+    def called_addresses(self) -> tuple[str, ...]:
+        """The addresses; a block of one is that one."""
+        return tuple(one.removesuffix("/128" if ":" in one else "/32") for one in self.addresses)
+
 
 def allocated_addresses(entry: Object[ServiceEntry]) -> FrozenMap[str, str]:
     """Host -> address that Galley chose for hosts of a service entry without addresses (`status.addresses`)."""

@@ -6,7 +6,7 @@ is `*` alone or a leading `*.`; the longest exact name wins over any wildcard, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from ipaddress import ip_address
 
 CLUSTER_DOMAIN = "cluster.local"
@@ -42,10 +42,12 @@ def called_service(host: str) -> str | None:
     return service_host(*parts) if len(parts) == 2 and all(parts) and parts[0] != "*" else None
 
 
-def may_be_routed_only(host: str) -> bool:
+def may_be_routed_only(host: str, namespaces: Container[str]) -> bool:
     """True for a name that rules may lead elsewhere though nobody declares it: no Service's name, and no address, which
-    could be a pod's."""
-    return service_of_host(host) is None and called_service(host) is None and not is_address(host)
+    could be a pod's. `namespaces` are those that have Services: `a.b` is a Service's name if `b` is one of them."""
+    called = service_of_host(called_service(host) or host)
+    is_service = called is not None and (called[0] in namespaces or host.count(".") > 1)
+    return not is_service and not is_address(host)
 
 
 def is_address(text: str) -> bool:

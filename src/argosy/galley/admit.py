@@ -144,7 +144,7 @@ def _assign_entry_addresses(result: dict[ObjectId, Entry], before: Mapping[Objec
     entries = [result[i] for i in sorted(i for i in result if i[0] == "ServiceEntry")]
     kept = {entry.id: _kept(before.get(entry.id)) for entry in entries}
     taken = {address for addresses in kept.values() for address in addresses.values()}
-    taken.update(address for entry in entries for address in entry.object.spec.addresses)
+    taken.update(address for entry in entries for address in entry.object.spec.called_addresses)
     for entry in entries:
         chosen = []
         for host in _hosts_without_address(entry.object.spec):

@@ -63,6 +63,8 @@ class _World:
     wildcard_rules: list[tuple[str, DestinationRule]] = field(default_factory=list)
     gateways: dict[ObjectKey, Gateway] = field(default_factory=dict)
     services: set[str] = field(default_factory=set)
+    namespaces: set[str] = field(default_factory=set)
+    """Those that have Services."""
     entries: dict[str, Object[ServiceEntry]] = field(default_factory=dict)
     virtual_services: dict[ObjectKey, VirtualService] = field(default_factory=dict)
     workloads: dict[str, set[tuple[tuple[str, str], ...]]] = field(default_factory=dict)
@@ -156,6 +158,7 @@ def _index(objects: list[Object[Any]]) -> _World:
         if isinstance(spec, Service):
             world.hosts[service_host(obj.name, obj.namespace)] = frozenset(p.port for p in spec.ports)
             world.services.add(service_host(obj.name, obj.namespace))
+            world.namespaces.add(obj.namespace)
             spoken = {choose_protocol(p.name, p.app_protocol, p.protocol, p.port)[0] for p in spec.ports}
             if spec.type != "ExternalName":
                 world.protocols[service_host(obj.name, obj.namespace)] = spoken
@@ -215,7 +218,7 @@ def _analyze_dotted_hosts(obj: Object[VirtualService], world: _World) -> Iterato
     for index, name in enumerate(obj.spec.hosts):
         host = resolve_host(name, obj.namespace)
         called = called_service(host)
-        served = host in told or (obj.spec.http and may_be_routed_only(host))
+        served = host in told or (obj.spec.http and may_be_routed_only(host, world.namespaces))
         if called not in world.services and not served and not _is_known(host, world):
             message = f"no service has the host {host}: these rules concern nobody within the mesh"
             yield _warning(obj, "ARG0205", f"spec.hosts[{index}]", message, _meant(host, world))

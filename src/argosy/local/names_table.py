@@ -108,7 +108,7 @@ def build_names(
 
 def _entry_addresses(entry: ServiceEntry, host: str, allocated: Mapping[str, str]) -> tuple[str, ...]:
     """Whole addresses of the entry; ranges cannot be answered. Else the one that was allocated to the host."""
-    given = tuple(text for text in entry.addresses if _is_address(text))
+    given = tuple(text for text in entry.called_addresses if _is_address(text))
     if given:
         return given
     return (allocated[host],) if host in allocated else ()

@@ -7,7 +7,7 @@ apart from what often does (its rules).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,11 +53,13 @@ class Bound:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Source:
-    """One VirtualService behind a virtual host, and the server by which it is bound."""
+    """One VirtualService behind a virtual host, and the Gateways by which it is bound; `port` is that of the first of
+    their servers, `tls` whether it ends TLS."""
 
     service: ObjectKey
-    gateway: str
+    gateways: tuple[str, ...]
     port: int
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,7 @@ class GatewayModel:
         proxies, name = key
         servers = read.get(self.servers, proxies) or ()
         own = [ref for ref in servers if ref.routes_http and ref.route_name == name]
-        found: dict[str, dict[ObjectKey, Source]] = {}
+        found: dict[str, dict[ObjectKey, list[ServerRef]]] = {}
         redirected: set[str] = set()
         for ref in own:
             for service, bound in self._bound_to(read, ref):
@@ -197,12 +199,13 @@ class GatewayModel:
                     admitted = ref.admits(service.namespace, host)
                     if admitted is not None:
                         # Bound by several servers, a VirtualService is there once all the same.
-                        source = Source(service, str(ref.key), ref.server.port.number)
-                        found.setdefault(admitted, {}).setdefault(service, source)
+                        found.setdefault(admitted, {}).setdefault(service, []).append(ref)
                         if ref.redirects:
                             redirected.add(admitted)
         table = {
-            host: HostSources(tuple(by_service.values()), require_tls=host in redirected)
+            host: HostSources(
+                tuple(_source(service, refs) for service, refs in by_service.items()), require_tls=host in redirected
+            )
             for host, by_service in found.items()
         }
         table.update((host, HostSources(elsewhere=True)) for host in _elsewhere(own, servers, table))
@@ -238,7 +241,9 @@ class GatewayModel:
         parts = []
         for service in in_order(service for _one, service in by_key.values()):
             source = by_key[service.key][0]
-            client = routes.RouteClient(source.gateway, proxies.namespace, EMPTY, source.port)
+            client = routes.RouteClient(
+                frozenset(source.gateways), proxies.namespace, EMPTY, source.port, tls=source.tls
+            )
             parts.append((client, owned_rules([service], self.model.outbound.delegates(read))))
         part = routes.build_virtual_host(
             name=title,
@@ -269,6 +274,12 @@ class GatewayModel:
             if built is not None:
                 return (built,)
         return ()
+
+
+def _source(service: ObjectKey, refs: Sequence[ServerRef]) -> Source:
+    first = refs[0]
+    names = tuple(dict.fromkeys(str(ref.key) for ref in refs))
+    return Source(service, names, first.server.port.number, tls=first.terminates)
 
 
 def _for_clients(parts: list[tuple[routes.RouteClient, tuple[OwnedRule, ...]]]) -> list[routes.ClientRule]:

@@ -186,6 +186,16 @@ class Mesh:
         self.slices_by_service = self._index("slices_by_service", "EndpointSlice", _service_of_endpoints)
         self.services_by_namespace = self._index("services_by_namespace", "Service", _namespace_of)
         self.entries_by_host = self._index("entries_by_host", "ServiceEntry", _hosts_of_entry)
+        self.entries_by_address = self._index("entries_by_address", "ServiceEntry", _addresses_of_entry)
+        self.owners_by_address = {
+            kind: self._index(f"{kind}_by_address", kind, address_of)
+            for kind, address_of in (
+                ("Service", _address_of_service),
+                ("Pod", _address_of_pod),
+                ("WorkloadEntry", _address_of_workload),
+            )
+        }
+        """Whose address it is, whatever a ServiceEntry says."""
         self.rules_for_others = self._index("rules_for_others", "DestinationRule", _namespace_for_others)
         self.rules_by_host = self._index("rules_by_host", "DestinationRule", _host_of_rule)
         self.selective_rules = self._index("selective_rules", "DestinationRule", _namespace_if_selective)
@@ -307,6 +317,22 @@ def _host_of_service(key: ObjectKey, _service: Object[Any]) -> Iterable[str]:
 
 def _hosts_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:
     return sorted(set(entry.spec.names))
+
+
+def _addresses_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:
+    return sorted({address for address in entry.spec.called_addresses if "/" not in address})
+
+
+def _address_of_service(_key: ObjectKey, service: Object[Any]) -> Iterable[str]:
+    return (service.spec.cluster_ip,) if service.spec.cluster_ip else ()
+
+
+def _address_of_pod(_key: ObjectKey, pod: Object[Any]) -> Iterable[str]:
+    return (pod.spec.pod_ip,) if pod.spec.pod_ip else ()
+
+
+def _address_of_workload(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:
+    return (entry.spec.address,) if entry.spec.address else ()
 
 
 def _host_of_rule(key: ObjectKey, rule: Object[Any]) -> Iterable[tuple[str, str]]:

@@ -13,7 +13,7 @@ from argosy.api.meta import Object
 from argosy.api.routing import Destination, VirtualService
 from argosy.core.frozen import FrozenMap
 from argosy.core.hosts import host_matches, is_wildcard, resolve_host, service_host, service_of_host
-from argosy.core.names import ObjectKey, outbound_cluster
+from argosy.core.names import MESH_GATEWAY, ObjectKey, outbound_cluster
 from argosy.core.protocols import Protocol
 from argosy.incr import Derived, Reader
 from argosy.pilot import policy, registry
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from argosy.pilot.model import Model
 
 Resources = tuple[Resource, ...]
+_IN_MESH = frozenset({MESH_GATEWAY})
 
 
 class OutboundModel:
@@ -246,6 +247,7 @@ class OutboundModel:
                 domains=[
                     *_domains(record, scope.namespace),
                     *self._pod_domains(read, record, scope.namespace, port),
+                    *self._address_domains(read, record, port),
                 ],
                 rules=[routes.ClientRule(one, self._client(scope, port)) for one in rules],
                 resolve=self.resolver(read, scope.client, port),
@@ -278,8 +280,33 @@ class OutboundModel:
         names = [f"*.{name}" for name in _domains(record, namespace)]
         return [*names, *(address for address, owner in owners.items() if owner == record.host)]
 
+    def _address_domains(self, read: Reader, record: HostRecord, port: int) -> list[str]:
+        """The addresses of a ServiceEntry by which its host is called too. A domain stands in one virtual host only: of
+        several hosts with one address the first counts, and none where it is somebody's own."""
+        if record.kind != "ServiceEntry":
+            return []
+        addresses = [address for address in record.addresses if "/" not in address]
+        return [
+            f"[{address}]" if ":" in address else address
+            for address in addresses
+            if self._called_by_address(read, address, port) == record.host
+        ]
+
+    def _called_by_address(self, read: Reader, address: str, port: int) -> str | None:
+        indexes = (*self.mesh.owners_by_address.values(), self.mesh.entries_by_host)
+        if any(read.keys(index, address) for index in indexes):
+            return None
+        for _key, entry in read.select(self.mesh.entries_by_address, address):
+            names: tuple[str, ...] = entry.spec.names
+            for host in sorted(names):
+                record = read.get(self.model.host, host)
+                called = record.port(port) if record is not None and address in record.addresses else None
+                if called is not None and called.protocol.may_be_http:
+                    return host
+        return None
+
     def _client(self, scope: RouteScope, port: int) -> routes.RouteClient:
-        return routes.RouteClient("mesh", scope.namespace, scope.labels, port)
+        return routes.RouteClient(_IN_MESH, scope.namespace, scope.labels, port)
 
     def resolver(self, read: Reader, client: ClientScope, port: int) -> routes.Resolve:
         """How destinations of a VirtualService become clusters, for clients of scope `client` calling `port`."""
@@ -328,10 +355,7 @@ class OutboundModel:
 
 
 def _domains(record: HostRecord, namespace: str) -> list[str]:
-    """The names by which clients of `namespace` call a host. Ports need not be listed: Envoy ignores them.
-
-    A ServiceEntry's addresses are not among them: several hosts may share one, and a domain must be unique.
-    """
+    """The names by which clients of `namespace` call a host. Ports need not be listed: Envoy ignores them."""
     service = service_of_host(record.host)
     if service is None:
         return [record.host]

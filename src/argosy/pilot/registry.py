@@ -112,7 +112,9 @@ def _from_routes(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:
     """A host that only VirtualServices name; they may be the way to servers of other names. Names of Services are not
     made up so. Source: Istio serves such hosts on port 80."""
     found = [one for _key, one in read.select(mesh.virtual_services_by_host, host) if one.spec.http]
-    if not found or not may_be_routed_only(host):
+    called = service_of_host(called_service(host) or host)
+    taken = {called[0]} if called is not None and read.keys(mesh.services_by_namespace, called[0]) else set()
+    if not found or not may_be_routed_only(host, taken):
         return None
     exports = [one.spec.export_to for one in found]
     shown = {owner.namespace if name == "." else name for owner in found for name in owner.spec.export_to}
@@ -131,11 +133,12 @@ def _from_routes(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:
 def routed_hosts(read: Reader, names: Iterable[str], declared: Sequence[str]) -> set[str]:
     """Of the hosts that VirtualServices name, those that nobody declares; a wildcard counts if it covers nobody."""
     known = set(declared)
+    namespaces = {service[0] for host in declared if (service := service_of_host(host)) is not None}
     return {
         name
         for name in names
         if name not in known
-        and may_be_routed_only(name)
+        and may_be_routed_only(name, namespaces)
         and not (is_wildcard(name) and any(host_matches(name, one) for one in declared))
     }
 
@@ -351,7 +354,7 @@ def _from_entry(key: ObjectKey, entry: Object[Any], host: str) -> HostRecord:
         kind="ServiceEntry",
         ports=ports,
         resolution=resolution,
-        addresses=tuple(spec.addresses) or _allocated(entry, host),
+        addresses=spec.called_addresses or _allocated(entry, host),
         selector=spec.workload_selector.labels if spec.workload_selector else EMPTY,
         endpoints=endpoints,
         subject_alt_names=spec.subject_alt_names,

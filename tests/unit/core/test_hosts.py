@@ -9,6 +9,7 @@ from argosy.core.hosts import (
     host_matches,
     hosts_overlap,
     is_wildcard,
+    may_be_routed_only,
     most_specific,
     resolve_host,
     service_host,
@@ -187,3 +188,21 @@ def test_the_most_specific_pattern_wins(host: str, found: str) -> None:
 def test_no_pattern_may_cover_a_host() -> None:
     assert most_specific(["a.com", "*.b.com"], "c.com") is None
     assert most_specific([], "c.com") is None
+
+
+@pytest.mark.parametrize(
+    "host, may",
+    [
+        ("example.com", True),
+        ("shop.prod", False),
+        ("www.example.com", True),
+        ("*.com", True),
+        ("shop.elsewhere.svc", False),
+        (f"shop.elsewhere{FULL}", False),
+        (f"*.elsewhere{FULL}", False),
+        ("10.1.2.3", False),
+    ],
+)
+def test_names_that_rules_may_lead_elsewhere(host: str, may: bool) -> None:
+    """`example.com` was taken for the name of a Service, though there is no namespace `com`."""
+    assert may_be_routed_only(host, {"prod"}) is may

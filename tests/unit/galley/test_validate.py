@@ -26,6 +26,7 @@ def _codes(text: str) -> list[str]:
     [
         "timeout: 0s",
         "match: [{headers: {x: {}}}]",
+        "match: [{withoutHeaders: {x: {regex: '*'}}}]",
         "match: [{queryParams: {x: {exact: ''}}}]",
         "match: [{headers: {':authority': {prefix: a}}}]",
         "headers: {request: {set: {':authority': b, x: '%REQ(y)% 100%%'}}}",

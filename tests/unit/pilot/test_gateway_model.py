@@ -107,3 +107,29 @@ def test_a_server_of_all_hosts_knows_those_of_others() -> None:
         "b.example.com": 421,
         "*": 404,
     }
+
+
+def plain(name: str, port: int = 80) -> str:
+    server = SERVER.format(port=f"{{number: {port}, name: http, protocol: HTTP}}", more="")
+    return server.replace("name: gw,", f"name: {name},")
+
+
+def test_a_rule_for_the_second_gateway_of_a_port_is_there() -> None:
+    """Only what was for the first one counted: requests that come by either are told apart by nothing."""
+    rules = "http: [{match: [{gateways: [istio-system/two], uri: {prefix: /two}}], " + TO + "}, {" + TO + "}]"
+    service = bound("default", rules).replace("[istio-system/gw]", "[istio-system/one, istio-system/two]")
+    world = MeshWorld(gateway_manifest(), plain("one"), plain("two"), service)
+    found = world.resources(VIRTUAL_HOST, GATEWAY.name, GATEWAY.namespace)
+    (host,) = [one for name, one in found.items() if name.endswith("/a.example.com")]
+    assert [route["match"]["prefix"] for route in host["routes"]] == ["/two", "/"]
+
+
+@pytest.mark.parametrize("server, told", [(HTTPS, None), (plain("gw", 443), 443), (plain("gw"), None)])
+def test_a_redirect_to_the_port_that_was_asked_on_tells_it_if_it_is_not_the_schemes(
+    server: str, told: int | None
+) -> None:
+    rule = "http: [{redirect: {uri: /x, derivePort: FROM_REQUEST_PORT}}]"
+    world = MeshWorld(gateway_manifest(), server, bound("default", rule))
+    found = world.resources(VIRTUAL_HOST, GATEWAY.name, GATEWAY.namespace)
+    (host,) = [one for name, one in found.items() if name.endswith("/a.example.com")]
+    assert host["routes"][0]["redirect"].get("port_redirect") == told

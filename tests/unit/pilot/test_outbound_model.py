@@ -95,6 +95,78 @@ def test_no_service_and_no_address_is_made_up_by_rules(host: str) -> None:
     assert hosts_on_80(MeshWorld(CLIENTS, elsewhere(host))) == {}
 
 
+def test_a_host_of_two_parts_is_a_services_name_where_there_is_such_a_namespace_only() -> None:
+    """Rules for `example.com` did nothing: it reads like `<service>.<namespace>`."""
+    world = MeshWorld(CLIENTS, elsewhere("example.com"))
+    assert list(hosts_on_80(world)) == ["example.com"]
+    world.apply(
+        CLIENTS.split("---")[0].replace("namespace: shop", "namespace: com").replace("name: web", "name: other")
+    )
+    assert hosts_on_80(world) == {}
+
+
+NUMBERED = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {name}, namespace: shop}}
+spec:
+  hosts: [{name}.example.com]
+  addresses: [{addresses}]
+  ports: [{{number: 80, name: {protocol}, protocol: {protocol}}}]
+  resolution: STATIC
+  endpoints: [{{address: 192.0.2.7}}]
+"""
+
+
+def domains_on_80(world: MeshWorld) -> dict[str, list[str]]:
+    found = world.resources(VIRTUAL_HOST, "client-0", "shop")
+    return {name: one["domains"] for name, one in found.items() if name.startswith("80/") and "others" not in name}
+
+
+def test_a_service_entry_is_called_by_its_addresses_too() -> None:
+    """A request to the address went round the entry's endpoints and routes."""
+    first = NUMBERED.format(name="a", addresses="198.51.100.1, 198.51.100.2/32, 203.0.113.0/24", protocol="HTTP")
+    second = NUMBERED.format(name="b", addresses="'198.51.100.2', '2001:db8::1'", protocol="HTTP")
+    world = MeshWorld(CLIENTS, second)
+    assert domains_on_80(world) == {"80/b.example.com": ["198.51.100.2", "[2001:db8::1]", "b.example.com"]}
+    world.apply(first)
+    assert domains_on_80(world) == {
+        "80/a.example.com": ["198.51.100.1", "198.51.100.2", "a.example.com"],
+        "80/b.example.com": ["[2001:db8::1]", "b.example.com"],
+    }
+    world.delete("ServiceEntry", "shop", "a")
+    assert domains_on_80(world) == {"80/b.example.com": ["198.51.100.2", "[2001:db8::1]", "b.example.com"]}
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [
+        "apiVersion: v1\nkind: Service\nmetadata: {name: own, namespace: shop}\n"
+        "spec: {clusterIP: 198.51.100.1, ports: [{name: http, port: 80}]}",
+        QUEUE.partition("---")[2].replace("10.88.0.7", "198.51.100.1"),
+        "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: own, namespace: shop}\n"
+        "spec: {address: 198.51.100.1, labels: {app: own}}",
+        NUMBERED.format(name="z", addresses="", protocol="HTTP").replace("z.example.com", "198.51.100.1"),
+    ],
+    ids=["Service", "Pod", "WorkloadEntry", "host"],
+)
+def test_an_address_that_is_somebodys_own_is_no_entrys(owner: str) -> None:
+    """One domain in two virtual hosts, and Envoy takes none of the port's routes."""
+    world = MeshWorld(CLIENTS, NUMBERED.format(name="a", addresses="198.51.100.1", protocol="HTTP"))
+    assert domains_on_80(world)["80/a.example.com"] == ["198.51.100.1", "a.example.com"]
+    world.apply(owner)
+    assert domains_on_80(world)["80/a.example.com"] == ["a.example.com"]
+
+
+def test_an_entry_whose_port_is_not_http_takes_no_address_from_another() -> None:
+    world = MeshWorld(
+        CLIENTS,
+        NUMBERED.format(name="a", addresses="198.51.100.1", protocol="TCP"),
+        NUMBERED.format(name="b", addresses="198.51.100.1", protocol="HTTP"),
+    )
+    assert domains_on_80(world) == {"80/b.example.com": ["198.51.100.1", "b.example.com"]}
+
+
 def test_rules_for_some_gateway_or_some_namespaces_lead_nobody_else() -> None:
     assert hosts_on_80(MeshWorld(CLIENTS, elsewhere("a.example.com", "gateways: [front],"))) == {}
     private = MeshWorld(CLIENTS, elsewhere("a.example.com", "exportTo: ['.'],"))

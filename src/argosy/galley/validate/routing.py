@@ -247,7 +247,7 @@ def _validate_http_match(check: Check, at: str, match: HTTPMatch) -> None:
     for field, headers in (("headers", match.headers), ("withoutHeaders", match.without_headers)):
         for name in headers:
             _validate_matched_name(check, member(f"{at}.{field}", name), name)
-        _validate_matches(check, f"{at}.{field}", headers)
+        _validate_matches(check, f"{at}.{field}", headers, absent=field == "withoutHeaders")
     _validate_matches(check, f"{at}.queryParams", match.query_params)
     check.port(f"{at}.port", match.port)
     check.labels(f"{at}.sourceLabels", match.source_labels)
@@ -266,10 +266,11 @@ def _validate_matched_name(check: Check, at: str, name: str) -> None:
         check.error("ARG0182", at, f"{name!r} names no claim of a token", hint)
 
 
-def _validate_matches(check: Check, at: str, matches: Mapping[str, StringMatch]) -> None:
+def _validate_matches(check: Check, at: str, matches: Mapping[str, StringMatch], *, absent: bool = False) -> None:
+    """`absent`: these must not match. Then `regex: "*"`, which is no expression, stands for any value, as in Istio."""
     for name, value in matches.items():
         # `{}` means: the header or parameter is there, with any value.
-        if value != StringMatch():
+        if value != StringMatch() and not (absent and value.is_presence):
             _validate_string_match(check, member(at, name), value, allow_empty=True)
 
 

@@ -140,7 +140,12 @@ def _discovery(context: ClusterContext) -> dict[str, Any]:
             "load_assignment": {"cluster_name": context.assignment, "endpoints": places},
             "lb_policy": "LEAST_REQUEST",
         }
-    return {"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}
+    made: dict[str, Any] = {"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}
+    target = context.port.target
+    if record.kind == "ServiceEntry" and record.resolution == "NONE" and isinstance(target, int) and target:
+        # The address is the one that was called, the port the one that the entry names.
+        made["original_dst_lb_config"] = {"upstream_port_override": v.wrap(target)}
+    return made
 
 
 def _checks_names(context: ClusterContext) -> bool:

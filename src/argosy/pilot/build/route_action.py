@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 import re2
 
 from argosy.api.destination_rule import LoadBalancer
-from argosy.api.routing import Destination, DirectResponse, HTTPMatch, HTTPRedirect, HTTPRoute, HTTPRouteDestination
+from argosy.api.routing import (
+    Destination,
+    DirectResponse,
+    Headers,
+    HTTPMatch,
+    HTTPRedirect,
+    HTTPRoute,
+    HTTPRouteDestination,
+)
 from argosy.envoy import values as v
 from argosy.pilot.build.resource import origin_fields
 from argosy.pilot.build.route_filters import filter_settings
@@ -20,9 +28,10 @@ from argosy.pilot.build.route_headers import header_operations, host_to_set
 from argosy.pilot.build.route_rules import OwnedRule
 
 if TYPE_CHECKING:
-    from argosy.pilot.build.routes import Resolve, Target
+    from argosy.pilot.build.routes import Resolve, RouteClient, Target
 
 _PREFIX_KEPT = "%PREFIX()%"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _REDIRECT_CODES = {301: "MOVED_PERMANENTLY", 302: "FOUND", 303: "SEE_OTHER", 307: "TEMPORARY_REDIRECT"}
 
 
@@ -31,10 +40,10 @@ def build_route(
     match: HTTPMatch,
     condition: dict[str, Any],
     retry_policy: dict[str, Any] | None,
-    port: int,
+    client: RouteClient,
     resolve: Resolve,
 ) -> dict[str, Any]:
-    """One `Route`: `condition` is its match (the block `match` or a part of it), `port` the one that was called."""
+    """One `Route`: `condition` is its match (the block `match` or a part of it), `client` who asks, and where."""
     rule, owner = one.rule, one.owner
     origin = origin_fields("VirtualService", owner.namespace, owner.name, owner.origin)
     route: dict[str, Any] = {
@@ -45,15 +54,14 @@ def build_route(
     if match.stat_prefix:
         route["stat_prefix"] = match.stat_prefix
     if rule.redirect is not None:
-        route["redirect"] = _redirect(rule.redirect, port)
+        route["redirect"] = _redirect(rule.redirect, client)
     elif rule.direct_response is not None:
         route["direct_response"] = _direct_response(rule.direct_response)
     else:
         first = resolve(rule.route[0].destination, owner.namespace)
         route["route"] = _action(rule, match, retry_policy, lambda destination: resolve(destination, owner.namespace))
         route.update(_operation(first))
-    if rule.headers is not None:
-        route.update(header_operations(rule.headers))
+    route.update(header_operations(rule.headers, _headers_of_the_only(rule)))
     if settings := filter_settings(rule):
         route["typed_per_filter_config"] = settings
     return route
@@ -84,9 +92,6 @@ def _action(
     targets = [(one, resolve(one.destination)) for one in rule.route]
     if len(targets) > 1:
         action["weighted_clusters"] = {"clusters": [_weighted(one, target) for one, target in targets if one.weight]}
-    elif targets[0][0].headers is not None:
-        # A single destination's own headers need the weighted form, which is where Envoy has them.
-        action["weighted_clusters"] = {"clusters": [_weighted(*targets[0], alone=True)]}
     else:
         action["cluster"] = targets[0][1].cluster
     action.update(next((policy for _one, target in targets if (policy := _hash_policy(target.balancer))), {}))
@@ -100,7 +105,7 @@ def _action(
 
 def _rewrite(rule: HTTPRoute, match: HTTPMatch) -> dict[str, Any]:
     made: dict[str, Any] = {}
-    rewrite, host = rule.rewrite, host_to_set(rule.headers)
+    rewrite, host = rule.rewrite, host_to_set(rule.headers) or host_to_set(_headers_of_the_only(rule))
     if rewrite is not None:
         host = rewrite.authority or host
         if rewrite.uri_regex_rewrite is not None:
@@ -135,8 +140,13 @@ def _mirrors(rule: HTTPRoute, resolve: Callable[[Destination], Target]) -> list[
     ]
 
 
-def _weighted(one: HTTPRouteDestination, target: Target, *, alone: bool = False) -> dict[str, Any]:
-    made: dict[str, Any] = {"name": target.cluster, "weight": v.wrap(1 if alone else one.weight)}
+def _headers_of_the_only(rule: HTTPRoute) -> Headers | None:
+    """What a destination that has no other beside it changes: it says so after the rule, so that its word counts."""
+    return rule.route[0].headers if len(rule.route) == 1 else None
+
+
+def _weighted(one: HTTPRouteDestination, target: Target) -> dict[str, Any]:
+    made: dict[str, Any] = {"name": target.cluster, "weight": v.wrap(one.weight)}
     if one.headers is not None:
         made.update(header_operations(one.headers))
         if host := host_to_set(one.headers):
@@ -144,7 +154,7 @@ def _weighted(one: HTTPRouteDestination, target: Target, *, alone: bool = False)
     return made
 
 
-def _redirect(redirect: HTTPRedirect, port: int) -> dict[str, Any]:
+def _redirect(redirect: HTTPRedirect, client: RouteClient) -> dict[str, Any]:
     made: dict[str, Any] = {"response_code": _REDIRECT_CODES.get(redirect.redirect_code, "PERMANENT_REDIRECT")}
     if redirect.prefix_rewrite is not None:
         made["prefix_rewrite"] = redirect.prefix_rewrite
@@ -156,10 +166,9 @@ def _redirect(redirect: HTTPRedirect, port: int) -> dict[str, Any]:
         made["host_redirect"] = redirect.authority
     if redirect.scheme:
         made["scheme_redirect"] = redirect.scheme
-    if redirect.port:
-        made["port_redirect"] = redirect.port
-    elif redirect.derive_port == "FROM_REQUEST_PORT":
-        # Routes are built for one port each, so the port that is asked on is known here.
+    # Routes are built for one port each, so the port that is asked on is known here.
+    port = redirect.port or (client.port if redirect.derive_port == "FROM_REQUEST_PORT" else 0)
+    if port and port != _DEFAULT_PORTS[redirect.scheme or ("https" if client.tls else "http")]:
         made["port_redirect"] = port
     return made
 

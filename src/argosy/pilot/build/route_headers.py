@@ -12,17 +12,21 @@ from argosy.api.routing import Headers
 from argosy.core.names import HOST_HEADERS
 
 
-def header_operations(headers: Headers) -> dict[str, Any]:
-    """The four fields that a route or weighted cluster has for them."""
+def header_operations(*several: Headers | None) -> dict[str, Any]:
+    """The four fields that a route or weighted cluster has for them, those of each after those of the one before."""
     made: dict[str, Any] = {}
-    for side, operations in (("request", headers.request), ("response", headers.response)):
-        if operations is None:
-            continue
-        made[f"{side}_headers_to_add"] = [
-            *_header_values(operations.set, "OVERWRITE_IF_EXISTS_OR_ADD"),
-            *_header_values(operations.add, "APPEND_IF_EXISTS_OR_ADD"),
-        ]
-        made[f"{side}_headers_to_remove"] = list(operations.remove)
+    for headers in several:
+        sides = (("request", headers.request), ("response", headers.response)) if headers is not None else ()
+        for side, operations in sides:
+            if operations is None:
+                continue
+            made.setdefault(f"{side}_headers_to_add", []).extend(
+                [
+                    *_header_values(operations.set, "OVERWRITE_IF_EXISTS_OR_ADD"),
+                    *_header_values(operations.add, "APPEND_IF_EXISTS_OR_ADD"),
+                ]
+            )
+            made.setdefault(f"{side}_headers_to_remove", []).extend(operations.remove)
     return made
 
 

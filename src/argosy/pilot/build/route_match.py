@@ -16,7 +16,6 @@ from argosy.pilot.build import claims
 
 # Repeating these is harmless by their definition (RFC 9110, safe methods).
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
-_ANY_VALUE = (".*", "^.*$", "^.*", ".*$")
 IDEMPOTENCY_KEY = "idempotency-key"
 
 
@@ -48,7 +47,7 @@ def _claims(match: HTTPMatch) -> list[dict[str, Any]]:
     for named, invert in ((match.headers, False), (match.without_headers, True)):
         for name, one in named.items():
             if is_claim(name):
-                value = claims.present() if one == StringMatch() else claims.text(string_match(one))
+                value = claims.present() if one.is_presence else claims.text(string_match(one))
                 # Galley refuses names that cannot be read; one that came another way is no claim of any token.
                 made.append(claims.claim(route_claim(name) or (name,), value, invert=invert))
     return made
@@ -56,7 +55,8 @@ def _claims(match: HTTPMatch) -> list[dict[str, Any]]:
 
 def matches_all(match: dict[str, Any]) -> bool:
     """True for the match of every request."""
-    return match == {"prefix": "/"}
+    any_path = match.get("prefix") == "/" or match.get("safe_regex") == v.regex(".*")
+    return any_path and match.keys() <= {"prefix", "safe_regex", "case_sensitive"}
 
 
 def repeatable(match: dict[str, Any]) -> list[dict[str, Any]]:
@@ -91,15 +91,14 @@ def _header_match(name: str, one: StringMatch) -> dict[str, Any]:
 
 
 def _without(name: str, one: StringMatch) -> dict[str, Any]:
-    """A header that must not match; one that is absent does not, which Envoy must be told if a value is meant."""
-    # An absent one is told as an empty one, which "any value" would match.
-    any_value = one.regex in _ANY_VALUE
-    made = {**_present_or(name, StringMatch() if any_value else one), "invert_match": True}
+    """A header that must not match. One that is absent reads as an empty one if a value is meant: so `.*` matches it,
+    and no request is without that; "absent" is `{}`. Source: Istio's routes."""
+    made = {**_present_or(name, one), "invert_match": True}
     return made if "present_match" in made else {**made, "treat_missing_header_as_empty": True}
 
 
 def _present_or(name: str, one: StringMatch) -> dict[str, Any]:
-    if one.exact is None and one.prefix is None and one.regex is None:
+    if one.is_presence:
         return {"name": name, "present_match": True}
     return {"name": name, "string_match": string_match(one)}
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from argosy.api.routing import HTTPRetry
 from argosy.envoy import values as v
 
@@ -32,12 +34,13 @@ class Retries:
         return self.repeatable != self.others
 
 
-def build_retries(retries: HTTPRetry | None, default: HTTPRetry | None) -> Retries:
-    """The policies of a rule; `default` is the mesh's. An explicit `attempts: 0` means none."""
-    chosen = retries if retries is not None else default
-    if chosen is None:
-        policy = _policy(HTTPRetry(attempts=DEFAULT_ATTEMPTS), _names(DEFAULT_CONDITIONS))
-        return Retries(policy, policy)
+def build_retries(retries: HTTPRetry | None, default: HTTPRetry | None, *, hashed: bool = False) -> Retries:
+    """The policies of a rule; `default` is the mesh's. An explicit `attempts: 0` means none. `hashed`: a request
+    belongs to one server, so it is not taken elsewhere unless somebody asks for that."""
+    given = retries if retries is not None else default
+    chosen = given if given is not None else HTTPRetry(attempts=DEFAULT_ATTEMPTS)
+    if hashed and chosen.retry_ignore_previous_hosts is None:
+        chosen = msgspec.structs.replace(chosen, retry_ignore_previous_hosts=False)
     if not chosen.attempts:
         return Retries(None, None)
     names = _names(chosen.retry_on or DEFAULT_CONDITIONS)

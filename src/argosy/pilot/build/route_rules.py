@@ -78,7 +78,8 @@ def merge_rule(namespace: str, root: HTTPRoute, own: HTTPRoute) -> HTTPRoute | N
         return None
     changes: dict[str, object] = {"match": matches, "name": "-".join(filter(None, (root.name, own.name)))}
     for name in (*_INHERITED, *_INHERITED_TOO):
-        if not getattr(own, name):
+        # An explicit 0, which is "never", is no less explicit than any other.
+        if getattr(own, name) in (None, ()):
             changes[name] = getattr(root, name)
     return msgspec.structs.replace(own, **changes)
 

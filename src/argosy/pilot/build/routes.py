@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from argosy.api.destination_rule import LoadBalancer, TCPPool, Tunnel
@@ -79,12 +80,14 @@ class VirtualHostPart:
 
 @dataclass(frozen=True, slots=True)
 class RouteClient:
-    """Who routes are built for: what the static conditions of a match are checked against."""
+    """Who routes are built for: what the static conditions of a match are checked against. `gateways`: all through
+    which requests come here; `tls`: they come by TLS that ends here."""
 
-    gateway: str
+    gateways: frozenset[str]
     namespace: str
     labels: FrozenMap[str, str]
     port: int
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +123,12 @@ def build_virtual_host(
             clusters.add(target.cluster)
         return target
 
-    routes: list[dict[str, Any]] = []
+    made_of: list[tuple[bool, dict[str, Any]]] = []
     for one in rules:
-        routes += _routes_of_rule(one.rule, one.client, resolve_noted, default_retries)
+        made_of += _routes_of_rule(one.rule, one.client, resolve_noted, default_retries)
     if len({one.rule.owner.key for one in rules}) > 1:
-        routes.sort(key=lambda route: matches_all(route["match"]))
+        made_of.sort(key=itemgetter(0))
+    routes = [route for _takes_all, route in made_of]
     if checking.concern.http:
         name_services(routes, checking)
     if not routes and fallback is not None:
@@ -237,15 +241,26 @@ def weights(route: Any, namespace: str, resolve: Resolve) -> dict[str, int]:
 
 def _routes_of_rule(
     one: OwnedRule, client: RouteClient, resolve: Resolve, default_retries: HTTPRetry | None
-) -> list[dict[str, Any]]:
+) -> list[tuple[bool, dict[str, Any]]]:
+    """The routes of a rule in order, and for each whether its block takes every request (alone, or with the others that
+    were made of the block)."""
     matches = [match for match in one.rule.match if _concerns(match, one.owner, client)]
     if one.rule.match and not matches:
         return []
-    retries = build_retries(one.rule.retries, default_retries)
-    made: list[dict[str, Any]] = []
+    retries = build_retries(one.rule.retries, default_retries, hashed=_is_hashed(one, resolve))
+    made: list[tuple[bool, dict[str, Any]]] = []
     for match in matches or [HTTPMatch()]:
-        made += _routes_of_match(one, match, retries, client, resolve)
+        takes_all = matches_all(build_match(match))
+        made += [(takes_all, route) for route in _routes_of_match(one, match, retries, client, resolve)]
     return made
+
+
+def _is_hashed(one: OwnedRule, resolve: Resolve) -> bool:
+    """True for a single destination whose servers are chosen by what a request says."""
+    if len(one.rule.route) != 1:
+        return False
+    balancer = resolve(one.rule.route[0].destination, one.owner.namespace).balancer
+    return balancer is not None and balancer.consistent_hash is not None
 
 
 def _routes_of_match(
@@ -253,14 +268,14 @@ def _routes_of_match(
 ) -> list[dict[str, Any]]:
     condition = build_match(match)
     if asks_for_safe_method(match) or not retries.differ or not one.rule.route:
-        return [build_route(one, match, condition, retries.repeatable, client.port, resolve)]
-    made = [build_route(one, match, safe, retries.repeatable, client.port, resolve) for safe in repeatable(condition)]
-    return [*made, build_route(one, match, condition, retries.others, client.port, resolve)]
+        return [build_route(one, match, condition, retries.repeatable, client, resolve)]
+    made = [build_route(one, match, safe, retries.repeatable, client, resolve) for safe in repeatable(condition)]
+    return [*made, build_route(one, match, condition, retries.others, client, resolve)]
 
 
 def _concerns(match: HTTPMatch, owner: Object[VirtualService], client: RouteClient) -> bool:
     """Whether a match block can hold for this client at all; what is known beforehand needs no check per request."""
-    if match.gateways and client.gateway not in {gateway_name(one, owner.namespace) for one in match.gateways}:
+    if match.gateways and client.gateways.isdisjoint(gateway_name(one, owner.namespace) for one in match.gateways):
         return False
     if match.port is not None and match.port != client.port:
         return False

@@ -168,3 +168,13 @@ def test_the_way_to_the_own_pod_is_not_captured_again() -> None:
     assert binding["source_address"]["address"] == "127.0.0.6"
     assert [one["int_value"] for one in binding["socket_options"]] == ["1337"]
     assert "socket_options" not in as_json(build_inbound_cluster(8080, 0))["upstream_bind_config"]
+
+
+@pytest.mark.parametrize("target, told", [(0, None), (9443, 9443), (9000, 9000)])
+def test_who_goes_where_the_client_asked_goes_to_the_port_that_the_entry_names(target: int, told: int | None) -> None:
+    """`targetPort` was ignored without resolution. Named, it holds for whatever port was called, its own too."""
+    port = HostPort(9000, "http", Protocol.HTTP, target)
+    record = HostRecord("far.example.com", ObjectKey("shop", "far"), "ServiceEntry", (port,), "NONE", external=True)
+    made = cluster(record=record, port=port)
+    assert made["type"] == "ORIGINAL_DST"
+    assert made.get("original_dst_lb_config", {}).get("upstream_port_override") == told

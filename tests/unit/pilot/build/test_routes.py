@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from argosy.api import Object, decode_object, parse_documents
+from argosy.api.destination_rule import ConsistentHash, LoadBalancer
+from argosy.api.routing import Destination
 from argosy.core.frozen import FrozenMap
 from argosy.envoy.api import message
-from argosy.pilot.build.route_rules import in_order, owned_rules
+from argosy.pilot.build.route_rules import in_order, merge_rule, owned_rules
 from argosy.pilot.build.routes import ClientRule, RouteClient, Target, build_virtual_host
 
-CLIENT = RouteClient(gateway="mesh", namespace="default", labels=FrozenMap(), port=80)
+CLIENT = RouteClient(gateways=frozenset({"mesh"}), namespace="default", labels=FrozenMap(), port=80)
 
 
-def routes(rule: str) -> list[Any]:
+def routes(rule: str, client: RouteClient = CLIENT, balancer: LoadBalancer | None = None) -> list[Any]:
     """The routes of a VirtualService with one rule."""
     (document,) = parse_documents(
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\n"
@@ -22,8 +27,8 @@ def routes(rule: str) -> list[Any]:
     part = build_virtual_host(
         name="a",
         domains=["a"],
-        rules=[ClientRule(one, CLIENT) for one in owned_rules([decode_object(document)], lambda *_names: None)],
-        resolve=lambda destination, _namespace: Target(destination.host),
+        rules=[ClientRule(one, client) for one in owned_rules([decode_object(document)], lambda *_names: None)],
+        resolve=lambda destination, _namespace: Target(destination.host, balancer),
         fallback=None,
     )
     return list(message("envoy.config.route.v3.VirtualHost").FromString(part.body).routes)
@@ -45,8 +50,7 @@ def test_a_rewrite_of_the_authority_goes_before_a_header() -> None:
 
 def test_a_destination_sets_its_own_host() -> None:
     (route,) = routes("{route: [{destination: {host: b}, headers: {request: {set: {host: c}}}}]}")
-    (cluster,) = route.route.weighted_clusters.clusters
-    assert (cluster.host_rewrite_literal, list(cluster.request_headers_to_add)) == ("c", [])
+    assert (route.route.cluster, route.route.host_rewrite_literal, list(route.request_headers_to_add)) == ("b", "c", [])
 
 
 def test_an_absent_header_is_without_any_value() -> None:
@@ -57,12 +61,17 @@ def test_an_absent_header_is_without_any_value() -> None:
     assert seen == {"a": (True, True), "b": (True, False)}
 
 
-def test_without_any_value_a_header_is_absent() -> None:
-    """An absent header was read as an empty one, which `.*` matches: no request was without it."""
-    rule = "{match: [{withoutHeaders: {a: {regex: '.*'}}}], route: [{destination: {host: b}}]}"
-    (route,) = routes(rule)
-    (header,) = route.match.headers
-    assert (header.present_match, header.invert_match, header.treat_missing_header_as_empty) == (True, True, False)
+def test_no_request_is_without_whatever_value() -> None:
+    """An absent header reads as an empty one, which `.*` matches, as in Istio; absence is asked for by `{}` or "*"."""
+    asked = {"a": "{regex: '.*'}", "b": "{regex: '*'}", "c": "{}"}
+    found = {}
+    for name, value in asked.items():
+        (route,) = routes(
+            f"{{match: [{{withoutHeaders: {{{name}: {value}}}}}], route: [{{destination: {{host: b}}}}]}}"
+        )
+        (header,) = route.match.headers
+        found[name] = (header.present_match, header.invert_match, header.treat_missing_header_as_empty)
+    assert found == {"a": (False, True, True), "b": (True, True, False), "c": (True, True, False)}
 
 
 def virtual_service(name: str, rules: str, priority: int = 0) -> Object[Any]:
@@ -126,3 +135,88 @@ def test_retries_are_on_what_is_asked_for() -> None:
     assert (policy.retry_on, list(policy.retriable_status_codes)) == (asked, [503])
     (route,) = routes("{route: [{destination: {host: b}}], retries: {attempts: 3}}")
     assert "retriable-status-codes" not in route.route.retry_policy.retry_on
+
+
+def test_what_the_only_destination_says_of_headers_counts_after_the_rule() -> None:
+    """The rule removed, and overwrote, what its destination had set."""
+    (route,) = routes(
+        "{headers: {request: {set: {tier: rule}, remove: [trace]}, response: {add: {via: rule}}}, route: [{destination:"
+        " {host: b}, headers: {request: {set: {tier: own, trace: own}}, response: {remove: [age]}}}]}"
+    )
+    assert route.route.cluster == "b"
+    assert [(one.header.key, one.header.value) for one in route.request_headers_to_add] == [
+        ("tier", "rule"),
+        ("tier", "own"),
+        ("trace", "own"),
+    ]
+    assert list(route.request_headers_to_remove) == ["trace"]
+    assert [one.header.value for one in route.response_headers_to_add] == ["rule"]
+    assert list(route.response_headers_to_remove) == ["age"]
+
+
+def test_the_rules_host_goes_before_its_destinations() -> None:
+    (route,) = routes(
+        "{headers: {request: {set: {host: rule}}}, "
+        "route: [{destination: {host: b}, headers: {request: {set: {host: own}}}}]}"
+    )
+    assert route.route.host_rewrite_literal == "rule"
+
+
+PORTS = [
+    # (port of the listener, TLS ends there, the redirect, port that is told)
+    (80, False, "derivePort: FROM_REQUEST_PORT", 0),
+    (8085, False, "derivePort: FROM_REQUEST_PORT", 8085),
+    (80, False, "derivePort: FROM_REQUEST_PORT, scheme: https", 80),
+    (443, True, "derivePort: FROM_REQUEST_PORT", 0),
+    (443, False, "derivePort: FROM_REQUEST_PORT", 443),
+    (443, True, "derivePort: FROM_REQUEST_PORT, scheme: http", 443),
+    (8085, False, "port: 443, scheme: https", 0),
+    (8085, False, "port: 80", 0),
+    (8085, False, "port: 8443, scheme: https", 8443),
+    (8085, False, "derivePort: FROM_PROTOCOL_DEFAULT, scheme: https", 0),
+]
+
+
+@pytest.mark.parametrize("port, tls, redirect, told", PORTS)
+def test_a_redirect_tells_no_port_that_the_scheme_has_anyway(port: int, tls: bool, redirect: str, told: int) -> None:
+    """`http://shop:80/` is another name than `http://shop/` to caches and cookies."""
+    (route,) = routes(f"{{redirect: {{{redirect}}}}}", replace(CLIENT, port=port, tls=tls))
+    assert route.redirect.port_redirect == told
+
+
+def test_a_catch_all_that_is_several_routes_hides_no_other_object() -> None:
+    """Its routes for safe methods stood before the other object's, and took its requests."""
+    retried = virtual_service("one", "[{route: [{destination: {host: rest}}], retries: {attempts: 2, retryOn: 5xx}}]")
+    second = virtual_service("two", "[{match: [{uri: {prefix: /y}}], route: [{destination: {host: y}}]}]")
+    assert merged(retried, second) == ["y", "rest", "rest", "rest"]
+    expression = virtual_service("one", "[{match: [{uri: {regex: '.*'}}], route: [{destination: {host: rest}}]}]")
+    assert merged(expression, second) == ["y", "rest"]
+
+
+HASHED = LoadBalancer(consistent_hash=ConsistentHash(http_header_name="user"))
+
+
+@pytest.mark.parametrize(
+    "rule, kept",
+    [
+        ("{route: [{destination: {host: b}}]}", True),
+        ("{route: [{destination: {host: b}}], retries: {attempts: 3}}", True),
+        ("{route: [{destination: {host: b}}], retries: {attempts: 3, retryIgnorePreviousHosts: true}}", False),
+        ("{route: [{destination: {host: b}, weight: 50}, {destination: {host: c}, weight: 50}]}", False),
+    ],
+)
+def test_a_request_that_belongs_to_one_server_is_retried_there(rule: str, kept: bool) -> None:
+    """Retries went to servers that do not have the session."""
+    (route,) = routes(rule, balancer=HASHED)
+    assert len(route.route.hash_policy) == 1
+    assert bool(route.route.retry_policy.retry_host_predicate) is not kept
+
+
+def test_a_delegates_own_zero_is_no_less_than_another_number() -> None:
+    """`timeout: 0s`, which is "never", was taken for nothing, and the root's held."""
+    (root,) = virtual_service("root", "[{timeout: 5s, mirror: {host: c}, delegate: {name: leaf}}]").spec.http
+    rules = "[{timeout: 0s, mirrorPercentage: {value: 0}, route: [{destination: {host: b}}]}]"
+    (leaf,) = virtual_service("leaf", rules).spec.http
+    rule = merge_rule("default", root, leaf)
+    assert rule is not None
+    assert (rule.timeout_s, rule.mirror_share_percent, rule.mirror) == (0, 0, Destination(host="c"))
