@@ -57,20 +57,34 @@ def _rules_are_hidden(read: Reader, mesh: Mesh) -> bool:
 def destination_rule(read: Reader, mesh: Mesh, scope: RuleScope, host: str) -> Object[DestinationRule] | None:
     """The rule that governs calls to `host`: the client's own namespace, then the host's, then the root's.
 
-    Within a namespace the most specific host wins, then the first by name.
+    Within a namespace the most specific host wins, then the first by name. What the root namespace says for all is no
+    word of its own clients (which its gateways are): for them, too, the host's namespace goes before it.
     """
     owner = _namespace_of_host(read, mesh, host)
     default = registry.settings(read, mesh, Aspect.EXPORTS).config.default_destination_rule_export_to
-    for namespace in dict.fromkeys(n for n in (scope.namespace, owner, ROOT_NAMESPACE) if n):
+    for namespace, own_only in _order(scope.namespace, owner):
         # Candidates are the suffixes of the host itself, so a rule for another host is never read.
         for pattern in host_patterns(host):
             found = read.select(mesh.rules_by_host, (namespace, pattern))
             # What is said about some workloads stands before what is said about all.
             for key, rule in sorted(found, key=lambda one: one[1].spec.workload_selector is None):
                 exports = rule.spec.export_to or default
+                if own_only and not _is_for_own(rule, exports):
+                    continue
                 if exported(exports, key.namespace, scope.namespace) and _obeys(rule, scope):
                     return rule
     return None
+
+
+def _order(client: str, owner: str) -> Iterable[tuple[str, bool]]:
+    """The namespaces whose rules are looked at, and whether only what they say for their own clients counts."""
+    order = [(client, client == ROOT_NAMESPACE), (owner, False), (ROOT_NAMESPACE, False)]
+    return dict.fromkeys(one for one in order if one[0])
+
+
+def _is_for_own(rule: Object[DestinationRule], exports: tuple[str, ...]) -> bool:
+    """True for a rule that nobody but clients of its own namespace may obey."""
+    return rule.spec.workload_selector is not None or (bool(exports) and {*exports} <= {".", rule.namespace})
 
 
 def whole_rule(read: Reader, mesh: Mesh, key: ObjectKey) -> Object[DestinationRule] | None:

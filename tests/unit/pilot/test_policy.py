@@ -55,6 +55,18 @@ def test_a_clients_own_rule_goes_before_the_hosts_and_the_roots() -> None:
     assert governing(world, "elsewhere") == ObjectKey("istio-system", "r")
 
 
+def test_what_the_root_says_for_all_is_no_word_of_its_own_clients() -> None:
+    """A gateway followed the mesh's `*.local` and lost the subsets that the host's namespace defines."""
+    world = MeshWorld(rule("istio-system", "*.local"), rule("shop"))
+    assert governing(world, "istio-system") == ObjectKey("shop", "r")
+    world.apply(rule("istio-system", HOST, "own", export="."))
+    assert governing(world, "istio-system") == ObjectKey("istio-system", "own")
+    assert governing(world, "elsewhere") == ObjectKey("shop", "r")
+    world.delete("DestinationRule", "istio-system", "own")
+    world.delete("DestinationRule", "shop", "r")
+    assert governing(world, "istio-system") == governing(world, "elsewhere") == ObjectKey("istio-system", "r")
+
+
 def test_the_most_specific_host_wins_within_a_namespace() -> None:
     world = MeshWorld(rule("shop", "*.shop.svc.cluster.local", "wide"), rule("shop", "*.local", "wider"))
     assert governing(world, "elsewhere") == ObjectKey("shop", "wide")

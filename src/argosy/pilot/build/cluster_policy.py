@@ -94,20 +94,26 @@ def _retry_budget(budget: RetryBudget) -> dict[str, Any]:
 
 
 def tcp_connections(tcp: TCPPool | None, keepalive: TCPKeepalive | None) -> dict[str, Any]:
-    """Connect timeout and keep-alive; `keepalive` is the mesh's default."""
+    """Connect timeout and keep-alive; `keepalive` is the mesh's default for what the rule does not say."""
     made: dict[str, Any] = {}
     if tcp is not None and tcp.connect_timeout_s:
         made["connect_timeout"] = v.duration(tcp.connect_timeout_s)
-    alive = tcp.tcp_keepalive if tcp is not None and tcp.tcp_keepalive is not None else keepalive
-    if alive is not None:
-        given = {
-            "keepalive_probes": alive.probes,
-            "keepalive_time": None if alive.time_s is None else round(alive.time_s),
-            "keepalive_interval": None if alive.interval_s is None else round(alive.interval_s),
-        }
-        options = {name: v.wrap(value) for name, value in given.items() if value is not None}
+    levels = [one for one in (keepalive, tcp.tcp_keepalive if tcp is not None else None) if one is not None]
+    if levels:
+        options: dict[str, Any] = {}
+        for one in levels:
+            options.update(_keepalive(one))
         made["upstream_connection_options"] = {"tcp_keepalive": options}
     return made
+
+
+def _keepalive(alive: TCPKeepalive) -> dict[str, Any]:
+    given = {
+        "keepalive_probes": alive.probes,
+        "keepalive_time": None if alive.time_s is None else round(alive.time_s),
+        "keepalive_interval": None if alive.interval_s is None else round(alive.interval_s),
+    }
+    return {name: v.wrap(value) for name, value in given.items() if value is not None}
 
 
 def http_options(

@@ -85,14 +85,16 @@ def _distributed(members: Sequence[Member], shares: Mapping[str, int]) -> list[G
     by_locality = _gather(members, lambda one: one[0].locality)
     chosen = {locality: _best(shares, locality) for locality in by_locality}
     sizes: dict[str, int] = {}
+    # A locality's part is that of its endpoints, by their own weights.
+    own_sizes = {locality: sum(one.weight for one, _ in own) for locality, own in by_locality.items()}
     for locality, pattern in chosen.items():
         if pattern is not None:
-            sizes[pattern] = sizes.get(pattern, 0) + len(by_locality[locality])
+            sizes[pattern] = sizes.get(pattern, 0) + own_sizes[locality]
     groups = []
     for locality, pattern in sorted(chosen.items()):
         if pattern is not None and shares[pattern]:
             own = by_locality[locality]
-            weight = max(1, round(shares[pattern] * _SHARE * len(own) / sizes[pattern]))
+            weight = max(1, round(shares[pattern] * _SHARE * own_sizes[locality] / sizes[pattern]))
             groups.append(Group(locality, 0, weight, tuple(own)))
     return groups
 
@@ -151,11 +153,17 @@ def _zone(locality: str) -> str:
 
 
 def _by_priority(members: Sequence[Member], balance: Balance) -> list[Group]:
-    rank = _label_rank if balance.ranking[1] else _place_rank
-    ranked = _gather(members, lambda one: (rank(one[0], balance), one[0].locality))
+    ranked = _gather(members, lambda one: (_rank(one[0], balance), one[0].locality))
     # Envoy refuses gaps between priorities.
     order = {one: index for index, one in enumerate(sorted({place for place, _locality in ranked}))}
     return [Group(locality, order[place], 0, tuple(own)) for (place, locality), own in sorted(ranked.items())]
+
+
+def _rank(endpoint: Endpoint, balance: Balance) -> tuple[int, int]:
+    """By labels if they are named, and by place unless labels alone are named."""
+    regions, labels = balance.ranking
+    by_labels = _label_rank(endpoint, balance) if labels else 0
+    return by_labels, _place_rank(endpoint, balance) if regions or not labels else 0
 
 
 def _place_rank(endpoint: Endpoint, balance: Balance) -> int:
@@ -177,7 +185,8 @@ def _label_rank(endpoint: Endpoint, balance: Balance) -> int:
     for index, label in enumerate(wanted):
         name, given, value = label.partition("=")
         expected = value if given else client.get(name)
-        if expected is None or own.get(name) != expected:
+        # What neither has does not tell them apart.
+        if own.get(name) != expected:
             return len(wanted) - index
     return 0
 

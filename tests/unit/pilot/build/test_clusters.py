@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from argosy.api.destination_rule import TrafficPolicy
+from argosy.api.destination_rule import TCPKeepalive, TrafficPolicy
 from argosy.api.mesh_config import MeshConfig
 from argosy.api.scalars import decode_custom
 from argosy.core.frozen import FrozenMap
@@ -76,6 +76,17 @@ def test_each_endpoint_decides_whether_it_is_called_by_mutual_tls() -> None:
 def test_a_rule_overrides_automatic_mutual_tls(mode: str, kept: list[str]) -> None:
     shown = cluster(f'{{"tls": {{"mode": "{mode}"}}}}')
     assert [key for key in ("transport_socket", "transport_socket_matches") if key in shown] == kept
+
+
+def test_a_rule_says_of_keep_alive_what_the_mesh_does_not() -> None:
+    """An empty `tcpKeepalive`, or one with another field, took away what the mesh configuration says."""
+    mesh = MeshConfig(tcp_keepalive=TCPKeepalive(time_s=30, probes=4))
+    for own, made in (
+        ("{}", {"keepalive_time": 30, "keepalive_probes": 4}),
+        ('{"time": "60s", "interval": "5s"}', {"keepalive_time": 60, "keepalive_probes": 4, "keepalive_interval": 5}),
+    ):
+        shown = cluster(f'{{"connectionPool": {{"tcp": {{"tcpKeepalive": {own}}}}}}}', config=mesh)
+        assert shown["upstream_connection_options"]["tcp_keepalive"] == made
 
 
 def test_limits_are_what_the_rule_says_and_otherwise_none() -> None:

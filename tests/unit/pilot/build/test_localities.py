@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -48,6 +49,33 @@ def test_a_share_of_several_places_is_divided_by_their_endpoints() -> None:
     several = [member("1", "r1/z1"), member("2", "r1/z1"), member("3", "r1/z1"), member("4", "r1/z2")]
     made = groups(several, HERE, {"distribute": [{"from": "*", "to": {"r1/*": 100}}]})
     assert made == [("r1/z1", 0, 75000, 3), ("r1/z2", 0, 25000, 1)]
+
+
+def test_a_share_is_divided_by_what_endpoints_weigh() -> None:
+    """Three times the weight got no more than the other place."""
+    heavy, light = member("1", "r1/z1"), member("2", "r1/z2")
+    several = [(replace(heavy[0], weight=60), True), (replace(light[0], weight=20), True)]
+    made = groups(several, HERE, {"distribute": [{"from": "*", "to": {"r1/*": 100}}]})
+    assert made == [("r1/z1", 0, 75000, 1), ("r1/z2", 0, 25000, 1)]
+
+
+def test_a_label_that_nobody_has_tells_nobody_apart() -> None:
+    """Where one network is not named, all endpoints were alike, and the labels after it said nothing."""
+    labels = ["topology.istio.io/network", "topology.kubernetes.io/region", "topology.kubernetes.io/zone"]
+    made = groups(FOUR, HERE, {"failoverPriority": labels})
+    assert [(name, priority) for name, priority, _weight, _count in made] == [
+        ("r1/z1", 0),
+        ("r1/z2", 1),
+        ("r2/z3", 2),
+        ("r3/z4", 2),
+    ]
+
+
+def test_regions_that_take_over_rank_what_labels_leave_alike() -> None:
+    members = [member("1", "r3/z1", tier="a"), member("2", "r2/z1", tier="a"), member("3", "r1/z1", tier="b")]
+    setting = {"failoverPriority": ["tier"], "failover": [{"from": "r1", "to": "r2"}]}
+    made = groups(members, Place("r1/z1", FrozenMap({"tier": "a"})), setting)
+    assert [(name, priority) for name, priority, _weight, _count in made] == [("r2/z1", 0), ("r3/z1", 1), ("r1/z1", 2)]
 
 
 def test_labels_rank_endpoints_from_the_first_that_differs() -> None:
