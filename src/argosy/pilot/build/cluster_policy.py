@@ -117,10 +117,17 @@ def _keepalive(alive: TCPKeepalive) -> dict[str, Any]:
 
 
 def http_options(
-    policy: TrafficPolicy, port: HostPort, *, upgrade_all: bool, may_upgrade: bool, checks_names: bool = False
+    policy: TrafficPolicy,
+    port: HostPort,
+    *,
+    upgrade_all: bool,
+    may_upgrade: bool,
+    names_host: bool = False,
+    checks_names: bool = False,
 ) -> dict[str, Any]:
     """The protocol towards the upstream, with its limits. `upgrade_all`: the mesh's own choice is HTTP/2, for hosts
-    that are known to speak it (`may_upgrade`: they have a sidecar). `checks_names`: a server must be who was asked for.
+    that are known to speak it (`may_upgrade`: they have a sidecar). `names_host`: TLS is for the host that a request
+    names. `checks_names`: a server must be who was asked for.
     """
     pool = policy.connection_pool
     tcp, http = (pool.tcp, pool.http) if pool else (None, None)
@@ -133,8 +140,8 @@ def http_options(
     if codes:
         matcher = {"name": ":status", "string_match": {"safe_regex": v.regex("|".join(map(str, codes)))}}
         options["outlier_detection"] = {"error_matcher": {"http_response_headers_match": {"headers": [matcher]}}}
-    if checks_names:
-        options["upstream_http_protocol_options"] = {"auto_sni": True, "auto_san_validation": True}
+    if names_host or checks_names:
+        options["upstream_http_protocol_options"] = {"auto_sni": True, "auto_san_validation": checks_names}
     http1, http2 = http1_options(), http2_options(http)
     if (http is not None and http.use_client_protocol) or (not port.protocol.is_http and not upgrade):
         options["use_downstream_protocol_config"] = {"http_protocol_options": http1, "http2_protocol_options": http2}

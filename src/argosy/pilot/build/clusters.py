@@ -13,7 +13,7 @@ from typing import Any
 from argosy.api.destination_rule import DestinationRule, ProxyProtocol, TrafficPolicy
 from argosy.api.mesh_config import MeshConfig
 from argosy.api.meta import Object
-from argosy.core.hosts import is_wildcard
+from argosy.core.hosts import is_address, is_wildcard
 from argosy.core.names import outbound_cluster, sni_cluster
 from argosy.core.protocols import Protocol
 from argosy.envoy import values as v
@@ -89,6 +89,7 @@ def _resource(name: str, context: ClusterContext, transport: dict[str, Any]) -> 
             context.port,
             upgrade_all=context.config.h2_upgrade_policy == "UPGRADE",
             may_upgrade=bool(record.selector) and not record.external,
+            names_host=_names_host(context),
             checks_names=_checks_names(context),
         ),
         **cluster_policy.outliers(policy.outlier_detection),
@@ -148,11 +149,22 @@ def _discovery(context: ClusterContext) -> dict[str, Any]:
     return made
 
 
+def _names_host(context: ClusterContext) -> bool:
+    """True if requests to hosts of many names go out by TLS that says which of them is asked for."""
+    chosen, record = context.policy.tls, context.record
+    originates = chosen is not None and chosen.mode in ("SIMPLE", "MUTUAL") and not chosen.sni
+    return originates and record.external and is_wildcard(record.host) and context.port.protocol.is_http
+
+
 def _checks_names(context: ClusterContext) -> bool:
-    """True if requests to hosts of many names go out by TLS that must be for the name that was asked for."""
-    chosen = context.policy.tls
-    originates = chosen is not None and chosen.mode in ("SIMPLE", "MUTUAL") and not chosen.insecure_skip_verify
-    return originates and context.record.resolution == dynamic_dns.RESOLUTION and context.port.protocol.is_http
+    """True if the server must prove that name; whoever names an authority, or names, says by that who may answer."""
+    chosen, record = context.policy.tls, context.record
+    if chosen is None or chosen.mode not in ("SIMPLE", "MUTUAL") or chosen.insecure_skip_verify:
+        return False
+    if record.resolution == dynamic_dns.RESOLUTION:
+        return context.port.protocol.is_http
+    told = chosen.subject_alt_names or record.subject_alt_names or chosen.ca_certificates or chosen.credential_name
+    return _names_host(context) and not told
 
 
 # -- transport --------------------------------------------------------------------------------------------------
@@ -175,16 +187,23 @@ def _sockets(context: ClusterContext) -> dict[str, Any]:
     record, port, chosen = context.record, context.port, context.policy.tls
     sni = sni_cluster(record.host, port.number, context.subset)
     if chosen is not None and chosen.mode in ("SIMPLE", "MUTUAL"):
+        # Who is asked for is told by the name that is checked, wherever its servers are.
+        own_host = record.host if record.external and not (is_wildcard(record.host) or is_address(record.host)) else ""
         names = chosen.subject_alt_names or record.subject_alt_names
         if not names and not (chosen.ca_certificates or chosen.credential_name) and record.external:
             # Any public authority vouches for anybody: the name is what counts. Whoever names an authority of their
             # own says by that who may answer.
-            own_name = chosen.sni or ("" if is_wildcard(record.host) else record.host)
+            own_name = chosen.sni or own_host
             names = (own_name,) if own_name else ()
         http2 = port.protocol.is_http2
         return {
             "transport_socket": tls.originate(
-                chosen, sni=chosen.sni, http=port.protocol.is_http, http2=http2, names=names
+                chosen,
+                sni=chosen.sni or own_host,
+                http=port.protocol.is_http,
+                http2=http2,
+                names=names,
+                of_requests=_names_host(context) or _checks_names(context),
             )
         }
     if chosen is not None and chosen.mode == "DISABLE":

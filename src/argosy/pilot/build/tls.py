@@ -93,11 +93,15 @@ def _mesh_validation(names: Sequence[str], *, exact: bool) -> dict[str, Any]:
     }
 
 
-def originate(tls: Any, *, sni: str, http: bool, http2: bool, names: Sequence[str]) -> dict[str, Any]:
+def originate(
+    tls: Any, *, sni: str, http: bool, http2: bool, names: Sequence[str], of_requests: bool = False
+) -> dict[str, Any]:
     """TLS that the proxy adds towards an outside server, as a DestinationRule's `tls` (SIMPLE, MUTUAL) says.
 
     `names` are the subject alternative names that the server may have; none: any (of a trusted certificate).
+    `of_requests`: the server name is each request's host; a session of one host must not be taken up for another.
     """
+    sessions = {"max_session_keys": v.wrap(0)} if of_requests else {}
     common: dict[str, Any] = {"tls_params": _MESH_PARAMS}
     if http:
         common["alpn_protocols"] = ["h2"] if http2 else ["http/1.1"]
@@ -114,6 +118,7 @@ def originate(tls: Any, *, sni: str, http: bool, http2: bool, names: Sequence[st
         sni=sni,
         auto_host_sni=not sni,
         common_tls_context=common,
+        **sessions,
     )
 
 

@@ -189,3 +189,41 @@ def test_who_goes_where_the_client_asked_goes_to_the_port_that_the_entry_names(t
     made = cluster(record=record, port=port)
     assert made["type"] == "ORIGINAL_DST"
     assert made.get("original_dst_lb_config", {}).get("upstream_port_override") == told
+
+
+def outside(host: str, resolution: str, policy: str, **more: Any) -> tuple[str, dict[str, Any], list[str]]:
+    """The server name in TLS to a host outside, what is asked of it for each request, and names that are checked."""
+    record = HostRecord(host, ObjectKey("shop", "far"), "ServiceEntry", (WEB,), resolution, external=True, **more)
+    made = cluster(f'{{"tls": {policy}}}', record=record)
+    context = made["transport_socket"]["typed_config"]
+    (options,) = made["typed_extension_protocol_options"].values()
+    checked = context["common_tls_context"].get("validation_context", {}).get("match_typed_subject_alt_names", [])
+    names = list(dict.fromkeys(one["matcher"]["exact"] for one in checked))
+    return context.get("sni", ""), options.get("upstream_http_protocol_options", {}), names
+
+
+@pytest.mark.parametrize("resolution", ["STATIC", "DNS", "NONE"])
+def test_tls_to_a_host_outside_asks_for_the_name_that_is_checked(resolution: str) -> None:
+    """Servers at addresses were asked for no name, and those behind another name for that one."""
+    assert outside("far.example.com", resolution, '{"mode": "SIMPLE"}') == ("far.example.com", {}, ["far.example.com"])
+    told = '{"mode": "SIMPLE", "sni": "near.example.com"}'
+    assert outside("far.example.com", resolution, told) == ("near.example.com", {}, ["near.example.com"])
+
+
+@pytest.mark.parametrize(
+    "policy, more, asked",
+    [
+        ('{"mode": "SIMPLE"}', {}, {"auto_sni": True, "auto_san_validation": True}),
+        ('{"mode": "SIMPLE", "insecureSkipVerify": true}', {}, {"auto_sni": True}),
+        ('{"mode": "SIMPLE", "subjectAltNames": ["a"]}', {}, {"auto_sni": True}),
+        ('{"mode": "SIMPLE"}', {"subject_alt_names": ("a",)}, {"auto_sni": True}),
+        ('{"mode": "SIMPLE", "caCertificates": "/roots"}', {}, {"auto_sni": True}),
+        ('{"mode": "SIMPLE", "sni": "a"}', {}, {}),
+    ],
+)
+def test_tls_to_hosts_of_many_names_is_for_the_one_that_a_request_is_for(
+    policy: str, more: dict[str, Any], asked: dict[str, bool]
+) -> None:
+    """A certificate for whatever name was taken for every one of them."""
+    _sni, found, _names = outside("*.example.com", "NONE", policy, **more)
+    assert found == asked
