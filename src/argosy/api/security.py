@@ -159,4 +159,10 @@ class AuthorizationPolicy(Strict, frozen=True, kw_only=True):
 
 def is_dry_run(policy: Object[AuthorizationPolicy]) -> bool:
     """Whether a policy is only tried."""
-    return policy.annotations.get(DRY_RUN, "").lower() == "true"
+    return parse_truth(policy.annotations.get(DRY_RUN, "")) is True
+
+
+def parse_truth(text: str) -> bool | None:
+    """The truth value that an annotation has, in the spellings that Istio reads; None for anything else."""
+    word = text.lower()
+    return word in ("true", "t", "1") if word in ("true", "t", "1", "false", "f", "0") else None

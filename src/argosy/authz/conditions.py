@@ -13,8 +13,10 @@ from ipaddress import ip_address, ip_network
 from string import ascii_letters, digits
 from typing import Any
 
+from argosy.api.security import Rule
 from argosy.authz.call import Call, identity
 from argosy.authz.spelling import canonical
+from argosy.core.names import DEFAULT_TRUST_DOMAIN
 
 Answer = bool | None
 _NAME_CHARS = frozenset(f"{ascii_letters}{digits}._-")
@@ -36,7 +38,7 @@ Attribute = Callable[[Call, str, Setting], Answer]
 
 
 def wildcard(pattern: str, text: str) -> bool:
-    """Istio's wildcards: `*` (not empty), leading, trailing, else exact."""
+    """Istio's wildcards: `*` (not empty), leading, trailing, else exact. Any other `*` is itself."""
     if pattern == "*":
         return bool(text)
     if pattern.startswith("*"):
@@ -68,15 +70,31 @@ def principal(call: Call, pattern: str, setting: Setting) -> Answer:
     """The caller's identity; the mesh's own trust domains stand for one another."""
     if not call.peer.startswith("spiffe://"):
         return None
-    domain, slash, rest = pattern.partition("/")
-    domains = setting.domains if domain in setting.domains and slash else (domain,)
     name = call.peer.removeprefix("spiffe://")
-    if pattern.startswith("*"):
-        return wildcard(pattern, name)
-    return any(wildcard(f"{one}{slash}{rest}", name) for one in domains)
+    if any(wildcard(one, name) for one in principals(pattern, setting.domains, broad=False)):
+        return True
+    return None if any(wildcard(one, name) for one in principals(pattern, setting.domains, broad=True)) else False
 
 
-def _of_identity(part: Callable[[tuple[str, str, str], str, Setting], bool]) -> Attribute:
+def principals(pattern: str, domains: Sequence[str], *, broad: bool) -> tuple[str, ...]:
+    """A pattern for identities, in all trust domains of the mesh where it names one of them.
+
+    `cluster.local` names them too, in a mesh that is called otherwise. Broad: it may as well be somebody else's domain.
+    """
+    domain, slash, rest = pattern.partition("/")
+    if not slash:
+        return (pattern,)
+    everywhere = tuple(f"{one}/{rest}" for one in domains)
+    if domain in domains:
+        return everywhere
+    if domain == DEFAULT_TRUST_DOMAIN:
+        return (*everywhere, pattern) if broad else everywhere
+    if domain != "*" and domain.startswith("*") and any(wildcard(domain, one) for one in domains):
+        return (pattern, *everywhere)
+    return (pattern,)
+
+
+def _of_identity(part: Callable[[tuple[str, str, str], str, Setting], Answer]) -> Attribute:
     def check(call: Call, pattern: str, setting: Setting) -> Answer:
         if not call.peer.startswith("spiffe://"):
             return None
@@ -86,13 +104,38 @@ def _of_identity(part: Callable[[tuple[str, str, str], str, Setting], bool]) -> 
     return check
 
 
-def _namespace(found: tuple[str, str, str], pattern: str, setting: Setting) -> bool:
-    return found[0] in setting.domains and wildcard(pattern, found[1])
+def _own(found: tuple[str, str, str], setting: Setting) -> Answer:
+    """Whether an identity is the mesh's own; of others it is not known whether their names mean what ours do."""
+    return found[0] in setting.domains or None
 
 
-def _account(found: tuple[str, str, str], pattern: str, setting: Setting) -> bool:
+def _namespace(found: tuple[str, str, str], pattern: str, setting: Setting) -> Answer:
+    return namespace_fits(pattern, found[1]) and _own(found, setting)
+
+
+def namespace_fits(pattern: str, name: str) -> bool:
+    """Whether a namespace fits a pattern, in which `*` may stand anywhere."""
+    return all_fit(pattern.split("*"), name) and (pattern != "*" or bool(name))
+
+
+def all_fit(parts: Sequence[str], text: str) -> bool:
+    """Whether a text is made of parts, with anything between them."""
+    if len(parts) == 1:
+        return text == parts[0]
+    if not text.startswith(parts[0]) or not text[len(parts[0]) :].endswith(parts[-1]):
+        return False
+    at, end = len(parts[0]), len(text) - len(parts[-1])
+    for part in parts[1:-1]:
+        at = text.find(part, at, end)
+        if at < 0:
+            return False
+        at += len(part)
+    return True
+
+
+def _account(found: tuple[str, str, str], pattern: str, setting: Setting) -> Answer:
     before, slash, name = pattern.rpartition("/")
-    return found[0] in setting.domains and found[1:] == (before if slash else setting.namespace, name)
+    return found[1:] == (before if slash else setting.namespace, name) and _own(found, setting)
 
 
 def _domain(found: tuple[str, str, str], pattern: str, setting: Setting) -> bool:
@@ -106,11 +149,54 @@ def _address(of: Callable[[Call], str]) -> Attribute:
 # -- the token ------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class TextMatch:
+    """How a text is compared: `exact`, `prefix`, `suffix`, or `some` (not empty)."""
+
+    how: str
+    text: str = ""
+
+    def fits(self, text: str) -> bool:
+        """Whether a text is like that."""
+        if self.how == "exact":
+            return text == self.text
+        if self.how == "some":
+            return bool(text)
+        return text.startswith(self.text) if self.how == "prefix" else text.endswith(self.text)
+
+
+SOME = TextMatch("some")
+
+
+def issuer_and_subject(pattern: str) -> tuple[TextMatch, TextMatch]:
+    """What a pattern for `issuer/subject` says of each: the last slash parts them, as issuers are addresses."""
+    before, slash, after = pattern.rpartition("/")
+    if pattern == "*":
+        return SOME, SOME
+    if pattern.startswith("*"):
+        if not slash:
+            return SOME, TextMatch("suffix", pattern[1:])
+        return (SOME if before == "*" else TextMatch("suffix", before[1:])), TextMatch("exact", after)
+    if pattern.endswith("*"):
+        if not slash:
+            return TextMatch("prefix", pattern[:-1]), SOME
+        return TextMatch("exact", before), SOME if after == "*" else TextMatch("prefix", after[:-1])
+    return (TextMatch("exact", before), TextMatch("exact", after)) if slash else (TextMatch("exact", pattern), NOTHING)
+
+
+NOTHING = TextMatch("exact")
+
+
 def _request_principal(call: Call, pattern: str, _setting: Setting) -> Answer:
     if not call.http:
         return None
     issuers, subjects = (_texts(call.claims, (name,)) for name in ("iss", "sub"))
-    return any(wildcard(pattern, f"{iss}/{sub}") for iss in issuers for sub in subjects if iss and sub)
+    issuer, subject = issuer_and_subject(pattern)
+    pairs = [(iss, sub) for iss in issuers for sub in subjects]
+    if any(issuer.fits(iss) and subject.fits(sub) for iss, sub in pairs):
+        return True
+    # A subject with a slash, an issuer below another: written together, they are what the pattern says.
+    return None if any(wildcard(pattern, f"{iss}/{sub}") for iss, sub in pairs if iss and sub) else False
 
 
 def _value(claims: Any, path: Sequence[str]) -> Any:
@@ -176,10 +262,11 @@ def _is_path(pattern: str, path: str, *, folded: bool) -> bool:
     found = canonical(path, folded=folded)
     if "{*}" in pattern or "{**}" in pattern:
         return _fits(canonical(pattern, folded=folded).split("/"), found)
-    text = canonical(pattern.strip("*"), folded=folded)
     if pattern.startswith("*"):
-        return found.endswith(text)
-    return found.startswith(text) if pattern.endswith("*") else found == text
+        return found.endswith(canonical(pattern[1:], folded=folded))
+    if pattern.endswith("*"):
+        return found.startswith(canonical(pattern[:-1], folded=folded))
+    return found == canonical(pattern, folded=folded)
 
 
 def _fits(template: list[str], path: str) -> bool:
@@ -322,3 +409,18 @@ def attribute(key: str) -> Attribute:
     if key.startswith("experimental.envoy.filters."):
         return _found_by_filter(key)
     return CONDITIONS[key]
+
+
+_OF_HTTP = ("request.headers[", "request.auth.")
+
+
+def needs_http(rule: Rule) -> bool:
+    """Whether a rule asks about anything that only HTTP has."""
+    return (
+        any(one.key.startswith(_OF_HTTP) for one in rule.when)
+        or any(one.source.request_principals or one.source.not_request_principals for one in rule.from_)
+        or any(
+            op.hosts or op.not_hosts or op.methods or op.not_methods or op.paths or op.not_paths
+            for op in (to.operation for to in rule.to)
+        )
+    )

@@ -86,7 +86,12 @@ def first_match(policies: Iterable[Object[AuthorizationPolicy]], call: Call, mes
 
 
 def matches(rule: Rule, call: Call, policy: Object[AuthorizationPolicy], mesh: MeshRules = PLAIN) -> bool:
-    """Whether a rule of a policy holds; where that is not known, as if it did, unless it allows."""
+    """Whether a rule of a policy holds; where that is not known, as if it did, unless it allows.
+
+    Of a connection, a rule that allows and asks about HTTP anywhere never holds: not by its other alternatives either.
+    """
+    if policy.spec.action == "ALLOW" and not call.http and c.needs_http(rule):
+        return False
     setting = Setting(mesh.domains, policy.namespace)
     answers = [c.every(_condition(one, call, setting) for one in rule.when)]
     if rule.from_:

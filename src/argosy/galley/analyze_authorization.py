@@ -16,13 +16,12 @@ from argosy.api.kubernetes import ConfigMap, Deployment, Pod, Service
 from argosy.api.mesh_config import ENTRY, mesh_config_of
 from argosy.api.meta import Object
 from argosy.api.security import AuthorizationPolicy, Operation, PeerAuthentication, Rule, Source
+from argosy.authz.conditions import needs_http
 from argosy.core.errors import Finding, Level
 from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.core.protocols import Protocol, protocol_of_port
 
-_HTTP_SOURCES = ("request_principals", "not_request_principals")
-_HTTP_OPERATIONS = ("hosts", "not_hosts", "methods", "not_methods", "paths", "not_paths")
 _IDENTITIES = (
     "principals",
     "not_principals",
@@ -215,15 +214,6 @@ def _on_tcp(policy: Object[AuthorizationPolicy], ports: list[int]) -> str:
 
 def _numbers(ports: list[int]) -> str:
     return ", ".join(str(port) for port in ports)
-
-
-def needs_http(rule: Rule) -> bool:
-    """Whether a rule has a condition that only requests can fulfil."""
-    return (
-        any(getattr(one.source, name) for one in rule.from_ for name in _HTTP_SOURCES)
-        or any(getattr(one.operation, name) for one in rule.to for name in _HTTP_OPERATIONS)
-        or any(one.key.startswith("request.") for one in rule.when)
-    )
 
 
 def needs_identity(rule: Rule) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 from argosy.api.meta import Object
 from argosy.api.rbac import CONFIG_NAME, AccessRule, RbacConfig, ServiceRole, ServiceRoleBinding, Subject
 from argosy.api.security import AuthorizationPolicy
+from argosy.authz.conditions import needs_http
 from argosy.authz.convert import policies_instead
 from argosy.authz.roles import EVERYBODY, Grant, Posture, Served, chosen_config, is_about, posture, rule_of, superseded
 from argosy.core.errors import Finding, Level
@@ -23,7 +24,7 @@ from argosy.core.hosts import service_host
 from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.core.protocols import Protocol, protocol_of_port
-from argosy.galley.analyze_authorization import Surroundings, needs_http
+from argosy.galley.analyze_authorization import Surroundings
 
 _ANYBODY = Subject(user=EVERYBODY)
 _KINDS = ("RbacConfig", "ServiceRole", "AuthorizationPolicy")

@@ -22,7 +22,7 @@ class KeySource:
 
 
 def source_of(rule: JWTRule) -> KeySource | None:
-    """What must be fetched for a rule; None if its keys are inline.
+    """What must be fetched for a rule; None if its keys are inline, or nowhere: its issuer is no address.
 
     Source: OpenID Connect Discovery 1.0, section 4.
     """
@@ -31,6 +31,8 @@ def source_of(rule: JWTRule) -> KeySource | None:
     timeout_s = min(float(rule.timeout_s or DEFAULT_TIMEOUT_S), TIMEOUT_S_MAX)
     if rule.keys_uri:
         return KeySource(rule.keys_uri, timeout_s=timeout_s)
+    if not rule.issuer.startswith(("http://", "https://")):
+        return None
     return KeySource(rule.issuer.removesuffix("/") + WELL_KNOWN, discover=True, timeout_s=timeout_s)
 
 
@@ -40,7 +42,7 @@ def sources_of(policy: RequestAuthentication) -> frozenset[KeySource]:
 
 
 def inline_keys(rule: JWTRule) -> KeySet | None:
-    """The keys that stand in a rule itself; None if they cannot be used, which galley refuses."""
+    """The keys that stand in a rule itself; None if there are none, or (which galley refuses) they cannot be used."""
     try:
         return parse_jwks(rule.jwks)
     except JWKSError:

@@ -38,8 +38,17 @@ SERVERS = ("127.0.0.1", "127.0.2.1")
 NAMES = ("", "a.example", "b.example")
 
 _PATTERNS: dict[str, tuple[str, ...]] = {
-    "principals": ("td/ns/shop/sa/web", "td/ns/shop/sa/a.b", "td/ns/shop/*", "*/sa/web", "*", "old-td/ns/bank/sa/web"),
-    "namespaces": ("shop", "bank", "sh*", "*nk", "*", "ns"),
+    "principals": (
+        "td/ns/shop/sa/web",
+        "td/ns/shop/sa/a.b",
+        "td/ns/shop/*",
+        "*/sa/web",
+        "*",
+        "old-td/ns/bank/sa/web",
+        "cluster.local/ns/shop/sa/web",
+        "*-td/ns/shop/sa/web",
+    ),
+    "namespaces": ("shop", "bank", "sh*", "*nk", "*", "ns", "s*p"),
     "serviceAccounts": ("web", "shop/web", "shop/a.b", "bank/web"),
     "trustDomains": ("td", "other", "o*", "*td", "*"),
     "ipBlocks": ("127.0.0.1", "127.0.0.0/24", "127.0.1.0/24", "10.0.0.0/8"),
@@ -54,6 +63,7 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
         "*x",
         "iss*",
         "issuer/bob",
+        "bob",
     ),
     "hosts": ("a.example", "b.example", "*.example", "a.*", "*", "A.Example", "a.example:80", "[::1]"),
     "methods": ("GET", "POST", "P*", "*ST", "*"),
@@ -73,6 +83,8 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
         "/a%3Ab*",
         "/é",
         "/a(b/{*}",
+        "/a*b",
+        "*a*",
     ),
     "header": ("admin", "user", "us*", "*min", "*", "a,b", "a.b"),
     "claim": ("admin", "a", "b", "*", "adm*", "*n"),
@@ -121,7 +133,7 @@ _SOURCE = (
 )
 _OPERATION = ("hosts", "methods", "paths", "ports")
 _PATHS = ("/", "/a", "/a/b", "/a/b/c", "/a/", "/x/b", "/axb", "/a.b", "/A", "/a;v=1", "/a;q/b", "/a?x=/a/b", "/a/x/y/c")
-_SPELLED = ("/a:b", "/a%3ab", "/a%3Ab/c", "/%c3%A9", "/a%28b/c", "/a(b/c", "/a%2Fb")
+_SPELLED = ("/a:b", "/a%3ab", "/a%3Ab/c", "/%c3%A9", "/a%28b/c", "/a(b/c", "/a%2Fb", "/a*b", "/a%2Ab")
 _LINES = (
     "admin",
     "user",

@@ -130,3 +130,104 @@ def test_an_identity_has_three_parts() -> None:
     assert identity(WEB) == ("cluster.local", "shop", "web")
     assert identity("spiffe://td/other") is None
     assert identity("https://td/ns/a/sa/b") is None
+
+
+OLD_NAME = MeshRules(("corp.example", "old.example"))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "cluster.local/ns/shop/sa/web",
+        "cluster.local/ns/shop/*",
+        "corp.example/ns/shop/sa/web",
+        "'*.example/ns/shop/sa/web'",
+        "'*corp.example/ns/shop/sa/web'",
+    ],
+)
+@pytest.mark.parametrize("domain", ["corp.example", "old.example"])
+def test_a_mesh_is_named_by_each_of_its_domains_and_as_cluster_local(written: str, domain: str) -> None:
+    call = replace(CALL, peer=f"spiffe://{domain}/ns/shop/sa/web")
+    condition = f"[{{from: [{{source: {{principals: [{written}]}}}}]}}]"
+    assert evaluate([policy(condition)], call, OLD_NAME).allowed
+    assert not evaluate([policy(condition, "DENY")], call, OLD_NAME).allowed
+    other = replace(CALL, peer="spiffe://partner.org/ns/shop/sa/web")
+    assert not evaluate([policy(condition)], other, OLD_NAME).allowed
+    assert evaluate([policy(condition, "DENY")], other, OLD_NAME).allowed
+
+
+def test_another_mesh_that_is_called_cluster_local_is_refused_by_that_name_and_not_allowed() -> None:
+    call = replace(CALL, peer="spiffe://cluster.local/ns/shop/sa/web")
+    condition = "[{from: [{source: {principals: [cluster.local/ns/shop/sa/web]}}]}]"
+    assert not evaluate([policy(condition)], call, OLD_NAME).allowed
+    assert not evaluate([policy(condition, "DENY")], call, OLD_NAME).allowed
+
+
+@pytest.mark.parametrize("condition", ["namespaces: [shop]", "serviceAccounts: [shop/web]", "notNamespaces: [shop]"])
+def test_a_namespace_of_another_mesh_does_not_allow_and_does_refuse(condition: str) -> None:
+    call = replace(CALL, peer="spiffe://partner.org/ns/shop/sa/web")
+    rules = f"[{{from: [{{source: {{{condition}}}}}]}}]"
+    assert not evaluate([policy(rules)], call).allowed
+    assert not evaluate([policy(rules, "DENY")], call).allowed
+
+
+NAMESPACES = {"s*p": True, "*h*": True, "s*x": False, "*": True, "sh*op": True, "sho*hop": False, "*shop*": True}
+
+
+@pytest.mark.parametrize("written", NAMESPACES)
+def test_a_star_stands_anywhere_in_a_namespace(written: str) -> None:
+    assert (
+        evaluate([policy(f"[{{from: [{{source: {{namespaces: ['{written}']}}}}]}}]")], CALL).allowed
+        is NAMESPACES[written]
+    )
+
+
+TOKENS = {
+    # (pattern, issuer, subject): allowed, refused
+    ("https://id.example/staff/ann", "https://id.example/staff", "ann"): (True, True),
+    ("https://id.example/staff/ann", "https://id.example", "staff/ann"): (False, True),
+    ("https://id.example/*", "https://id.example", "ann"): (True, True),
+    ("https://id.example/*", "https://id.example/guests", "ann"): (False, True),
+    ("https://id.example/*", "https://id.example.org", "ann"): (False, False),
+    ("*/ann", "https://id.example", "ann"): (True, True),
+    ("*/ann", "https://id.example", "joe/ann"): (False, True),
+    ("*nn", "https://id.example", "ann"): (True, True),
+    ("https:*", "https://id.example", "ann"): (True, True),
+    ("ann", "https://id.example", "ann"): (False, False),
+    ("*", "https://id.example", "ann"): (True, True),
+}
+
+
+@pytest.mark.parametrize("case", TOKENS)
+def test_a_request_principal_allows_by_its_last_slash_and_refuses_by_any(case: tuple[str, str, str]) -> None:
+    pattern, issuer, subject = case
+    call = replace(CALL, claims={"iss": issuer, "sub": subject})
+    rules = f"[{{from: [{{source: {{requestPrincipals: ['{pattern}']}}}}]}}]"
+    allowed, refused = evaluate([policy(rules)], call).allowed, not evaluate([policy(rules, "DENY")], call).allowed
+    assert (allowed, refused) == TOKENS[case]
+
+
+def test_of_a_connection_no_alternative_allows_if_one_needs_http() -> None:
+    rules = "[{to: [{operation: {methods: [GET]}}, {operation: {ports: ['80']}}]}]"
+    call = replace(CALL, http=False, destination_port=80)
+    assert not evaluate([policy(rules)], call).allowed
+    assert evaluate([policy("[{to: [{operation: {ports: ['80']}}]}]")], call).allowed
+    assert not evaluate([policy(rules, "DENY")], call).allowed
+
+
+STARS = {"/till/a*b": ("/till/a*b", "/till/axb"), "/*/till": ("/*/till", "/a/till"), "*a*": ("/a*", "/ba")}
+
+
+@pytest.mark.parametrize("written", STARS)
+def test_a_star_within_a_path_is_a_star(written: str) -> None:
+    meant, other = STARS[written]
+    for action, wanted in (("ALLOW", True), ("DENY", False)):
+        made = [policy(f"[{{to: [{{operation: {{paths: ['{written}']}}}}]}}]", action)]
+        assert evaluate(made, replace(CALL, path=meant)).allowed is wanted
+        assert evaluate(made, replace(CALL, path=other)).allowed is not wanted
+
+
+@pytest.mark.parametrize("text", ["true", "True", "t", "1"])
+def test_each_spelling_of_true_only_tries(text: str) -> None:
+    assert evaluate([policy("[{}]", "DENY", annotations=f"{{istio.io/dry-run: '{text}'}}")], CALL).allowed
+    assert not evaluate([policy("[{}]", "DENY", annotations="{istio.io/dry-run: '0'}")], CALL).allowed

@@ -13,6 +13,7 @@ from typing import Any
 
 from argosy.api.meta import Object
 from argosy.api.mixer import HANDLER_KINDS, INSTANCE_KINDS
+from argosy.api.security import DRY_RUN
 from argosy.core.errors import Finding
 from argosy.galley.validate import (
     authorization,
@@ -33,7 +34,7 @@ from argosy.galley.validate import (
     telemetry,
     workload,
 )
-from argosy.galley.validate.check import Check, is_dns_name, is_label
+from argosy.galley.validate.check import Check, is_dns_name, is_label, member
 
 _VALIDATORS: Mapping[str, Callable[[Check, Any], None]] = MappingProxyType(
     {
@@ -74,6 +75,15 @@ _VALIDATORS: Mapping[str, Callable[[Check, Any], None]] = MappingProxyType(
     }
 )
 
+_NEVER_TRIED = frozenset(
+    {
+        *("PeerAuthentication", "RequestAuthentication", "Telemetry", "WasmPlugin", "TrafficExtension"),
+        *("VirtualService", "DestinationRule", "ServiceEntry", "Sidecar", "Gateway", "EnvoyFilter"),
+        *("WorkloadEntry", "WorkloadGroup", "ProxyConfig"),
+    }
+)
+"""Kinds of Istio's, of which nothing is only noted."""
+
 
 def validate_object(obj: Object[Any]) -> list[Finding]:
     """Everything that is wrong or doubtful in `obj` alone; fields as the document spells them, lines not yet known."""
@@ -85,6 +95,9 @@ def validate_object(obj: Object[Any]) -> list[Finding]:
     if obj.namespace and not is_label(obj.namespace):
         check.error("ARG0101", "metadata.namespace", f"{obj.namespace!r} is not the name of a namespace")
     check.labels("metadata.labels", obj.labels)
+    if DRY_RUN in obj.annotations and obj.kind in _NEVER_TRIED:
+        message = f"a {obj.kind} cannot be only tried: what it says holds"
+        check.error("ARG0121", member("metadata.annotations", DRY_RUN), message, "remove the annotation")
     validator = _VALIDATORS.get(obj.kind)
     if validator is not None:
         validator(check, obj.spec)

@@ -1,14 +1,15 @@
 """AuthorizationPolicy: is what it says possible, and does it say what its author means?
 
-Given the typed object, adds findings to a `Check`. A policy that cannot match what its author meant is refused rather
-than taken: it would fail open or shut. What is possible and often meant otherwise gets a finding that says in one
-sentence what the policy does. Source: Istio's security rules.
+Given the typed object, adds findings to a `Check`. What Istio refuses is refused. A value that Istio takes and that no
+call ever has is taken too, and told as what it is (`NEVER`), unless it would mean something else here than there. What
+is often meant otherwise gets a finding that says in one sentence what the policy does. Source: Istio's security rules.
 """
 
 from __future__ import annotations
 
-from argosy.api.security import DRY_RUN, AuthorizationPolicy, Condition, Operation, Rule, Source
+from argosy.api.security import DRY_RUN, AuthorizationPolicy, Condition, Operation, Rule, Source, parse_truth
 from argosy.authz.sentence import rule_text, sentence
+from argosy.core.errors import Level
 from argosy.galley.validate.check import Check, member
 
 CONDITION_KEYS = (
@@ -25,6 +26,8 @@ CONDITION_KEYS = (
     "source.serviceAccount",
     "source.trustDomain",
 )
+NEVER = "ARG0129"
+"""The code of what is possible, and never so."""
 _CLAIMS = "request.auth.claims["
 _HEADERS = "request.headers["
 _FILTERS = "experimental.envoy.filters."
@@ -33,8 +36,8 @@ _PATTERN_CHARS_MAX = 1024
 # Which header does not have a value is one regular expression that spells out the values' tree: RE2 nests groups 1,000
 # deep at most, and 4,096 bytes make a program (measured: 7 steps a byte) that proxies still take.
 _TREE_DEPTH_MAX, _TREE_BYTES_MAX = 400, 4096
-# Compared are paths without query, fragment and parameters.
-_NO_PATH = {"?": "a query", "#": "a fragment", ";": "parameters"}
+# Compared are paths without query, fragment and parameters; Istio's keep their parameters.
+_NO_PATH = {"?": "a query", "#": "a fragment"}
 
 
 def validate_authorization_policy(check: Check, policy: AuthorizationPolicy) -> None:
@@ -50,14 +53,17 @@ def validate_authorization_policy(check: Check, policy: AuthorizationPolicy) -> 
             validate_operation(check, f"{at}.to[{n}].operation", to.operation)
         for n, condition in enumerate(rule.when):
             validate_condition(check, f"{at}.when[{n}]", condition, action=policy.action)
-    if not check.findings:
+    if all(one.level is not Level.ERROR for one in check.findings):
         _explain(check, policy)
 
 
 def _validate_action(check: Check, policy: AuthorizationPolicy) -> None:
     if policy.action != "ALLOW" and not policy.rules:
-        hint = "add a rule; `rules: [{}]` is about every request"
-        check.error("ARG0110", "spec", f"{policy.action} without rules never does anything", hint)
+        message, hint = f"{policy.action} without rules never does anything", "`rules: [{}]` is about every request"
+        if policy.action == "AUDIT":
+            check.warn("ARG0151", "spec", message, f"add a rule; {hint}")
+        else:
+            check.error("ARG0110", "spec", message, f"add a rule; {hint}")
     if policy.action == "CUSTOM":
         name = policy.provider.name if policy.provider is not None else ""
         check.not_empty("spec.provider", name, "CUSTOM asks a provider: its name")
@@ -67,9 +73,9 @@ def _validate_action(check: Check, policy: AuthorizationPolicy) -> None:
     if text is None:
         return
     at = member("metadata.annotations", DRY_RUN)
-    if text.lower() not in ("true", "false"):
+    if parse_truth(text) is None:
         check.error("ARG0119", at, f"{text!r} is neither true nor false", 'write "true" to try the policy only')
-    elif text.lower() == "true" and policy.action not in ("ALLOW", "DENY"):
+    elif parse_truth(text) and policy.action not in ("ALLOW", "DENY"):
         check.error("ARG0121", at, f"{policy.action} cannot be only tried", "ALLOW and DENY can")
 
 
@@ -130,9 +136,10 @@ def validate_source(check: Check, at: str, source: Source) -> None:
     for name, values in (("principals", source.principals), ("notPrincipals", source.not_principals)):
         for index, value in enumerate(values):
             validate_principal(check, f"{at}.{name}[{index}]", value)
+    for name, values in (("namespaces", source.namespaces), ("notNamespaces", source.not_namespaces)):
+        for index, value in enumerate(values):
+            _validate_namespace(check, f"{at}.{name}[{index}]", value)
     for name, values in (
-        ("namespaces", source.namespaces),
-        ("notNamespaces", source.not_namespaces),
         ("trustDomains", source.trust_domains),
         ("notTrustDomains", source.not_trust_domains),
     ):
@@ -152,6 +159,11 @@ def validate_source(check: Check, at: str, source: Source) -> None:
         for index, value in enumerate(values):
             check.network(f"{at}.{name}[{index}]", value)
     _validate_accounts(check, at, source)
+
+
+def _validate_namespace(check: Check, at: str, value: str) -> None:
+    check.not_empty(at, value, "a namespace: an empty string matches nothing")
+    _validate_text(check, at, value)
 
 
 def _validate_accounts(check: Check, at: str, source: Source) -> None:
@@ -184,7 +196,7 @@ def validate_operation(check: Check, at: str, operation: Operation) -> None:
         for index, value in enumerate(values):
             if value != value.upper():
                 message = f"method {value!r} never matches: methods are upper case"
-                check.error("ARG0119", f"{at}.{name}[{index}]", message, f"write {value.upper()}")
+                check.warn(NEVER, f"{at}.{name}[{index}]", message, f"write {value.upper()}")
     for name, values in (("paths", operation.paths), ("notPaths", operation.not_paths)):
         for index, value in enumerate(values):
             _validate_path(check, f"{at}.{name}[{index}]", value)
@@ -241,6 +253,8 @@ def _validate_condition_value(check: Check, at: str, key: str, value: str) -> No
         _validate_port(check, at, value)
     elif key == "source.principal":
         validate_principal(check, at, value)
+    elif key == "source.namespace":
+        _validate_namespace(check, at, value)
     elif key == "source.serviceAccount":
         _validate_account(check, at, value)
     elif key == "request.auth.principal":
@@ -255,36 +269,41 @@ def validate_principal(check: Check, at: str, value: str) -> None:
     """The name of an identity, as a pattern."""
     if value.startswith("spiffe://"):
         hint = "write trust-domain/ns/namespace/sa/account"
-        check.error("ARG0119", at, f"principal {value!r} would never match", hint)
+        check.warn(NEVER, at, f"principal {value!r} never matches", hint)
     validate_pattern(check, at, value)
 
 
 def _validate_request_principal(check: Check, at: str, value: str) -> None:
     if value and "*" not in value and "/" not in value:
-        check.error("ARG0119", at, f"request principal {value!r} would never match", "write issuer/subject")
+        check.warn(NEVER, at, f"request principal {value!r} never matches", "write issuer/subject")
     validate_pattern(check, at, value)
 
 
 def _validate_port(check: Check, at: str, value: str) -> None:
-    if not value.isdecimal() or not value.isascii() or not 1 <= int(value) <= 65535:
+    if not value.isdecimal() or not value.isascii() or int(value) > 65535:
         check.error("ARG0105", at, f"port {value!r} is not in 1-65535")
+    elif int(value) == 0:
+        check.warn(NEVER, at, "port 0 never matches", "name a port that the application serves")
 
 
 def _validate_path(check: Check, at: str, value: str) -> None:
     if any(one in value for one in _TEMPLATES):
         rest = [part for part in value.split("/") if part not in _TEMPLATES]
-        if any(set(part) & set("{}*") for part in rest):
+        if value[0] != "/" or any(set(part) & set("{}*") for part in rest):
             hint = "{*} and {**} stand for whole segments, alone between slashes: /shop/{*}/orders"
             check.error("ARG0119", at, f"path template {value!r} would never match", hint)
         _validate_text(check, at, value)
     else:
         validate_pattern(check, at, value)
-    if value and value[0] not in "/*":
-        check.error("ARG0119", at, f"path {value!r} would never match", "paths start with '/'")
+        if value and value[0] not in "/*":
+            check.warn(NEVER, at, f"path {value!r} never matches", "paths start with '/'")
+    if ";" in value:
+        message = f"path {value!r} would never match: paths are compared without parameters"
+        check.error("ARG0119", at, message, "end it before ';'")
     odd = next((char for char in value if char in _NO_PATH), "")
     if odd:
-        message = f"path {value!r} would never match: paths are compared without {_NO_PATH[odd]}"
-        check.error("ARG0119", at, message, f"end it before {odd!r}")
+        message = f"path {value!r} never matches: paths are compared without {_NO_PATH[odd]}"
+        check.warn(NEVER, at, message, f"end it before {odd!r}")
 
 
 def _validate_patterns(check: Check, at: str, values: tuple[str, ...]) -> None:
@@ -293,11 +312,12 @@ def _validate_patterns(check: Check, at: str, values: tuple[str, ...]) -> None:
 
 
 def validate_pattern(check: Check, at: str, value: str) -> None:
-    """A literal, or one with `*` as its first or last character."""
+    """A literal, or one with `*` as its first or last character; any other `*` stands for itself."""
     if not value:
         check.error("ARG0110", at, "an empty string matches nothing")
     elif "*" in value[1:-1] or (len(value) > 1 and value[0] == value[-1] == "*"):
-        check.error("ARG0119", at, f"{value!r}: '*' may only lead or trail", "use value*, *value or *")
+        message = f"{value!r}: only one '*' that leads or trails stands for anything"
+        check.warn(NEVER, at, message, "use value*, *value or *")
     _validate_text(check, at, value)
 
 

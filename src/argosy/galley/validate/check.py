@@ -146,6 +146,9 @@ class Check:
         """An IP address or a CIDR block."""
         try:
             network = ipaddress.ip_network(text, strict=False)
+            # Python takes netmasks too.
+            if "/" in text and not text.rpartition("/")[2].isdecimal():
+                raise ValueError
         except ValueError:
             self.error(
                 "ARG0115", field, f"{text!r} is not an IP address or CIDR block", "write 10.1.2.3 or 10.1.0.0/16"

@@ -7,6 +7,8 @@ allowed more than it said. Source: Istio's rbac v1alpha1.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from argosy.api.rbac import CONFIG_NAME, AccessRule, RbacConfig, ServiceRole, ServiceRoleBinding, Subject, Target
 from argosy.api.security import Condition, Operation, Source
 from argosy.authz.roles import (
@@ -21,7 +23,9 @@ from argosy.authz.roles import (
     is_known_property,
     is_of_workload,
 )
+from argosy.core.errors import Level
 from argosy.galley.validate.authorization import (
+    NEVER,
     validate_condition,
     validate_operation,
     validate_pattern,
@@ -66,6 +70,7 @@ def validate_service_role(check: Check, role: ServiceRole) -> None:
         at = f"spec.rules[{index}]"
         check.not_empty(f"{at}.services", rule.services, 'at least one service (["*"] is every one)')
         _validate_access(check, at, rule)
+    _insist(check)
 
 
 def validate_service_role_binding(check: Check, binding: ServiceRoleBinding) -> None:
@@ -93,6 +98,14 @@ def validate_service_role_binding(check: Check, binding: ServiceRoleBinding) -> 
         if rule == AccessRule():
             check.error("ARG0110", f"spec.actions[{index}]", "a rule needs at least one field", 'services: ["*"]')
         _validate_access(check, f"spec.actions[{index}]", rule)
+    _insist(check)
+
+
+def _insist(check: Check) -> None:
+    """What never matches is refused."""
+    check.findings = [
+        replace(one, code="ARG0119", level=Level.ERROR) if one.code == NEVER else one for one in check.findings
+    ]
 
 
 # -- what may be done -----------------------------------------------------------------------------------------------
@@ -111,7 +124,7 @@ def _validate_access(check: Check, at: str, rule: AccessRule) -> None:
         validate_operation(inner, at, allowed)
         for found in inner.findings:
             # What never matches allows nothing, which harms nobody; Istio 1.4 took it.
-            if found.code == "ARG0119":
+            if found.code in ("ARG0119", NEVER):
                 check.warn("ARG0199", found.field, found.message, found.hint)
             else:
                 check.error(found.code, found.field, found.message, found.hint)

@@ -20,7 +20,9 @@ _URI_CHARS_MAX = 2048
 _SPACED_MAX = 64
 # What routing, framing and the mesh itself rely on is not overwritten by what a token says.
 _RESERVED = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"})
-_RESERVED_PREFIXES = ("x-argosy-", "x-envoy-", "x-istio-", "x-forwarded-")
+_RESERVED_PREFIXES = ("x-argosy-", "x-envoy-", "x-istio-")
+# What proxies say of the client; others of that name (`x-forwarded-user`) are for applications.
+_FORWARDED = frozenset(f"x-forwarded-{one}" for one in ("for", "proto", "host", "port", "prefix", "client-cert"))
 
 
 def validate_request_authentication(check: Check, policy: RequestAuthentication) -> None:
@@ -64,9 +66,9 @@ def _validate_keys(check: Check, at: str, rule: JWTRule) -> None:
     elif rule.keys_uri:
         name = "jwksUri" if rule.jwks_uri else "jwks_uri"
         _validate_uri(check, f"{at}.{name}", rule.keys_uri)
-    elif rule.issuer and urlsplit(rule.issuer).scheme not in ("http", "https"):
-        message = f"the keys of {rule.issuer!r} cannot be found: it is no address with an OpenID document"
-        check.error("ARG0180", f"{at}.issuer", message, "add jwksUri or jwks")
+    elif rule.issuer and not rule.issuer.startswith(("http://", "https://")):
+        message = f"the keys of {rule.issuer!r} cannot be found, so its tokens are refused: it is no address"
+        check.warn("ARG0184", f"{at}.issuer", message, "add jwksUri or jwks")
     elif rule.issuer:
         _validate_uri(check, f"{at}.issuer", rule.issuer)
 
@@ -91,7 +93,8 @@ def _uri_problem(uri: str) -> str:
         return "the scheme is not http or https"
     if parts.username is not None or parts.password is not None:
         return "it names a user, and would show a password to everyone who reads the configuration"
-    if not host or not (is_ip(host) or is_dns_name(host)):
+    # Names of machines may have an underscore, which no Service has.
+    if not host or not (is_ip(host) or is_dns_name(host.replace("_", "-"))):
         return "it has no host"
     return "that address is never asked for keys" if is_ip(host) and _is_local(host) else ""
 
@@ -120,7 +123,7 @@ def _validate_outputs(check: Check, at: str, rule: JWTRule) -> None:
         outputs.append(("outputPayloadToHeader", rule.output_payload_to_header))
     for where, name in outputs:
         check.header_name(f"{at}.{where}", name)
-        if name.lower() in _RESERVED or name.lower().startswith(_RESERVED_PREFIXES):
+        if name.lower() in _RESERVED | _FORWARDED or name.lower().startswith(_RESERVED_PREFIXES):
             check.error("ARG0121", f"{at}.{where}", f"header {name!r} is not for applications", "choose another name")
     check.unique(at, [(f".{where}", name.lower()) for where, name in outputs], "header")
     for index, one in enumerate(rule.output_claim_to_headers):

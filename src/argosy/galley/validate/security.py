@@ -6,7 +6,7 @@ Given the typed object, adds findings to a `Check`. Source: Istio's security rul
 from __future__ import annotations
 
 from argosy.api.meta import WorkloadSelector
-from argosy.api.security import PeerAuthentication
+from argosy.api.security import NO_PORT_MTLS, PeerAuthentication
 from argosy.galley.validate.check import Check
 
 
@@ -15,6 +15,8 @@ def validate_peer_authentication(check: Check, policy: PeerAuthentication) -> No
     validate_selector(check, policy.selector)
     for port in policy.port_level_mtls:
         check.port(f"spec.portLevelMtls.{port}", port)
+    if policy.port_level_mtls == {} and policy.port_level_mtls is not NO_PORT_MTLS:
+        check.error("ARG0110", "spec.portLevelMtls", "at least one port is needed", "name a port, or leave it out")
     if policy.port_level_mtls and not (policy.selector and policy.selector.match_labels):
         message = "portLevelMtls needs a selector: ports belong to certain workloads"
         check.error("ARG0121", "spec.portLevelMtls", message, "add spec.selector.matchLabels")

@@ -70,8 +70,10 @@ def _validate_override(check: Check, at: str, override: MetricsOverride) -> None
 
 def _validate_custom_metric(check: Check, at: str, name: str) -> None:
     """Proxies count standard metrics only; their names may be written with or without the prefix."""
-    if f"istio_{name.removeprefix('istio_')}" not in METRIC_NAMES.values():
-        check.error("ARG0015", at, f"no proxy counts a metric of the name {name!r}", "name one of Istio's metrics")
+    check.not_empty(at, name, "the name of a metric")
+    if name and f"istio_{name.removeprefix('istio_')}" not in METRIC_NAMES.values():
+        message = f"no proxy counts a metric of the name {name!r}"
+        check.warn("ARG0151", at, message, "name one of Istio's metrics")
 
 
 def _validate_tag(check: Check, at: str, name: str, tag: TagOverride) -> None:

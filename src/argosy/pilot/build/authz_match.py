@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from argosy.authz.conditions import HOST_HEADERS
+from argosy.authz.conditions import HOST_HEADERS, TextMatch, issuer_and_subject, principals
 from argosy.authz.spelling import ALPHANUMERIC, UNRESERVED, path_bytes
 from argosy.envoy import values as v
 
@@ -21,10 +21,11 @@ JWT_FILTER = "envoy.filters.http.jwt_authn"
 JWT_PAYLOAD = "payload"
 """Where a verified token's claims stand in a request's metadata: filter, first segment of the path."""
 _SCHEME = "spiffe://"
+_ANY_MESH = "spiffe://[^/]+"
 _NOT_ASCII = r"(?s).*[\x80-\xff].*"
 _PORT = "[0-9]{1,5}"
 _PART_BYTES_MAX = 8192
-_PLAIN_PATH = UNRESERVED | {"/", "*"}
+_PLAIN_PATH = UNRESERVED | {"/"}
 
 
 def any_of(permissions: Sequence[Matcher]) -> Matcher:
@@ -58,10 +59,10 @@ def string(value: str, *, before: str = "", after: str = "") -> Matcher:
     """
     if value == "*" and not before and not after:
         return {"safe_regex": v.regex("(?s).+")}
-    if value.endswith("*") and not after:
-        return {"prefix": before + value[:-1]}
     if value.startswith("*") and not before:
         return {"suffix": value[1:] + after}
+    if value.endswith("*") and not after:
+        return {"prefix": before + value[:-1]}
     return {"exact": before + value + after}
 
 
@@ -94,36 +95,46 @@ def identified() -> Matcher:
     return authenticated({"prefix": _SCHEME})
 
 
-def principal(value: str, domains: Sequence[str]) -> list[Matcher]:
+def principal(value: str, domains: Sequence[str], *, broad: bool) -> list[Matcher]:
     """`trust-domain/ns/.../sa/...`; one of the mesh's own trust domains stands for all of them."""
     if value == "*":
         return [identified()]
-    if value.startswith("*"):
-        return [authenticated({"suffix": value[1:]})]
-    domain, slash, rest = value.partition("/")
-    domains = domains if slash and domain in domains else (domain,)
-    return [authenticated(string(f"{one}{slash}{rest}", before=_SCHEME)) for one in domains]
+    return [authenticated(_principal(one)) for one in principals(value, domains, broad=broad)]
 
 
-def namespace(value: str, domains: Sequence[str]) -> list[Matcher]:
-    """The namespace in the caller's identity."""
+def _principal(value: str) -> Matcher:
+    return {"suffix": value[1:]} if value.startswith("*") else string(value, before=_SCHEME)
+
+
+def namespace(value: str, domains: Sequence[str], *, broad: bool) -> list[Matcher]:
+    """The namespace in the caller's identity. Broad: in that of another mesh too, where it may mean anything."""
+    if broad:
+        return [authenticated({"safe_regex": v.regex(f"{_ANY_MESH}/ns/{_namespace(value)}/.*")})]
     return [authenticated(_in_namespace(value, f"{_SCHEME}{domain}/ns/")) for domain in domains]
+
+
+def _namespace(value: str) -> str:
+    return "[^/]+" if value == "*" else "[^/]*".join(escape(part) for part in value.split("*"))
 
 
 def _in_namespace(value: str, before: str) -> Matcher:
     if value == "*":
         return {"prefix": before}
+    if "*" in value[:-1]:
+        return {"safe_regex": v.regex(f"{escape(before)}{_namespace(value)}/sa/.*")}
     if value.endswith("*"):
         return {"prefix": before + value[:-1]}
-    if value.startswith("*"):
-        return {"safe_regex": v.regex(f"{escape(before)}[^/]*{escape(value[1:])}/sa/.*")}
     return {"prefix": f"{before}{value}/"}
 
 
-def service_account(value: str, domains: Sequence[str], own_namespace: str) -> list[Matcher]:
-    """`namespace/account`, or `account` in the policy's own namespace; no wildcards."""
+def service_account(value: str, domains: Sequence[str], own_namespace: str, *, broad: bool) -> list[Matcher]:
+    """`namespace/account`, or `account` in the policy's own namespace; no wildcards. Broad: of other meshes too."""
     before, slash, name = value.rpartition("/")
-    where = before if slash else own_namespace
+    account = (before if slash else own_namespace, name)
+    if broad:
+        where, name = (escape(one) for one in account)
+        return [authenticated({"safe_regex": v.regex(f"{_ANY_MESH}/ns/{where}/sa/{name}")})]
+    where, name = account
     return [authenticated({"exact": f"{_SCHEME}{domain}/ns/{where}/sa/{name}"}) for domain in domains]
 
 
@@ -151,23 +162,37 @@ def client_address(value: str) -> Matcher:
 # -- what the token says --------------------------------------------------------------------------------------------
 
 
-def request_principal(value: str) -> Matcher:
-    """`issuer/subject` of the verified token, though the two are apart there: every place is tried where the text
-    could be cut."""
-    if value == "*":
-        return all_ids([claim(("iss",), "*"), claim(("sub",), "*")])
-    pairs: list[tuple[Matcher, Matcher]]
-    leading, text = value.startswith("*"), value.strip("*")
+def request_principal(value: str, *, broad: bool) -> Matcher:
+    """`issuer/subject` of the verified token, which are apart there: cut at the last slash, as issuers are addresses.
+
+    Broad: cut anywhere, since a subject may have slashes too, and an issuer stand below another.
+    """
+    issuer, subject = issuer_and_subject(value)
+    pairs = [(_text(issuer), _text(subject))]
+    if broad and value != "*":
+        pairs += [one for one in _cuts(value) if one not in pairs]
+    return any_id([all_ids([_metadata(("iss",), iss), _metadata(("sub",), sub)]) for iss, sub in pairs])
+
+
+def _cuts(value: str) -> list[tuple[Matcher, Matcher]]:
+    leading, trailing = value.startswith("*"), value.endswith("*") and not value.startswith("*")
+    text = value[1:] if leading else value[:-1] if trailing else value
     cuts = [(text[:at], text[at + 1 :]) for at, char in enumerate(text) if char == "/"]
     if leading:
-        pairs = [({"suffix": left} if left else _some(), {"exact": right}) for left, right in cuts]
-        pairs.append((_some(), {"suffix": text}))
-    elif value.endswith("*"):
-        pairs = [({"exact": left}, {"prefix": right} if right else _some()) for left, right in cuts]
-        pairs.append(({"prefix": text}, _some()))
-    else:
-        pairs = [({"exact": left}, {"exact": right}) for left, right in cuts]
-    return any_id([all_ids([_metadata(("iss",), iss), _metadata(("sub",), sub)]) for iss, sub in pairs])
+        return [
+            *(({"suffix": left} if left else _some(), {"exact": right}) for left, right in cuts),
+            (_some(), {"suffix": text}),
+        ]
+    if trailing:
+        return [
+            *(({"exact": left}, {"prefix": right} if right else _some()) for left, right in cuts),
+            ({"prefix": text}, _some()),
+        ]
+    return [({"exact": left}, {"exact": right}) for left, right in cuts]
+
+
+def _text(match: TextMatch) -> Matcher:
+    return _some() if match.how == "some" else {match.how: match.text}
 
 
 def _some() -> Matcher:
@@ -219,7 +244,7 @@ def path(value: str, *, broad: bool) -> Matcher:
     template = "{*}" in value or "{**}" in value
     if template:
         matcher = {"safe_regex": v.regex(path_regex(value, broad=broad))}
-    elif _PLAIN_PATH.issuperset(value):
+    elif _PLAIN_PATH.issuperset(value[1:] if value.startswith("*") else value.removesuffix("*")):
         matcher = string(value)
     else:
         matcher = {"safe_regex": v.regex(_spelled_pattern(value, broad=broad))}
@@ -235,8 +260,11 @@ def path_regex(template: str, *, broad: bool = False) -> str:
 
 
 def _spelled_pattern(value: str, *, broad: bool) -> str:
-    text = _spelled(value.strip("*"), broad=broad)
-    return f"(?s){'.*' if value.startswith('*') else ''}{text}{'.*' if value.endswith('*') else ''}"
+    if value.startswith("*"):
+        return f"(?s).*{_spelled(value[1:], broad=broad)}"
+    if value.endswith("*"):
+        return f"(?s){_spelled(value[:-1], broad=broad)}.*"
+    return f"(?s){_spelled(value, broad=broad)}"
 
 
 def _spelled(text: str, *, broad: bool) -> str:

@@ -9,9 +9,8 @@ Source: envoy.config.rbac.v3; istio.io AuthorizationPolicy; ISTIO-SECURITY-2021-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from argosy.api.meta import Object
 from argosy.api.security import AuthorizationPolicy, Condition, Operation, Rule, Source
@@ -21,7 +20,6 @@ from argosy.pilot.build import authz_match as m
 from argosy.pilot.build.authz_match import Matcher
 
 _RBAC = "envoy.config.rbac.v3.RBAC"
-_T = TypeVar("_T")
 CLAIMS = "request.auth.claims["
 HEADERS = "request.headers["
 FILTERS = "experimental.envoy.filters."
@@ -55,7 +53,7 @@ def deny_all(name: str) -> Any:
 
 
 class _Unmatchable(Exception):
-    """A part of an ALLOW rule that this connection can never fulfil."""
+    """An ALLOW rule asks about what this connection does not have."""
 
 
 class _Translator:
@@ -68,26 +66,17 @@ class _Translator:
         self.broad = broad
 
     def policy(self, rule: Rule) -> dict[str, Any] | None:
-        """The rule, or None where it can never match. Of alternatives, those are left out that never match."""
-        operations = self._alternatives(self._operation, [to.operation for to in rule.to])
-        sources = self._alternatives(self._source, [one.source for one in rule.from_])
+        """The rule, or None where it can never match: as soon as one of its alternatives cannot."""
         try:
+            operations = [self._operation(to.operation) for to in rule.to] or [[]]
+            sources = [self._source(one.source) for one in rule.from_] or [[]]
             permissions, principals = self._conditions(rule.when)
         except _Unmatchable:
-            return None
-        if not operations or not sources:
             return None
         return {
             "permissions": [m.all_of([*one, *permissions]) for one in operations],
             "principals": [m.all_ids([*one, *principals]) for one in sources],
         }
-
-    def _alternatives(self, translate: Callable[[_T], list[Matcher]], parts: Sequence[_T]) -> list[list[Matcher]]:
-        made = []
-        for part in parts:
-            with suppress(_Unmatchable):
-                made.append(translate(part))
-        return made if parts else [[]]
 
     # -- to -----------------------------------------------------------------------------------------------------
 
@@ -133,32 +122,38 @@ class _Translator:
         ):
             found += _ids(values, other, one)
         if self._can_tell(source.request_principals, source.not_request_principals):
-            found += _ids(source.request_principals, source.not_request_principals, m.request_principal)
+            found += self._request_principals(source.request_principals, source.not_request_principals)
         return found
 
-    def _principal(self, value: str) -> list[Matcher]:
-        return m.principal(value, self.domains)
+    def _principal(self, value: str, *, broad: bool) -> list[Matcher]:
+        return m.principal(value, self.domains, broad=broad)
 
-    def _namespace(self, value: str) -> list[Matcher]:
-        return m.namespace(value, self.domains)
+    def _namespace(self, value: str, *, broad: bool) -> list[Matcher]:
+        return m.namespace(value, self.domains, broad=broad)
 
-    def _service_account(self, value: str) -> list[Matcher]:
-        return m.service_account(value, self.domains, self.namespace)
+    def _service_account(self, value: str, *, broad: bool) -> list[Matcher]:
+        return m.service_account(value, self.domains, self.namespace, broad=broad)
 
-    def _trust_domain(self, value: str) -> list[Matcher]:
+    def _trust_domain(self, value: str, *, broad: bool) -> list[Matcher]:
         return m.trust_domain(value, self.domains)
 
+    def _request_principals(self, values: Sequence[str], other: Sequence[str]) -> list[Matcher]:
+        found = [m.any_id([m.request_principal(one, broad=self.broad) for one in values])] if values else []
+        if other:
+            found.append({"not_id": m.any_id([m.request_principal(one, broad=not self.broad) for one in other])})
+        return found
+
     def _identity(
-        self, values: Sequence[str], other: Sequence[str], many: Callable[[str], list[Matcher]]
+        self, values: Sequence[str], other: Sequence[str], many: Callable[..., list[Matcher]]
     ) -> list[Matcher]:
         """Conditions on who calls, of whom a plaintext caller says nothing."""
         found: list[Matcher] = []
         if values:
             unknown = [{"not_id": m.identified()}] if self.broad else []
-            found.append(m.any_id([*(one for value in values for one in many(value)), *unknown]))
+            found.append(m.any_id([*(one for value in values for one in many(value, broad=self.broad)), *unknown]))
         if other:
             known = [] if self.broad else [m.identified()]
-            none = {"not_id": m.any_id([one for value in other for one in many(value)])}
+            none = {"not_id": m.any_id([one for value in other for one in many(value, broad=not self.broad)])}
             found.append(m.all_ids([*known, none]))
         return found
 
@@ -205,7 +200,7 @@ class _Translator:
         if not self._can_tell(values, other):
             return []
         if key == "request.auth.principal":
-            return _ids(values, other, m.request_principal)
+            return self._request_principals(values, other)
         path = claim_path(key)
         return _ids(values, other, lambda value: m.claim(path, value))
 

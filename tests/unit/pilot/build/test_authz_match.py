@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import re2
@@ -25,7 +26,12 @@ def test_an_escaped_text_matches_itself_and_nothing_else(text: str) -> None:
 
 def test_a_dot_is_a_dot() -> None:
     """ISTIO-SECURITY-2026-003: `a.b` let `axb` in."""
-    assert m.service_account("a.b", ("td",), "shop") == [m.authenticated({"exact": "spiffe://td/ns/shop/sa/a.b"})]
+    exact = m.authenticated({"exact": "spiffe://td/ns/shop/sa/a.b"})
+    assert m.service_account("a.b", ("td",), "shop", broad=False) == [exact]
+    [broad] = m.service_account("a.b", ("td",), "shop", broad=True)
+    assert not re2.fullmatch(
+        broad["authenticated"]["principal_name"]["safe_regex"]["regex"], "spiffe://td/ns/shop/sa/axb"
+    )
     assert not re2.fullmatch(m.path_regex("/a.b/{*}"), "/axb/c")
 
 
@@ -45,13 +51,24 @@ def test_so_are_those_with_none_of_some_endings(values: list[str], text: str) ->
     assert bool(re2.fullmatch(m.other_than(values), text)) is not taken
 
 
-def test_a_request_principal_is_tried_at_every_cut() -> None:
-    made = m.request_principal("https://a/b")
-    pairs = [
-        tuple(part["metadata"]["value"]["or_match"]["value_matchers"][0]["string_match"]["exact"] for part in ids)
-        for ids in (one["and_ids"]["ids"] for one in made["or_ids"]["ids"])
+def _pairs(value: str, *, broad: bool) -> list[tuple[Any, ...]]:
+    made = m.request_principal(value, broad=broad)
+    return [
+        tuple(part["metadata"]["value"]["or_match"]["value_matchers"][0]["string_match"] for part in ids)
+        for ids in (one["and_ids"]["ids"] for one in made.get("or_ids", {"ids": [made]})["ids"])
     ]
-    assert pairs == [("https:", "/a/b"), ("https:/", "a/b"), ("https://a", "b")]
+
+
+def test_a_request_principal_allows_by_its_last_cut_and_refuses_by_every() -> None:
+    last = ({"exact": "https://a"}, {"exact": "b"})
+    assert _pairs("https://a/b", broad=False) == [last]
+    others = [({"exact": "https:"}, {"exact": "/a/b"}), ({"exact": "https:/"}, {"exact": "a/b"})]
+    assert _pairs("https://a/b", broad=True) == [last, *others]
+
+
+@pytest.mark.parametrize("broad", [False, True])
+def test_a_request_principal_without_a_slash_is_an_issuer_whose_subject_is_empty(broad: bool) -> None:
+    assert _pairs("till", broad=broad) == [({"exact": "till"}, {"exact": ""})]
 
 
 @pytest.mark.parametrize("action", ["ALLOW", "DENY"])
