@@ -15,7 +15,7 @@ from typing import Any
 
 from argosy.api.security import Rule
 from argosy.authz.call import Call, identity
-from argosy.authz.spelling import canonical
+from argosy.authz.spelling import canonical, template_parts
 from argosy.core.names import DEFAULT_TRUST_DOMAIN
 
 Answer = bool | None
@@ -261,7 +261,7 @@ def _path(call: Call, pattern: str, _setting: Setting) -> Answer:
 def _is_path(pattern: str, path: str, *, folded: bool) -> bool:
     found = canonical(path, folded=folded)
     if "{*}" in pattern or "{**}" in pattern:
-        return _fits(canonical(pattern, folded=folded).split("/"), found)
+        return _fits([canonical(part, folded=folded) for part in template_parts(pattern)], found)
     if pattern.startswith("*"):
         return found.endswith(canonical(pattern[1:], folded=folded))
     if pattern.endswith("*"):
@@ -269,20 +269,17 @@ def _is_path(pattern: str, path: str, *, folded: bool) -> bool:
     return found == canonical(pattern, folded=folded)
 
 
-def _fits(template: list[str], path: str) -> bool:
-    """Whether a path fits a template: `{*}` is one segment that is not empty, `{**}` anything."""
-    head, rest = template[0], template[1:]
-    if head == "{**}":
-        if not rest:
-            return True
-        ends = [at for at, char in enumerate(path) if char == "/"]
-        return any(_fits(rest, path[at + 1 :]) for at in ends)
-    segment, slash, after = path.partition("/")
-    if head == "{*}" and not segment:
-        return False
-    if head not in ("{*}", segment):
-        return False
-    return _fits(rest, after) if rest and slash else not rest and not slash
+def _fits(template: Sequence[str], path: str) -> bool:
+    """Whether a path fits a template: `{*}` is some of one segment, `{**}` anything."""
+    if not template:
+        return not path
+    part, rest = template[0], template[1:]
+    if part == "{**}":
+        return any(_fits(rest, path[at:]) for at in range(len(path) + 1))
+    if part == "{*}":
+        segment = path.partition("/")[0]
+        return any(_fits(rest, path[at:]) for at in range(1, len(segment) + 1))
+    return path.startswith(part) and _fits(rest, path[len(part) :])
 
 
 def _host(call: Call, pattern: str, _setting: Setting) -> Answer:

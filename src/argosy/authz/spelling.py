@@ -37,3 +37,13 @@ def canonical(text: str, *, folded: bool) -> str:
         apart = byte in _SEPARATORS or not (folded or chr(byte) in UNRESERVED or byte <= 32 or byte >= 127)
         made.append(chr(byte + 256) if written and apart else chr(byte))
     return "".join(made)
+
+
+def template_parts(template: str) -> list[str]:
+    """A path template, cut into `{*}`, `{**}` and the texts between them."""
+    parts: list[str] = []
+    for outer, text in enumerate(template.split("{**}")):
+        parts += ["{**}"] if outer else []
+        for inner, literal in enumerate(text.split("{*}")):
+            parts += [*(["{*}"] if inner else []), *([literal] if literal else [])]
+    return parts

@@ -85,6 +85,8 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
         "/a(b/{*}",
         "/a*b",
         "*a*",
+        "/a/{**}b",
+        "/a{*}",
     ),
     "header": ("admin", "user", "us*", "*min", "*", "a,b", "a.b"),
     "claim": ("admin", "a", "b", "*", "adm*", "*n"),

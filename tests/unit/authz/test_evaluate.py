@@ -231,3 +231,24 @@ def test_a_star_within_a_path_is_a_star(written: str) -> None:
 def test_each_spelling_of_true_only_tries(text: str) -> None:
     assert evaluate([policy("[{}]", "DENY", annotations=f"{{istio.io/dry-run: '{text}'}}")], CALL).allowed
     assert not evaluate([policy("[{}]", "DENY", annotations="{istio.io/dry-run: '0'}")], CALL).allowed
+
+
+TEMPLATES = {
+    ("/shop/{*}/bill/{**}.pdf", "/shop/till/bill/2026/may.pdf"): True,
+    ("/shop/{*}/bill/{**}.pdf", "/shop/till/bill/.pdf"): True,
+    ("/shop/{*}/bill/{**}.pdf", "/shop/till/bill/may"): False,
+    ("/shop/{*}/bill/{**}.pdf", "/shop/a/b/bill/may.pdf"): False,
+    ("/shop/{*}/bill/{**}.pdf", "/shop//bill/may.pdf"): False,
+    ("/bill-{*}", "/bill-7"): True,
+    ("/bill-{*}", "/bill-"): False,
+    ("/bill-{*}", "/bill-7/pages"): False,
+    ("/bill-{*}.pdf", "/bill-7.pdf"): True,
+    ("/bill-{*}.pdf", "/bill-7%2Epdf"): True,
+}
+
+
+@pytest.mark.parametrize("case", TEMPLATES)
+def test_a_template_may_have_text_beside_its_last_operator(case: tuple[str, str]) -> None:
+    template, path = case
+    made = policy(f"[{{to: [{{operation: {{paths: ['{template}']}}}}]}}]")
+    assert evaluate([made], replace(CALL, path=path)).allowed is TEMPLATES[case]

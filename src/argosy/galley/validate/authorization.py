@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from argosy.api.security import DRY_RUN, AuthorizationPolicy, Condition, Operation, Rule, Source, parse_truth
 from argosy.authz.sentence import rule_text, sentence
+from argosy.authz.spelling import template_parts
 from argosy.core.errors import Level
 from argosy.galley.validate.check import Check, member
 
@@ -288,9 +289,8 @@ def _validate_port(check: Check, at: str, value: str) -> None:
 
 def _validate_path(check: Check, at: str, value: str) -> None:
     if any(one in value for one in _TEMPLATES):
-        rest = [part for part in value.split("/") if part not in _TEMPLATES]
-        if value[0] != "/" or any(set(part) & set("{}*") for part in rest):
-            hint = "{*} and {**} stand for whole segments, alone between slashes: /shop/{*}/orders"
+        if not _is_template(value):
+            hint = "{*} and {**} stand for segments between slashes, or end one: /shop/{*}/orders/{**}.json"
             check.error("ARG0119", at, f"path template {value!r} would never match", hint)
         _validate_text(check, at, value)
     else:
@@ -304,6 +304,19 @@ def _validate_path(check: Check, at: str, value: str) -> None:
     if odd:
         message = f"path {value!r} never matches: paths are compared without {_NO_PATH[odd]}"
         check.warn(NEVER, at, message, f"end it before {odd!r}")
+
+
+def _is_template(value: str) -> bool:
+    """Whether a proxy of Istio's takes a template: one operator a segment, and only after the last one a text beside."""
+    segments = value.split("/")
+    for index, segment in enumerate(segments):
+        parts = template_parts(segment)
+        operators = [at for at, part in enumerate(parts) if part in _TEMPLATES]
+        if len(operators) > 1 or any(set(part) & set("{}*") for part in parts if part not in _TEMPLATES):
+            return False
+        if operators and parts[-1] not in _TEMPLATES and index < len(segments) - 1:
+            return False
+    return value.startswith("/")
 
 
 def _validate_patterns(check: Check, at: str, values: tuple[str, ...]) -> None:

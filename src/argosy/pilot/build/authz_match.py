@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from argosy.authz.conditions import HOST_HEADERS, TextMatch, issuer_and_subject, principals
-from argosy.authz.spelling import ALPHANUMERIC, UNRESERVED, path_bytes
+from argosy.authz.spelling import ALPHANUMERIC, UNRESERVED, path_bytes, template_parts
 from argosy.envoy import values as v
 
 Matcher = dict[str, Any]
@@ -254,9 +254,9 @@ def path(value: str, *, broad: bool) -> Matcher:
 
 def path_regex(template: str, *, broad: bool = False) -> str:
     """A path template as a regular expression."""
-    segments = {"{*}": "[^/]+", "{**}": ".*"}
-    parts = (segments.get(part) or _spelled(part, broad=broad) for part in template.split("/"))
-    return "(?s)" + "/".join(parts)
+    operators = {"{*}": "[^/]+", "{**}": ".*"}
+    parts = template_parts(template)
+    return "(?s)" + "".join(operators.get(part) or _spelled(part, broad=broad) for part in parts)
 
 
 def _spelled_pattern(value: str, *, broad: bool) -> str:

@@ -35,6 +35,13 @@ def test_a_dot_is_a_dot() -> None:
     assert not re2.fullmatch(m.path_regex("/a.b/{*}"), "/axb/c")
 
 
+@pytest.mark.parametrize("broad", [False, True])
+def test_a_template_has_text_beside_its_operators(broad: bool) -> None:
+    pattern = m.path_regex("/shop/t-{*}/{**}.pdf", broad=broad)
+    taken = ["/shop/t-1/a/b.pdf", "/shop/t-1/.pdf", "/shop/t-/a.pdf", "/shop/t-1/x/a.pdfs", "/shop/t-1/axpdf"]
+    assert [bool(re2.fullmatch(pattern, one)) for one in taken] == [True, True, False, False, False]
+
+
 _WORDS = st.text("ab.", min_size=1, max_size=4)
 _VALUES = st.lists(st.one_of(_WORDS, _WORDS.map(lambda word: word + "*")), min_size=1, max_size=4)
 
