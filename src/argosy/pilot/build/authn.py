@@ -30,6 +30,7 @@ from argosy.pilot.build.authn_requirements import (
     odd_bearers,
     reads_bearers,
     requirement,
+    sanitized,
     spellings,
 )
 from argosy.pilot.build.claims import FAILED, PAYLOAD
@@ -72,7 +73,8 @@ def build_request_authentication(
         wanted = demand(policies)
         headers = claim_headers(policies)
         made = _Providers(keys, headers, routes_by_claims=routes_by_claims, audit=wanted is Demand.AUDIT)
-        fields = {"providers": made.all(found), "rules": [*_odd(rules, wanted), *_rules(found, wanted)]}
+        asked = {"match": {"prefix": "/"}, "requires": requirement(found, wanted)}
+        fields = {"providers": made.all(found), "rules": [*_preflights(wanted), *_odd(rules, wanted), asked]}
     return extension(NAME, message(_TYPE)(**fields))
 
 
@@ -84,13 +86,11 @@ def _odd(rules: Sequence[NamedRule], wanted: Demand) -> list[dict[str, Any]]:
     return [{"match": {"prefix": "/", "headers": [header]}, "requires": {"provider_name": SANITIZER}}]
 
 
-def _rules(found: Sequence[Group], wanted: Demand) -> list[dict[str, Any]]:
-    everything = {"match": {"prefix": "/"}, "requires": requirement(found, wanted)}
-    if wanted is not Demand.REQUIRED:
-        return [everything]
-    # A browser asks beforehand without credentials. Source: Fetch standard, CORS-preflight.
-    asking = {"prefix": "/", "headers": _PREFLIGHT}
-    return [{"match": asking, "requires": requirement(found, Demand.OPTIONAL)}, everything]
+def _preflights(wanted: Demand) -> list[dict[str, Any]]:
+    """A browser asks beforehand without credentials: no token is looked at. Source: Fetch standard, CORS-preflight."""
+    if wanted is Demand.AUDIT:
+        return []
+    return [{"match": {"prefix": "/", "headers": _PREFLIGHT}, "requires": sanitized()}]
 
 
 class _Providers:

@@ -171,18 +171,19 @@ def requirement(found: Sequence[Group], wanted: Demand) -> dict[str, Any]:
     """The requirement of all groups together, headers cleared before anything."""
     optional = [_optional(group) for group in found]
     if wanted is Demand.OPTIONAL:
-        return _all([_sanitize(), *optional])
+        return _all([sanitized(), *optional])
     # Some group must have a token, and none a bad one. That group stands first in its branch: a branch that fails for
     # want of a token has not touched the request.
     branches = [
         _all([_strict(group), *(optional[other] for other in range(len(found)) if other != at)])
         for at, group in enumerate(found)
     ]
-    required = _all([_sanitize(), _any(branches)])
+    required = _all([sanitized(), _any(branches)])
     return required if wanted is Demand.REQUIRED else _any([required, {"allow_missing_or_failed": {}}])
 
 
-def _sanitize() -> dict[str, Any]:
+def sanitized() -> dict[str, Any]:
+    """Nothing is asked for; the headers are cleared all the same."""
     return _any([{"provider_name": SANITIZER}, {"allow_missing_or_failed": {}}])
 
 

@@ -50,12 +50,16 @@ def test_a_rule_becomes_a_provider() -> None:
     }
 
 
-def test_only_a_required_token_makes_an_exception_for_preflights() -> None:
-    (only,) = config(policy(rule("i")))["rules"][1:]
-    first, second = config(policy(rule("i"), require="true"))["rules"][1:]
+@pytest.mark.parametrize("require", ["", "true"])
+def test_a_preflight_is_asked_for_no_token_and_tells_no_claims(require: str) -> None:
+    """As in Istio, an expired token beside it does not matter."""
+    asked = config(policy(rule("i"), require=require))
+    first, last = asked["rules"][0], asked["rules"][-1]
     assert [one["name"] for one in first["match"]["headers"]] == [":method", "origin", "access-control-request-method"]
-    assert first["requires"] == only["requires"]
-    assert "headers" not in second["match"]
+    cleared, passed = first["requires"]["requires_any"]["requirements"]
+    assert asked["providers"][cleared["provider_name"]]["local_jwks"] == {"inline_string": ""}
+    assert passed == {"allow_missing_or_failed": {}}
+    assert "headers" not in last["match"]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +77,7 @@ def test_only_a_required_token_makes_an_exception_for_preflights() -> None:
 )
 def test_a_token_that_only_the_application_would_look_at_is_refused(line: str, odd: bool) -> None:
     asked = config(policy(rule("i")))
-    first = asked["rules"][0]
+    first = asked["rules"][1]
     assert bool(re2.fullmatch(first["match"]["headers"][0]["string_match"]["safe_regex"]["regex"], line)) is odd
     provider = asked["providers"][first["requires"]["provider_name"]]
     assert provider["local_jwks"] == {"inline_string": ""}
@@ -81,7 +85,7 @@ def test_a_token_that_only_the_application_would_look_at_is_refused(line: str, o
 
 def test_nobody_cares_how_a_scheme_is_written_where_no_rule_looks() -> None:
     own = JWTRule(issuer="i", jwks="x", from_headers=(JWTHeader(name="x-token"),))
-    assert len(config(policy(own))["rules"]) == 1
+    assert len(config(policy(own))["rules"]) == 2
     assert len(config(policy(rule("i"), require="audit"))["rules"]) == 1
 
 
