@@ -26,7 +26,7 @@ Validator = Callable[[Object[Any]], Iterable[Finding]]
 
 # What API servers write into objects; it is not part of what a person configures.
 _SERVER_FIELDS = frozenset({"uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink"})
-_AGED = frozenset({"PeerAuthentication"})
+_AGED = frozenset({"PeerAuthentication", "Telemetry"})
 _STAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 

@@ -60,7 +60,7 @@ def _doubles(
         others = [other for other in beside if (own := _labels(other)) and any(selects(own, pod) for pod in mine)]
         what = "the same workload"
     if others:
-        first = min((one, *others), key=lambda each: each.name)
+        first = min((one, *others), key=lambda each: (each.created, each.name))
         message = (
             f"Telemetry {', '.join(sorted(other.name for other in others))} is about {what}, too; {first.name} counts"
         )

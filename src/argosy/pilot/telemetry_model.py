@@ -92,11 +92,11 @@ class TelemetryModel:
 
     def _of_workload(self, read: Reader, key: Workload) -> Said:
         namespace, labels = key
-        found = about_all(read, self.mesh.telemetries, ROOT_NAMESPACE)[:1]
-        own = selecting(read, self.mesh.telemetries, namespace, labels)
+        found = _oldest_first(about_all(read, self.mesh.telemetries, ROOT_NAMESPACE))[:1]
+        own = _oldest_first(selecting(read, self.mesh.telemetries, namespace, labels))
         if namespace != ROOT_NAMESPACE:
             found += [one for one in own if not selector_of(one)][:1]
-        # Of several with a selector the first by name counts; galley says so to their authors.
+        # Of several of one scope the oldest counts; galley says so to their authors.
         found += [one for one in own if selector_of(one)][:1]
         return _together(found)
 
@@ -137,6 +137,10 @@ class TelemetryModel:
             if record is not None:
                 return record.alias or record.host
         return ""
+
+
+def _oldest_first(found: Iterable[Object[Telemetry]]) -> list[Object[Telemetry]]:
+    return sorted(found, key=lambda one: (one.created, one.key))
 
 
 def _together(found: Iterable[Object[Telemetry]]) -> Said:

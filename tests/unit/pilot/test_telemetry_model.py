@@ -54,7 +54,18 @@ def test_the_mesh_then_the_namespace_then_the_workload() -> None:
     assert world.providers(OTHER) == ["wide"]
 
 
-def test_of_several_for_one_workload_the_first_by_name_counts() -> None:
+def test_of_several_for_one_workload_the_oldest_counts() -> None:
+    def at(text: str, year: int) -> str:
+        return text.replace("metadata: {", f'metadata: {{creationTimestamp: "{year}-01-02T03:04:05Z", ')
+
+    world = World()
+    for namespace in ("istio-system", "default"):
+        world.apply(at(telemetry(f"z-{namespace}", namespace), 2024), at(telemetry(f"a-{namespace}", namespace), 2025))
+    world.apply(at(telemetry("y", selector="app: a"), 2024), at(telemetry("b", selector="version: v1"), 2025))
+    assert world.providers(APP_A) == ["z-istio-system", "z-default", "y"]
+
+
+def test_of_those_of_one_moment_the_first_by_name_counts() -> None:
     world = World()
     world.apply(
         telemetry("z"), telemetry("y"), telemetry("w", selector="version: v1"), telemetry("v", selector="app: a")

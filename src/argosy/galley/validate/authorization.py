@@ -307,7 +307,7 @@ def _validate_path(check: Check, at: str, value: str) -> None:
 
 
 def _is_template(value: str) -> bool:
-    """Whether a proxy of Istio's takes a template: one operator a segment, and only after the last one a text beside."""
+    """Whether Istio's proxies take a template: one operator a segment, and a text after the last one only."""
     segments = value.split("/")
     for index, segment in enumerate(segments):
         parts = template_parts(segment)
