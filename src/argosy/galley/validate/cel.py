@@ -34,6 +34,7 @@ _OPEN = ("metadata", "filter_state", "upstream_filter_state")
 _PACKAGE = "argosy.attributes"
 _STRUCT = "google/protobuf/struct.proto"
 _UNDEFINED = "undefined field "
+_PLACE = "<input>:"
 
 
 def cel_problem(expression: str, *, extra: Sequence[str] = (), boolean: bool = True) -> str:
@@ -51,6 +52,31 @@ def cel_problem(expression: str, *, extra: Sequence[str] = (), boolean: bool = T
     if boolean and made not in (cel.Type.BOOL, cel.Type.DYN) and "Value" not in made.name():
         return f"it gives a value of type {made.name().lower()}, not true or false"
     return ""
+
+
+def cel_is_taken(expression: str, *, extra: Sequence[str] = ()) -> bool:
+    """Whether a proxy takes an expression all the same that has a problem: it only asks for what is not there, or gives
+    something else than asked for. It has no value then, and as a filter is never true; what a proxy cannot parse, and
+    functions that it does not have, make it refuse its whole configuration."""
+    if len(expression) > EXPRESSION_CHARS_MAX:
+        return False
+    try:
+        _environment(tuple(extra)).compile(expression)
+    except RuntimeError as error:
+        told = (line.partition(_PLACE)[2] for line in str(error).splitlines())
+        return all(_has_no_value(one, expression) for one in told if one)
+    return True
+
+
+def _has_no_value(error: str, expression: str) -> bool:
+    row, _, rest = error.partition(":")
+    column, _, reason = rest.partition(":")
+    reason = reason.strip()
+    if reason.startswith((_UNDEFINED, "found no matching overload ")):
+        return True
+    at = expression.splitlines()[int(row) - 1][int(column) - 1 :]
+    # A function is told at its bracket.
+    return reason.startswith("undeclared reference ") and not at.startswith("(")
 
 
 @cache
@@ -76,7 +102,7 @@ def _pool() -> descriptor_pool.DescriptorPool:
 
 def _told(error: str) -> str:
     """The first fault, as `line 1, column 18: ...`."""
-    line = error.splitlines()[0].partition("<input>:")[2]
+    line = error.splitlines()[0].partition(_PLACE)[2]
     row, _, rest = line.partition(":")
     column, _, reason = rest.partition(":")
     if not (row.isdecimal() and column.isdecimal()):

@@ -20,7 +20,7 @@ from argosy.api.telemetry import (
 )
 from argosy.core.generated_attributes import is_name
 from argosy.core.tag_value import TagValueError, parse_tag_value
-from argosy.galley.validate.cel import cel_problem
+from argosy.galley.validate.cel import cel_is_taken, cel_problem
 from argosy.galley.validate.check import Check, member
 from argosy.galley.validate.security import validate_selector
 
@@ -86,9 +86,17 @@ def _validate_tag(check: Check, at: str, name: str, tag: TagOverride) -> None:
         elif is_name(tag.value.strip()):
             return  # of attributegen; whether somebody makes it is told by the whole configuration
         elif problem := cel_problem(tag.value, extra=METRIC_ATTRIBUTES, boolean=False):
-            check.error(CEL, f"{at}.value", f"not an expression: {problem}")
+            _tell_expression(check, f"{at}.value", tag.value, problem, extra=METRIC_ATTRIBUTES)
         else:
             _validate_use(check, f"{at}.value", tag.value)
+
+
+def _tell_expression(check: Check, at: str, text: str, problem: str, *, extra: Sequence[str] = ()) -> None:
+    """What is wrong with an expression; refused is what proxies refuse."""
+    if cel_is_taken(text, extra=extra):
+        check.warn("ARG0193", at, f"never has that value: {problem}")
+    else:
+        check.error(CEL, at, f"not an expression: {problem}")
 
 
 def _validate_use(check: Check, at: str, expression: str) -> None:
@@ -136,6 +144,6 @@ def _validate_logging(check: Check, at: str, logging: AccessLogging) -> None:
     _validate_providers(check, at, logging.providers)
     if logging.filter is not None and logging.filter.expression:
         if problem := cel_problem(logging.filter.expression):
-            check.error(CEL, f"{at}.filter.expression", f"not an expression: {problem}")
+            _tell_expression(check, f"{at}.filter.expression", logging.filter.expression, problem)
     elif logging.filter is not None:
         check.warn("ARG0151", f"{at}.filter", "without an expression it filters nothing")
