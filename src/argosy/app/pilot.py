@@ -22,7 +22,7 @@ from argosy.app.key_loader import KeyLoader
 from argosy.app.module_loader import ModuleLoader
 from argosy.app.pilot_client import Client
 from argosy.app.pilot_findings import asked_about, left_out, moving, refusal
-from argosy.app.proxy_status import ProxyStatus, lacks_nothing_new
+from argosy.app.proxy_status import ProxyStatus, lacks_nothing_new, refuses_anything_new
 from argosy.core.clock import Clock
 from argosy.core.errors import Finding, Level
 from argosy.core.names import ObjectKey
@@ -331,7 +331,8 @@ class Pilot:
             self._wake.set()
 
     async def wait_settled(self, deadline_s: float) -> list[ProxyStatus]:
-        """Wait until every connected proxy runs what is known now; gives those that do not at the deadline.
+        """Wait until every connected proxy runs what is known now; gives those that do not at the deadline, or as soon
+        as all others do and these have refused it.
 
         What changes later is not waited for: where something always changes, nobody would ever be told. Nor is what a
         proxy has refused or held back since before: it says nothing about a change that does not touch it.
@@ -347,15 +348,17 @@ class Pilot:
                 while self._committed < goal or self.rollout.active:
                     await self._progress.wait()
                 asked = [(one, one.status.proxy_class, one.status.offered) for one in self.clients.values()]
-                while self._behind(asked, before):
+                while (late := self._behind(asked, before)) and not self._is_refused(late, before):
                     await self._progress.wait()
         except TimeoutError:
-            return self.laggards() if asked is None else self._behind(asked, before)
-        return []
+            if asked is None:
+                return self.laggards()
+            late = self._behind(asked, before)
+        return [one.status for one in late]
 
     def _behind(
         self, asked: list[tuple[Client, ProxyClass, int]], before: Mapping[int, Stuck | None]
-    ) -> list[ProxyStatus]:
+    ) -> list[Client]:
         """Of proxies that were to run a snapshot, those that are still here and do not. `before`: what each lacked."""
         found = []
         for client, proxy_class, number in asked:
@@ -363,8 +366,14 @@ class Pilot:
             goal = number if status.proxy_class == proxy_class else status.offered
             here = id(client) in self.clients and status.settled < goal
             if here and not lacks_nothing_new(status.stuck, before.get(id(client)), goal):
-                found.append(status)
+                found.append(client)
         return found
+
+    def _is_refused(self, late: list[Client], before: Mapping[int, Stuck | None]) -> bool:
+        """Whether nothing is under way to these: no verdict about whose patch to leave out, no step of a rollout."""
+        if self._committed < self._accepted or self.rollout.active:
+            return False
+        return all(refuses_anything_new(one.status, before.get(id(one))) for one in late)
 
     def laggards(self) -> list[ProxyStatus]:
         """Connected proxies that have not acknowledged all of their newest snapshot."""

@@ -29,3 +29,12 @@ class ProxyStatus:
 def lacks_nothing_new(stuck: Stuck | None, before: Stuck | None, goal: int) -> bool:
     """True if a proxy has all of snapshot `goal` but what it lacked before."""
     return stuck is not None and before is not None and stuck.number >= goal and stuck.blocked <= before.blocked
+
+
+def refuses_anything_new(status: ProxyStatus, before: Stuck | None) -> bool:
+    """True if a proxy has come to its newest snapshot's end without something that it refused: waiting does not help."""
+    stuck = status.stuck
+    if stuck is None or stuck.number < status.offered:
+        return False
+    new = stuck.blocked - (before.blocked if before is not None else frozenset())
+    return any(ref.name in status.rejected.get(ref.type_url, ((), ""))[0] for ref, _version in new)

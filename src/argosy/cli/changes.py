@@ -288,7 +288,9 @@ def tell_change(answer: dict[str, Any], *, wait_s: float, dry_run: bool, output:
         say(_lag(row))
     if laggards:
         late = "1 proxy does" if len(laggards) == 1 else f"{len(laggards)} proxies do"
-        say(f"error: {late} not run revision {answer['revision']} after {wait_s:g} s")
+        # Nobody waits for those who have refused it.
+        waited = "" if all(row["rejected"] for row in laggards) else f" after {wait_s:g} s"
+        say(f"error: {late} not run revision {answer['revision']}{waited}")
         say("  hint: the mesh goes on trying; `argosy proxy-status` shows where it stands")
     if unread:
         say(f"error: {', '.join(unread)} have not read revision {answer['revision']} after {wait_s:g} s")

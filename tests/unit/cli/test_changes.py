@@ -83,8 +83,16 @@ def test_wait_names_the_proxies_that_lag_and_why(mesh, pod: PodPlan, service):
     result = mesh.run("apply", "-f", "-", "--wait=0.05", input=service)
     assert result.exit_code == 1
     assert "default/web-v1-abc-xyz REJECTED: refuses outbound|80||web: no such thing" in result.stderr
-    assert "1 proxy does not run revision 1 after 0.05 s" in result.stderr
+    assert "1 proxy does not run revision 1\n" in result.stderr
     assert mesh.json("history")["revision"] == 1
+
+
+def test_wait_says_how_long_it_waited_for_a_proxy_that_says_nothing(mesh, pod: PodPlan, service):
+    mesh.add_pod(pod)
+    mesh.connect(pod, follows=False)
+    result = mesh.run("apply", "-f", "-", "--wait=0.05", input=service)
+    assert result.exit_code == 1
+    assert "1 proxy does not run revision 1 after 0.05 s" in result.stderr
 
 
 def test_apply_tells_all_as_json(mesh, route):
