@@ -356,9 +356,7 @@ class Pilot:
             late = self._behind(asked, before)
         return [one.status for one in late]
 
-    def _behind(
-        self, asked: list[tuple[Client, ProxyClass, int]], before: Mapping[int, Stuck | None]
-    ) -> list[Client]:
+    def _behind(self, asked: list[tuple[Client, ProxyClass, int]], before: Mapping[int, Stuck | None]) -> list[Client]:
         """Of proxies that were to run a snapshot, those that are still here and do not. `before`: what each lacked."""
         found = []
         for client, proxy_class, number in asked:

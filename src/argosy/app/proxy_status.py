@@ -32,7 +32,7 @@ def lacks_nothing_new(stuck: Stuck | None, before: Stuck | None, goal: int) -> b
 
 
 def refuses_anything_new(status: ProxyStatus, before: Stuck | None) -> bool:
-    """True if a proxy has come to its newest snapshot's end without something that it refused: waiting does not help."""
+    """True if a proxy has all of its newest snapshot but something that it refused: waiting does not help."""
     stuck = status.stuck
     if stuck is None or stuck.number < status.offered:
         return False

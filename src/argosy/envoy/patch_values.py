@@ -5,13 +5,14 @@ Source: Istio's EnvoyFilter `applyTo`; envoy.config.*.v3.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
-from argosy.envoy.api import from_dict
+from argosy.envoy.api import from_dict, pool
 
 PATCHED_TYPES: Mapping[str, str] = {
     "LISTENER": "envoy.config.listener.v3.Listener",
@@ -28,7 +29,11 @@ PATCHED_TYPES: Mapping[str, str] = {
 
 
 class PatchValueError(ValueError):
-    """A value is not of the type that it patches."""
+    """A value is not of the type that it patches. `hint`: what may help, or empty."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def patch_value(apply_to: str, value: Any) -> Any:
@@ -39,7 +44,23 @@ def patch_value(apply_to: str, value: Any) -> Any:
         return from_dict(PATCHED_TYPES[apply_to], thaw(value))
     # protobuf's reader of JSON raises AttributeError for an `@type` that is no text.
     except (json_format.ParseError, DecodeError, TypeError, ValueError, KeyError, AttributeError) as error:
-        raise PatchValueError(" ".join(str(error).split())) from None
+        raise _unknown_field(str(error)) or PatchValueError(" ".join(str(error).split())) from None
+
+
+def _unknown_field(text: str) -> PatchValueError | None:
+    """What to say of a field that its message does not have: protobuf's reader goes on with all that it has."""
+    match text.split('"'):
+        case ["Message type ", type_name, " has no field named ", field, " at ", place, *_]:
+            inside = place.partition(".")[2]
+        case ["Message type ", type_name, " has no field named ", field, *_]:
+            inside = ""
+        case _:
+            return None
+    fields = pool().FindMessageTypeByName(type_name).fields
+    names = {one.name for one in fields} | {one.json_name for one in fields}
+    near = difflib.get_close_matches(field, sorted(names), n=1)
+    message = f"{type_name} has no field {field!r}{f' (in {inside})' if inside else ''}"
+    return PatchValueError(message, f"did you mean {near[0]}?" if near else "")
 
 
 def _negative_duration(value: Any) -> str | None:

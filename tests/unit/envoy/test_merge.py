@@ -48,8 +48,14 @@ def test_packed_messages_of_one_type_are_merged_inside() -> None:
 
 
 def test_a_value_that_is_not_envoys_says_where() -> None:
-    with pytest.raises(PatchValueError, match="connect_timeouts"):
+    with pytest.raises(
+        PatchValueError, match=r"^envoy\.config\.cluster\.v3\.Cluster has no field 'connect_timeouts'$"
+    ) as told:
         patch_value("CLUSTER", {"connect_timeouts": "3s"})
+    assert told.value.hint == "did you mean connect_timeout?"
+    filter_ = {"name": "f", "typed_config": {"@type": OPTIONS, "nothingAlike": 1}}
+    with pytest.raises(PatchValueError, match=r"HttpProtocolOptions has no field 'nothingAlike' \(in typed_config\)$"):
+        patch_value("HTTP_FILTER", filter_)
     assert patch_value("HTTP_ROUTE", {"stat_prefix": "a"}).stat_prefix == "a"
     assert thaw({"a": ({"b": 1},)}) == {"a": [{"b": 1}]}
 

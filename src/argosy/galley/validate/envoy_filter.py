@@ -65,7 +65,7 @@ def _validate_value(check: Check, at: str, patch: ConfigPatch) -> None:
     try:
         made = patch_value(patch.apply_to, patch.patch.value)
     except PatchValueError as error:
-        hint = "fields are those of Envoy's own configuration, version 3"
+        hint = error.hint or "fields are those of Envoy's own configuration, version 3"
         check.error("ARG0171", at, f"not a value for {patch.apply_to}: {error}", hint)
         return
     adding = patch.patch.operation not in ("MERGE", "MERGE_AND_REPLACE_LIST", "REMOVE")
