@@ -37,6 +37,7 @@ from argosy.edge.async_control import control_client
 from argosy.edge.ca_files import ROOT_FILE, STATE_FOLDER, CAFolders, load_ca, own_folder
 from argosy.edge.counts_file import COUNTS_FILE
 from argosy.edge.kept_store import KEPT_FILE, forget_kept
+from argosy.edge.log_files import keep_short
 from argosy.edge.platform_check import check_platform
 from argosy.edge.processes import NodeProcess, spawn_node
 from argosy.edge.relay import PortSpec, hand_over_port
@@ -141,6 +142,7 @@ class Supervisor:
                 gone = asyncio.create_task(self.node.wait())
                 work = asyncio.create_task(self._work(on_ready))
                 stopping = asyncio.create_task(stop.wait())
+                logs = asyncio.create_task(keep_short(self.home))
                 await asyncio.wait({gone, work, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 if gone.done():
                     raise ArgosyError.of(
@@ -148,6 +150,7 @@ class Supervisor:
                     )
                 code = work.result() if work.done() else 0
                 work.cancel()
+                logs.cancel()
                 return int(code or 0)
             finally:
                 await self._stop()
