@@ -26,6 +26,7 @@ An entry that a map does not have is an empty text where no `|` falls back from 
 | `"10ms"`, `"1h2m3.5s"`, `"0"`: a text that reads as a duration (`ns`, `us`, `ms`, `s`, `m`, `h`) | DURATION, or STRING where one is wanted |
 
 Istio 1.4 takes such a text as a duration everywhere, and so refuses `request.headers["x"] == "10s"`; here it is accepted. Durations and moments are exact to the microsecond.
+Between all of these, `// comments` to the end of the line and `/* comments */` may stand. The annotation `policy.istio.io/lang` (CEL, COMPAT) is refused (ARG0011).
 
 ## Operators
 

@@ -261,12 +261,20 @@ def _target(params: StdioParams, folder: Path) -> Target:
 
 
 def _pusher(params: FluentdParams | OtlpParams, sender: Sender) -> Pusher:
+    """0 is the default, as in Istio."""
+    usual = type(params)()
+    wanted = params.instance_buffer_size or usual.instance_buffer_size
     buffer = Buffer(
-        wanted=params.instance_buffer_size,
-        entries_max=params.instance_buffer_size * KEEP_BUFFERS,
-        batch_bytes_max=params.max_batch_size_bytes,
+        wanted=wanted,
+        entries_max=wanted * KEEP_BUFFERS,
+        batch_bytes_max=params.max_batch_size_bytes or usual.max_batch_size_bytes,
     )
-    return Pusher(buffer, sender, interval_s=params.push_interval_duration, timeout_s=params.push_timeout_duration)
+    return Pusher(
+        buffer,
+        sender,
+        interval_s=params.push_interval_duration or usual.push_interval_duration,
+        timeout_s=params.push_timeout_duration or usual.push_timeout_duration,
+    )
 
 
 def _otlp(value: ReportValue, moment: datetime) -> bytes | None:

@@ -155,8 +155,7 @@ class RedisQuotas:
     async def _ask(self, call: Call, quota: RedisQuota) -> int:
         asked = call.quota
         assert asked is not None
-        dimensions = dimensions_of(call)
-        override = overriding(quota.overrides, dimensions)
+        override = overriding(quota.overrides, call)
         limit = quota.max_amount if override is None else override.max_amount
         again = round(AGAIN_S * 1000) if asked.deduplication_id else 0
         arguments = [

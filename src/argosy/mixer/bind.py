@@ -159,7 +159,8 @@ class _Binder:
                 if (instance := self._instance(rule, f"{field}.instances[{number}]", name, handler)) is not None
             )
             if handler is not None and instances:
-                yield BoundAction(action.name, ref, handler, instances)
+                once = tuple({instance.ref: instance for instance in instances}.values())
+                yield BoundAction(action.name, ref, handler, once)
 
     def _instance(
         self, rule: Object[Rule], field: str, name: str, handler: Object[Handler] | None

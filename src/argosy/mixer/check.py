@@ -275,5 +275,6 @@ def _refuses(asked: _Asked) -> bool:
 
 
 def _names(written: str, ref: Ref) -> bool:
-    """True if a QuotaSpec's `written` means the instance `ref`: by its short name, as Istio compares, or in full."""
-    return written in (ref.name, str(ref))
+    """True if a QuotaSpec's `written` means the instance `ref`: by its short name in any case, as Istio compares, or in
+    full."""
+    return written.lower() == ref.name.lower() or written == str(ref)

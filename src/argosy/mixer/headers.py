@@ -56,8 +56,7 @@ def compile_headers(
         values: list[Expression] = []
         for number, text in enumerate(one.values if one.operation != REMOVE else ()):
             try:
-                known = {**vocabulary, **_outputs(text, rule.spec, outputs)}
-                values.append(compile_expression(text, vocabulary=known))
+                values.append(_compile(text, {**vocabulary, **_outputs(text, rule.spec, outputs)}))
             except ExpressionError as error:
                 field = f"spec.{side}HeaderOperations[{index}].values[{number}]"
                 findings.append(bad_expression(rule, field, text, error))
@@ -69,15 +68,19 @@ def compile_headers(
 def evaluate_headers(
     rules: Iterable[HeaderRule], attributes: Attributes, outputs: Mapping[str, Value], events: list[str]
 ) -> Iterator[HeaderEdit]:
-    """What is done; an operation without a value is left out and told in `events`."""
+    """What is done. Empty values are left out, and those that are missing, which `events` tells; an operation that has
+    no other is not done."""
     bag = ChainMap(dict(outputs), attributes)  # type: ignore[arg-type]  # both are only read
     for one in rules:
-        try:
-            values = tuple(text_of(value.evaluate(bag)) for value in one.values)
-        except EvaluationError as error:
-            events.append(f"header {one.name}: {error}")
-            continue
-        yield HeaderEdit(one.operation, one.name, values)
+        values = []
+        for value in one.values:
+            try:
+                values.append(text_of(value.evaluate(bag)))
+            except EvaluationError as error:
+                events.append(f"header {one.name}: {error}")
+        written = tuple(filter(None, values))
+        if written or one.operation == REMOVE:
+            yield HeaderEdit(one.operation, one.name, written)
 
 
 def edited(headers: Mapping[str, str], edits: Iterable[HeaderEdit]) -> dict[str, str | None]:
@@ -125,6 +128,14 @@ def answer_edits(edits: Iterable[HeaderEdit]) -> dict[str, AnswerEdit]:
 def output_attributes(action: str, output: Mapping[str, Any]) -> dict[str, Value]:
     """The attributes by which a rule's header operations speak of an action's output."""
     return {f"{action}.output.{name}": value for name, value in output.items()} if action else {}
+
+
+def _compile(text: str, vocabulary: Mapping[str, ValueType]) -> Expression:
+    """A header's value is text, also one that reads as a duration; anything else is written as text."""
+    try:
+        return compile_expression(text, expect=ValueType.STRING, vocabulary=vocabulary)
+    except ExpressionError:
+        return compile_expression(text, vocabulary=vocabulary)
 
 
 def _outputs(text: str, rule: Rule, known: Mapping[str, Mapping[str, ValueType]]) -> dict[str, ValueType]:

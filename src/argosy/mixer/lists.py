@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Protocol
 
+import yaml
+
 from argosy.api.mixer_adapters import ListCheckerParams
+from argosy.mixer.forms import canonical_ip
 from argosy.mixer.functions import compile_regex
 from argosy.mixer.port import Call, Verdict
 from argosy.mixer.status import INVALID_ARGUMENT, OK, PERMISSION_DENIED, UNAVAILABLE
@@ -53,7 +56,10 @@ class Networks:
 
     def contains(self, value: str) -> bool:
         """True if the address lies in a range; raises ValueError if `value` is no address."""
-        address = ip_address(value)
+        try:
+            address = canonical_ip(ip_address(value))
+        except ValueError:
+            raise ValueError(f"{value} is not a valid IP address") from None
         return any(address in network for network in self.entries if network.version == address.version)
 
 
@@ -96,12 +102,14 @@ class ListChecker:
         )
 
     def receive(self, text: str, now: float) -> None:
-        """The list as it was just read: one entry a line, or YAML's list; beside it hold the overrides.
+        """The list as it was just read: one entry a line, or YAML's list (of addresses also as `whitelist`, as Istio
+        has it); beside it hold the overrides.
 
         A list with an entry that cannot be used is refused as a whole: the last good one holds on until its `ttl`.
         """
         try:
-            entries = parse_list(text)
+            named = _whitelist(text) if self._params.entry_type == "IP_ADDRESSES" else None
+            entries = parse_list(text) if named is None else named
             self._entries = make_entries(self._params.entry_type, (*entries, *self._params.overrides))
         except ValueError as error:
             self.problem = str(error)
@@ -123,6 +131,18 @@ def parse_list(text: str) -> list[str]:
     """The entries of a list: one a line; blank lines and lines that begin with `#` are none; `- x` is `x`."""
     lines = (line.strip() for line in text.splitlines())
     return [line.removeprefix("- ").strip(" \"'") for line in lines if line and not line.startswith("#")]
+
+
+def _whitelist(text: str) -> list[str] | None:
+    """The entries of a YAML document `whitelist: [...]`, or None if `text` is none."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
+    if not isinstance(document, dict):
+        return None
+    found = next((value for key, value in document.items() if str(key).lower() == "whitelist"), None)
+    return [str(entry) for entry in found] if isinstance(found, list) else None
 
 
 def make_entries(entry_type: str, entries: Sequence[str]) -> ListEntries:

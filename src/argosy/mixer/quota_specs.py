@@ -101,11 +101,12 @@ def split_name(name: str) -> tuple[str, str]:
 def _of_nothing(specs: Iterable[Object[QuotaSpec]], objects: Iterable[Object[Any]]) -> Iterator[Finding]:
     """Charges of quotas that no instance has the name of."""
     instances = [one for one in objects if isinstance(one.spec, Instance)]
-    known = {one.name for one in instances} | {f"{one.name}.{one.kind}.{one.namespace}" for one in instances}
+    short = {one.name.lower() for one in instances}
+    known = {f"{one.name}.{one.kind}.{one.namespace}" for one in instances}
     for spec in specs:
         for index, rule in enumerate(spec.spec.rules):
             for number, charge in enumerate(rule.quotas):
-                if charge.quota not in known:
+                if charge.quota not in known and charge.quota.lower() not in short:
                     field = f"spec.rules[{index}].quotas[{number}].quota"
                     message = f"no instance is named {charge.quota}, so nothing is charged"
                     hint = "create it with the template quota, or correct its name"

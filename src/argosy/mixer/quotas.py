@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from argosy.api.mixer_adapters import MemQuota, MemQuotaParams
 from argosy.mixer.port import Call, Verdict
-from argosy.mixer.values import text_of
+from argosy.mixer.values import means, text_of
 
 TICK_S = 0.1
 CELLS_MAX = 100_000
@@ -45,10 +45,11 @@ def dimensions_of(call: Call) -> dict[str, str]:
     return {name: text_of(value) for name, value in sorted(given.items())}
 
 
-def overriding(overrides: Iterable[Any], dimensions: Mapping[str, str]) -> Any | None:
-    """The first override whose dimensions all have the values that they have here."""
+def overriding(overrides: Iterable[Any], call: Call) -> Any | None:
+    """The first override whose dimensions all have the values that they have in `call`."""
+    given: Mapping[str, Any] = call.values.get("dimensions", {})
     for one in overrides:
-        if all(dimensions.get(name) == value for name, value in one.dimensions.items()):
+        if all(name in given and means(text, given[name]) for name, text in one.dimensions.items()):
             return one
     return None
 
@@ -114,7 +115,7 @@ class MemQuotas:
         if known is not None and known.until > now:
             return known.verdict
         dimensions = dimensions_of(call)
-        limit = _limit(quota, dimensions)
+        limit = _limit(quota, call)
         key = CellKey(quota.name, tuple(dimensions.items()))
         cell = self._cell(key)
         tick = int(now / TICK_S)
@@ -168,8 +169,8 @@ def _name(call: Call) -> str:
     return f"{call.instance}/{request}" if request else ""
 
 
-def _limit(quota: MemQuota, dimensions: Mapping[str, str]) -> Limit:
-    override = overriding(quota.overrides, dimensions)
+def _limit(quota: MemQuota, call: Call) -> Limit:
+    override = overriding(quota.overrides, call)
     if override is None:
         return Limit(quota.max_amount, quota.valid_duration)
     return Limit(override.max_amount, override.valid_duration)

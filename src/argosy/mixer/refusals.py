@@ -10,6 +10,7 @@ headers, which proxies make where nothing is left to ask.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 
@@ -103,14 +104,13 @@ def _changes(one: HeaderRule, compiler: Compiler) -> Iterator[HeaderChange]:
         raise NotCompilable("proxies do not change where a request goes")
     if one.operation == REMOVE:
         yield HeaderChange(one.name, None)
-    try:
-        values = [compiler.constant(value.tree) for value in one.values]
-    except EvaluationError:
-        return
-    for number, value in enumerate(values):
-        text = "" if isinstance(value, Unknown) else text_of(value)
-        if isinstance(value, Unknown) or not text.isprintable():
-            raise NotCompilable("proxies put constant values only into headers")
+    values = []
+    for value in one.values:
+        with suppress(EvaluationError):
+            values.append(compiler.constant(value.tree))
+    if any(isinstance(value, Unknown) or not text_of(value).isprintable() for value in values):
+        raise NotCompilable("proxies put constant values only into headers")
+    for number, text in enumerate(filter(None, map(text_of, values))):  # type: ignore[arg-type]  # all are known
         yield HeaderChange(one.name, text, append=one.operation != REPLACE or number > 0)
 
 

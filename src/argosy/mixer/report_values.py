@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 from argosy.core.frozen import EMPTY
@@ -120,10 +122,17 @@ def format_value(value: Value) -> str:
     if isinstance(value, datetime):
         return format_time(value)
     if isinstance(value, float):
-        return f"{value:g}"
+        return format_float(value)
     if isinstance(value, Mapping):
-        return "map[" + " ".join(f"{key}:{value[key]}" for key in sorted(value)) + "]"
+        return "&".join(f"{key}={value[key]}" for key in sorted(value))
     return str(value)
+
+
+def format_float(number: float) -> str:
+    """All digits that it needs and no exponent: `1234567.25`, `3`."""
+    if not isfinite(number):
+        return {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}[str(number)]
+    return format(Decimal(repr(number)), "f").removesuffix(".0")
 
 
 def plain_value(value: Value) -> Any:
@@ -134,7 +143,17 @@ def plain_value(value: Value) -> Any:
 
 
 def number_of(value: Value) -> float | None:
-    """What a metric adds or observes: numbers, and durations in seconds; None for all else."""
+    """What a metric adds or observes: numbers, also as text, and durations in seconds; None for all else."""
     if isinstance(value, timedelta):
         return value.total_seconds()
+    if isinstance(value, str):
+        return _number_in(value)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _number_in(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if isfinite(number) and text.isascii() and "_" not in text and text == text.strip() else None

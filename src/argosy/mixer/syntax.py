@@ -181,6 +181,8 @@ class _Parser:
             if self._take(")"):
                 return found
             self._expect(",")
+            if self._take(")"):
+                return found
 
 
 def _refuse_deep(tree: Node) -> None:

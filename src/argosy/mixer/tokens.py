@@ -13,6 +13,7 @@ import re2
 
 _SYMBOLS = ("||", "&&", "==", "!=", "<=", ">=", "<", ">", "|", "+", "(", ")", "[", "]", ",", ".")
 _NAME = re2.compile(r"[\pL_][\pL_\p{Nd}]*")
+_SKIPPED = re2.compile(r"[ \t\r\n]+|//[^\n]*|/\*(?s:.*?)\*/")
 _NUMBER = re2.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _SIMPLE = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92, '"': 34, "'": 39}
 _CODED = re2.compile(
@@ -52,8 +53,8 @@ def tokens(text: str) -> Iterator[Token]:
     at = 0
     while at < len(text):
         char = text[at]
-        if char in " \t\r\n":
-            at += 1
+        if skipped := _SKIPPED.match(text, at):
+            at = int(skipped.end())
             continue
         if char in "\"'`":
             value, end = _string(text, at)

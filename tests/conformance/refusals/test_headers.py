@@ -57,6 +57,8 @@ CASES = [
     Changes("one always, one not", changing("a", JOHN, request=ONE) + changing("b", "true", request="""{name: x-two, values: ['"2"'], operation: APPEND}"""), 2),
     Changes("besides refusals", NOTHING + denier("deny", "{code: 7}") + rule("a", GET, "deny", "nothing.checknothing") + changing("b", JOHN, request=ONE), 1),
     Changes("nothing that has a value", changing("a", JOHN, request="""{name: x-one, values: ['destination.metadata["nope"]']}"""), 0),
+    Changes("nothing but what is empty", changing("a", JOHN, request="""{name: x-one, values: ['""']}"""), 0),
+    Changes("what is empty or missing among others", changing("a", JOHN, request="""{name: x-one, values: ['""', '"1"', 'destination.metadata["nope"] | ""']}"""), 1),
     Changes("of the request", changing("a", JOHN, request="{name: x-one, values: [request.path]}"), 0, asks=True),
     Changes("where it goes", changing("a", JOHN, request="""{name: ":path", values: ['"/x"']}"""), 0, asks=True),
     Changes("by labels of callers", changing("a", 'source.labels["app"] == "x"', request=ONE), 0, asks=True),

@@ -85,7 +85,12 @@ spec: {actions: [{handler: page, instances: [m]}]}
     [
         ("[a]", "[a, a]", "ARG0912", "spec.params.metrics[0].labelNames"),
         ("[a]", "[b]", "ARG0912", "spec.params.metrics[0].labelNames"),
-        ("kind: COUNTER", "kind: DISTRIBUTION", "ARG0912", "spec.params.metrics[0].buckets"),
+        (
+            "kind: COUNTER",
+            "kind: DISTRIBUTION, buckets: {explicit_buckets: {bounds: [2, 1]}}",
+            "ARG0912",
+            "spec.params.metrics[0].buckets",
+        ),
         ('"1"', """'"x"'""", "ARG0911", "spec.params.value"),
         ("request.host", "request.hots", "ARG0911", "spec.params.dimensions.a"),
         (

@@ -54,3 +54,8 @@ def test_the_vocabulary_can_be_more_than_istios() -> None:
     assert [found.code for found in bind_rules([one]).findings] == ["ARG0911"]
     more = {**VOCABULARY, "my.attribute": ValueType.STRING}
     assert bind_rules([one, instance(), handler()], more).rules[0].match is not None
+
+
+def test_an_instance_that_an_action_names_twice_is_given_once() -> None:
+    found = bind_rules([handler(), instance(), rule(of=("nothing", "nothing.instance.default", "nothing.default"))])
+    assert [str(one.ref) for one in found.rules[0].actions[0].instances] == ["nothing.instance.default"]

@@ -186,6 +186,19 @@ def test_a_quota_lets_pass_as_much_as_there_is() -> None:
     assert decide(policy, from_v2, handlers)[0] == 200
 
 
+def test_a_quota_is_named_in_any_case() -> None:
+    objects = quota_objects()
+    charges = {"rules": [{"quotas": [{"quota": "RequestCount", "charge": 2}]}]}
+    objects[2] = made_from("QuotaSpec", "default", "count", charges)
+    policy = resolve_rules(objects)
+    assert policy.findings == ()
+    handlers = table(policy)
+    assert [decide(policy, TO_RATINGS, handlers) for _ in range(2)][1] == (
+        429,
+        "RESOURCE_EXHAUSTED:Quota is exhausted for: RequestCount",
+    )
+
+
 def test_what_is_not_bound_or_does_not_match_is_not_limited() -> None:
     for policy, facts in (
         (quota_policy(), FACTS),

@@ -44,6 +44,20 @@ def test_what_is_missing_is_left_out_and_told() -> None:
     assert "header a" in events[0]
 
 
+def test_values_that_are_empty_or_missing_are_left_out_one_by_one() -> None:
+    made, findings = compile_headers(
+        rule(
+            {"name": "a", "values": ['""', "request.host", '"10s"', 'request.headers["team"]']},
+            {"name": "b", "values": ['request.headers["team"] | ""'], "operation": "REPLACE"},
+        ),
+        "request", vocabulary=VOCABULARY, outputs=FrozenMap(),
+    )  # fmt: skip
+    assert findings == []
+    events: list[str] = []
+    assert list(evaluate_headers(made, {"request.headers": {}}, {}, events)) == [HeaderEdit("REPLACE", "a", ("10s",))]
+    assert events == ["header a: attribute request.host is missing"]
+
+
 def test_an_output_of_no_action_is_unknown() -> None:
     one = rule({"name": "a", "values": ["y.output.value"]})
     made, findings = compile_headers(one, "request", vocabulary=VOCABULARY, outputs=FrozenMap())

@@ -33,6 +33,7 @@ def asked(one: ListChecker, value: object, now: float = 0.0) -> Verdict:
         ({"overrides": ["10.57.0.0/16"], "entryType": "IP_ADDRESSES"}, ip_address("10.57.3.4"), 0, ""),
         ({"overrides": ["10.57.0.1/16"], "entryType": "IP_ADDRESSES"}, "10.58.3.4", 7, "10.58.3.4 is not whitelisted"),
         ({"overrides": ["10.57.0.0/16"], "entryType": "IP_ADDRESSES"}, "::1", 7, "::1 is not whitelisted"),
+        ({"overrides": ["10.57.0.0/16"], "entryType": "IP_ADDRESSES"}, "::ffff:10.57.3.4", 0, ""),
         ({"overrides": ["::/0"], "entryType": "IP_ADDRESSES", "blacklist": True}, "::1", 7, "::1 is blacklisted"),
         ({"overrides": ["^a.*z$"], "entryType": "REGEX"}, "abz", 0, ""),
         ({"overrides": ["^a.*z$"], "entryType": "REGEX"}, "abc", 7, "abc is not whitelisted"),
@@ -47,7 +48,8 @@ def test_it_decides_by_its_list(params: dict[str, Any], value: object, code: int
 @pytest.mark.parametrize("blacklist", [True, False])
 def test_a_value_that_is_no_address_is_refused_by_an_address_list(blacklist: bool) -> None:
     one = checker(overrides=["10.0.0.0/8"], entryType="IP_ADDRESSES", blacklist=blacklist)
-    assert asked(one, "john").code == 3
+    verdict = asked(one, "john")
+    assert (verdict.code, verdict.message) == (3, "john is not a valid IP address")
 
 
 FROM = {"providerUrl": "http://lists/x", "ttl": "300s", "refreshInterval": "60s", "overrides": ["own"]}
@@ -79,3 +81,12 @@ def test_a_list_with_an_entry_that_cannot_be_used_changes_nothing() -> None:
 
 def test_lists_are_lines() -> None:
     assert parse_list('# who\n\n a \n- b\n- "c"\n') == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "text", ["whitelist:\n- 10.1.0.0/16\n- 10.2.3.4\n", "WhiteList: [10.1.0.0/16, 10.2.3.4]", "10.1.0.0/16\n10.2.3.4\n"]
+)
+def test_addresses_are_a_document_of_yaml_as_istio_has_it_or_lines(text: str) -> None:
+    one = checker(**{**FROM, "overrides": [], "entryType": "IP_ADDRESSES"})
+    one.receive(text, 0.0)
+    assert [asked(one, value, 1.0).code for value in ("10.1.9.9", "10.2.3.4", "10.3.0.1")] == [0, 0, 7]

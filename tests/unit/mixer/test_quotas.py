@@ -1,5 +1,7 @@
 """memquota: a window that slides, limits by dimensions, and requests that ask twice."""
 
+from datetime import timedelta
+from ipaddress import ip_address
 from typing import Any
 
 from argosy.mixer.names import Ref
@@ -24,7 +26,7 @@ def quotas(**more: Any) -> MemQuotas:
     return MemQuotas(handler(adapter="memquota", quotas=[QUOTA], **more).spec.params)
 
 
-def granted(one: MemQuotas, now: float, amount: int = 1, *, best: bool = False, request: str = "", **by: str) -> int:
+def granted(one: MemQuotas, now: float, amount: int = 1, *, best: bool = False, request: str = "", **by: Any) -> int:
     asked = QuotaAsked(amount, best, request)
     ref = Ref("instance", "default", "q")
     return one.check(Call(ref, ref, "quota", {"dimensions": by}, quota=asked), now).granted
@@ -41,6 +43,18 @@ def test_the_first_override_whose_dimensions_agree_gives_the_limit() -> None:
     assert [granted(one, 1.0, destination="page", source="10.28.11.20") for _ in range(9)] == [1] * 9
     assert [granted(one, 1.0, destination="reviews") for _ in range(2)] == [1, 0]
     assert [granted(one, 1.0, destination="else") for _ in range(5)] == [1, 1, 1, 1, 0]
+
+
+def test_dimensions_of_overrides_mean_values_of_their_type_and_none_of_them_means_all() -> None:
+    overrides = [
+        {"dimensions": {"source": "::ffff:10.28.11.20", "age": "60s"}, "maxAmount": 1},
+        {"maxAmount": 2},
+    ]
+    quota = {"name": "q.instance.default", "maxAmount": 4, "overrides": overrides}
+    one = MemQuotas(handler(adapter="memquota", quotas=[quota]).spec.params)
+    old, address = timedelta(minutes=1), ip_address("10.28.11.20")
+    assert [granted(one, 1.0, source=address, age=old) for _ in range(2)] == [1, 0]
+    assert [granted(one, 1.0, source=address, age=2 * old) for _ in range(3)] == [1, 1, 0]
 
 
 def test_each_combination_of_dimensions_counts_by_itself() -> None:

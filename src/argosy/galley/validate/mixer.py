@@ -29,11 +29,14 @@ from argosy.api.mixer_adapters import (
     ADAPTERS,
     REFUSED_ADAPTERS,
     DenierParams,
+    FluentdParams,
     ListCheckerParams,
     MemQuota,
     MemQuotaOverride,
     MemQuotaParams,
     OpaParams,
+    OtlpParams,
+    PrometheusParams,
     RedisQuota,
     RedisQuotaOverride,
     RedisQuotaParams,
@@ -42,6 +45,7 @@ from argosy.api.mixer_templates import TEMPLATES, ListEntry
 from argosy.galley.validate.check import Check, member
 
 _ATTRIBUTE = re2.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z_][A-Za-z0-9_-]*)*")
+LANGUAGE = "policy.istio.io/lang"
 _SHARES = {"HUNDRED": 100, "TEN_THOUSAND": 10_000}
 _CODES = frozenset(
     {
@@ -82,6 +86,10 @@ def validate_handler(check: Check, handler: Handler) -> None:
         _validate_quotas(check, at, handler.params)
     if isinstance(handler.params, OpaParams):
         _validate_opa(check, at, handler.params)
+    if isinstance(handler.params, PrometheusParams):
+        _validate_expiry(check, at, handler.params)
+    if isinstance(handler.params, (FluentdParams, OtlpParams)):
+        _validate_pushing(check, at, handler.params)
 
 
 def _validate_connection(check: Check, connection: Connection | None) -> None:
@@ -129,6 +137,7 @@ def _is_http_url(text: str) -> bool:
 
 def validate_instance(check: Check, instance: Instance) -> None:
     """All rules about one instance, of whichever kind."""
+    _validate_language(check)
     template = instance.compiled_template
     if not template and not instance.template:
         check.error("ARG0110", "spec.compiledTemplate", "a template is needed", _known(TEMPLATES))
@@ -141,6 +150,7 @@ def validate_instance(check: Check, instance: Instance) -> None:
 
 def validate_rule(check: Check, rule: Rule) -> None:
     """All rules about one rule."""
+    _validate_language(check)
     if rule.sampling is not None:
         _validate_sampling(check, rule.sampling)
     operations = (*rule.request_header_operations, *rule.response_header_operations)
@@ -148,13 +158,23 @@ def validate_rule(check: Check, rule: Rule) -> None:
         check.not_empty("spec.actions", rule.actions, "at least one action")
     for index, action in enumerate(rule.actions):
         check.not_empty(f"spec.actions[{index}].handler", action.handler, "the name of a handler")
-        check.not_empty(f"spec.actions[{index}].instances", action.instances, "at least one instance")
+        at = f"spec.actions[{index}].instances"
+        check.not_empty(at, action.instances, "at least one instance")
+        check.unique(at, ((f"[{number}]", name) for number, name in enumerate(action.instances)), "instance")
     for side in ("request", "response"):
         for index, operation in enumerate(getattr(rule, f"{side}_header_operations")):
             at = f"spec.{side}HeaderOperations[{index}]"
             check.header_name(f"{at}.name", operation.name, pseudo=side == "request")
             if operation.operation != "REMOVE":
                 check.not_empty(f"{at}.values", operation.values, "at least one value")
+
+
+def _validate_language(check: Check) -> None:
+    """Istio 1.4 could be told to read expressions as CEL."""
+    language = check.obj.annotations.get(LANGUAGE, "")
+    if language in ("CEL", "COMPAT"):
+        hint = "write Istio's own expressions, and leave the annotation out"
+        check.error("ARG0011", member("metadata.annotations", LANGUAGE), f"{language} is not understood here", hint)
 
 
 def _validate_sampling(check: Check, sampling: Sampling) -> None:
@@ -278,8 +298,26 @@ def _validate_list(check: Check, at: str, params: ListCheckerParams) -> None:
             check.error("ARG0122", f"{at}.ttl", "must be at least refreshInterval", hint)
 
 
+def _validate_expiry(check: Check, at: str, params: PrometheusParams) -> None:
+    policy = params.metrics_expiration_policy
+    if policy is not None:
+        at = f"{at}.metricsExpirationPolicy"
+        check.duration(f"{at}.metricsExpiryDuration", policy.metrics_expiry_duration)
+        check.duration(f"{at}.expiryCheckIntervalDuration", policy.expiry_check_interval_duration, zero=True)
+
+
+def _validate_pushing(check: Check, at: str, params: FluentdParams | OtlpParams) -> None:
+    _count(check, f"{at}.instanceBufferSize", params.instance_buffer_size)
+    _count(check, f"{at}.maxBatchSizeBytes", params.max_batch_size_bytes)
+    check.duration(f"{at}.pushIntervalDuration", params.push_interval_duration, zero=True)
+    check.duration(f"{at}.pushTimeoutDuration", params.push_timeout_duration, zero=True)
+
+
 def _validate_quotas(check: Check, at: str, params: MemQuotaParams | RedisQuotaParams) -> None:
-    check.not_empty(f"{at}.quotas", params.quotas, "at least one quota")
+    if isinstance(params, MemQuotaParams):
+        check.duration(f"{at}.minDeduplicationDuration", params.min_deduplication_duration)
+    else:
+        check.not_empty(f"{at}.quotas", params.quotas, "at least one quota")
     quotas: tuple[MemQuota | RedisQuota, ...] = params.quotas
     names = ((f"[{index}].name", quota.name) for index, quota in enumerate(quotas))
     check.unique(f"{at}.quotas", names, "quota")
@@ -292,7 +330,9 @@ def _validate_quotas(check: Check, at: str, params: MemQuotaParams | RedisQuotaP
             check.duration(f"{here}.validDuration", quota.valid_duration, zero=True)
         for number, override in enumerate(overrides):
             dimensions = f"{here}.overrides[{number}].dimensions"
-            check.not_empty(dimensions, override.dimensions, "at least one dimension: the quota's own limit is for all")
+            if isinstance(override, RedisQuotaOverride):
+                what = "at least one dimension: the quota's own limit is for all"
+                check.not_empty(dimensions, override.dimensions, what)
             _count(check, f"{here}.overrides[{number}].maxAmount", override.max_amount)
             if isinstance(override, MemQuotaOverride):
                 check.duration(f"{here}.overrides[{number}].validDuration", override.valid_duration, zero=True)

@@ -20,6 +20,9 @@ from argosy.mixer.report_values import MetricValue, format_value, number_of
 
 SERIES_MAX = 20_000
 OVERFLOW = "overflow"
+NAMESPACE = "istio"
+DEFAULT_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Of a distribution that says no buckets: those of Prometheus' client libraries."""
 COUNTER, GAUGE, DISTRIBUTION = "COUNTER", "GAUGE", "DISTRIBUTION"
 _TYPES = {COUNTER: "counter", GAUGE: "gauge", DISTRIBUTION: "histogram"}
 _CHARACTERS = frozenset(string.ascii_letters + string.digits + "_")
@@ -131,14 +134,19 @@ class PrometheusRegistry:
 
 
 def full_name(namespace: str, name: str) -> str:
-    """The name on the page: with the handler's namespace before it, and only characters that Prometheus takes."""
-    return safe_name(f"{namespace}_{name}" if namespace else name)
+    """The name on the page: with the handler's namespace (`istio`) before it, in characters that Prometheus takes."""
+    return f"{safe_name(namespace or NAMESPACE, also=':')}_{_safe(name, ':')}"
 
 
-def safe_name(name: str) -> str:
-    """A name with only characters that Prometheus takes."""
-    made = "".join(char if char in _CHARACTERS else "_" for char in name)
+def safe_name(name: str, *, also: str = "") -> str:
+    """A name with only characters that Prometheus takes: as Istio writes it, without `-` and a leading `/`."""
+    made = _safe(name, also)
     return f"_{made}" if made[:1].isdigit() else made
+
+
+def _safe(name: str, also: str) -> str:
+    plain = name.removeprefix("/").replace("-", "")
+    return "".join(char if char in _CHARACTERS or char in also else "_" for char in plain)
 
 
 def linear_bounds(count: int, width: float, offset: float) -> tuple[float, ...]:

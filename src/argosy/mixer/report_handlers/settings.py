@@ -25,6 +25,7 @@ from argosy.core.errors import Finding
 from argosy.mixer.bind import finding, params_field
 from argosy.mixer.names import Ref, parse_reference
 from argosy.mixer.report_handlers.prometheus import (
+    DEFAULT_BOUNDS,
     DISTRIBUTION,
     MetricDefinition,
     exponential_bounds,
@@ -107,7 +108,8 @@ def _definition(
     name = full_name(metric.namespace, metric.name or metric.instance_name)
     if name.startswith(RESERVED):
         return None, ("namespace", f"{name} would be a metric of the control plane", "leave the namespace at istio")
-    return MetricDefinition(name, metric.kind, metric.label_names, metric.description, bounds), None
+    about = metric.description or metric.name or metric.instance_name
+    return MetricDefinition(name, metric.kind, metric.label_names, about, bounds), None
 
 
 def _listed(names: frozenset[str] | None) -> str:
@@ -116,19 +118,18 @@ def _listed(names: frozenset[str] | None) -> str:
 
 def _bounds(buckets: Buckets | None) -> tuple[float, ...]:
     if buckets is None:
-        raise ValueError("a distribution has buckets: linearBuckets, exponentialBuckets or explicitBuckets")
+        return DEFAULT_BOUNDS
     linear, exponential, explicit = buckets.linear_buckets, buckets.exponential_buckets, buckets.explicit_buckets
-    if sum(one is not None for one in (linear, exponential, explicit)) != 1:
-        raise ValueError("buckets are said in exactly one way: linearBuckets, exponentialBuckets or explicitBuckets")
+    if sum(one is not None for one in (linear, exponential, explicit)) > 1:
+        raise ValueError("buckets are said in one way: linearBuckets, exponentialBuckets or explicitBuckets")
     if linear is not None:
         bounds = linear_bounds(_count(linear.num_finite_buckets), linear.width, linear.offset)
     elif exponential is not None:
         count = _count(exponential.num_finite_buckets)
         bounds = exponential_bounds(count, exponential.growth_factor, exponential.scale)
     else:
-        assert explicit is not None
-        bounds = explicit.bounds
-    if not bounds or len(bounds) > BUCKETS_MAX:
+        bounds = (explicit.bounds if explicit is not None else ()) or DEFAULT_BOUNDS
+    if len(bounds) > BUCKETS_MAX:
         raise ValueError(f"1 to {BUCKETS_MAX} buckets, not {len(bounds)}")
     if any(after <= before for before, after in pairwise(bounds)):
         raise ValueError("the bounds of buckets must rise")

@@ -26,7 +26,7 @@ _SEVERITIES = {
     **dict.fromkeys(("error", "err", "fatal"), ERROR),
 }
 SEVERITIES: Mapping[str, int] = {**_SEVERITIES, **{name.upper(): level for name, level in _SEVERITIES.items()}}
-"""The level of a severity that a handler does not mention; any other severity is INFO."""
+"""The levels of severities for a handler that says none; any other severity is INFO."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,7 @@ class LineFormat:
             return None
         head = (_WRITTEN[level], format_time(moment), instance)
         if not self.as_json:
-            told = msgspec.json.encode(fields).decode()
-            return f"{head[1]}\t{head[0]}\t{instance}\t{told}\n"
+            return f"{head[1]}\t{head[0]}\t{instance}{_spaced(fields)}\n"
         line = dict(zip(("level", "time", "instance"), head, strict=True))
         # A variable of one of these names does not take its place: both are written, as Istio does.
         text = msgspec.json.encode(line).decode()
@@ -65,7 +64,7 @@ def line_format(params: StdioParams) -> LineFormat:
     """How a handler with these parameters writes."""
     own = {name: level_of(level) for name, level in params.severity_levels.items()}
     return LineFormat(
-        severities={**SEVERITIES, **own},
+        severities=own or SEVERITIES,
         metric_level=level_of(params.metric_level),
         output_level=level_of(params.output_level),
         as_json=params.output_as_json,
@@ -75,6 +74,16 @@ def line_format(params: StdioParams) -> LineFormat:
 def level_of(level: str | int) -> int:
     """INFO, WARNING or ERROR as a number; configuration may say either."""
     return level if isinstance(level, int) else _LEVELS[level]
+
+
+def _spaced(fields: dict[str, Any]) -> str:
+    """Fields of a line for people, if there are any."""
+    pairs = (f"{_json(name)}: {_json(value)}" for name, value in fields.items())
+    return f"\t{{{', '.join(pairs)}}}" if fields else ""
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _sorted(values: Mapping[str, Value]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from argosy.mixer.report_handlers.prometheus import (
     exponential_bounds,
     full_name,
     linear_bounds,
+    safe_name,
 )
 from argosy.mixer.report_values import MetricValue
 
@@ -106,7 +107,9 @@ def test_counts_outlive_other_changes_but_not_a_change_of_labels() -> None:
 
 
 def test_names_and_bounds() -> None:
-    assert full_name("istio", "a.b-c") == "istio_a_b_c"
-    assert full_name("", "1a") == "_1a"
+    assert full_name("istio", "a.b-c") == "istio_a_bc"
+    assert full_name("", "/pages::seen total") == "istio_pages::seen_total"
+    assert full_name("1shop", "1a") == "_1shop_1a"
+    assert safe_name("x:user/name") == "x_user_name"
     assert exponential_bounds(8, 10, 1) == (1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8)
     assert linear_bounds(2, 5, 1) == (1, 6, 11)

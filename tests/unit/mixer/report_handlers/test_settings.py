@@ -21,7 +21,10 @@ from ..reports import (
         (("response.code | 0", "nobody.knows"), ("ARG0911", "spec.params.dimensions.code")),
         (("'\"1\"'", '\'"x" + "y"\''), ("ARG0911", "spec.params.value")),
         (("kind: COUNTER", "kind: UNSPECIFIED"), ("ARG0912", "spec.params.metrics[0].kind")),
-        (("kind: COUNTER", "kind: DISTRIBUTION"), ("ARG0912", "spec.params.metrics[0].buckets")),
+        (
+            ("kind: COUNTER", "kind: DISTRIBUTION, buckets: {linear_buckets: {num_finite_buckets: 0}}"),
+            ("ARG0912", "spec.params.metrics[0].buckets"),
+        ),
         (("[code]", "[nope]"), ("ARG0912", "spec.params.metrics[0].labelNames")),
         (("[code]", "[code, code]"), ("ARG0912", "spec.params.metrics[0].labelNames")),
         (("{name: seen, i", "{namespace: mixer, name: seen, i"), ("ARG0912", "spec.params.metrics[0].namespace")),
@@ -31,6 +34,15 @@ def test_what_cannot_work_is_told_with_its_field(changed: tuple[str, str], findi
     text = metric(value="'\"1\"'") if changed[0] == "'\"1\"'" else metric()
     found = policy(text.replace(*changed))
     assert [one[:2] for one in said(found.findings)] == [finding]
+
+
+@pytest.mark.parametrize("buckets", ["", ", buckets: {}", ", buckets: {explicit_buckets: {}}"])
+def test_a_distribution_without_buckets_has_those_of_prometheus_and_is_told_by_its_name(buckets: str) -> None:
+    found = policy(metric().replace("kind: COUNTER", f"kind: DISTRIBUTION{buckets}"))
+    assert found.findings == ()
+    ((definition, _expiry_s),) = found.definitions.metrics.values()
+    assert (definition.bounds[0], definition.bounds[-1], len(definition.bounds)) == (0.005, 10.0, 11)
+    assert definition.description == "seen"
 
 
 def test_two_definitions_of_one_metric_must_be_alike() -> None:

@@ -35,27 +35,19 @@ def test_the_line_is_the_one_of_istios_task() -> None:
 
 
 def test_for_people_the_variables_stand_behind_the_name() -> None:
-    line = line_format(StdioParams(output_as_json=False)).entry(entry(a=1))
-    assert line == '2018-09-15T20:46:36.009801Z\twarn\tnewlog.instance.istio-system\t{"a":1}\n'
+    form = line_format(StdioParams(output_as_json=False))
+    head = "2018-09-15T20:46:36.009801Z\twarn\tnewlog.instance.istio-system"
+    assert form.entry(entry(a=1, b={"c": "d"})) == f'{head}\t{{"a": 1, "b": {{"c":"d"}}}}\n'
+    assert form.entry(LogEntryValue("newlog.instance.istio-system", MOMENT, "warning")) == f"{head}\n"
 
 
-def test_severities_have_levels_and_handlers_may_say_others() -> None:
-    form = line_format(StdioParams(severity_levels=FrozenMap({"odd": "ERROR"})))
+def test_severities_have_levels_and_handlers_may_say_others_in_their_place() -> None:
+    def levels(**params: Any) -> list[str]:
+        lines = [line_format(StdioParams(**params)).entry(entry(one)) for one in ("info", "WARN", "fatal", "odd", "")]
+        return [msgspec.json.decode(line)["level"] for line in lines if line is not None]
 
-    def level(severity: str) -> str:
-        line = form.entry(entry(severity))
-        assert line is not None
-        found: str = msgspec.json.decode(line)["level"]
-        return found
-
-    assert [level(one) for one in ("info", "WARN", "fatal", "odd", "whatever", "")] == [
-        "info",
-        "warn",
-        "error",
-        "error",
-        "info",
-        "info",
-    ]
+    assert levels() == ["info", "warn", "error", "info", "info"]
+    assert levels(severity_levels=FrozenMap({"odd": "ERROR"})) == ["info", "info", "info", "error", "info"]
 
 
 def test_what_is_below_the_output_level_is_not_written() -> None:
