@@ -170,7 +170,7 @@ def _record(
         upstream_failure=common.upstream_transport_failure_reason,
         downstream_failure=common.downstream_transport_failure_reason,
         termination=common.connection_termination_details,
-        metadata=_metadata(common.metadata.filter_metadata),
+        metadata=notes_of(common.metadata.filter_metadata),
         received_bytes=http.request_body_bytes if http is not None else received,
         sent_bytes=http.response_body_bytes if http is not None else sent,
         time_to_last_request_byte_s=_seconds(common, "time_to_last_rx_byte"),
@@ -256,5 +256,6 @@ def _origin(fields: Mapping[str, Any]) -> ObjectOrigin:
     return ObjectOrigin(*(str(fields.get(name, "")) for name in ("kind", "object", "origin")))
 
 
-def _metadata(found: Any) -> FrozenMap[str, Any]:
+def notes_of(found: Any) -> FrozenMap[str, Any]:
+    """What filters noted about a request, by filter."""
     return FrozenMap({name: MessageToDict(one) for name, one in found.items()}) if found else FrozenMap()

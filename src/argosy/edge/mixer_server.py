@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from argosy.core.frozen import EMPTY
 from argosy.core.names import CHECK_NOTE, DENIED_BY_HEADER
 from argosy.core.spiffe import SpiffeID
-from argosy.edge.access_log_server import AccessLogPorts, access_log_handler
+from argosy.edge.access_log_server import AccessLogPorts, access_log_handler, notes_of
 from argosy.edge.metrics_server import MetricsPorts, metrics_handler
 from argosy.envoy import api
 from argosy.envoy import values as v
@@ -27,6 +27,7 @@ from argosy.mixer.check import Decision
 from argosy.mixer.headers import AnswerEdit, answer_edits, edited
 from argosy.mixer.request import CheckFacts
 from argosy.mixer.telemetry import Flush, Node, parse_node_id
+from argosy.mixer.token_attributes import claims_of
 
 SERVICE_EXTENSION = "argosy.service"
 OPEN_EXTENSION = "argosy.fail-open"
@@ -142,6 +143,7 @@ def parse_check_request(request: Any, node: Node, service: str = "") -> CheckFac
         size=http.size,
         requested_server_name=attributes.tls_session.sni,
         headers=dict(http.headers),
+        claims=claims_of(notes_of(attributes.metadata_context.filter_metadata)),
     )
 
 

@@ -25,8 +25,8 @@ from argosy.mixer.access_record import AccessRecord, Address, ConnectionEvent, D
 from argosy.mixer.attributes import Attributes, Value
 from argosy.mixer.pod_attributes import put, put_pod, put_service, put_workload
 from argosy.mixer.status import code_of_http
+from argosy.mixer.token_attributes import claims_of, put_claims
 
-_TOKENS = "envoy.filters.http.jwt_authn"
 _RBAC = "envoy.filters.http.rbac"
 _TCP_RBAC = "envoy.filters.network.rbac"
 _ASKED, _TCP_ASKED = "envoy.filters.http.ext_authz", "envoy.filters.network.ext_authz"
@@ -228,14 +228,7 @@ def _response(bag: dict[str, Value], record: AccessRecord, http: HTTPPart, ended
 
 
 def _authorization(bag: dict[str, Value], metadata: Mapping[str, Any]) -> None:
-    claims = _members(_members(metadata, _TOKENS), "payload")
-    if claims:
-        bag["request.auth.claims"] = {name: text for name, value in claims.items() if (text := _claim(value))}
-        issuer, subject = claims.get("iss"), claims.get("sub")
-        if issuer and subject:
-            bag["request.auth.principal"] = f"{issuer}/{subject}"
-        put(bag, "request.auth.audiences", _claim(claims.get("aud")))
-        put(bag, "request.auth.presenter", _claim(claims.get("azp")))
+    put_claims(bag, claims_of(metadata))
     _permissive(bag, _members(metadata, _RBAC))
 
 
@@ -262,12 +255,6 @@ def _policy_id(rule: str) -> str:
 def _members(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = values.get(name)
     return found if isinstance(found, Mapping) else {}
-
-
-def _claim(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else ""
 
 
 def _protocol(record: AccessRecord) -> str:

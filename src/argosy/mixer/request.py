@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from typing import Any
 
 from argosy.core.frozen import EMPTY
 from argosy.core.hosts import service_of_host
@@ -19,6 +20,7 @@ from argosy.flow.directory import Directory, service_ref
 from argosy.flow.workload import PodRef, ServiceRef
 from argosy.mixer.attributes import Attributes, Value, pod_uid, service_uid, workload_uid
 from argosy.mixer.telemetry import Node
+from argosy.mixer.token_attributes import put_claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class CheckFacts:
     size: int = -1
     requested_server_name: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    claims: Mapping[str, Any] = EMPTY
+    """Of the token that the proxy has verified."""
 
     @property
     def at_gateway(self) -> bool:
@@ -196,6 +200,7 @@ def _request(bag: dict[str, Value], facts: CheckFacts) -> None:
     bag["api.protocol"] = bag["context.protocol"]
     if facts.size >= 0:
         bag["request.size"] = facts.size
+    put_claims(bag, facts.claims)
 
 
 def _source(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> None:

@@ -27,7 +27,7 @@ from argosy.mixer.vocabulary import resolve_vocabulary
 UNKNOWABLE = "ARG0918"
 CHECK, REPORT = "check", "report"
 _NOWHERE = """
-    origin.uid origin.user request.auth.raw_claims request.reason source.metadata destination.metadata
+    origin.uid origin.user request.reason source.metadata destination.metadata
 """
 _AFTERWARDS = """
     origin.ip check.cache_hit check.error_code check.error_message quota.cache_hit
@@ -35,7 +35,6 @@ _AFTERWARDS = """
     connection.sent.bytes connection.sent.bytes_total
     context.proxy_error_code context.time context.timestamp destination.container.image destination.container.name
     rbac.permissive.effective_policy_id rbac.permissive.response_code
-    request.auth.audiences request.auth.claims request.auth.presenter request.auth.principal
     request.time request.total_size
     response.code response.duration response.grpc_message response.grpc_status response.headers response.size
     response.time response.total_size

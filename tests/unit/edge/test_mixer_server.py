@@ -99,6 +99,16 @@ def test_the_facts_of_a_check_are_read_from_the_request() -> None:
     )  # fmt: skip
 
 
+def test_a_check_tells_the_claims_of_a_token_that_the_proxy_has_verified_and_nobody_elses_notes() -> None:
+    node = parse_node_id(NODE_ID)
+    assert node is not None
+    message = check_message()
+    notes = message.attributes.metadata_context.filter_metadata
+    notes["envoy.filters.http.jwt_authn"].update({"payload": {"sub": "kim", "aud": ["a", "b"]}, "failed": {}})
+    notes["somebody"].update({"payload": {"sub": "max"}})
+    assert parse_check_request(message, node).claims == {"sub": "kim", "aud": ["a", "b"]}
+
+
 def test_a_check_says_whether_the_request_passes_if_nobody_can_tell() -> None:
     node = parse_node_id(NODE_ID)
     assert node is not None

@@ -142,6 +142,7 @@ def test_tokens_and_tried_policies_come_from_metadata() -> None:
     made = bag(inbound(metadata=metadata))
     assert made["request.auth.principal"] == "me/you"
     assert made["request.auth.claims"] == {"iss": "me", "sub": "you", "aud": "a,b", "azp": "app"}
+    assert made["request.auth.raw_claims"] == '{"aud":["a","b"],"azp":"app","iss":"me","n":3,"sub":"you"}'
     assert made["rbac.permissive.response_code"] == "denied"
     assert made["rbac.permissive.effective_policy_id"] == "p"
 

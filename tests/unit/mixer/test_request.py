@@ -46,8 +46,21 @@ def test_grpc_is_known_by_its_content_type() -> None:
     assert request_attributes(facts, DIRECTORY)["context.protocol"] == "grpc"
 
 
+def test_a_token_tells_who_sends_the_request() -> None:
+    claims = {"iss": "shop", "sub": "kim", "aud": "till", "groups": ["sales", "night"], "level": 3.0}
+    bag = request_attributes(replace(FACTS, claims=claims), DIRECTORY)
+    assert {name: bag[name] for name in bag if name.startswith("request.auth.")} == {
+        "request.auth.principal": "shop/kim",
+        "request.auth.audiences": "till",
+        "request.auth.claims": {"iss": "shop", "sub": "kim", "aud": "till", "groups": "sales,night"},
+        "request.auth.raw_claims": '{"aud":"till","groups":["sales","night"],"iss":"shop","level":3,"sub":"kim"}',
+    }
+    assert set(bag) <= set(VOCABULARY)
+    assert not [name for name in request_attributes(FACTS, DIRECTORY) if name.startswith("request.auth.")]
+
+
 def test_tcp_has_no_request() -> None:
-    bag = request_attributes(replace(FACTS, protocol="tcp"), DIRECTORY)
+    bag = request_attributes(replace(FACTS, protocol="tcp", claims={"sub": "kim"}), DIRECTORY)
     assert not [name for name in bag if name.startswith("request.")]
 
 

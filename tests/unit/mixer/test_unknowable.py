@@ -39,16 +39,16 @@ DIRECTORY = MeshDirectory(
 def test_every_attribute_of_the_vocabulary_is_known_somewhere_or_told_never_to_be() -> None:
     """What checks and reports say of requests that have everything, and the lists of what is never known, are all."""
     apis = resolve_rules(API).apis
+    claims = {"iss": "i", "sub": "s", "aud": "a", "azp": "p", "name": "n"}
     facts = CheckFacts(
         node=node("reviews-v2"), source_principal=f"{TRUST}/default/sa/bookinfo-productpage", service=HOST,
         source_address="10.88.0.2", destination_address="10.88.0.4", destination_port=9080, method="GET",
         scheme="http", path="/a?b=c", host="reviews", request_id="i", size=1, requested_server_name="s",
-        headers={"user-agent": "u", "referer": "r", "x-key": "k"},
+        headers={"user-agent": "u", "referer": "r", "x-key": "k"}, claims=claims,
     )  # fmt: skip
     known = set(with_apis(apis, request_attributes(facts, DIRECTORY)))
     assert known == set(VOCABULARY) - NEVER[CHECK]
 
-    claims = {"iss": "i", "sub": "s", "aud": "a", "azp": "p", "name": "n"}
     metadata = FrozenMap(
         {
             "envoy.filters.http.jwt_authn": {"payload": claims},
@@ -94,8 +94,10 @@ def logging(text: str, match: str = "") -> list[Any]:
         (logging('check.error_message | "none"'), []),
         (logging("source.services", 'request.reason == "x"'), [("spec.match", "warning", "request.reason")]),
         ([rule("response.code == 200"), instance(), handler()], [("spec.match", "warning", "response.code")]),
-        ([rule('(request.auth.principal | "") == ""'), instance(), handler()],
-         [("spec.match", "info", "request.auth.principal")]),
+        ([rule('request.auth.principal == ""'), instance(), handler()], []),
+        ([rule('(request.auth.claims["a"] | request.auth.raw_claims) == ""'), instance(), handler()], []),
+        ([rule('(response.headers["a"] | "") == ""'), instance(), handler()],
+         [("spec.match", "info", "response.headers")]),
         ([rule('request.headers["x"] == "y"'), instance(), handler()], []),
         ([rule('api.operation == "get"'), instance(), handler()], [("spec.match", "warning", "api.operation")]),
         ([*API, rule('api.operation == "get" && request.api_key == "x"'), instance(), handler()], []),
@@ -120,12 +122,12 @@ def test_a_rule_that_does_both_is_judged_by_what_is_known_in_either() -> None:
 
 
 def test_clauses_of_quotas_and_what_instances_bind() -> None:
-    match = [{"clause": {"request.auth.principal": {"exact": "x"}, "request.method": {"exact": "GET"}}}]
+    match = [{"clause": {"response.grpc_status": {"exact": "x"}, "request.auth.principal": {"exact": "GET"}}}]
     spec = made_from(
         "QuotaSpec", "default", "s", {"rules": [{"match": match, "quotas": [{"quota": "q", "charge": 1}]}]}
     )
     assert told(spec) == [
-        ("QuotaSpec", 'spec.rules[0].match[0].clause["request.auth.principal"]', "warning", "request.auth.principal")
+        ("QuotaSpec", 'spec.rules[0].match[0].clause["response.grpc_status"]', "warning", "response.grpc_status")
     ]
     binding = """
 apiVersion: config.istio.io/v1alpha2

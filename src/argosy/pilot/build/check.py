@@ -17,7 +17,7 @@ from argosy.api.meta import Seconds
 from argosy.core.names import MIXER_CLUSTER
 from argosy.envoy import values as v
 from argosy.envoy.api import message, pack
-from argosy.pilot.build import ext_authz
+from argosy.pilot.build import claims, ext_authz
 from argosy.pilot.build.filters import http_filter, network_filter
 from argosy.pilot.checking import Checking
 
@@ -105,7 +105,7 @@ def _sleeping(name: str, *, fail_open: bool) -> Any:
     mixer = ExtAuthzGrpc(
         timeout_s=Seconds(TIMEOUT_S), status_on_error="503", fail_open=fail_open, clear_route_cache=True
     )
-    return ext_authz.sleeping_filter(name, mixer, cluster=MIXER_CLUSTER)
+    return ext_authz.sleeping_filter(name, mixer, cluster=MIXER_CLUSTER, notes=[claims.NAMESPACE])
 
 
 def _service(checking: Checking, metadata: Mapping[str, str] | None = None) -> dict[str, Any]:

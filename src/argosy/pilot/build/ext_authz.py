@@ -48,15 +48,23 @@ def host_of(provider: ExtAuthz) -> str:
 
 
 def sleeping_filter(
-    name: str, provider: ExtAuthz, *, cluster: str, when: When | None = None, error_status: int = _FORBIDDEN
+    name: str,
+    provider: ExtAuthz,
+    *,
+    cluster: str,
+    when: When | None = None,
+    error_status: int = _FORBIDDEN,
+    notes: Sequence[str] = (),
 ) -> Any:
-    """An HTTP filter that asks `provider` on the routes that wake it. `error_status`: where the provider has none."""
+    """An HTTP filter that asks `provider` on the routes that wake it. `error_status`: where the provider has none;
+    `notes`: filters whose notes about the request go along."""
     fields: dict[str, Any] = {
         "transport_api_version": "V3",
         "failure_mode_allow": provider.fail_open,
         "clear_route_cache": provider.clear_route_cache,
         "status_on_error": {"code": int(provider.status_on_error or error_status)},
         "validate_mutations": True,
+        "metadata_context_namespaces": list(notes),
     }
     if when is not None:
         fields["filter_enabled_metadata"] = when.matcher()
