@@ -166,38 +166,6 @@ def test_policies_on_principals_and_claims(world: World) -> None:
                 assert found == [200, 403], rule
 
 
-NOBODY_CALLED_BOB = """
-apiVersion: config.istio.io/v1alpha2
-kind: handler
-metadata: {name: deny, namespace: default}
-spec: {compiledAdapter: denier, params: {status: {code: 7, message: Not you}}}
----
-apiVersion: config.istio.io/v1alpha2
-kind: instance
-metadata: {name: nothing, namespace: default}
-spec: {compiledTemplate: checknothing}
----
-apiVersion: config.istio.io/v1alpha2
-kind: rule
-metadata: {name: bob, namespace: default}
-spec:
-  match: request.auth.principal == "%s/bob" && (request.auth.claims["groups"] | "none") == "sales,night"
-  actions: [{handler: deny, instances: [nothing]}]
-"""
-
-
-def test_rules_of_mixer_know_who_a_token_names_and_what_it_claims(world: World) -> None:
-    groups = ["sales", "night"]
-    with world.applied(authentication(INLINE), NOBODY_CALLED_BOB % ME):
-        wait_for(lambda: world.status(good(sub="bob", groups=groups)) == 403, 60, "the rule holds")
-        told = world.ask(token=good(sub="bob", groups=groups))
-        assert told.text == "PERMISSION_DENIED:deny.default:Not you"
-        others = (good(sub="bob"), good(sub="ann", groups=groups), None)
-        assert [world.status(token) for token in others] == [200, 200, 200]
-        forged = good(sub="bob", groups=groups)[:-4] + "AAAA"
-        assert world.status(forged) == 401
-
-
 # -- which tokens, and where (J01-J10) ------------------------------------------------------------------------------
 
 

@@ -1,5 +1,5 @@
-"""Ways past a RequestAuthentication that its rules do not name: each is closed, on real Envoy. And roles that are bound
-to what tokens say."""
+"""Ways past a RequestAuthentication that its rules do not name: each is closed, on real Envoy. And roles
+and rules of Mixer that are bound to what tokens say."""
 
 from __future__ import annotations
 
@@ -26,6 +26,24 @@ spec:
   hosts: ["*"]
   gateways: [gateway]
   http: [{route: [{destination: {host: httpbin, port: {number: 8000}}}]}]
+"""
+NOBODY_CALLED_BOB = """
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: deny, namespace: default}
+spec: {compiledAdapter: denier, params: {status: {code: 7, message: Not you}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: nothing, namespace: default}
+spec: {compiledTemplate: checknothing}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: bob, namespace: default}
+spec:
+  match: request.auth.principal == "%s/bob" && (request.auth.claims["groups"] | "none") == "sales,night"
+  actions: [{handler: deny, instances: [nothing]}]
 """
 
 
@@ -84,3 +102,15 @@ def test_roles_are_bound_to_groups_of_tokens(world: World) -> None:
         assert [world.status(), world.status(tokens[0])] == [401, 403]
         with world.applied(*grant({"groups": ["group1"]}, {"properties": {"request.auth.claims[scope]": "scope1"}})):
             assert [world.status(), *(world.status(token) for token in tokens)] == [401, 200, 200, 403, 403]
+
+
+def test_rules_of_mixer_know_who_a_token_names_and_what_it_claims(world: World) -> None:
+    groups = ["sales", "night"]
+    with world.applied(authentication(INLINE), NOBODY_CALLED_BOB % ME):
+        wait_for(lambda: world.status(good(sub="bob", groups=groups)) == 403, 60, "the rule holds")
+        told = world.ask(token=good(sub="bob", groups=groups))
+        assert told.text == "PERMISSION_DENIED:deny.default:Not you"
+        others = (good(sub="bob"), good(sub="ann", groups=groups), None)
+        assert [world.status(token) for token in others] == [200, 200, 200]
+        forged = good(sub="bob", groups=groups)[:-4] + "AAAA"
+        assert world.status(forged) == 401
