@@ -160,6 +160,7 @@ def encode_decision(decision: Decision, headers: Mapping[str, str] = EMPTY) -> b
         ok = _edits(decision, headers, edits)
         return api.encode(response(status={"code": 0}, ok_response=ok, dynamic_metadata=noted))
     told = [{"header": {"key": DENIED_BY_HEADER, "value": str(decision.rule)}}] if decision.rule else []
+    told += [_option(*one, _ADD) for one in decision.answer_headers if one[0] != DENIED_BY_HEADER]
     answer = {"status": {"code": decision.http_status}, "headers": told, "body": decision.body}
     refused = {"status": {"code": decision.code, "message": decision.body}, "dynamic_metadata": noted}
     if decision.undecided:

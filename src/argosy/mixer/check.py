@@ -49,6 +49,8 @@ class Decision:
     events: tuple[str, ...] = ()
     request_headers: tuple[HeaderEdit, ...] = ()
     response_headers: tuple[HeaderEdit, ...] = ()
+    answer_headers: tuple[tuple[str, str], ...] = ()
+    """Of a refusal: what an adapter wants to be told."""
     undecided: bool = False
     charged: bool = False
     """A quota had a say: the decision is for this request only."""
@@ -215,6 +217,9 @@ class Check:
             code = verdict.code
             body = f"{STATUS_NAMES[code]}:{asked.action.handler.label}:{verdict.message}"
         decision = Decision(code, http_status(code), body, asked.rule.key, undecided=verdict.undecided)
+        if verdict.answer is not None:
+            status, body, headers = verdict.answer
+            decision = replace(decision, http_status=status or decision.http_status, body=body, answer_headers=headers)
         return self._lasting(decision)
 
     def _admission(self) -> Decision:

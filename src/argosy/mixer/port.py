@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from argosy.core.frozen import FrozenMap
 from argosy.mixer.attributes import Value
@@ -19,6 +19,14 @@ from argosy.mixer.status import OK
 VALID_S_MAX = 60.0
 USES_MAX = 10_000
 NO_OUTPUT: Mapping[str, Value] = FrozenMap()
+
+
+class DirectAnswer(NamedTuple):
+    """What the client of a refused request is told instead of Mixer's own words; status 0: the usual one."""
+
+    status: int
+    body: str
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,8 @@ class Verdict:
     valid_use_count: int = USES_MAX
     output: Mapping[str, Value] = field(default_factory=lambda: NO_OUTPUT)
     granted: int = 0
+    answer: DirectAnswer | None = None
+    """Of a refusal."""
     undecided: bool = False
     """Whom the handler must ask could not be asked: what holds then is what is set for a Mixer that cannot be asked."""
 

@@ -61,6 +61,9 @@ def decide(data: bytes, _context: Any) -> bytes:
         said = HeaderEdit("REPLACE", "x-told", (f"{facts.service} {facts.fail_open}",))
         return encode_decision(Decision(response_headers=(said,)))
     case = request.attributes.request.http.headers["x-case"]
+    if case == "elsewhere":
+        headers = (("location", "/login"), ("set-cookie", "a=1"), ("set-cookie", "b=2"), ("x-one", "c"))
+        return encode_decision(Decision(16, 302, "over there", answer_headers=headers))
     if case == "refused":
         return encode_decision(Decision(7, 403, "no", response_headers=(HeaderEdit("REMOVE", "x-one"),)))
     return encode_decision(Decision(response_headers=CASES[case][0]))
@@ -188,6 +191,15 @@ def test_an_answer_is_changed_as_the_operations_say(proxy: Proxy, case: str) -> 
 def test_who_is_not_asked_about_and_what_is_refused_is_left_alone(proxy: Proxy) -> None:
     assert get(proxy.port, "remove-all", host="unasked") == (200, BEFORE)
     assert get(proxy.port, "refused")[0] == 403
+
+
+def test_a_refusal_is_told_as_an_adapter_wants_it(proxy: Proxy) -> None:
+    line = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=60)
+    line.request("GET", "/", headers={"host": "asked", "x-case": "elsewhere"})
+    found = line.getresponse()
+    assert (found.status, found.read(), found.getheader("location")) == (302, b"over there", "/login")
+    assert (found.headers.get_all("set-cookie"), found.getheader("x-one")) == (["a=1", "b=2"], "c")
+    line.close()
 
 
 def test_mixer_is_told_whether_the_request_passes_if_nobody_can_decide(proxy: Proxy) -> None:

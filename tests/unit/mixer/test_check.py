@@ -11,7 +11,7 @@ from argosy.mixer.check import Check, Decision, begin_check
 from argosy.mixer.handlers import make_handler
 from argosy.mixer.headers import HeaderEdit
 from argosy.mixer.names import Ref
-from argosy.mixer.port import LocalHandler, Verdict
+from argosy.mixer.port import DirectAnswer, LocalHandler, Verdict
 from argosy.mixer.quotas import MemQuotas
 from argosy.mixer.request import CheckFacts, request_attributes
 from argosy.mixer.rules import CheckPolicy, resolve_rules
@@ -421,6 +421,16 @@ def test_where_requests_pass_headers_are_changed_without_the_one_that_cannot_tel
     assert check.decision is not None
     assert (check.decision.allowed, check.decision.undecided) == (True, True)
     assert check.decision.request_headers == (HeaderEdit("REPLACE", "x-by", ("reviews-v3-x",)),)
+
+
+@pytest.mark.parametrize("status, told", [(0, 401), (302, 302)])
+def test_an_adapter_that_refuses_may_say_what_the_client_is_told(status: int, told: int) -> None:
+    check = started(remote_policy())
+    check.answer([Verdict(16, "who?", answer=DirectAnswer(status, "go there", (("location", "/login"),)))])
+    assert check.decision is not None
+    found = check.decision
+    assert (found.code, found.http_status, found.body) == (16, told, "go there")
+    assert found.answer_headers == (("location", "/login"),)
 
 
 def test_who_refuses_for_certain_refuses_where_requests_pass_too() -> None:

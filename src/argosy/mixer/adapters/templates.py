@@ -6,7 +6,7 @@ adapter answers becomes a `Verdict`. Source: Istio 1.4's out-of-process adapters
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 
 from argosy.core.frozen import FrozenMap
 from argosy.mixer.adapters.descriptors import DescriptorError, read_descriptor_set
+from argosy.mixer.adapters.direct import direct_answer
 from argosy.mixer.adapters.fields import INSTANCE_NAME, FieldKind, Leaf, MapOf, fields_of
 from argosy.mixer.adapters.values import fill, read, span_of
 from argosy.mixer.attributes import ValueType
@@ -96,7 +97,15 @@ class Template:
             valid_duration_s=_duration(result),
             valid_use_count=result.valid_use_count or USES_DEFAULT,
             output=FrozenMap(read(message.output)) if with_output else FrozenMap(),
+            answer=direct_answer(_details(result.status)) if code != OK else None,
         )
+
+
+def _details(status: Any) -> Sequence[Any]:
+    """Those of a `google.rpc.Status`, if the adapter's descriptors have them."""
+    field = status.DESCRIPTOR.fields_by_name.get("details")
+    inner = field.message_type.fields_by_name if field is not None and field.message_type is not None else {}
+    return list(status.details) if field.is_repeated and {"type_url", "value"} <= set(inner) else []
 
 
 def _duration(result: Any) -> float:

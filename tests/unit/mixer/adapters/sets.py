@@ -77,6 +77,7 @@ VALUE: Fields = (
     ("duration_value", 7, f"one:{POLICY}.Duration"),
     ("string_map_value", 11, f"one:{POLICY}.StringMap"),
 )
+STATUS: Fields = (("code", 1, "int32"), ("message", 2, "string"), ("details", 3, "list:sets.Any"))
 RESULT: Fields = (("status", 1, "google.rpc.Status"), ("valid_duration", 2, DURATION), ("valid_use_count", 3, "int32"))
 
 
@@ -106,7 +107,7 @@ def _base() -> list[Any]:
         well_known(duration_pb2),
         well_known(timestamp_pb2),
         file("any.proto", "sets", {"Any": (("type_url", 1, "string"), ("value", 2, "bytes"))}),
-        file("status.proto", RPC, {"Status": (("code", 1, "int32"), ("message", 2, "string"))}),
+        file("status.proto", RPC, {"Status": STATUS}, "any.proto"),
         file("policy.proto", POLICY, {**policy, "Value": VALUE}, *times),
         file("check.proto", MODEL, {"CheckResult": RESULT, "ReportResult": (), **quota}, times[0], "status.proto"),
     ]

@@ -11,10 +11,11 @@ from tests.e2e.harness import CORPUS
 from tests.unit.mixer.adapters.sets import KEYED, MODEL, POLICY, adapter_config, encoded, file, template
 
 from argosy.mixer.adapters.descriptors import DescriptorError, read_descriptor_set
+from argosy.mixer.adapters.direct import NAME, direct_response
 from argosy.mixer.adapters.fields import Leaf, MapOf, Nested
 from argosy.mixer.adapters.templates import AnswerError, Variety, read_template
 from argosy.mixer.attributes import ValueType
-from argosy.mixer.port import QuotaAsked, Verdict
+from argosy.mixer.port import DirectAnswer, QuotaAsked, Verdict
 
 T = ValueType
 CONFIG = ("type.googleapis.com/look.Params", b"\x10\x01")
@@ -144,9 +145,22 @@ def test_answers_of_checks() -> None:
     )
     assert found.answer(told.SerializeToString(), "i") == Verdict(7, "no", 2.5, 3)
     assert found.answer(answer(status={"code": 5}).SerializeToString(), "i").message == "NOT_FOUND"
+    assert found.answer(answer(status={"code": 5}).SerializeToString(), "i").answer is None
     assert found.answer(answer(status={"code": 99}).SerializeToString(), "i").code == 2
     with pytest.raises(AnswerError, match=f"is not a {MODEL}.CheckResult"):
         found.answer(b"\xff\xff", "i")
+
+
+def test_a_refusal_may_say_what_the_client_is_told() -> None:
+    found = read_template(template((("key", 1, "string"),)))
+    said = direct_response()(code=302, body="over there", headers={"Location": "/login"})
+    details = [{"type_url": f"type.googleapis.com/{NAME}", "value": said.SerializeToString()}]
+
+    def answered(code: int) -> Verdict:
+        return found.answer(found.response(status={"code": code, "details": details}).SerializeToString(), "i")
+
+    assert answered(16).answer == DirectAnswer(302, "over there", (("location", "/login"),))
+    assert answered(0).answer is None
 
 
 def test_outputs_are_values() -> None:
