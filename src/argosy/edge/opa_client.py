@@ -48,10 +48,11 @@ class OpaClient:
     async def check(self, call: Call) -> Verdict:
         """Ask whether the subject may do the action."""
         try:
-            allowed = await self._evaluate({"input": _input(call.values)})
+            allowed = await self._evaluate({"input": question(call.values)})
         except (OpaError, httpx.HTTPError, OSError) as error:
             self._tell(f"{type(error).__name__}: {error}")
-            return Verdict(PERMISSION_DENIED if self._params.fail_close else OK, f"opa: {error}", 0.0, 0)
+            message = f"{REJECTED}. err: {error}" if self._params.fail_close else f"opa: {error}"
+            return Verdict(PERMISSION_DENIED if self._params.fail_close else OK, message, 0.0, 0)
         self._tell("")
         return Verdict(OK if allowed else PERMISSION_DENIED, "" if allowed else REJECTED, 0.0, 0)
 
@@ -152,6 +153,17 @@ def _reasons(answer: Mapping[str, Any]) -> str:
 def _policy_name(scope: str, number: int, text: str) -> str:
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     return f"/v1/policies/{quote(f'argosy/{scope}/{number}-{digest}')}"
+
+
+def question(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The `input` of policies: without texts that are empty, and with `groups` as a list, as Istio has it."""
+    found: dict[str, Any] = {"subject": {}, "action": {}}
+    for part, fields in values.items():
+        found[part] = {name: value for name, one in fields.items() if (value := _input(one)) not in ("", {})}
+    groups = found["subject"].get("groups")
+    if isinstance(groups, str):
+        found["subject"]["groups"] = [groups]
+    return found
 
 
 def _input(value: Any) -> Any:

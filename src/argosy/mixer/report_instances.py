@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
+import re2
 
 from argosy.core.errors import Finding
 from argosy.core.frozen import EMPTY
@@ -62,6 +63,8 @@ _FIELDS: Mapping[str, Mapping[str, frozenset[ValueType]]] = MappingProxyType(
 """Fields of templates that are expressions, and the types that they may have."""
 _MAPS = ("dimensions", "variables", "span_tags", "monitored_resource_dimensions")
 _SIZES = ("request_size", "request_total_size", "response_size", "response_total_size")
+_SPAN_ID = re2.compile(r"[0-9A-Fa-f]{1,16}")
+_CLIENTS = 0x5DA7_B1E0_93C4_2F68
 TEMPLATES = frozenset(_FIELDS)
 
 
@@ -202,23 +205,36 @@ def _trace_span(instance: ReportInstance, known: Evaluated, moment: datetime) ->
     tags.update({name.replace("_", "."): size for name, size in sizes.items() if size is not None})
     if protocol:
         tags["api.protocol"] = protocol
+    client, rewrite = (
+        instance.field("client_span", known, False),
+        instance.field("rewrite_client_span_id", known, False),
+    )
+    span_id, parent = instance.field("span_id", known), instance.field("parent_span_id", known)
+    if rewrite:
+        # The client's span has an id of its own, by which the server's, which keeps the one that was sent, names it.
+        span_id, parent = (_of_client(span_id), parent) if client else (span_id, _of_client(span_id))
     return TraceSpanValue(
         instance=str(instance.ref),
         trace_id=instance.field("trace_id", known),
-        span_id=instance.field("span_id", known),
-        parent_span_id=instance.field("parent_span_id", known),
+        span_id=span_id,
+        parent_span_id=parent,
         name=instance.field("span_name", known),
         start=instance.field("start_time", known, moment),
         end=instance.field("end_time", known, moment),
         tags=tags,
         status_code=instance.field("http_status_code", known, 0),
-        client=instance.field("client_span", known, False),
-        rewrite_client_span_id=instance.field("rewrite_client_span_id", known, False),
+        client=client,
+        rewrite_client_span_id=rewrite,
         source_name=instance.field("source_name", known),
         source_ip=str(instance.field("source_ip", known)),
         destination_name=instance.field("destination_name", known),
         destination_ip=str(instance.field("destination_ip", known)),
     )
+
+
+def _of_client(span_id: str) -> str:
+    """The id of the client's part of a span, the same whoever tells of it; what is no id stays as it is."""
+    return f"{int(span_id, 16) ^ _CLIENTS:016x}" if _SPAN_ID.fullmatch(span_id) else span_id
 
 
 def _nothing(instance: ReportInstance, _known: Evaluated, _moment: datetime) -> NothingValue:

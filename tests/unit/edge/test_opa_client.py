@@ -11,7 +11,7 @@ from tests.e2e.programs.opa_stand_in import Opa
 
 from argosy.api.mixer_adapters import OpaParams
 from argosy.edge import opa_client
-from argosy.edge.opa_client import OpaClient
+from argosy.edge.opa_client import OpaClient, question
 from argosy.mixer.names import Ref
 from argosy.mixer.port import Call, Verdict
 
@@ -62,6 +62,15 @@ async def test_the_policy_decides(opa: Opa) -> None:
     assert len(opa.policies) == 1
 
 
+def test_groups_are_a_list_and_what_is_empty_is_not_there() -> None:
+    values = {
+        "subject": {"user": "", "groups": "night", "properties": {}},
+        "action": {"properties": {"note": "", "n": 1}},
+    }
+    assert question(values) == {"subject": {"groups": ["night"]}, "action": {"properties": {"note": "", "n": 1}}}
+    assert question({"subject": {"user": "ann"}}) == {"subject": {"user": "ann"}, "action": {}}
+
+
 async def test_a_server_that_has_lost_the_policies_gets_them_again(opa: Opa) -> None:
     asked = client(opa.server_port)
     assert await asked.check(call("admin")) == ALLOWED
@@ -88,6 +97,7 @@ async def test_where_the_server_cannot_tell_it_is_as_configured(
     await asked.close()
     assert (verdict.code, verdict.valid_duration_s) == (code, 0.0)
     assert words in verdict.message
+    assert verdict.message.startswith("opa: request was rejected. err: ") is fail_close
 
 
 @pytest.mark.parametrize("fail_close, code", [(True, 7), (False, 0)])

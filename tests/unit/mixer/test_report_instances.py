@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from argosy.mixer.access_record import ConnectionEvent
+from argosy.mixer.access_record import AccessRecord, ConnectionEvent
 from argosy.mixer.report_values import LogEntryValue, NothingValue, TraceSpanValue
 
 from .reports import (
     START,
     connection,
     deliveries,
+    inbound,
     outbound,
     policy,
 )
@@ -80,6 +81,20 @@ def test_log_entries_spans_and_nothing() -> None:
         destination_name="reviews-v2",
         destination_ip="10.88.0.4",
     )
+
+
+def test_a_rewritten_span_of_a_client_is_the_parent_of_its_servers() -> None:
+    def reported(span_id: str, record: AccessRecord) -> TraceSpanValue:
+        text = LOG.replace("b7ad6b7169203331", span_id).replace("spanTags:", "rewriteClientSpanId: 'true'\n  spanTags:")
+        (span,) = (one.value for one in deliveries(policy(text), record) if isinstance(one.value, TraceSpanValue))
+        return span
+
+    client, server = (reported("b7ad6b7169203331", record) for record in (outbound(), inbound()))
+    assert (client.client, client.parent_span_id, server.client) == (True, "", False)
+    assert (server.span_id, server.parent_span_id) == ("b7ad6b7169203331", client.span_id)
+    assert client.span_id not in (server.span_id, "")
+    assert len(client.span_id) == 16
+    assert reported("none", outbound()).span_id == "none"
 
 
 def test_a_log_entry_whose_time_only_requests_have_is_none_for_connections() -> None:
