@@ -169,7 +169,7 @@ class _Binder:
         instance = self._look_up(rule, field, ref)
         if instance is None or handler is None:
             return None
-        takes, template = self._takes(handler), instance.spec.template_name
+        takes, template = self._takes(handler), _template(instance.spec.template_name)
         if takes is not None and template not in takes:
             message = f"handler {handler.name} does not take {template}"
             self.findings.append(finding(rule, BAD_TEMPLATE, field, message, f"it takes {', '.join(sorted(takes))}"))
@@ -184,7 +184,7 @@ class _Binder:
         adapter = self._by_kind.get("adapter", {}).get(ObjectKey(ref.namespace, ref.name))
         if adapter is None:
             return None
-        return frozenset(name.partition(".")[0] for name in adapter.spec.templates)
+        return frozenset(_template(name) for name in adapter.spec.templates)
 
     def _look_up(self, rule: Object[Rule], field: str, ref: Ref) -> Object[Any] | None:
         found = self._by_kind.get(ref.kind, {}).get(ObjectKey(ref.namespace, ref.name))
@@ -193,6 +193,11 @@ class _Binder:
             hint = f"create it, or correct the name in {field}"
             self.findings.append(finding(rule, DANGLING, field, message, hint))
         return found
+
+
+def _template(written: str) -> str:
+    """The name of a template, which may be written as `x`, `x.ns` or `x.template.ns`."""
+    return parse_reference(written, namespace="", kinds=("template",)).name
 
 
 def bad_expression(about: Object[Any], field: str, text: str, error: ExpressionError) -> Finding:

@@ -1,5 +1,7 @@
 """Rules with their objects: both forms of names, templates that fit, findings."""
 
+import pytest
+
 from argosy.mixer.attributes import VOCABULARY, ValueType
 from argosy.mixer.bind import bind_rules
 
@@ -41,6 +43,20 @@ def test_an_adapter_out_of_process_takes_what_its_object_says() -> None:
     found = bind_rules(objects)
     assert [one.template for one in found.rules[0].actions[0].instances] == ["keyval"]
     assert [(one.code, one.field) for one in found.findings] == [("ARG0913", "spec.actions[0].instances[1]")]
+
+
+@pytest.mark.parametrize("said", ["keyval", "keyval.istio-system", "keyval.template.istio-system"])
+@pytest.mark.parametrize("taken", ["keyval", "keyval.istio-system", "keyval.template.istio-system"])
+def test_a_template_may_be_named_with_its_namespace(said: str, taken: str) -> None:
+    objects = [
+        made_from("adapter", "default", "lookup", {"templates": [taken]}),
+        made_from("handler", "default", "lookup", {"adapter": "lookup", "connection": {"address": "x:1"}}),
+        made_from("instance", "default", "key", {"template": said, "params": {"key": "source.name"}}),
+        rule(to="lookup", of=("key",)),
+    ]
+    found = bind_rules(objects)
+    assert found.findings == ()
+    assert [one.template for one in found.rules[0].actions[0].instances] == ["keyval"]
 
 
 def test_a_rule_that_only_changes_headers_is_kept() -> None:
