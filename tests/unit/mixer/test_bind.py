@@ -56,7 +56,7 @@ def test_a_template_may_be_named_with_its_namespace(said: str, taken: str) -> No
     ]
     found = bind_rules(objects)
     assert found.findings == ()
-    assert [one.template for one in found.rules[0].actions[0].instances] == ["keyval"]
+    assert [one.template for one in found.rules[0].actions[0].instances] == [said]
 
 
 def test_a_rule_that_only_changes_headers_is_kept() -> None:
