@@ -196,8 +196,7 @@ class GatewayModel:
         for ref in own:
             for service, bound in self._bound_to(read, ref):
                 for host in bound.hosts if bound.http else ():
-                    admitted = ref.admits(service.namespace, host)
-                    if admitted is not None:
+                    for admitted in ref.admits(service.namespace, host):
                         # Bound by several servers, a VirtualService is there once all the same.
                         found.setdefault(admitted, {}).setdefault(service, []).append(ref)
                         if ref.redirects:

@@ -133,3 +133,24 @@ def test_a_redirect_to_the_port_that_was_asked_on_tells_it_if_it_is_not_the_sche
     found = world.resources(VIRTUAL_HOST, GATEWAY.name, GATEWAY.namespace)
     (host,) = [one for name, one in found.items() if name.endswith("/a.example.com")]
     assert host["routes"][0]["redirect"].get("port_redirect") == told
+
+
+@pytest.mark.parametrize(
+    ("served", "asked", "made"),
+    [
+        (["a.example.com", "b.example.com"], "*", ["a.example.com", "b.example.com"]),
+        (["a.example.com", "b.example.com", "c.other.com"], "*.example.com", ["a.example.com", "b.example.com"]),
+        (["default/a.example.com", "other/b.example.com"], "*", ["a.example.com"]),
+        (["*.example.com", "a.example.com"], "*.example.com", ["*.example.com", "a.example.com"]),
+        (["*.example.com", "*.com"], "a.example.com", ["a.example.com"]),
+        (["*"], "*.example.com", ["*.example.com"]),
+    ],
+)
+def test_a_wildcard_gets_all_hosts_of_a_server_that_it_covers(served: list[str], asked: str, made: list[str]) -> None:
+    """It got the first one; the others were answered 404."""
+    hosts = ", ".join(f'"{host}"' for host in served)
+    server = plain("gw").replace("default/a.example.com", hosts)
+    rule = bound("default", f"http: [{{{TO}}}]").replace("hosts: [a.example.com]", f'hosts: ["{asked}"]')
+    world = MeshWorld(gateway_manifest(), server, rule)
+    found = world.resources(VIRTUAL_HOST, GATEWAY.name, GATEWAY.namespace)
+    assert sorted(one["domains"][0] for one in found.values() if one.get("routes")) == made

@@ -117,16 +117,14 @@ class ServerRef:
             found.append((namespace, name) if slash else ("*", namespace))
         return [(self.key.namespace if namespace == "." else namespace, host) for namespace, host in found]
 
-    def admits(self, namespace: str, host: str) -> str | None:
-        """The host that a VirtualService of `namespace` gets at this server for its `host`: the narrower of the two."""
+    def admits(self, namespace: str, host: str) -> tuple[str, ...]:
+        """The hosts that a VirtualService of `namespace` gets at this server for its `host`: of each of the server's own
+        that has some in common with it, the narrower of the two."""
+        found = []
         for allowed, own in self.hosts():
-            if allowed not in ("*", namespace):
-                continue
-            if host_matches(own, host):
-                return host
-            if host_matches(host, own):
-                return own
-        return None
+            if allowed in ("*", namespace):
+                found += [host] if host_matches(own, host) else [own] if host_matches(host, own) else []
+        return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, slots=True)
