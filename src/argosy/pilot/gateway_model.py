@@ -29,7 +29,7 @@ from argosy.pilot.build.route_rules import OwnedRule, in_order, owned_rules
 from argosy.pilot.build.tls import CA_SUFFIX
 from argosy.pilot.classes import ProxyClass
 from argosy.pilot.listener_model import tcp_target
-from argosy.pilot.scopes import EVERYBODY, ClientScope
+from argosy.pilot.scopes import EVERYBODY, ClientScope, exported
 from argosy.xds.messages import Resource
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Bound:
     http: bool
     tcp: tuple[TCPRoute, ...]
     tls: tuple[TLSRoute, ...]
+    exports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -103,12 +104,14 @@ class GatewayModel:
         if found is None:
             return None
         hosts = tuple(resolve_host(host, key.namespace) for host in found.spec.hosts)
-        return Bound(hosts, bool(found.spec.http), found.spec.tcp, found.spec.tls)
+        return Bound(hosts, bool(found.spec.http), found.spec.tcp, found.spec.tls, found.spec.export_to)
 
-    def _bound_to(self, read: Reader, ref: ServerRef) -> Iterator[tuple[ObjectKey, Bound]]:
+    def _bound_to(self, read: Reader, proxies: ProxyClass, ref: ServerRef) -> Iterator[tuple[ObjectKey, Bound]]:
+        """The VirtualServices that are bound to a server, as far as the proxies' namespace may see them."""
+        default = registry.settings(read, self.mesh, Aspect.EXPORTS).config.default_virtual_service_export_to
         for key in read.keys(self.mesh.virtual_services_by_gateway, ref.key):
             bound = read.get(self.bound, key)
-            if bound is not None:
+            if bound is not None and exported(bound.exports or default, key.namespace, proxies.namespace):
                 yield key, bound
 
     def members(self, read: Reader, key: ProxyClass) -> list[Member]:
@@ -159,7 +162,7 @@ class GatewayModel:
         if ref.routes_http:
             return None
         port = ref.server.port.number
-        for name, bound in self._bound_to(read, ref):
+        for name, bound in self._bound_to(read, key, ref):
             if not any(ref.admits(name.namespace, host) for host in bound.hosts):
                 continue
             for rule in bound.tcp:
@@ -173,7 +176,7 @@ class GatewayModel:
             return []
         port = ref.server.port.number
         found = []
-        for name, bound in self._bound_to(read, ref):
+        for name, bound in self._bound_to(read, key, ref):
             for rule in bound.tls:
                 resolve = self.model.outbound.resolver(read, self._scope(read, key), port)
                 for match in rule.match:
@@ -194,7 +197,7 @@ class GatewayModel:
         found: dict[str, dict[ObjectKey, list[ServerRef]]] = {}
         redirected: set[str] = set()
         for ref in own:
-            for service, bound in self._bound_to(read, ref):
+            for service, bound in self._bound_to(read, proxies, ref):
                 for host in bound.hosts if bound.http else ():
                     for admitted in ref.admits(service.namespace, host):
                         # Bound by several servers, a VirtualService is there once all the same.

@@ -154,3 +154,13 @@ def test_a_wildcard_gets_all_hosts_of_a_server_that_it_covers(served: list[str],
     world = MeshWorld(gateway_manifest(), server, rule)
     found = world.resources(VIRTUAL_HOST, GATEWAY.name, GATEWAY.namespace)
     assert sorted(one["domains"][0] for one in found.values() if one.get("routes")) == made
+
+
+@pytest.mark.parametrize("rule", [f"http: [{{{TO}}}]", TCP_RULE, TLS_RULE], ids=["http", "tcp", "tls"])
+@pytest.mark.parametrize(("exports", "seen"), [(".", False), ("other", False), ("istio-system", True), ("'*'", True)])
+def test_a_gateway_sees_what_is_exported_to_its_namespace(rule: str, exports: str, seen: bool) -> None:
+    """`exportTo` held for sidecars only."""
+    server = {"http": plain("gw"), "tcp": TCP, "tls": PASSTHROUGH}[rule.partition(":")[0]]
+    world = MeshWorld(gateway_manifest(), server, bound("default", f"exportTo: [{exports}], {rule}"))
+    found = [world.resources(one, GATEWAY.name, GATEWAY.namespace) for one in (LISTENER, VIRTUAL_HOST)]
+    assert ("outbound|80||web.shop" in json.dumps(found)) is seen

@@ -159,8 +159,12 @@ def http1_options() -> dict[str, Any]:
 
 def _common_options(tcp: TCPPool | None, http: HTTPPool | None) -> dict[str, Any]:
     common: dict[str, Any] = {}
-    if http is not None and http.idle_timeout_s is not None:
-        common["idle_timeout"] = v.duration(http.idle_timeout_s)
+    # What is said of TCP connections holds for those of HTTP, unless more is said of them.
+    idle_s = http.idle_timeout_s if http is not None else None
+    if idle_s is None and tcp is not None:
+        idle_s = tcp.idle_timeout_s
+    if idle_s is not None:
+        common["idle_timeout"] = v.duration(idle_s)
     if http is not None and http.max_requests_per_connection:
         common["max_requests_per_connection"] = v.wrap(http.max_requests_per_connection)
     if tcp is not None and tcp.max_connection_duration_s is not None:

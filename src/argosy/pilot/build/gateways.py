@@ -118,8 +118,8 @@ class ServerRef:
         return [(self.key.namespace if namespace == "." else namespace, host) for namespace, host in found]
 
     def admits(self, namespace: str, host: str) -> tuple[str, ...]:
-        """The hosts that a VirtualService of `namespace` gets at this server for its `host`: of each of the server's own
-        that has some in common with it, the narrower of the two."""
+        """The hosts that a VirtualService of `namespace` gets at this server for its `host`: of each of the server's
+        own hosts that has some in common with it, the narrower of the two."""
         found = []
         for allowed, own in self.hosts():
             if allowed in ("*", namespace):

@@ -89,6 +89,15 @@ def test_a_rule_says_of_keep_alive_what_the_mesh_does_not() -> None:
         assert shown["upstream_connection_options"]["tcp_keepalive"] == made
 
 
+@pytest.mark.parametrize(
+    "pool, idle",
+    [('"tcp": {"idleTimeout": "7s"}', "7s"), ('"tcp": {"idleTimeout": "7s"}, "http": {"idleTimeout": "9s"}', "9s")],
+)
+def test_an_idle_time_of_tcp_holds_for_http_too(pool: str, idle: str) -> None:
+    (options,) = cluster(f'{{"connectionPool": {{{pool}}}}}')["typed_extension_protocol_options"].values()
+    assert options["common_http_protocol_options"]["idle_timeout"] == idle
+
+
 def test_limits_are_what_the_rule_says_and_otherwise_none() -> None:
     (without,) = cluster()["circuit_breakers"]["thresholds"]
     assert without["max_connections"] == 4294967295
