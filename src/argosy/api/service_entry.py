@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from argosy.api.meta import Object, Strict
 from argosy.api.ports import Port
 from argosy.core.frozen import EMPTY, FrozenMap
+from argosy.core.names import ObjectKey
 
 NO_PORTS: FrozenMap[str, int] = FrozenMap()
 
@@ -61,3 +64,15 @@ def allocated_addresses(entry: Object[ServiceEntry]) -> FrozenMap[str, str]:
     """Host -> address that Galley chose for hosts of a service entry without addresses (`status.addresses`)."""
     chosen = entry.status.get("addresses", ())
     return FrozenMap({item["host"]: item["value"] for item in chosen})
+
+
+def precedence(entry: Object[ServiceEntry]) -> tuple[bool, ObjectKey]:
+    """Of several entries for one host the least counts: one that all namespaces may see, then by namespace and name."""
+    exports = entry.spec.export_to
+    return bool(exports) and "*" not in exports, entry.key
+
+
+def says_the_same(one: Object[ServiceEntry], other: Object[ServiceEntry]) -> bool:
+    """True if two entries declare their hosts alike, whoever may see them; selected workloads are never alike."""
+    mine, others = (msgspec.structs.replace(entry.spec, hosts=(), export_to=()) for entry in (one, other))
+    return mine == others and mine.workload_selector is None

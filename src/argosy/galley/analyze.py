@@ -19,7 +19,7 @@ from argosy.api.meta import Object, WorkloadSelector
 from argosy.api.ports import PortSelector
 from argosy.api.routing import Destination, VirtualService
 from argosy.api.security import PeerAuthentication, RequestAuthentication
-from argosy.api.service_entry import ServiceEntry
+from argosy.api.service_entry import ServiceEntry, precedence, says_the_same
 from argosy.core.claims import ROUTE_HEADER
 from argosy.core.errors import Finding, Level
 from argosy.core.hosts import (
@@ -108,7 +108,7 @@ def analyze_objects(
     objects: Iterable[Object[Any]], only: Container[tuple[str, ObjectKey]] | None = None
 ) -> list[Finding]:
     """Findings about the set (about the objects in `only`, if given), in the order of kinds and keys."""
-    everything = sorted(objects, key=lambda o: (o.kind, o.key))
+    everything = sorted(objects, key=lambda o: (o.kind, o.kind == "ServiceEntry" and precedence(o)[0], o.key))
     world = _index(everything)
     around = surroundings(everything)
     findings: list[Finding] = []
@@ -345,6 +345,8 @@ def _analyze_service_entry(obj: Object[ServiceEntry], world: _World) -> Iterator
             continue
         first = world.entries[host]
         if first.key == obj.key:
+            continue
+        if first.namespace != obj.namespace and says_the_same(first, obj):
             continue
         selected = first.spec.workload_selector is not None or obj.spec.workload_selector is not None
         if selected or first.namespace != obj.namespace or first.spec.resolution != obj.spec.resolution:

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address
 
 from argosy.api.kubernetes import Service
 from argosy.api.meta import Object
-from argosy.api.service_entry import ServiceEntry, allocated_addresses
+from argosy.api.service_entry import ServiceEntry, allocated_addresses, precedence
 from argosy.core.hosts import CLUSTER_DOMAIN, service_host
 from argosy.local.service_endpoints import NOTHING_DECLARED, Declared, PodFact, pods_of
 
@@ -83,7 +83,7 @@ def build_names(
     wildcards: dict[str, tuple[str, ...]] = {}
     aliases: dict[str, str] = {}
     # Entries first: a Kubernetes Service keeps its own name whatever an entry says.
-    for entry in entries:
+    for entry in sorted(entries, key=precedence, reverse=True):
         allocated = allocated_addresses(entry)
         for host in entry.spec.names:
             addresses = _entry_addresses(entry.spec, host, allocated)

@@ -16,6 +16,7 @@ from argosy.api.locality import LocalityLB
 from argosy.api.mesh_config import MeshConfig
 from argosy.api.meta import Object
 from argosy.api.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
+from argosy.api.service_entry import precedence
 from argosy.core.frozen import FrozenMap
 from argosy.core.hosts import resolve_host, service_of_host, specificity
 from argosy.core.labels import selects
@@ -135,9 +136,8 @@ def _namespace_of_host(read: Reader, mesh: Mesh, host: str) -> str:
     service = service_of_host(host)
     if service is not None:
         return service[0]
-    for key in read.keys(mesh.entries_by_host, host):
-        return key.namespace
-    return ""
+    found = [entry for _key, entry in read.select(mesh.entries_by_host, host)]
+    return min(found, key=precedence).namespace if found else ""
 
 
 def traffic_policy(rule: Object[DestinationRule] | None, subset: str, port: int) -> TrafficPolicy:

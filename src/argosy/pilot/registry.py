@@ -1,7 +1,8 @@
 """The service registry: which hosts there are, where their endpoints are, who serves them.
 
 Given tracked reads of Services, ServiceEntries and Pods, gives `HostRecord`s and `Endpoint`s; a Kubernetes Service wins
-over a ServiceEntry of the same host, and among ServiceEntries the first by namespace and name does.
+over a ServiceEntry of the same host, and among ServiceEntries one that all may see, then the first by namespace and
+name.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 from argosy.api.endpoints import declared_endpoints
 from argosy.api.kubernetes import ServicePort
 from argosy.api.meta import Object
-from argosy.api.service_entry import allocated_addresses
+from argosy.api.service_entry import allocated_addresses, precedence, says_the_same
 from argosy.core.errors import Origin
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.hosts import (
@@ -96,7 +97,7 @@ def build_host(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:
         external = service.spec.type == "ExternalName"
         return _from_external_name(read, mesh, key, service) if external else _from_service(key, service)
     entries = [
-        _from_entry(key, entry, host)
+        entry
         for key, entry in read.select(mesh.entries_by_host, host)
         # A name of another namespace's Services is not given away.
         if service_of_host(host) is None or governs(read, mesh, key.namespace, host)
@@ -105,7 +106,7 @@ def build_host(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:
     if called is not None and read.keys(mesh.services_by_host, called):
         # Clients call a Service so, and a name can mean one host only.
         return None
-    return _merged(entries) if entries else _from_routes(read, mesh, host)
+    return _from_entries(entries, host) if entries else _from_routes(read, mesh, host)
 
 
 def _from_routes(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:
@@ -141,6 +142,20 @@ def routed_hosts(read: Reader, names: Iterable[str], declared: Sequence[str]) ->
         and may_be_routed_only(name, namespaces)
         and not (is_wildcard(name) and any(host_matches(name, one) for one in declared))
     }
+
+
+def _from_entries(entries: list[Object[Any]], host: str) -> HostRecord:
+    entries = sorted(entries, key=precedence)
+    made = _merged([_from_entry(entry.key, entry, host) for entry in entries])
+    first = entries[0]
+    beside = [one for one in entries if one.namespace == first.namespace]
+    alike = [one for one in entries if one.namespace != first.namespace and says_the_same(first, one)]
+    if not alike or len(beside) > 1 or not first.spec.export_to or "*" in first.spec.export_to:
+        return made
+    # Namespaces that keep the same declaration to themselves each have what they declare.
+    shown = {one.namespace if name == "." else name for one in (first, *alike) for name in one.spec.export_to}
+    addresses = dict.fromkeys([*made.addresses, *(own for one in alike for own in _allocated(one, host))])
+    return replace(made, export_to=tuple(sorted(shown)), addresses=tuple(addresses))
 
 
 def _merged(entries: list[HostRecord]) -> HostRecord:

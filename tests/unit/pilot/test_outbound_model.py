@@ -6,7 +6,7 @@ import pytest
 
 from argosy.api import decode_object, parse_documents
 from argosy.incr import Change, Engine
-from argosy.pilot.build.resource import CLUSTER, LISTENER, ROUTE, VIRTUAL_HOST
+from argosy.pilot.build.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST
 from argosy.pilot.mesh import Mesh, Unconcerned
 from argosy.pilot.model import Model
 from argosy.pilot.scopes import ScopedHost
@@ -209,3 +209,51 @@ def test_a_bound_port_for_http_has_routes_though_no_host_is_called_on_it() -> No
     assert "127.0.0.1_8088" in world.resources(LISTENER, "client-0", "shop")
     assert list(world.resources(ROUTE, "client-0", "shop")) == ["8088"]
     assert "8088/others" in world.resources(VIRTUAL_HOST, "client-0", "shop")
+
+
+CLIENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: client, namespace: {0}}}
+spec: {{template: {{metadata: {{labels: {{app: client}}}}, spec: {{containers: [{{name: app}}]}}}}}}
+"""
+
+
+def declared(namespace: str, exports: str, address: str = "192.0.2.1") -> str:
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: bank, namespace: {namespace}}}
+spec:
+  hosts: [bank.example.com]
+  exportTo: [{exports}]
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  resolution: STATIC
+  endpoints: [{{address: {address}}}]
+status: {{addresses: [{{host: bank.example.com, value: 240.240.0.{len(namespace)}}}]}}
+"""
+
+
+def seen_by(world: MeshWorld, namespace: str) -> list[str]:
+    """The addresses of the host's servers that clients of a namespace call."""
+    found = world.resources(ENDPOINT, "client-0", namespace).get("outbound|80||bank.example.com", {})
+    every = [one for group in found.get("endpoints", []) for one in group["lb_endpoints"]]
+    return [one["endpoint"]["address"]["socket_address"]["address"] for one in every]
+
+
+def test_namespaces_that_declare_a_host_alike_for_themselves_each_have_it() -> None:
+    """Only the first namespace had it: in the second the same entry of its own did nothing."""
+    world = MeshWorld(*(CLIENT.format(one) for one in ("a", "bb", "ccc")), declared("a", "."), declared("bb", "."))
+    assert [seen_by(world, one) for one in ("a", "bb", "ccc")] == [["192.0.2.1"], ["192.0.2.1"], []]
+    record = world.mesh.engine.observe(world.model.host, "bank.example.com")
+    assert record is not None
+    assert record.addresses == ("240.240.0.1", "240.240.0.2")
+    world.apply(declared("bb", ".", "192.0.2.2"))
+    assert [seen_by(world, one) for one in ("a", "bb")] == [["192.0.2.1"], []]
+
+
+def test_an_entry_that_all_may_see_goes_before_one_that_hides() -> None:
+    """One namespace's private entry took the host from everybody else."""
+    world = MeshWorld(*(CLIENT.format(one) for one in ("a", "bb", "ccc")), declared("a", "."))
+    world.apply(declared("bb", "'*'", "192.0.2.2"))
+    assert [seen_by(world, one) for one in ("a", "bb", "ccc")] == [["192.0.2.2"]] * 3
