@@ -51,6 +51,8 @@ def asking(mesh: Mesh) -> set[str]:
     with mesh.control() as client:
         for proxy in mesh.proxies():
             answer = client.get(f"/v1/proxy-config/{proxy['namespace']}/{proxy['pod']}")
+            if answer.status_code == 404:  # its pod has gone since
+                continue
             routes = answer.json()["resources"]["routes"]
             hosts = [host for route in routes for host in route.get("virtual_hosts", ())]
             if any("envoy.filters.http.ext_authz" in host.get("typed_per_filter_config", {}) for host in hosts):
