@@ -35,12 +35,14 @@ from argosy.core.names import ObjectKey
 from argosy.edge.ca_keeper import CAKeeper
 from argosy.edge.control_bodies import ChangeRequest, ObjectRef
 from argosy.edge.control_ca import ca_routes
+from argosy.edge.control_client import parse_finding
 from argosy.edge.control_graph import GraphPorts, graph_routes
 from argosy.edge.control_proxies import PilotPort, dump_proxies, dump_proxy_config, explain
 from argosy.edge.control_status import STATUS_KINDS, object_status
 from argosy.edge.control_tap import Tap, watch_routes
 from argosy.edge.control_traces import trace_routes
 from argosy.edge.galley_port import GalleyPort
+from argosy.edge.own_faults import own_faults
 from argosy.galley.diff import diff_change
 from argosy.galley.memory import MemoryStore
 from argosy.galley.nearby import hint_of_absent
@@ -102,6 +104,7 @@ def control_app(ports: ControlPorts) -> Starlette:
         _post("/v1/diff", api.diff),
         _post("/v1/analyze", api.analyze_files),
         _post("/v1/wait", api.wait),
+        _post("/v1/place", api.place),
         *ca_routes(ports.ca),
         *watch_routes(ports.pilot, ports.tap),
         Route("/v1/history", api.history),
@@ -224,7 +227,8 @@ class _Api:
         unread = await self._ports.readers(body.wait_s) if waits and self._ports.readers is not None else ()
         laggards = await self._wait(pilot, body.wait_s) if waits and pilot is not None else None
         # What cannot be built reaches no proxy, so that proxies are in step and run something else all the same.
-        faults = _own_faults(applied, known, pilot.findings()) if waits and pilot is not None else []
+        named = [(one.shown_kind, one.key.namespace, one.key.name) for one in applied.changes]
+        faults = own_faults(named, known, pilot.findings()) if waits and pilot is not None else []
         return _json(
             {
                 "revision": applied.revision,
@@ -291,6 +295,15 @@ class _Api:
         if galley := self._ports.galley():
             findings = [*galley.galley.analyze(), *findings]
         return _json({"findings": _dump(dict.fromkeys(self._placed(findings)))})
+
+    async def place(self, body: ChangeRequest) -> Response:
+        """What another program found, at the lines that Galley knows."""
+        self._galley()
+        try:
+            findings = [parse_finding(one) for one in body.findings]
+        except (KeyError, ValueError, AttributeError) as error:
+            raise ArgosyError.of(BAD_REQUEST, f"a finding cannot be read: {error!r}") from None
+        return _json({"findings": _dump(self._placed(findings))})
 
     def _placed(self, findings: Iterable[Finding]) -> list[Finding]:
         """What others found, at the lines of the fields that it is about: Galley knows where objects were read."""
@@ -421,15 +434,6 @@ def _kind(word: str) -> Kind:
         hint = f"did you mean {near}?" if near else f"kinds: {', '.join(kind.plural for kind in KINDS.values())}"
         raise ArgosyError.of(NO_SUCH_KIND, f"there is no kind {word!r}", hint=hint)
     return kind
-
-
-def _own_faults(applied: Applied, known: Sequence[Finding], found: Sequence[Finding]) -> list[Finding]:
-    """Of what is wrong at proxies, what this change may be at fault for: what is new, or about objects that it names.
-
-    A change that changes nothing names nothing: whoever repeats it is told of everything.
-    """
-    named = {(one.shown_kind, one.key.namespace, one.key.name) for one in applied.changes}
-    return [one for one in found if not named or one not in known or (one.kind, one.namespace, one.name) in named]
 
 
 def _id_of(ref: ObjectRef, namespace: str) -> tuple[str, ObjectKey]:

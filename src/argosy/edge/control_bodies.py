@@ -38,6 +38,7 @@ class ChangeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     files: tuple[File, ...] = ()
     documents: tuple[Item, ...] = ()
     objects: tuple[ObjectRef, ...] = ()
+    findings: tuple[dict[str, Any], ...] = ()
     namespace: str = DEFAULT_NAMESPACE
     prune: str | None = None
     revision: int = 0

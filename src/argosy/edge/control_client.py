@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from argosy.core.errors import ArgosyError, Finding, Level, Origin
+from argosy.edge.own_faults import own_faults
 
 NOT_RUNNING = "ARG0701"
 NO_ANSWER = "ARG0705"
@@ -111,16 +112,40 @@ class ControlClient:
     def change(self, path: str, body: Mapping[str, Any], *, wait_s: float = 0.0) -> dict[str, Any]:
         """Make a change and, if `wait_s` is not 0, wait until the proxies run it, wherever Pilot is.
 
-        Gives the change's answer; its `laggards` are the proxies that did not get there, null if nobody waited.
+        Gives the change's answer; its `laggards` are the proxies that did not get there, null if nobody waited. Its
+        `findings` have what the change is at fault for at proxies.
         """
+        waits = wait_s > 0 and not body.get("dry_run")
+        known = self._known_to_pilot() if waits and self._has("pilot") else []
         answer = self.post(path, {**body, "wait_s": wait_s}, wait_s=wait_s)
-        if wait_s and answer["laggards"] is None and not body.get("dry_run"):
-            answer["laggards"] = self._wait(answer["revision"], wait_s)
+        if waits and answer["laggards"] is None:
+            told = self._wait(answer["revision"], wait_s)
+            named = [(one["kind"], one["namespace"], one["name"]) for one in answer["changes"]]
+            faults = own_faults(named, known, [parse_finding(one) for one in told["findings"]])
+            answer["laggards"] = told["laggards"]
+            answer["findings"] += [one.dump() for one in self._placed(faults)]
         return answer
 
-    def _wait(self, revision: int, wait_s: float) -> Any:
+    def _known_to_pilot(self) -> list[Finding]:
+        """What Pilot's program finds wrong; nothing while it is away, which stops no change."""
         try:
-            return self.post("wait", {"wait_s": wait_s}, wait_s=wait_s)["laggards"]
+            return [parse_finding(one) for one in _decoded(self._send("pilot", "GET", "analyze"))["findings"]]
+        except ArgosyError:
+            return []
+
+    def _placed(self, findings: Sequence[Finding]) -> Sequence[Finding]:
+        """What programs without Galley found, at the lines that Galley knows."""
+        if not findings:
+            return []
+        body = {"findings": [one.dump() for one in findings]}
+        try:
+            return [parse_finding(one) for one in self.post("place", body)["findings"]]
+        except ArgosyError:  # what is wrong is worth more than where it stands
+            return list(findings)
+
+    def _wait(self, revision: int, wait_s: float) -> dict[str, Any]:
+        try:
+            return self.post("wait", {"wait_s": wait_s}, wait_s=wait_s)
         except ArgosyError as error:
             message = f"revision {revision} is in force, but nobody tells whether proxies run it"
             raise ArgosyError([Finding(NO_ANSWER, Level.ERROR, message), *error.findings]) from None
@@ -128,8 +153,9 @@ class ControlClient:
     def findings(self) -> list[Finding]:
         """What is wrong now, by every program that has something to say; what two of them say, once."""
         programs = [CONTROL, *(name for name in ("pilot", "mixer") if self._has(name))]
-        answers = [_decoded(self._send(program, "GET", "analyze")) for program in programs]
-        return list(dict.fromkeys(parse_finding(one) for answer in answers for one in answer["findings"]))
+        answers = [_decoded(self._send(program, "GET", "analyze"))["findings"] for program in programs]
+        own, *others = [[parse_finding(one) for one in answer] for answer in answers]
+        return list(dict.fromkeys([*own, *self._placed([one for found in others for one in found])]))
 
     def statuses(self) -> list[dict[str, Any]]:
         """What every running program says about itself."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+from argosy.app.pilot import Pilot
 from argosy.app.proxy_status import lacks_nothing_new
 from argosy.pilot.build.resource import CLUSTER
 from argosy.xds.messages import ErrorDetail, ResourceRef
 from argosy.xds.server import Nacked, Stuck
 
 from .shop import CART, SPLIT, added, pod
-from .test_pilot import CART_CLUSTER, Proxy, pilot
+from .test_pilot import CART_CLUSTER, Proxy, patch, pilot, timeout_of
 
 
 def stuck(one: Proxy, *versions: str) -> None:
@@ -65,6 +66,50 @@ async def test_who_has_refused_a_change_is_told_at_once_when_all_others_run_it()
     assert not waiting.done()
     other.settle()
     assert await waiting == [refusing.status]
+
+
+async def test_a_refusal_that_ends_with_leaving_a_filter_out_is_no_failure() -> None:
+    """The proxy refuses what a filter makes, is offered the same without the filter, and takes that."""
+    one = pilot(CART, pod())
+    proxy = Proxy(one)
+    proxy.settle()
+    one.on_changes(added(patch("slow", 4)), synced=True)
+    one.commit_now()
+    waiting = asyncio.create_task(one.wait_settled(600))
+    await asyncio.sleep(0)
+    refuse_newest(one, proxy)
+    await asyncio.sleep(0)
+    assert not waiting.done(), "whom to leave out is decided, and not yet carried out"
+    one.commit_now()
+    one.note_progress()
+    await asyncio.sleep(0)
+    assert (timeout_of(one, proxy), waiting.done()) == (10, False)
+    proxy.settle()
+    assert await waiting == []
+    assert [finding.code for finding in one.findings()] == ["ARG0504"]
+
+
+async def test_what_is_refused_without_the_filter_too_is_a_failure() -> None:
+    """With the filter, without it, and with it again, since it is innocent: then nothing is left to try."""
+    one = pilot(CART, pod(), patch("slow", 4))
+    proxy = Proxy(one)
+    waiting = asyncio.create_task(one.wait_settled(600))
+    for _try in range(3):
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        refuse_newest(one, proxy)
+        await asyncio.sleep(0)
+        one.commit_now()
+        one.note_progress()
+    assert await waiting == [proxy.status]
+
+
+def refuse_newest(one: Pilot, proxy: Proxy) -> None:
+    """Tell that it has refused the cluster as it is now and has all else that it was offered."""
+    version = one.world.current(proxy.status.proxy_class).of(CLUSTER)[CART_CLUSTER].version
+    detail = ErrorDetail(13, "no such time")
+    proxy.connection.on_event(Nacked(CLUSTER, "1", (CART_CLUSTER,), {CART_CLUSTER: version}, detail))
+    stuck(proxy, version)
 
 
 async def test_what_follows_from_a_refusal_is_waited_for() -> None:

@@ -146,6 +146,19 @@ async def test_who_waits_hears_of_programs_that_have_not_read_what_is_in_force(r
     assert (told["unread"], told["laggards"]) == (["pilot"], [])
 
 
+async def test_what_another_program_found_gets_the_line_of_its_field(client):
+    await client.post("/v1/apply", json={"files": [{"file": "a.yaml", "text": f"# my service\n{SERVICE}"}]})
+    found = Finding("ARG0502", Level.ERROR, "refused", "Service", "default", "web", "spec.ports")
+    away = Finding("ARG0502", Level.ERROR, "refused", "Service", "default", "none")
+    told = (await client.post("/v1/place", json={"findings": [found.dump(), away.dump()]})).json()["findings"]
+    assert [one["origin"] for one in told] == ["a.yaml:5", ""]
+
+
+async def test_what_is_no_finding_is_refused(client):
+    answer = await client.post("/v1/place", json={"findings": [{"code": "ARG0502"}]})
+    assert (answer.status_code, answer.json()["findings"][0]["code"]) == (400, "ARG0703")
+
+
 async def test_a_change_is_not_at_fault_for_what_proxies_refused_before(rig):
     old = Finding("ARG0502", Level.ERROR, "refused", "DestinationRule", "default", "old")
     own = Finding("ARG0502", Level.ERROR, "refused", "Service", "default", "web")

@@ -32,7 +32,7 @@ def asked() -> list[str]:
 
 @pytest.fixture
 def start(run: Path, asked: list[str]) -> Iterator[Start]:
-    """Start a program that gives one answer to everything and notes what it was asked."""
+    """Start a program that gives one answer to everything, or one for each path, and notes what it was asked."""
     servers = []
 
     def start(program: str, answer: object, status: int = 200) -> None:
@@ -40,7 +40,10 @@ def start(run: Path, asked: list[str]) -> Iterator[Start]:
             def do_GET(self) -> None:
                 length = int(self.headers.get("content-length") or 0)
                 asked.append(f"{program} {self.command} {self.path} {self.rfile.read(length).decode()}".strip())
-                body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
+                told = answer(self.path) if callable(answer) else answer
+                if told is None:
+                    return  # no answer at all
+                body = told if isinstance(told, bytes) else msgspec.json.encode(told)
                 self.send_response(status)
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
@@ -82,11 +85,32 @@ def test_of_four_programs_the_one_that_knows_is_asked(run, start, asked):
 
 
 def test_a_change_waits_at_pilot_when_galley_is_elsewhere(run, start, asked):
-    start("control", {"revision": 3, "laggards": None})
-    start("pilot", {"laggards": [{"pod": "a"}]})
+    start("control", {"revision": 3, "laggards": None, "changes": [], "findings": []})
+    start("pilot", {"laggards": [{"pod": "a"}], "findings": []})
     answer = ControlClient(run).change("apply", {"who": "me"}, wait_s=2.0)
-    assert answer == {"revision": 3, "laggards": [{"pod": "a"}]}
-    assert asked == ['control POST /v1/apply {"who":"me","wait_s":2.0}', 'pilot POST /v1/wait {"wait_s":2.0}']
+    assert answer == {"revision": 3, "laggards": [{"pod": "a"}], "changes": [], "findings": []}
+    assert asked == [
+        "pilot GET /v1/analyze",
+        'control POST /v1/apply {"who":"me","wait_s":2.0}',
+        'pilot POST /v1/wait {"wait_s":2.0}',
+    ]
+
+
+def test_a_change_tells_what_it_is_at_fault_for_at_pilot_with_the_lines_that_galley_knows(run, start):
+    """`wait` can come when proxies have refused the change already: then nobody lags, and it has failed."""
+    old = Finding("ARG0502", Level.ERROR, "refused", "DestinationRule", "shop", "old")
+    own = Finding("ARG0502", Level.ERROR, "refused", "EnvoyFilter", "shop", "new")
+    placed = dataclasses.replace(own, origin=Origin("a.yaml", 7))
+    change = {"kind": "EnvoyFilter", "namespace": "shop", "name": "new", "verb": "added"}
+    answers = {
+        "/v1/analyze": {"findings": [old.dump()]},
+        "/v1/wait": {"laggards": [], "findings": [old.dump(), own.dump()]},
+        "/v1/apply": {"revision": 3, "laggards": None, "changes": [change], "findings": []},
+        "/v1/place": {"findings": [placed.dump()]},
+    }
+    start("control", answers.get)
+    start("pilot", answers.get)
+    assert ControlClient(run).change("apply", {}, wait_s=2.0)["findings"] == [placed.dump()]
 
 
 @pytest.mark.parametrize("body, wait_s, laggards", [({}, 0.0, None), ({"dry_run": True}, 2.0, None), ({}, 2.0, [])])
@@ -108,10 +132,23 @@ def test_a_change_that_cannot_be_followed_is_in_force_all_the_same(run, start):
 def test_findings_and_statuses_come_from_every_program(run, start):
     found = Finding("ARG0201", Level.WARNING, "m")
     other = dataclasses.replace(found, message="another")
-    start("control", {"name": "galley", "findings": [found.dump()]})
+    placed = dataclasses.replace(other, origin=Origin("a.yaml", 7))
+    answers = {
+        "/v1/analyze": {"findings": [found.dump()]},
+        "/v1/place": {"findings": [found.dump(), placed.dump()]},
+        "/v1/status": {"name": "galley"},
+    }
+    start("control", answers.get)
     start("pilot", {"name": "pilot", "findings": [found.dump(), other.dump()]})
-    assert ControlClient(run).findings() == [found, other]
+    assert ControlClient(run).findings() == [found, placed]
     assert [one["name"] for one in ControlClient(run).statuses()] == ["galley", "pilot"]
+
+
+def test_what_cannot_be_placed_is_told_without_its_place(run, start):
+    found = Finding("ARG0502", Level.ERROR, "refused", "Service", "shop", "cart")
+    start("control", {"/v1/analyze": {"findings": []}}.get)
+    start("pilot", {"findings": [found.dump()]})
+    assert ControlClient(run).findings() == [found]
 
 
 def test_findings_survive_the_way(run, start):
