@@ -79,6 +79,7 @@ class Rig:
         self.tcp_port = tcp_port
         self.certificates = Certificates(folder)
         self._lines: dict[tuple[Any, ...], _Line] = {}
+        self._callers: set[str] = set()
 
     @contextlib.contextmanager
     def running(self, http: Sequence[Case], tcp: Sequence[Case] = ()) -> Iterator[None]:
@@ -130,20 +131,24 @@ class Rig:
         return self.certificates.client(call.peer).wrap_socket(plain, server_hostname=call.sni or None)
 
     def connect(self, number: int, call: Call) -> tuple[bool, str]:
-        """Open a connection to one TCP case: whether it echoes, and its two ends."""
-        with self._connect(call, case_address(number), self.tcp_port) as line:
-            caller = "{}:{}-{}:{}".format(*line.getsockname(), *line.getpeername())
-            with contextlib.suppress(OSError):
-                line.sendall(b"enough to tell what is spoken")
-                return line.recv(1) == b"e", caller
-            return False, caller
+        """Open a connection to one TCP case: whether it echoes, and its two ends, which no connection had before."""
+        while True:
+            with self._connect(call, case_address(number), self.tcp_port) as line:
+                caller = "{}:{}-{}:{}".format(*line.getsockname(), *line.getpeername())
+                if caller in self._callers:
+                    continue  # the system has given a port a second time, and the log knows connections by it
+                self._callers.add(caller)
+                with contextlib.suppress(OSError):
+                    line.sendall(b"enough to tell what is spoken")
+                    return line.recv(1) == b"e", caller
+                return False, caller
 
     def rules_of_refused(self) -> dict[str, str]:
         """By their ends, why connections were refused; after Envoy has ended."""
         found = {}
         for line in (self.folder / "tcp.log").read_text().splitlines():
             address, _, details = line.partition(" ")
-            found[address] = details
+            found.setdefault(address, details)
         return found
 
     # -- configuration ------------------------------------------------------------------------------------------
