@@ -1,9 +1,13 @@
 """Durations, percentages, frozen maps."""
 
-from typing import Any
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any, Literal, get_args, get_origin
 
+import msgspec
 import pytest
 
+from argosy.api.kinds import KINDS
 from argosy.api.meta import Percent, Seconds
 from argosy.api.scalars import DurationError, decode_custom, freeze, parse_duration_s
 from argosy.core.frozen import FrozenMap
@@ -59,3 +63,31 @@ def test_frozen_data_is_hashable() -> None:
 
 def test_integer_keys_are_decoded() -> None:
     assert decode_custom(FrozenMap[int, str], {"8080": "x"}) == {8080: "x"}
+
+
+def structs(of: type[msgspec.Struct] = msgspec.Struct) -> Iterator[type[msgspec.Struct]]:
+    for one in of.__subclasses__():
+        if one.__module__.startswith("argosy.api."):
+            yield one
+        yield from structs(one)
+
+
+def parts(type_: Any) -> Iterator[Any]:
+    """What an annotation is put together from; a map without its types counts as unknown."""
+    if get_origin(type_) is Literal:
+        return
+    if arguments := get_args(type_):
+        for one in arguments:
+            yield from parts(one)
+    else:
+        yield type_
+
+
+def test_every_field_of_every_object_has_a_decoder() -> None:
+    """Else a document of a user's would end in `NotImplementedError`."""
+    known = {Percent, Seconds, str, int, float, bool, bytes, type(None), Any, ...}
+    found = {one for struct in structs() for field in msgspec.structs.fields(struct) for one in parts(field.type)}
+    assert {kind.type for kind in KINDS.values()} <= set(structs())
+    own = {one for one in found if isinstance(one, type) and issubclass(one, (msgspec.Struct, Enum))}
+    assert {one for one in found - own - known if isinstance(one, type)} == set()
+    assert own and Percent in found and Seconds in found

@@ -148,5 +148,11 @@ async def test_a_fault_that_nobody_thought_of_ends_nothing(
 
 
 async def test_waiting_has_an_end(loader: ModuleLoader) -> None:
+    """Nobody reads the module here, so only the time that is given can end it."""
     loader.on_change("WasmPlugin", KEY, plugin("https://x/m.wasm"))
-    await loader.wait_tried(0.01)
+    longer = asyncio.create_task(loader.wait_tried(3600))
+    async with asyncio.timeout(60):
+        await loader.wait_tried(0.01)
+    assert not longer.done(), "what is not tried is waited for"
+    assert (loader.take_changes(), loader.findings()) == ({}, [])
+    longer.cancel()
