@@ -1,6 +1,7 @@
 """What holds for calls of one host from one proxy, setting by setting, and who set each.
 
-Given the proxy's routes, clusters and listeners as Envoy's JSON, and the mesh configuration; gives plain values. Pure.
+Given the proxy's routes, clusters and listeners as Envoy's JSON, the mesh configuration, and who declares a host; gives
+plain values. Pure.
 A setting that equals the mesh's own choice is the mesh configuration's, one that equals Argosy's default is "default";
 any other is that of the object that the route or the cluster was made from (VirtualService, DestinationRule).
 Source: envoy.config.route.v3.RouteAction; envoy.config.cluster.v3.Cluster; docs/reference/semantics.md.
@@ -8,7 +9,7 @@ Source: envoy.config.route.v3.RouteAction; envoy.config.cluster.v3.Cluster; docs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from argosy.core.hosts import host_matches, specificity
 Resource = Mapping[str, Any]
 DEFAULT = "default"
 MESH = "mesh configuration"
+HOST = "the host's declaration"
 _RETRIES = "2 on connect-failure,refused-stream,reset-before-request"
 _CONNECT_TIMEOUT, _IDLE = "10s", "3600s"
 
@@ -43,8 +45,35 @@ class Effective:
     settings: tuple[Setting, ...]
 
 
+Declared = Callable[[str], str]
+"""Who declares what a cluster, given by its name, leads to."""
+
+
+def declared_by(cluster: str, listings: Iterable[Mapping[str, Any]]) -> str:
+    """The object that declares the host and port that a cluster leads to, of the control API's lists of objects.
+
+    A DestinationRule's cluster names the rule that it was made from, not what it was made for.
+    """
+    _direction, port, _subset, host = cluster.split("|") if cluster.count("|") == 3 else ("", "", "", cluster)
+    for listing in listings:
+        for one, origin in zip(listing["objects"], listing["origins"], strict=True):
+            name, namespace = one["metadata"]["name"], one["metadata"]["namespace"]
+            spec = one.get("spec", {})
+            own = host in spec.get("hosts", ()) or host.startswith(f"{name}.{namespace}.svc.")
+            if own and any(str(each.get("port", each.get("number"))) == port for each in spec.get("ports", ())):
+                where = f" ({origin['file']}:{origin['line']})" if origin["file"] else ""
+                return f"{listing['kind']} {namespace}/{name}{where}"
+    return HOST
+
+
 def effective_settings(
-    config: Mapping[str, Any], mesh: MeshConfig, host: str, port: int = 0, path: str = ""
+    config: Mapping[str, Any],
+    mesh: MeshConfig,
+    host: str,
+    port: int = 0,
+    path: str = "",
+    *,
+    declared: Declared = lambda _cluster: HOST,
 ) -> list[Effective]:
     """The ways of calls to `host` (in full or as an application calls it), in the order in which they are tried.
 
@@ -52,13 +81,13 @@ def effective_settings(
     """
     clusters = {one["name"]: one for one in config["clusters"]}
     found = [
-        _of_route(one, route, clusters, mesh)
+        _of_route(one, route, clusters, mesh, declared)
         for one in config["routes"]
         if str(one.get("name", "")).isdigit() and port in (0, int(one["name"]))
         for route in _routes(one, host)
         if not path or _may_take(route.get("match", {}), path)
     ]
-    found += _of_connections(config["listeners"], clusters, mesh, host, port)
+    found += _of_connections(config["listeners"], clusters, mesh, host, port, declared)
     return sorted(found, key=lambda one: one.port)
 
 
@@ -83,13 +112,14 @@ def _may_take(match: Resource, path: str) -> bool:
 
 
 def _of_route(
-    configuration: Resource, route: Resource, clusters: Mapping[str, Resource], mesh: MeshConfig
+    configuration: Resource, route: Resource, clusters: Mapping[str, Resource], mesh: MeshConfig, declared: Declared
 ) -> Effective:
     made = made_from(route, route["of"])
     action = route.get("route", {})
     settings = list(_route_settings(action, made, mesh)) if action else []
     for name in _clusters(action):
-        settings += _cluster_settings(clusters.get(name), name, mesh, several=len(_clusters(action)) > 1)
+        several = len(_clusters(action)) > 1
+        settings += _cluster_settings(clusters.get(name), name, mesh, declared, several=several)
     target = route_target(route)
     return Effective(int(configuration["name"]), route_match(route.get("match", {})), target, made, tuple(settings))
 
@@ -122,7 +152,9 @@ def _clusters(action: Resource) -> list[str]:
     return [action["cluster"]] if "cluster" in action else []
 
 
-def _cluster_settings(cluster: Resource | None, name: str, mesh: MeshConfig, *, several: bool) -> Iterator[Setting]:
+def _cluster_settings(
+    cluster: Resource | None, name: str, mesh: MeshConfig, declared: Declared, *, several: bool
+) -> Iterator[Setting]:
     """What holds for connections of a cluster. `several`: say of which."""
     of = f" of {name}" if several else ""
     if cluster is None:
@@ -154,7 +186,7 @@ def _cluster_settings(cluster: Resource | None, name: str, mesh: MeshConfig, *, 
     yield Setting(f"ejection{of}", _ejection(outliers), owner if outliers else DEFAULT)
     yield Setting(f"mutual TLS{of}", *_tls(cluster, owner, mesh))
     # A DestinationRule does not decide this, whatever else of the cluster it made.
-    yield Setting(f"protocol{of}", protocol_of(cluster), made if owner == DEFAULT else "the host's declaration")
+    yield Setting(f"protocol{of}", protocol_of(cluster), made if owner == DEFAULT else declared(name))
 
 
 _OWN_BALANCING = frozenset({"LEAST_REQUEST", "CLUSTER_PROVIDED"})
@@ -188,7 +220,12 @@ def _tls(cluster: Resource, owner: str, mesh: MeshConfig) -> tuple[str, str]:
 
 
 def _of_connections(
-    listeners: Iterable[Resource], clusters: Mapping[str, Resource], mesh: MeshConfig, host: str, port: int
+    listeners: Iterable[Resource],
+    clusters: Mapping[str, Resource],
+    mesh: MeshConfig,
+    host: str,
+    port: int,
+    declared: Declared,
 ) -> Iterator[Effective]:
     """The ways of connections that are not HTTP: those of the host's own listeners."""
     for one in listeners:
@@ -206,7 +243,8 @@ def _of_connections(
             rules = [made_from(clusters[name]) for name in _clusters(proxy) if name in clusters]
             settings = [Setting("idle timeout", _time(idle), DEFAULT if idle == _IDLE else next(iter(rules), made))]
             for name in _clusters(proxy):
-                settings += _cluster_settings(clusters.get(name), name, mesh, several=len(_clusters(proxy)) > 1)
+                several = len(_clusters(proxy)) > 1
+                settings += _cluster_settings(clusters.get(name), name, mesh, declared, several=several)
             yield Effective(number, "connections", chain_target(chain), made, tuple(settings))
 
 

@@ -180,7 +180,7 @@ def effective(
     row = find_pod(pod, namespace)
     config = _from_envoy(row) if source is Source.ENVOY else _from_pilot(row, Section.ALL)
     mesh = parse_mesh_config(_mesh_configuration())
-    ways = effective_settings(config, mesh, name, int(number or 0), path)
+    ways = effective_settings(config, mesh, name, int(number or 0), path, declared=_declared)
     if not ways:
         hint = "it goes where unknown traffic goes; `argosy proxy-config routes` lists the hosts"
         raise ArgosyError.of("ARG0715", f"{row['namespace']}/{row['name']} knows no host {host}", hint=hint)
@@ -192,6 +192,13 @@ def effective(
         typer.echo(f"port {one.port}, {one.match}: {one.target} ({by})")
         print_table(("SETTING", "VALUE", "SET BY"), [(s.name, s.value, s.set_by) for s in one.settings], empty="none")
         typer.echo()
+
+
+def _declared(cluster: str) -> str:
+    """The Service or ServiceEntry that a cluster is for."""
+    from argosy.cli.effective import declared_by
+
+    return declared_by(cluster, (control().get(f"objects/{kind}") for kind in ("Service", "ServiceEntry")))
 
 
 def _mesh_configuration() -> str:

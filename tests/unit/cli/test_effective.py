@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from argosy.api.mesh_config import MeshConfig, parse_mesh_config
-from argosy.cli.effective import Effective, effective_settings
+from argosy.cli.effective import Effective, declared_by, effective_settings
 from argosy.cli.envoy_tables import limits_of, limits_text
 from argosy.pilot.build.resource import CLUSTER, LISTENER, ROUTE, VIRTUAL_HOST
 from argosy.testing.worlds import MeshWorld
@@ -101,6 +101,31 @@ def test_each_setting_is_told_with_the_object_that_set_it() -> None:
     }
     assert told(rest)["timeout"] == ("none", "default")
     assert told(rest)["retries"] == ("2 on connect-failure,refused-stream,reset-before-request", "default")
+
+
+def test_what_the_host_declares_is_told_with_the_object_that_declares_it() -> None:
+    entry = {"metadata": {"name": "out", "namespace": "net"}, "spec": {"hosts": ["api.test", "*.test"]}}
+    services = [
+        {"metadata": {"name": name, "namespace": "shop"}, "spec": {"ports": [{"port": 80}, {"port": 5432}]}}
+        for name in ("we", "web")
+    ]
+    listings = [
+        {"kind": "Service", "objects": services, "origins": [{"file": "a.yaml", "line": 1}, {"file": "", "line": 0}]},
+        {
+            "kind": "ServiceEntry",
+            "objects": [{**entry, "spec": {**entry["spec"], "ports": [{"number": number}]}} for number in (80, 443)],
+            "origins": [{"file": "b.yaml", "line": 3}, {"file": "b.yaml", "line": 9}],
+        },
+    ]
+    host = "web.shop.svc.cluster.local"
+    assert declared_by(f"outbound|80|v1|{host}", listings) == "Service shop/web"
+    assert declared_by("outbound|5432||we.shop.svc.cluster.local", listings) == "Service shop/we (a.yaml:1)"
+    assert declared_by("outbound|443||api.test", listings) == "ServiceEntry net/out (b.yaml:9)"
+    assert declared_by("outbound|80||*.test", listings) == "ServiceEntry net/out (b.yaml:3)"
+    for unknown in (f"outbound|81||{host}", "outbound|80||none.test", "PassthroughCluster"):
+        assert declared_by(unknown, listings) == "the host's declaration"
+    slow, _rest = effective_settings(config(), MeshConfig(), host, 80, declared=lambda name: f"who has {name}")
+    assert told(slow)["protocol"][1] == f"who has outbound|80||{host}"
 
 
 def test_a_host_is_found_by_the_name_that_the_application_uses() -> None:

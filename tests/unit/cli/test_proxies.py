@@ -105,6 +105,14 @@ def test_proxy_config_can_be_what_pilot_offers(mesh, pod: PodPlan, service, rout
     assert mesh.run("proxy-config", "bootstrap", "deploy/web-v1", "--source", "pilot").exit_code == 1
 
 
+RULE = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web}
+spec: {host: web, trafficPolicy: {connectionPool: {tcp: {maxConnections: 5}}}}
+"""
+
+
 def test_what_holds_for_calls_of_a_host_is_told_with_who_set_it(mesh, pod: PodPlan, service, route):
     mesh.apply(f"{service}---\n{route}")
     mesh.add_pod(pod)
@@ -114,6 +122,9 @@ def test_what_holds_for_calls_of_a_host_is_told_with_who_set_it(mesh, pod: PodPl
     assert "made from VirtualService default/web (<stdin>" in result.stdout
     assert ["retries", "2"] in [line.split()[:2] for line in result.stdout.splitlines()]
     assert {one["name"] for one in mesh.json(*words)[0]["settings"]} >= {"timeout", "max_connections", "mutual TLS"}
+    mesh.apply(RULE)
+    protocol = {one["name"]: one["set_by"] for one in mesh.json(*words)[0]["settings"]}["protocol"]
+    assert protocol.startswith("Service default/web (<stdin>")
     unknown = mesh.run("effective", "deploy/web-v1", "nobody:80", "--source", "pilot")
     assert (unknown.exit_code, "knows no host nobody:80" in unknown.stderr) == (1, True)
     assert mesh.run("effective", "deploy/web-v1", "web:http").exit_code == 2
