@@ -25,13 +25,13 @@ def expose(
     more: Iterable[Metric] = (),
     without: Collection[str] = (),
 ) -> bytes:
-    """The text of `/metrics`: Istio's metrics, then `mixer_*`, then `own` as (name, type, help, value) of others.
+    """The text of `/metrics`: Istio's metrics, `more`, `mixer_*`, and `own` of others as (name, type, help, value).
 
     `more` are families as they are; metrics `without` are left out, because somebody else tells them.
     """
     registry = CollectorRegistry()
-    registry.register(_Families(aggregator, tuple(own), tuple(more), frozenset(without)))
-    return generate_latest(registry)
+    registry.register(_Families(aggregator, tuple(more), frozenset(without)))
+    return generate_latest(registry) + expose_rows((*_own_metrics(aggregator.dump()), *own))
 
 
 def expose_proxy(counters: Counters, histograms: Histograms) -> bytes:
@@ -42,10 +42,13 @@ def expose_proxy(counters: Counters, histograms: Histograms) -> bytes:
 
 
 def expose_rows(rows: Iterable[tuple[str, str, str, float]]) -> bytes:
-    """The text of a program that has no metrics of traffic: `rows` as (name, type, help, value)."""
+    """The text of `rows` as (name, type, help, value).
+
+    Not by way of `generate_latest`: it declares every counter with `_total`, and some of Istio's names have none.
+    """
     lines = []
     for name, kind, text, value in rows:
-        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", f"{name} {value:.17g}"]
+        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", f"{name} {float(value)!r}"]
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -55,11 +58,10 @@ class _Families:
     def __init__(
         self,
         aggregator: MetricsAggregator,
-        own: tuple[tuple[str, str, str, float], ...],
         more: tuple[Metric, ...],
         without: frozenset[str],
     ) -> None:
-        self._aggregator, self._own, self._more, self._without = aggregator, own, more, without
+        self._aggregator, self._more, self._without = aggregator, more, without
 
     def describe(self) -> list[Metric]:
         return []
@@ -68,10 +70,6 @@ class _Families:
         counters = (one for one in self._aggregator.counters() if one[0] not in self._without)
         histograms = (one for one in self._aggregator.histograms() if one[0] not in self._without)
         yield from _families(counters, histograms)
-        for name, kind, text, value in (*_own_metrics(self._aggregator.dump()), *self._own):
-            family = Metric(name.removesuffix("_total"), text, kind)
-            family.add_sample(name, {}, value)
-            yield family
         yield from self._more
 
 

@@ -190,14 +190,21 @@ async def test_what_is_no_set_of_keys_is_refused(issuer: Issuer) -> None:
         await fetch(issuer.uri("/short"), timeout_s=0.3)
 
 
-async def test_who_is_not_there_is_told(issuer: Issuer) -> None:
+async def test_who_is_not_there_is_told() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not the issuer: of a handshake, which is random, it might take a line for a request, and wait for more.
+        await reader.read(1 << 16)
+        writer.write(answer(status="400 Bad Request"))
+        writer.close()
+
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]
     with pytest.raises(FetchError, match="cannot connect to"):
         await fetch(f"http://127.0.0.1:{free}/keys")
-    with pytest.raises(FetchError, match="cannot connect to"):
-        await fetch(f"https://127.0.0.1:{issuer.port}/keys")
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as plain:
+        with pytest.raises(FetchError, match="cannot connect to"):
+            await fetch(f"https://127.0.0.1:{plain.sockets[0].getsockname()[1]}/keys")
     for uri in ("ftp://a/b", "http://user@127.0.0.1/", "nothing", "http:///keys"):
         with pytest.raises(FetchError, match="not an address of http"):
             await fetch(uri)

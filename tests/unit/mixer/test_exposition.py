@@ -51,6 +51,12 @@ def test_mixers_own_and_the_hosts_metrics_are_there() -> None:
         assert f"mixer_{name}" in found
 
 
+def test_counters_whose_names_have_no_ending_are_declared_as_they_are_called() -> None:
+    page = expose(MetricsAggregator(DIRECTORY), [("citadel_server_csr_count", "counter", "Requests.", 2)]).decode()
+    lines = ("# HELP citadel_server_csr_count Requests.", "# TYPE citadel_server_csr_count counter")
+    assert page.splitlines()[-3:] == [*lines, "citadel_server_csr_count 2.0"]
+
+
 def test_one_proxys_page_has_its_own_series_and_nothing_of_mixers() -> None:
     aggregator = MetricsAggregator(DIRECTORY)
     for name, value in (("productpage-v1", 3.0), ("details-v1", 5.0)):
