@@ -7,6 +7,7 @@ builder. What changes together is one key; what many share has a key without the
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from argosy.api.destination_rule import DestinationRule, TrafficPolicy
@@ -15,6 +16,7 @@ from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.labels import selects
 from argosy.core.locality import locality_of_labels, split_locality
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey, outbound_cluster
+from argosy.core.protocols import Protocol
 from argosy.incr import Derived, Reader
 from argosy.pilot import policy, registry
 from argosy.pilot.aspects import Aspect
@@ -92,6 +94,7 @@ class Model:
         # Members of groups: what proxies hold.
         giving: dict[str, Callable[[Reader, Any], Resources]] = {
             "clusters": self._clusters,
+            "edge_clusters": self._edge_clusters,
             "assignments": self._assignments,
             "builtin": self._builtin,
             "capture": self.outbound.listeners.capture,
@@ -270,6 +273,20 @@ class Model:
             for subset in ("", *_subsets(self.rule_object(read, key.rule)))
         )
 
+    def _edge_clusters(self, read: Reader, key: tuple[ClientScope, str]) -> Resources:
+        """A host's clusters as gateways have them where they are others than those of sidecars: what a client outside
+        speaks says nothing of what a server speaks whose protocol nobody declares."""
+        record = read.get(self.host, key[1])
+        ports = [] if record is None or record.alias else [one for one in record.ports if one.protocol is Protocol.AUTO]
+        if record is None or not ports:
+            return ()
+        ruled = self._ruled(read, key)
+        return tuple(
+            clusters.build_cluster(replace(self._cluster_context(read, ruled, record, port, subset), edge=True))
+            for port in ports
+            for subset in ("", *_subsets(self.rule_object(read, ruled.rule)))
+        )
+
     def _sni_clusters(self, read: Reader, key: tuple[ClientScope, str]) -> Resources:
         """A host's clusters as gateways need them that pass mesh TLS on."""
         ruled = self._ruled(read, key)
@@ -358,7 +375,7 @@ class Model:
         asked = scope.sidecar or read.keys(self.mesh.rules_by_trait, CREDENTIAL)
         credentials = (("credentials", key),) if asked else ()
         if key.role == ROUTER:
-            return (("outbound", scope), ("gateway", key), *credentials)
+            return (("edge", scope), ("outbound", scope), ("gateway", key), *credentials)
         return (
             ("outbound", scope),
             ("own", self._route_scope(read, key, scope)),
@@ -391,6 +408,8 @@ class Model:
             for host in dict.fromkeys((*self.outbound.called_hosts(read, scope), *asked)):
                 members += [("clusters", (scope, host)), ("assignments", (scope, host))]
             return tuple(members)
+        if kind == "edge":
+            return tuple(("edge_clusters", (scope, host)) for host in self.outbound.called_hosts(read, scope))
         if kind == "shared":
             return tuple(self.outbound.shared_members(read))
         if kind == "own":

@@ -29,6 +29,7 @@ Member = tuple[str, Any]
 # What members are made of, as far as it can be patched. Endpoints are patched through their clusters, secrets never.
 _TYPES = {
     "clusters": (CLUSTER,),
+    "edge_clusters": (CLUSTER,),
     "sni_clusters": (CLUSTER,),
     "builtin": (CLUSTER,),
     "inbound": (CLUSTER, LISTENER),
@@ -136,7 +137,7 @@ class PatchModel:
 def _is_concerned(member: Member, patches: list[ConfigPatch]) -> bool:
     """Whether some patch may be about a member's resources."""
     name, key = member
-    host = key[1] if name in ("clusters", "sni_clusters") else ""
+    host = key[1] if name in ("clusters", "edge_clusters", "sni_clusters") else ""
     return any(may_concern(patch, type_url, host) for type_url in _TYPES.get(name, ()) for patch in patches)
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from argosy.pilot.build.resource import LISTENER, VIRTUAL_HOST
+from argosy.pilot.build.resource import CLUSTER, LISTENER, VIRTUAL_HOST
 from argosy.testing.worlds import GATEWAY, MeshWorld, gateway_manifest
 
 SERVER = """
@@ -164,3 +164,51 @@ def test_a_gateway_sees_what_is_exported_to_its_namespace(rule: str, exports: st
     world = MeshWorld(gateway_manifest(), server, bound("default", f"exportTo: [{exports}], {rule}"))
     found = [world.resources(one, GATEWAY.name, GATEWAY.namespace) for one in (LISTENER, VIRTUAL_HOST)]
     assert ("outbound|80||web.shop" in json.dumps(found)) is seen
+
+
+DETECTED = """
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{name: any, port: 80}, {name: http, port: 81}, {name: grpc, port: 82}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web, namespace: shop}
+spec: {host: web, subsets: [{name: v1, labels: {version: v1}}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec: {template: {metadata: {labels: {app: web}}, spec: {containers: [{name: app}]}}}
+"""
+
+
+def spoken(world: MeshWorld, pod: str, namespace: str) -> dict[str, list[str]]:
+    """What is spoken to the ports of the host: the versions, or the client's."""
+    found = {}
+    for name, made in world.resources(CLUSTER, pod, namespace).items():
+        if name.startswith("outbound|") and name.endswith("|web.shop.svc.cluster.local"):
+            (options,) = made["typed_extension_protocol_options"].values()
+            found[name.removesuffix("|web.shop.svc.cluster.local")] = sorted(
+                options.get("explicit_http_config") or ["as the client does"]
+            )
+    return found
+
+
+def test_what_clients_of_a_gateway_speak_is_not_what_servers_do() -> None:
+    """A browser's HTTP/2 went on to applications that speak HTTP/1 on a port without a protocol's name."""
+    world = MeshWorld(gateway_manifest(), DETECTED)
+    sidecar, gateway = spoken(world, "web-0", "shop"), spoken(world, GATEWAY.name, GATEWAY.namespace)
+    assert sidecar["outbound|80|"] == sidecar["outbound|80|v1"] == ["as the client does"]
+    assert gateway["outbound|80|"] == gateway["outbound|80|v1"] == ["http_protocol_options"]
+    assert {name: sidecar[name] for name in sidecar if "|80|" not in name} == {
+        name: gateway[name] for name in gateway if "|80|" not in name
+    }
+    asked = DETECTED.replace(
+        "host: web,", "host: web, trafficPolicy: {connectionPool: {http: {useClientProtocol: true}}},"
+    )
+    world.apply(asked)
+    assert spoken(world, GATEWAY.name, GATEWAY.namespace)["outbound|80|"] == ["as the client does"]
+    world.apply(DETECTED.replace("name: any", "name: http2"))
+    assert spoken(world, GATEWAY.name, GATEWAY.namespace)["outbound|80|"] == ["http2_protocol_options"]

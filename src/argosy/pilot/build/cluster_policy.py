@@ -122,11 +122,13 @@ def http_options(
     *,
     upgrade_all: bool,
     may_upgrade: bool,
+    edge: bool = False,
     names_host: bool = False,
     checks_names: bool = False,
 ) -> dict[str, Any]:
     """The protocol towards the upstream, with its limits. `upgrade_all`: the mesh's own choice is HTTP/2, for hosts
-    that are known to speak it (`may_upgrade`: they have a sidecar). `names_host`: TLS is for the host that a request
+    that are known to speak it (`may_upgrade`: they have a sidecar). `edge`: it says nothing what clients speak, who are
+    outside. `names_host`: TLS is for the host that a request
     names. `checks_names`: a server must be who was asked for.
     """
     pool = policy.connection_pool
@@ -143,7 +145,8 @@ def http_options(
     if names_host or checks_names:
         options["upstream_http_protocol_options"] = {"auto_sni": True, "auto_san_validation": checks_names}
     http1, http2 = http1_options(), http2_options(http)
-    if (http is not None and http.use_client_protocol) or (not port.protocol.is_http and not upgrade):
+    as_clients = not port.protocol.is_http and not upgrade and not edge
+    if (http is not None and http.use_client_protocol) or as_clients:
         options["use_downstream_protocol_config"] = {"http_protocol_options": http1, "http2_protocol_options": http2}
     elif port.protocol.is_http2 or upgrade:
         options["explicit_http_config"] = {"http2_protocol_options": http2}

@@ -50,6 +50,8 @@ class ClusterContext:
     connect_timeout_s: float
     balance: Balance | None = None
     labels: Any = None
+    edge: bool = False
+    """For gateways."""
 
 
 def build_cluster(context: ClusterContext) -> Resource:
@@ -89,6 +91,7 @@ def _resource(name: str, context: ClusterContext, transport: dict[str, Any]) -> 
             context.port,
             upgrade_all=context.config.h2_upgrade_policy == "UPGRADE",
             may_upgrade=bool(record.selector) and not record.external,
+            edge=context.edge,
             names_host=_names_host(context),
             checks_names=_checks_names(context),
         ),
