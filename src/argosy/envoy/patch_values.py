@@ -12,6 +12,7 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
+from argosy.api.paths import FieldPath, parse_path
 from argosy.envoy.api import from_dict, pool
 
 PATCHED_TYPES: Mapping[str, str] = {
@@ -29,11 +30,12 @@ PATCHED_TYPES: Mapping[str, str] = {
 
 
 class PatchValueError(ValueError):
-    """A value is not of the type that it patches. `hint`: what may help, or empty."""
+    """A value is not of the type that it patches. `at`: where in the value, as far as known; `hint`: what may help."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", at: FieldPath = ()) -> None:
         super().__init__(message)
         self.hint = hint
+        self.at = at
 
 
 def patch_value(apply_to: str, value: Any) -> Any:
@@ -49,18 +51,27 @@ def patch_value(apply_to: str, value: Any) -> Any:
 
 def _unknown_field(text: str) -> PatchValueError | None:
     """What to say of a field that its message does not have: protobuf's reader goes on with all that it has."""
-    match text.split('"'):
+    # Within lists and maps it begins with the fields that lead there, which the place names too.
+    match text[max(text.find("Message type "), 0) :].split('"'):
         case ["Message type ", type_name, " has no field named ", field, " at ", place, *_]:
-            inside = place.partition(".")[2]
+            at = _path_of(place.partition(".")[2], field)
         case ["Message type ", type_name, " has no field named ", field, *_]:
-            inside = ""
+            at = (field,)
         case _:
             return None
     fields = pool().FindMessageTypeByName(type_name).fields
     names = {one.name for one in fields} | {one.json_name for one in fields}
     near = difflib.get_close_matches(field, sorted(names), n=1)
-    message = f"{type_name} has no field {field!r}{f' (in {inside})' if inside else ''}"
-    return PatchValueError(message, f"did you mean {near[0]}?" if near else "")
+    message = f"{type_name} has no field {field!r}"
+    return PatchValueError(message, f"did you mean {near[0]}?" if near else "", at)
+
+
+def _path_of(place: str, field: str) -> FieldPath:
+    """A field at a place as protobuf writes it; nothing where the key of a map makes that unreadable."""
+    try:
+        return (*parse_path(place), field)
+    except (IndexError, ValueError):
+        return ()
 
 
 def _negative_duration(value: Any) -> str | None:

@@ -52,12 +52,35 @@ def test_a_value_that_is_not_envoys_says_where() -> None:
         PatchValueError, match=r"^envoy\.config\.cluster\.v3\.Cluster has no field 'connect_timeouts'$"
     ) as told:
         patch_value("CLUSTER", {"connect_timeouts": "3s"})
-    assert told.value.hint == "did you mean connect_timeout?"
+    assert (told.value.hint, told.value.at) == ("did you mean connect_timeout?", ("connect_timeouts",))
     filter_ = {"name": "f", "typed_config": {"@type": OPTIONS, "nothingAlike": 1}}
-    with pytest.raises(PatchValueError, match=r"HttpProtocolOptions has no field 'nothingAlike' \(in typed_config\)$"):
+    with pytest.raises(PatchValueError, match=r"HttpProtocolOptions has no field 'nothingAlike'$") as told:
         patch_value("HTTP_FILTER", filter_)
+    assert (told.value.hint, told.value.at) == ("", ("typed_config", "nothingAlike"))
     assert patch_value("HTTP_ROUTE", {"stat_prefix": "a"}).stat_prefix == "a"
     assert thaw({"a": ({"b": 1},)}) == {"a": [{"b": 1}]}
+
+
+@pytest.mark.parametrize(
+    "value, at",
+    [
+        (
+            {"loadAssignment": {"endpoints": [{}, {"lbEndpoints": [{"helth_status": 1}]}]}},
+            ("loadAssignment", "endpoints", 1, "lbEndpoints", 0, "helth_status"),
+        ),
+        (
+            {"typed_extension_protocol_options": {"a.b": {"@type": OPTIONS, "upgrade_protocol_option": {}}}},
+            ("typed_extension_protocol_options", "a.b", "upgrade_protocol_option"),
+        ),
+        ({"typed_extension_protocol_options": {'a"[': {"@type": OPTIONS, "x": 1}}}, ()),
+    ],
+)
+def test_an_unknown_field_within_lists_and_maps_is_told_in_short(
+    value: dict[str, object], at: tuple[object, ...]
+) -> None:
+    with pytest.raises(PatchValueError, match=r"^envoy\.[a-zA-Z0-9_.]+ has no field '[a-z_]+'$") as told:
+        patch_value("CLUSTER", value)
+    assert told.value.at == at
 
 
 def test_durations_and_wrapped_values_are_replaced_whole() -> None:

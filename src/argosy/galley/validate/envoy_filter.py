@@ -7,6 +7,7 @@ a wrong type is refused here and not by every proxy. Source: Istio's EnvoyFilter
 from __future__ import annotations
 
 from argosy.api.envoy_filter import ConfigPatch, EnvoyFilter, ListenerMatch
+from argosy.api.paths import format_path, parse_path
 from argosy.core.filter_names import http_filter_name, listener_filter_name, network_filter_name
 from argosy.envoy.patch_values import PatchValueError, patch_value
 from argosy.galley.validate.check import Check
@@ -66,7 +67,9 @@ def _validate_value(check: Check, at: str, patch: ConfigPatch) -> None:
         made = patch_value(patch.apply_to, patch.patch.value)
     except PatchValueError as error:
         hint = error.hint or "fields are those of Envoy's own configuration, version 3"
-        check.error("ARG0171", at, f"not a value for {patch.apply_to}: {error}", hint)
+        check.error(
+            "ARG0171", format_path((*parse_path(at), *error.at)), f"not a value for {patch.apply_to}: {error}", hint
+        )
         return
     adding = patch.patch.operation not in ("MERGE", "MERGE_AND_REPLACE_LIST", "REMOVE")
     if adding and patch.apply_to in (*_NAMED, "CLUSTER", "LISTENER") and not made.name:
