@@ -15,7 +15,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from argosy.api.meta import NO_NAMES, BothSpellings, Percent, Seconds
+from argosy.api.meta import NO_NAMES, BothSpellings, Percent, Seconds, StringMatch
 from argosy.api.paths import FieldPath
 from argosy.api.scalars import DurationError, decode_custom
 from argosy.api.spelling import unspell
@@ -82,6 +82,9 @@ def null_problems(type_: Any, where: FieldPath, path: FieldPath = ()) -> Iterato
         yield from _percent_problems({str(step): None}, path)
     elif origin is tuple:
         yield from null_problems(get_args(type_)[0], rest, (*path, step))
+    elif origin is FrozenMap and get_args(type_)[1] is StringMatch and not rest:
+        # Nothing to compare with would be a condition less, and the rule one about more requests.
+        yield _wrong_type((*path, step), "an object", None)
     elif origin is FrozenMap:
         yield from null_problems(get_args(type_)[1], rest, (*path, step))
 

@@ -10,6 +10,27 @@ from typing import Literal
 from argosy.api.meta import Strict
 from argosy.core.frozen import EMPTY, FrozenMap
 
+CIPHER_SUITES = frozenset(
+    [
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "ECDHE-RSA-AES128-GCM-SHA256",
+        "ECDHE-ECDSA-AES256-GCM-SHA384",
+        "ECDHE-RSA-AES256-GCM-SHA384",
+        "ECDHE-ECDSA-CHACHA20-POLY1305",
+        "ECDHE-RSA-CHACHA20-POLY1305",
+        "ECDHE-ECDSA-AES128-SHA",
+        "ECDHE-RSA-AES128-SHA",
+        "ECDHE-ECDSA-AES256-SHA",
+        "ECDHE-RSA-AES256-SHA",
+        "AES128-GCM-SHA256",
+        "AES256-GCM-SHA384",
+        "AES128-SHA",
+        "AES256-SHA",
+        "DES-CBC3-SHA",
+    ]
+)
+"""What this Envoy can be told to use below TLS 1.3."""
+
 
 class TLSCertificate(Strict, frozen=True, kw_only=True):
     """One of several certificates of a server (say, RSA and ECDSA); files in the proxy."""

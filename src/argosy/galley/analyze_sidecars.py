@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from argosy.api.meta import Object
 from argosy.api.sidecar import Sidecar
 from argosy.core.errors import Finding, Level
-from argosy.core.hosts import is_wildcard, resolve_host
+from argosy.core.hosts import is_wildcard
 
 Limits = Object[Sidecar]
 
@@ -33,16 +33,11 @@ def analyze_sidecars(sidecars: Sequence[Limits], known: Callable[[str], bool]) -
 def _unknown_hosts(one: Limits, known: Callable[[str], bool]) -> Iterator[Finding]:
     for index, listener in enumerate(one.spec.egress):
         for n, entry in enumerate(listener.hosts):
-            namespace, _slash, host = entry.partition("/")
+            _namespace, _slash, host = entry.partition("/")
             if is_wildcard(host) or known(host.lower()):
                 continue
-            hint = ""
-            if "." not in host and namespace not in ("*", "~"):
-                hint = (
-                    f"a host is written in full: {resolve_host(host, one.namespace if namespace == '.' else namespace)}"
-                )
             at = f"spec.egress[{index}].hosts[{n}]"
-            yield _warning(one, "ARG0205", at, f"no service has the host {host}: this lets through nothing", hint)
+            yield _warning(one, "ARG0205", at, f"no service has the host {host}: this lets through nothing", "")
 
 
 def _warning(one: Limits, code: str, at: str, message: str, hint: str) -> Finding:

@@ -155,6 +155,7 @@ def traffic_policy(rule: Object[DestinationRule] | None, subset: str, port: int)
             if own.port.number == port:
                 merged.clear()
                 _overlay(merged, own)
+                break
     return TrafficPolicy(**merged)
 
 

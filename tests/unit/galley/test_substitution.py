@@ -7,7 +7,22 @@ from argosy.galley.validate.substitution import substitution_problem
 
 @pytest.mark.parametrize(
     "value",
-    ["", "plain", "100%%", "%PROTOCOL%", "a %REQ(x)% b %RESP(x-y):10%%%", "%REQ(:authority)%", "%REQ(a?b)%", "%%%%"],
+    [
+        "",
+        "plain",
+        "100%%",
+        "%PROTOCOL%",
+        "a %REQ(x)% b %RESP(x-y):10%%%",
+        "%REQ(:authority)%",
+        "%REQ(a?b)%",
+        "%%%%",
+        "%START_TIME(%d.%m.%Y %H:%M)%",
+        "%DOWNSTREAM_PEER_CERT_V_START(%s)% %PROTOCOL%",
+        "%DYNAMIC_METADATA(orchard:pear):9%",
+        '%UPSTREAM_METADATA(["orchard", "pear"])%',
+        "%FILTER_STATE(pear:PLAIN)%",
+        "%PER_REQUEST_STATE(pear)%",
+    ],
 )
 def test_what_envoy_replaces_is_accepted(value: str) -> None:
     assert substitution_problem(value) == ""
@@ -29,6 +44,11 @@ def test_what_envoy_replaces_is_accepted(value: str) -> None:
         ("%REQ(a b)%", "%REQ(a b)% is not of the form %REQ(name)%"),
         ("%REQ(a%", "%REQ(a% is not of the form %REQ(name)%"),
         ("%REQ(a):x%", "%REQ(a):x% is not of the form %REQ(name)%"),
+        ("%START_TIME(%Y):4%", "%START_TIME(%Y):4%: a time cannot be cut"),
+        ("%DYNAMIC_METADATA()%", "%DYNAMIC_METADATA% needs an argument: %DYNAMIC_METADATA(namespace:key)%"),
+        ("%FILTER_STATE(pear:ROUND)%", "%FILTER_STATE(pear:ROUND)% is not of the form %FILTER_STATE(key)%"),
+        ("%FILTER_STATE%", "%FILTER_STATE% needs an argument: %FILTER_STATE(name)%"),
+        ("%PROTOCOL:4%", "%PROTOCOL:4% is not of the form %PROTOCOL(argument):4%"),
         ("%REQ(a)10%", "%REQ(a)10% is not of the form %REQ(name)%"),
     ],
 )

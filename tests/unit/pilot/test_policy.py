@@ -147,7 +147,9 @@ spec:
   trafficPolicy:
     loadBalancer: {simple: RANDOM}
     connectionPool: {tcp: {maxConnections: 1}}
-    portLevelSettings: [{port: {number: 81}, loadBalancer: {simple: ROUND_ROBIN}}]
+    portLevelSettings:
+    - {port: {number: 81}, loadBalancer: {simple: ROUND_ROBIN}}
+    - {port: {number: 81}, loadBalancer: {simple: RANDOM}}
   subsets: [{name: v1, labels: {version: v1}, trafficPolicy: {loadBalancer: {simple: LEAST_REQUEST}}}]
 """
     world = MeshWorld(text)

@@ -8,7 +8,7 @@ Source: Istio's and Kubernetes' validation rules; Envoy's limits where it would 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from string import ascii_letters, ascii_lowercase, digits
 from typing import Any
 
@@ -24,6 +24,7 @@ DURATION_S_MAX = 315_576_000_000.0
 _LOWER = frozenset(ascii_lowercase + digits + "-")
 _ANY = frozenset(ascii_letters + digits + "-")
 _LABEL = frozenset(ascii_letters + digits + "-_.")
+_PLAIN = frozenset(ascii_letters + digits + "-_")
 _TOKEN = frozenset(ascii_letters + digits + "!#$%&'*+-.^_`|~")
 
 
@@ -65,6 +66,36 @@ class Check:
             if ":" in name or "/" in name:
                 hint = "the name alone: no scheme, port or path"
             self.error("ARG0103", field, f"{host!r} is not a host name", hint)
+        elif host.rpartition(".")[2].isdecimal() and "." in host:
+            what = "an address" if is_ip(host) else "no host name: its last label is a number"
+            self.error("ARG0103", field, f"{host!r} is {what}", "name a host")
+
+    def full_host(self, field: str, host: str) -> None:
+        """A DNS name with a dot, `*` or `*.suffix`: whoever reads it knows no namespace to complete it by."""
+        self.host(field, host, wildcard=True)
+        if host and "." not in host and "*" not in host:
+            hint = f"write {host}.<namespace>.svc.cluster.local"
+            self.error("ARG0103", field, f"short name {host!r} is not allowed here", hint)
+
+    def subset(self, field: str, name: str) -> None:
+        """The name of a subset, in any case."""
+        if not is_any_label(name):
+            self.error(
+                "ARG0101", field, f"subset {name!r} is not a DNS label", "use letters, digits and '-', at most 63"
+            )
+
+    def port_name(self, field: str, name: str) -> None:
+        """The name of a port, in any case."""
+        if not is_any_label(name):
+            hint = "use letters, digits and '-', at most 63"
+            self.error("ARG0101", field, f"port name {name!r} is not a DNS label", hint)
+
+    def socket(self, field: str, address: str) -> None:
+        """`unix://` and the absolute path of a Unix socket, or `@` and the name of an abstract one."""
+        path = address.removeprefix("unix://")
+        if len(path) < 2 or path[0] not in "/@" or (path[0] == "/" and path.endswith("/")):
+            hint = "write unix:///path/to/socket, or unix://@name for an abstract one"
+            self.error("ARG0125", field, f"{path!r} is not the absolute path of a socket", hint)
 
     def port(self, field: str, number: int | None) -> None:
         """A port number, 1-65535."""
@@ -181,10 +212,10 @@ class Check:
                 hint = "letters, digits, '-', '_' and '.', at most 63, starting and ending with a letter or digit"
                 self.error("ARG0102", at, f"label value {value!r} is not valid", hint)
 
-    def header_name(self, field: str, name: str, *, pseudo: bool = False) -> None:
-        """An HTTP header's name; with `pseudo`, also `:authority` and the like."""
+    def header_name(self, field: str, name: str, *, pseudo: bool = False, plain: bool = False) -> None:
+        """An HTTP header's name; with `pseudo`, `:authority` and the like too; `plain`: letters, digits, `-`, `_`."""
         token = name[1:] if pseudo and name.startswith(":") else name
-        if not token or not set(token) <= _TOKEN or len(name) > 256:
+        if not token or not set(token) <= (_PLAIN if plain else _TOKEN) or len(name) > 256:
             self.error("ARG0112", field, f"{name!r} is not a header name")
 
     def status(self, field: str, code: int | None, least: int = 200) -> None:
@@ -204,18 +235,32 @@ class Check:
         except msgspec.DecodeError as error:
             self.error("ARG0175", field, f"not a JSON object: {error}", 'write {"name": "%FORMAT%", ...}')
 
-    def export_to(self, values: Iterable[str]) -> None:
-        """`.` (own namespace), `*` (all), `~` (none) or a namespace."""
+    def export_to(self, values: Sequence[str], *, nobody: bool = False) -> None:
+        """`.` (own namespace), `*` (all), `~` (none; with `nobody`) or a namespace; `*` and `~` stand alone."""
+        seen: set[str] = set()
         for index, value in enumerate(values):
+            field = f"spec.exportTo[{index}]"
             if value not in (".", "*", "~") and not is_label(value):
                 hint = "'.' is the own namespace, '*' all; else a namespace"
-                self.error("ARG0126", f"spec.exportTo[{index}]", f"{value!r} is not a namespace", hint)
+                self.error("ARG0126", field, f"{value!r} is not a namespace", hint)
+            elif value == "~" and not nobody:
+                self.error("ARG0126", field, f"a {self.obj.kind} cannot be for nobody (~)", "'.' is the own namespace")
+            elif value in ("*", "~") and len(values) > 1:
+                self.error("ARG0126", field, f"{value!r} goes with no other value", "keep one of them")
+            meant = self.obj.namespace if value == "." else value
+            if meant in seen:
+                self.error("ARG0114", field, f"namespace {meant!r} stands here twice", "'.' is the own namespace")
+            seen.add(meant)
 
     def gateway_names(self, field: str, names: Iterable[str]) -> None:
         """`[namespace/]name` of Gateways, or `mesh`."""
         for index, name in enumerate(names):
             namespace, slash, own = name.rpartition("/")
-            if not is_dns_name(own) or (slash and not is_label(namespace) and namespace != "."):
+            if (
+                not is_dns_name(own)
+                or (slash and "." in own)
+                or (slash and not is_label(namespace) and namespace != ".")
+            ):
                 self.error(
                     "ARG0101",
                     f"{field}[{index}]",
@@ -257,6 +302,11 @@ def rewrite_problem(text: str, groups: int) -> str:
 def is_label(name: str) -> bool:
     """True for a DNS label in lower case."""
     return 0 < len(name) <= 63 and set(name) <= _LOWER and name[0] != "-" != name[-1]
+
+
+def is_any_label(name: str) -> bool:
+    """True for a DNS label in any case."""
+    return is_label(name.lower())
 
 
 def is_dns_name(name: str) -> bool:

@@ -22,22 +22,28 @@ from argosy.galley.validate.check import Check, is_dns_name, is_ip, member
 
 RING_SIZE_MAX = 8_388_608
 MAGLEV_SIZE_MAX = 5_000_011
+_PLACES = frozenset(("topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"))
 _AGGRESSION_MAX = 1000.0
 
 
 def validate_destination_rule(check: Check, rule: DestinationRule) -> None:
     """All rules about one DestinationRule."""
-    if not is_ip(rule.host):
-        check.host("spec.host", rule.host, wildcard=True)
+    check.host("spec.host", rule.host, wildcard=True)
     check.export_to(rule.export_to)
     if rule.workload_selector is not None:
         check.labels("spec.workloadSelector.matchLabels", rule.workload_selector.match_labels)
-        check.not_empty("spec.workloadSelector.matchLabels", rule.workload_selector.match_labels, "a label")
+        if not rule.workload_selector.match_labels:
+            hint = "name labels, or leave out workloadSelector"
+            check.warn("ARG0151", "spec.workloadSelector", "a selector without labels: every workload's rule", hint)
+        for index, namespace in enumerate(rule.export_to):
+            if namespace not in (".", check.obj.namespace):
+                message = "a rule with a workloadSelector is for its own namespace only"
+                check.error("ARG0126", f"spec.exportTo[{index}]", message, "write '.', or remove exportTo")
     _validate_policy(check, "spec.trafficPolicy", rule.traffic_policy)
     check.unique("spec.subsets", ((f"[{i}].name", s.name) for i, s in enumerate(rule.subsets)), "subset")
     for index, subset in enumerate(rule.subsets):
         at = f"spec.subsets[{index}]"
-        check.dns_label(f"{at}.name", subset.name, "subset")
+        check.subset(f"{at}.name", subset.name)
         check.labels(f"{at}.labels", subset.labels)
         if not subset.labels:
             check.warn("ARG0151", at, f"subset {subset.name!r} has no labels: it selects every endpoint of the host")
@@ -51,11 +57,15 @@ def _validate_policy(check: Check, at: str, policy: TrafficPolicy | None) -> Non
         check.error("ARG0110", at, "a traffic policy needs at least one field")
     _validate_settings(check, at, policy)
     _validate_extras(check, at, policy)
-    ports = ((f"[{i}].port.number", p.port.number) for i, p in enumerate(policy.port_level_settings))
-    check.unique(f"{at}.portLevelSettings", ports, "port")
+    seen: set[int] = set()
     for index, settings in enumerate(policy.port_level_settings):
-        field = f"{at}.portLevelSettings[{index}]"
-        check.port(f"{field}.port.number", settings.port.number)
+        field, number = f"{at}.portLevelSettings[{index}]", settings.port.number
+        check.port(f"{field}.port.number", number)
+        if number in seen:
+            check.warn("ARG0152", field, f"port {number} stands before: these settings are not used", "remove them")
+        seen.add(number)
+        if settings == PortTrafficPolicy(port=settings.port):
+            check.error("ARG0110", field, "a port's traffic policy needs at least one field")
         _validate_settings(check, field, settings)
 
 
@@ -73,7 +83,10 @@ def _validate_settings(check: Check, at: str, policy: TrafficPolicy | PortTraffi
 def _validate_extras(check: Check, at: str, policy: TrafficPolicy) -> None:
     """What a policy of a whole host or subset may have beside what one of a port has."""
     if policy.tunnel is not None:
-        check.host(f"{at}.tunnel.targetHost", policy.tunnel.target_host)
+        if not is_ip(policy.tunnel.target_host):
+            check.host(f"{at}.tunnel.targetHost", policy.tunnel.target_host)
+        tunnelled = {"tunnel": True, "proxyProtocol": policy.proxy_protocol is not None}
+        check.one_of(at, tunnelled, required=False)
         check.port(f"{at}.tunnel.targetPort", policy.tunnel.target_port)
     if policy.retry_budget is not None:
         check.percent(f"{at}.retryBudget.percent", policy.retry_budget.percent)
@@ -113,11 +126,11 @@ def _validate_warmup(check: Check, at: str, balancer: LoadBalancer) -> None:
         check.duration(f"{at}.warmup.duration", balancer.warmup.duration_s)
         check.percent(f"{at}.warmup.minimumPercent", balancer.warmup.minimum_percent)
         aggression = balancer.warmup.aggression
-        if aggression is not None and not 0 < aggression <= _AGGRESSION_MAX:
-            check.error("ARG0122", f"{at}.warmup.aggression", f"{aggression:g} is not above 0 and at most 1000")
+        if aggression is not None and not 1 <= aggression <= _AGGRESSION_MAX:
+            check.error("ARG0122", f"{at}.warmup.aggression", f"{aggression:g} is not in 1-1000")
     if balancer.slow_start is not None and (balancer.consistent_hash or balancer.simple in ("RANDOM", "PASSTHROUGH")):
         hint = "ROUND_ROBIN and LEAST_REQUEST can warm up"
-        check.error("ARG0121", at, "warm-up does not go with this way of load balancing", hint)
+        check.warn("ARG0151", at, "warm-up does not go with this way of load balancing: there is none", hint)
 
 
 def validate_locality(check: Check, at: str, setting: LocalityLB) -> None:
@@ -126,8 +139,13 @@ def validate_locality(check: Check, at: str, setting: LocalityLB) -> None:
         message = "can not simultaneously specify 'distribute' and 'failover'"
         check.error("ARG0109", at, message, "keep one of them")
     if setting.distribute and setting.failover_priority:
-        check.error("ARG0109", at, "distribute and failoverPriority exclude each other", "keep one of them")
-    check.unique(f"{at}.distribute", ((f"[{i}].from", one.from_) for i, one in enumerate(setting.distribute)), "from")
+        message = "failoverPriority is not used where there is distribute"
+        check.warn("ARG0151", f"{at}.failoverPriority", message, "keep one of them")
+    _validate_overlap(check, [(f"{at}.distribute[{i}].from", one.from_) for i, one in enumerate(setting.distribute)])
+    for index, label in enumerate(setting.failover_priority):
+        if setting.failover and label.partition("=")[0] in _PLACES:
+            message = f"{label} says with failover twice where to go"
+            check.error("ARG0109", f"{at}.failoverPriority[{index}]", message, "keep one of them")
     for index, one in enumerate(setting.distribute):
         field = f"{at}.distribute[{index}]"
         check.not_empty(f"{field}.from", one.from_, "a locality")
@@ -135,6 +153,7 @@ def validate_locality(check: Check, at: str, setting: LocalityLB) -> None:
         for place, weight in one.to.items():
             _validate_place(check, member(f"{field}.to", place), place)
             check.at_least(member(f"{field}.to", place), weight, 1, 100)
+        _validate_overlap(check, [(member(f"{field}.to", place), place) for place in one.to])
         if (total := sum(one.to.values())) != 100:
             check.error("ARG0111", f"{field}.to", f"total locality weight {total} != 100")
     for index, pair in enumerate(setting.failover):
@@ -151,6 +170,16 @@ def validate_locality(check: Check, at: str, setting: LocalityLB) -> None:
         check.labels(f"{at}.failoverPriority[{index}]", {name: value})
 
 
+def _validate_overlap(check: Check, places: list[tuple[str, str]]) -> None:
+    """No locality may lie within one that stands before it, or the other way round."""
+    seen: list[list[str]] = []
+    for field, place in places:
+        parts = [part for part in place.split("/") if part != "*"]
+        if any(parts[: len(one)] == one[: len(parts)] for one in seen):
+            check.error("ARG0114", field, f"locality {place!r} overlaps with another one here", "make them disjoint")
+        seen.append(parts)
+
+
 def _validate_place(check: Check, field: str, place: str) -> None:
     parts = place.split("/")
     if len(parts) > 3 or "" in parts or "*" in "".join(parts[:-1]) or ("*" in parts[-1] and parts[-1] != "*"):
@@ -164,8 +193,11 @@ def _validate_hash(check: Check, at: str, hashing: ConsistentHash) -> None:
         "useSourceIp": hashing.use_source_ip is not None,
         "httpQueryParameterName": hashing.http_query_parameter_name is not None,
     }
-    check.one_of(at, keys)
-    check.one_of(at, {"ringHash": hashing.ring_hash is not None, "maglev": hashing.maglev is not None}, required=False)
+    check.one_of(at, keys, required=False)
+    if not any(keys.values()):
+        check.warn("ARG0151", at, "nothing is hashed: any endpoint may be chosen", f"give one of {', '.join(keys)}")
+    algorithms = {"ringHash": hashing.ring_hash is not None, "maglev": hashing.maglev is not None}
+    check.one_of(at, {**algorithms, "minimumRingSize": bool(hashing.minimum_ring_size)}, required=False)
     if hashing.http_header_name is not None:
         check.header_name(f"{at}.httpHeaderName", hashing.http_header_name)
     if hashing.http_cookie is not None:
@@ -268,22 +300,24 @@ def _validate_client_tls(check: Check, at: str, tls: ClientTLS) -> None:
         hint = "give clientCertificate and privateKey, or credentialName"
         check.error("ARG0120", at, "MUTUAL needs a client certificate and its key", hint)
     if tls.mode == "ISTIO_MUTUAL" and named:
-        message = f"ISTIO_MUTUAL uses the mesh's certificates: {named[0]} cannot be given"
-        check.error("ARG0121", at, message, "use MUTUAL, or remove the certificates")
-    if tls.mode == "SIMPLE" and (tls.client_certificate or tls.private_key):
-        check.error("ARG0121", at, "SIMPLE sends no client certificate", "use MUTUAL to authenticate the client")
+        message = f"ISTIO_MUTUAL uses the mesh's certificates: {named[0]} is not used"
+        check.warn("ARG0151", at, message, "use MUTUAL, or remove the certificates")
+    if tls.mode == "SIMPLE" and not tls.credential_name and (tls.client_certificate or tls.private_key):
+        check.warn("ARG0151", at, "SIMPLE sends no client certificate", "use MUTUAL to authenticate the client")
     if tls.insecure_skip_verify and (tls.ca_certificates or tls.subject_alt_names):
         check.error("ARG0121", at, "insecureSkipVerify contradicts caCertificates and subjectAltNames")
+    elif tls.insecure_skip_verify and tls.mode == "SIMPLE" and tls.credential_name:
+        check.error("ARG0121", at, "insecureSkipVerify contradicts the roots in credentialName")
 
 
 def _validate_credential(check: Check, at: str, tls: ClientTLS, named: list[str]) -> None:
     """A Secret in place of files; which sidecars may use it is for the rule's selector to say."""
     if not tls.credential_name:
         return
-    if named:
-        check.error("ARG0109", at, f"credentialName and {named[0]} exclude each other", "keep credentialName")
     if tls.mode not in ("SIMPLE", "MUTUAL"):
-        check.error("ARG0121", at, f"{tls.mode} takes no credentialName", "use SIMPLE or MUTUAL")
+        check.warn("ARG0151", at, f"{tls.mode} uses no credentialName", "use SIMPLE or MUTUAL, or remove it")
+    elif named:
+        check.error("ARG0109", at, f"credentialName and {named[0]} exclude each other", "keep credentialName")
     if not is_dns_name(tls.credential_name):
         check.error("ARG0101", f"{at}.credentialName", f"{tls.credential_name!r} is not the name of a Secret")
 

@@ -34,9 +34,10 @@ def validate_envoy_filter(check: Check, spec: EnvoyFilter) -> None:
         at = "spec.workloadSelector.labels"
         check.labels(at, spec.workload_selector.labels)
         if not spec.workload_selector.labels:
-            message = "Envoy filter: workloadSelector cannot have empty labels"
-            check.error("ARG0110", at, message, "leave workloadSelector out for all workloads")
-    check.not_empty("spec.configPatches", spec.config_patches, "at least one patch")
+            message = "a selector without labels: the patches are for every workload"
+            check.warn("ARG0151", at, message, "leave workloadSelector out for all workloads")
+    if not spec.config_patches:
+        check.warn("ARG0151", "spec.configPatches", "without patches the object does nothing", "remove it")
     for index, patch in enumerate(spec.config_patches):
         _validate_patch(check, f"spec.configPatches[{index}]", patch)
 
@@ -55,7 +56,7 @@ def _validate_patch(check: Check, at: str, patch: ConfigPatch) -> None:
         check.error("ARG0170", f"{at}.patch.operation", message, "declare a VirtualService for the host")
     if operation == "REMOVE":
         if value is not None:
-            check.error("ARG0121", f"{at}.patch.value", "REMOVE takes no value", "remove the value")
+            check.warn("ARG0151", f"{at}.patch.value", "REMOVE uses no value", "remove the value")
     elif value is None:
         check.error("ARG0110", f"{at}.patch.value", f"{operation} needs a value")
     else:
@@ -104,9 +105,26 @@ def _validate_match(check: Check, at: str, patch: ConfigPatch) -> None:
     if match.listener is not None:
         _warn_former_names(check, f"{at}.listener", match.listener)
     own = network_filter_name(named.name) if named is not None else ""
-    if patch.apply_to == "HTTP_FILTER" and own not in ("", _MANAGER):
-        message = f"HTTP filters are part of {_MANAGER}"
-        check.error("ARG0121", f"{at}.listener.filterChain.filter.name", message)
+    inner = named.sub_filter if named is not None else None
+    if inner is not None:
+        _validate_inner(check, f"{at}.listener.filterChain.filter", patch.apply_to, own, inner.name)
+    elif patch.apply_to == "HTTP_FILTER" and own not in ("", _MANAGER):
+        message = f"HTTP filters are part of {_MANAGER}: the patch changes nothing"
+        check.warn("ARG0151", f"{at}.listener.filterChain.filter.name", message, f"write {_MANAGER}")
+    if named is not None and patch.apply_to in ("LISTENER", "FILTER_CHAIN"):
+        message = f"a {patch.apply_to} is not chosen by its filters"
+        check.warn("ARG0151", f"{at}.listener.filterChain.filter", message, "remove it")
+
+
+def _validate_inner(check: Check, at: str, apply_to: str, own: str, name: str) -> None:
+    """A match of an HTTP filter within the network filter `own`."""
+    if apply_to != "HTTP_FILTER":
+        hint = "use applyTo: HTTP_FILTER, or remove it"
+        check.error("ARG0121", f"{at}.subFilter", f"subFilter goes with HTTP_FILTER, not {apply_to}", hint)
+    elif own != _MANAGER:
+        check.error("ARG0121", f"{at}.name", f"HTTP filters are part of {_MANAGER}", f"write {_MANAGER}")
+    elif not name:
+        check.error("ARG0110", f"{at}.subFilter.name", "subFilter has no name to match on")
 
 
 def _warn_former_names(check: Check, at: str, match: ListenerMatch) -> None:

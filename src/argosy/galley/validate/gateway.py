@@ -7,37 +7,18 @@ from __future__ import annotations
 
 from base64 import b64decode
 
-from argosy.api.gateway import Gateway, Server, ServerTLS
+from argosy.api.gateway import CIPHER_SUITES, Gateway, Server, ServerTLS
 from argosy.core.names import PROXY_PORTS
 from argosy.core.protocols import Protocol, parse_protocol
 from argosy.galley.validate.check import Check, is_dns_name, is_ip, is_label
 
-CIPHER_SUITES = frozenset(
-    [
-        "ECDHE-ECDSA-AES128-GCM-SHA256",
-        "ECDHE-RSA-AES128-GCM-SHA256",
-        "ECDHE-ECDSA-AES256-GCM-SHA384",
-        "ECDHE-RSA-AES256-GCM-SHA384",
-        "ECDHE-ECDSA-CHACHA20-POLY1305",
-        "ECDHE-RSA-CHACHA20-POLY1305",
-        "ECDHE-ECDSA-AES128-SHA",
-        "ECDHE-RSA-AES128-SHA",
-        "ECDHE-ECDSA-AES256-SHA",
-        "ECDHE-RSA-AES256-SHA",
-        "AES128-GCM-SHA256",
-        "AES256-GCM-SHA384",
-        "AES128-SHA",
-        "AES256-SHA",
-        "DES-CBC3-SHA",
-    ]
-)
-"""What this Envoy can be told to use below TLS 1.3."""
 _SHA256_HEX = 64
 _TLS_ORDER = ("TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3")
 
 
 def validate_gateway(check: Check, gateway: Gateway) -> None:
     """All rules about one Gateway."""
+    check.dns_label("metadata.name", check.obj.name, "gateway")
     check.labels("spec.selector", gateway.selector)
     check.not_empty("spec.servers", gateway.servers, "at least one server")
     names = ((f"[{i}].port.name", s.port.name) for i, s in enumerate(gateway.servers))
@@ -82,7 +63,8 @@ def _validate_server_host(check: Check, at: str, host: str) -> None:
     namespace, slash, name = host.rpartition("/")
     if slash and namespace not in ("*", ".") and not is_label(namespace):
         check.error("ARG0101", at, f"{namespace!r} is not a namespace", "write namespace/host, ./host or */host")
-    check.host(at, name, wildcard=True)
+    if not is_ip(name):
+        check.full_host(at, name)
 
 
 def _validate_tls_use(check: Check, at: str, server: Server, protocol: Protocol) -> None:
@@ -92,8 +74,12 @@ def _validate_tls_use(check: Check, at: str, server: Server, protocol: Protocol)
     if protocol.is_http and tls is not None and tls != ServerTLS(https_redirect=tls.https_redirect):
         hint = "use protocol HTTPS; only httpsRedirect goes with plain HTTP"
         check.error("ARG0121", f"{at}.tls", f"a server of protocol {protocol} cannot have tls settings", hint)
+    if not (protocol.is_tls or protocol.is_http) and tls is not None:
+        hint = "use protocol TLS to end TLS in front of what is not HTTP"
+        check.error("ARG0121", f"{at}.tls", f"a server of protocol {protocol} cannot have tls settings", hint)
     if protocol.is_tls and tls is not None and tls.https_redirect:
-        check.error("ARG0121", f"{at}.tls.httpsRedirect", "httpsRedirect belongs to the plain HTTP server")
+        message = "httpsRedirect belongs to the plain HTTP server: here it does nothing"
+        check.warn("ARG0151", f"{at}.tls.httpsRedirect", message, "move it to the server of port 80")
 
 
 def validate_server_tls(check: Check, at: str, tls: ServerTLS) -> None:
@@ -113,8 +99,13 @@ def validate_server_tls(check: Check, at: str, tls: ServerTLS) -> None:
     }
     used = [name for name, value in secrets.items() if value]
     check.one_of(at, {name: bool(secrets[name]) for name in ("credentialName", "credentialNames")}, required=False)
-    if used and named:
-        check.error("ARG0109", at, f"{used[0]} and {named[0]} exclude each other", f"keep {used[0]}")
+    if used and named and tls.mode != "ISTIO_MUTUAL":
+        check.warn("ARG0151", at, f"{named[0]} is not used where there is {used[0]}", f"keep {used[0]}")
+    if tls.mode in ("PASSTHROUGH", "AUTO_PASSTHROUGH") and (named or used):
+        message = f"{tls.mode} uses no certificates: {(named or used)[0]} is not used"
+        check.warn("ARG0151", at, message, "use SIMPLE or MUTUAL to end TLS here")
+    if tls.mode == "SIMPLE" and tls.ca_crl and not used:
+        check.error("ARG0121", f"{at}.caCrl", "SIMPLE asks clients for no certificates", "use MUTUAL")
     for field, name in _secret_names(at, tls):
         if not is_dns_name(name):
             check.error("ARG0101", field, f"{name!r} is not the name of a Secret", "a Secret beside the gateway's pods")
@@ -127,11 +118,16 @@ def validate_server_tls(check: Check, at: str, tls: ServerTLS) -> None:
     low, high = tls.min_protocol_version, tls.max_protocol_version
     if low in _TLS_ORDER and high in _TLS_ORDER and _TLS_ORDER.index(low) > _TLS_ORDER.index(high):
         check.error("ARG0121", f"{at}.minProtocolVersion", f"{low} is above maxProtocolVersion {high}")
-    check.unique(f"{at}.cipherSuites", ((f"[{i}]", c) for i, c in enumerate(tls.cipher_suites)), "cipher suite")
+    if low in ("TLSV1_0", "TLSV1_1") and not tls.cipher_suites:
+        message = f"{low} needs cipher suites of its time, which are none of the default ones"
+        check.warn("ARG0151", f"{at}.minProtocolVersion", message, "name them in cipherSuites")
     for index, suite in enumerate(tls.cipher_suites):
         if suite not in CIPHER_SUITES:
             hint = f"one of {', '.join(sorted(CIPHER_SUITES))}"
-            check.error("ARG0145", f"{at}.cipherSuites[{index}]", f"unknown cipher suite {suite!r}", hint)
+            message = f"unknown cipher suite {suite!r} is not used"
+            check.warn("ARG0145", f"{at}.cipherSuites[{index}]", message, hint)
+        elif suite in tls.cipher_suites[:index]:
+            check.warn("ARG0145", f"{at}.cipherSuites[{index}]", f"cipher suite {suite!r} stands here twice")
 
 
 def _secret_names(at: str, tls: ServerTLS) -> list[tuple[str, str]]:
@@ -170,7 +166,8 @@ def _validate_verification(check: Check, at: str, tls: ServerTLS) -> None:
     }
     for name, value in asked.items():
         if value and tls.mode not in ("MUTUAL", "OPTIONAL_MUTUAL"):
-            check.error("ARG0121", f"{at}.{name}", f"{name} goes with MUTUAL or OPTIONAL_MUTUAL, not {tls.mode}")
+            message = f"{name} goes with MUTUAL or OPTIONAL_MUTUAL: under {tls.mode} no client is checked"
+            check.warn("ARG0151", f"{at}.{name}", message, "use MUTUAL, or remove it")
     if tls.insecure_skip_verify and tls.subject_alt_names:
         message = "names cannot be checked in certificates that nobody vouches for"
         check.error("ARG0121", f"{at}.insecureSkipVerify", message, "remove insecureSkipVerify or subjectAltNames")

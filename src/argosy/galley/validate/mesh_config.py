@@ -31,6 +31,7 @@ from argosy.galley.validate.telemetry import validate_custom_tags
 from argosy.galley.validate.telemetry_provider import format_problem
 
 _AT = f"data.{ENTRY}"
+_CONNECT_TIMEOUT_MAX_S = 3600.0
 _T = TypeVar("_T")
 _REFUSED_TRACERS = {
     "lightstep": "lightstep",
@@ -90,6 +91,9 @@ def _validate(check: Check, config: MeshConfig) -> None:
     }
     for name, value in durations.items():
         check.duration(f"{_AT}.{name}", value, zero=name == "protocolDetectionTimeout")
+    if config.connect_timeout_s is not None and config.connect_timeout_s > _CONNECT_TIMEOUT_MAX_S:
+        message = f"{config.connect_timeout_s:g}s is longer than an hour"
+        check.error("ARG0107", f"{_AT}.connectTimeout", message, "the default is 10s")
     if config.enable_client_side_policy_check:
         message = "Mixer is asked by the side that receives a request: its answer at the sender's would bind nobody"
         hint = "remove the field; rules about callers (source.*) are checked where the requests arrive"

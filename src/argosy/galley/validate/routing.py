@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Hashable, Mapping, Sequence
+from http import HTTPStatus
 
 import msgspec
 
 from argosy.api.meta import StringMatch
 from argosy.api.routing import (
     CorsPolicy,
-    Delegate,
     Destination,
     DirectResponseBody,
     HeaderOperations,
     Headers,
-    HTTPFault,
     HTTPMatch,
     HTTPRetry,
     HTTPRoute,
@@ -29,15 +28,17 @@ from argosy.api.routing import (
     VirtualService,
 )
 from argosy.core.claims import route_claim
-from argosy.core.grpc_status import GrpcStatus, UnknownStatusError, grpc_code
 from argosy.core.hosts import host_matches, hosts_overlap
 from argosy.core.names import HOST_HEADERS, MESH_GATEWAY
-from argosy.galley.validate.check import Check, is_dns_name, is_ip, is_label, member, regex_groups, rewrite_problem
+from argosy.galley.validate.check import Check, is_ip, is_label, member, regex_groups, rewrite_problem
+from argosy.galley.validate.delegates import validate_delegate, validate_delegate_object, validate_delegated_match
+from argosy.galley.validate.faults import validate_fault
 from argosy.galley.validate.substitution import substitution_problem
 
 PRIORITY = "argosy.io/priority"
 """Annotation: of several VirtualServices for one host, the rules of the higher one are tried first."""
 BODY_BYTES_MAX = 1 << 20
+_METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"))
 RETRY_ON = frozenset(
     [
         "5xx",
@@ -59,12 +60,13 @@ RETRY_ON = frozenset(
     ]
 )
 """What Envoy can retry on, HTTP and gRPC."""
+_STATUSES = frozenset(str(int(status)) for status in HTTPStatus)
 
 
 def validate_virtual_service(check: Check, vs: VirtualService) -> None:
     """All rules about one VirtualService."""
     if not vs.hosts:
-        _validate_delegate_object(check, vs)
+        validate_delegate_object(check, vs)
     _validate_hosts(check, vs)
     check.gateway_names("spec.gateways", vs.gateways)
     check.export_to(vs.export_to)
@@ -75,6 +77,10 @@ def validate_virtual_service(check: Check, vs: VirtualService) -> None:
         check.error("ARG0110", "spec", "one of http, tcp or tls is needed", "without routes the object does nothing")
     for index, http in enumerate(vs.http):
         _validate_http(check, f"spec.http[{index}]", http)
+        if http.delegate is not None or not vs.hosts:
+            validate_delegated_match(check, f"spec.http[{index}]", http)
+        if not vs.gateways or MESH_GATEWAY in vs.gateways:
+            _validate_no_claims(check, f"spec.http[{index}]", http)
     _warn_unreachable(check, "spec.http", [tuple(_unnamed(m) for m in r.match) for r in vs.http], HTTPMatch())
     _warn_unreachable(check, "spec.tcp", [r.match for r in vs.tcp], L4Match())
     _warn_unreachable(check, "spec.tls", [r.match for r in vs.tls], TLSMatch(sni_hosts=()))
@@ -87,22 +93,15 @@ def validate_virtual_service(check: Check, vs: VirtualService) -> None:
         _validate_tls(check, f"spec.tls[{index}]", tls, vs.hosts)
 
 
-def _validate_delegate_object(check: Check, vs: VirtualService) -> None:
-    """A VirtualService without hosts only stands in for a rule of another."""
-    if vs.gateways:
-        message = "virtual service must have at least one host"
-        check.error("ARG0110", "spec.hosts", message, "a delegate has neither hosts nor gateways")
-    if vs.tcp or vs.tls:
-        check.error("ARG0121", "spec", "a VirtualService without hosts is a delegate: it has http rules only")
-    for index, http in enumerate(vs.http):
-        if http.delegate is not None:
-            hint = "one level is allowed"
-            check.error("ARG0130", f"spec.http[{index}].delegate", "a delegate cannot delegate again", hint)
-        for n, match in enumerate(http.match):
-            if match.gateways:
-                hint = "the object that delegates says where it is bound"
-                at = f"spec.http[{index}].match[{n}].gateways"
-                check.error("ARG0121", at, "a delegate is bound to no gateway", hint)
+def _validate_no_claims(check: Check, at: str, http: HTTPRoute) -> None:
+    """Only gateways route by the claims of tokens."""
+    for index, match in enumerate(http.match):
+        for field, names in (("headers", match.headers), ("withoutHeaders", match.without_headers)):
+            for name in names:
+                if route_claim(name) is not None:
+                    hint = "name the gateways in spec.gateways, without mesh"
+                    message = "routes by claims of a token are for gateways only"
+                    check.error("ARG0121", member(f"{at}.match[{index}].{field}", name), message, hint)
 
 
 def _unnamed(match: HTTPMatch) -> HTTPMatch:
@@ -128,7 +127,7 @@ def _validate_http(check: Check, at: str, http: HTTPRoute) -> None:
     others = {"directResponse": http.direct_response is not None, "delegate": http.delegate is not None}
     check.one_of(at, {**actions, **others})
     if http.delegate is not None:
-        _validate_delegate(check, f"{at}.delegate", http.delegate)
+        validate_delegate(check, f"{at}.delegate", http.delegate)
     if http.cors_policy is not None:
         _validate_cors(check, f"{at}.corsPolicy", http.cors_policy)
     for index, match in enumerate(http.match):
@@ -138,11 +137,8 @@ def _validate_http(check: Check, at: str, http: HTTPRoute) -> None:
         _validate_headers(check, f"{at}.route[{index}].headers", route.headers)
     check.weights(f"{at}.route", [r.weight for r in http.route])
     _validate_answers(check, at, http)
+    _validate_no_forwarding(check, at, http)
     if http.rewrite is not None:
-        if http.redirect is not None:
-            check.error(
-                "ARG0109", at, "redirect and rewrite exclude each other", "the redirect itself names the new URI"
-            )
         regex = http.rewrite.uri_regex_rewrite
         check.not_empty(f"{at}.rewrite", http.rewrite.uri or http.rewrite.authority or regex, "uri or authority")
         if regex is not None:
@@ -153,23 +149,39 @@ def _validate_http(check: Check, at: str, http: HTTPRoute) -> None:
     if http.retries is not None:
         _validate_retries(check, f"{at}.retries", http.retries)
     if http.fault is not None:
-        _validate_fault(check, f"{at}.fault", http.fault)
+        validate_fault(check, f"{at}.fault", http.fault)
     _validate_mirror(check, at, http)
     _validate_headers(check, f"{at}.headers", http.headers)
+    _validate_one_authority(check, at, http)
 
 
-def _validate_delegate(check: Check, at: str, delegate: Delegate) -> None:
-    check.not_empty(f"{at}.name", delegate.name, "the name of a VirtualService")
-    if delegate.name and not is_dns_name(delegate.name):
-        check.error("ARG0101", f"{at}.name", f"{delegate.name!r} is not a name")
-    if delegate.namespace and not is_label(delegate.namespace):
-        check.error("ARG0101", f"{at}.namespace", f"{delegate.namespace!r} is not the name of a namespace")
+def _validate_no_forwarding(check: Check, at: str, http: HTTPRoute) -> None:
+    """What is said of forwarded requests does not go with answers of the proxy."""
+    for answer, given in (("redirect", http.redirect), ("directResponse", http.direct_response)):
+        if given is None:
+            continue
+        if http.rewrite is not None:
+            hint = "the redirect itself names the new URI" if answer == "redirect" else "nothing is forwarded"
+            check.error("ARG0109", at, f"{answer} and rewrite exclude each other", hint)
+        if http.fault is not None:
+            check.error("ARG0109", at, f"{answer} and fault exclude each other", "faults go with route")
+
+
+def _validate_one_authority(check: Check, at: str, http: HTTPRoute) -> None:
+    operations = http.headers.request if http.headers is not None else None
+    names = [*operations.set, *operations.add] if operations is not None else []
+    given = [f"headers.request {name}" for name in names if name.lower() in HOST_HEADERS]
+    if http.rewrite is not None and http.rewrite.authority:
+        given.append("rewrite.authority")
+    if len(given) > 1:
+        check.error("ARG0109", at, f"{' and '.join(given)} set the host twice", "keep one of them")
 
 
 def _validate_regex_rewrite(check: Check, at: str, uri: str, regex: RegexRewrite) -> None:
     if uri:
         check.error("ARG0109", at, "uri and uriRegexRewrite exclude each other", "keep one of them")
     check.not_empty(f"{at}.uriRegexRewrite.match", regex.match, "an expression")
+    check.not_empty(f"{at}.uriRegexRewrite.rewrite", regex.rewrite, "what stands in place of what is found")
     check.regex(f"{at}.uriRegexRewrite.match", regex.match)
     check.printable(f"{at}.uriRegexRewrite.rewrite", regex.rewrite)
     groups = regex_groups(regex.match)
@@ -180,20 +192,24 @@ def _validate_regex_rewrite(check: Check, at: str, uri: str, regex: RegexRewrite
 
 
 def _validate_cors(check: Check, at: str, cors: CorsPolicy) -> None:
-    check.one_of(at, {"allowOrigins": bool(cors.allow_origins), "allowOrigin": bool(cors.allow_origin)}, required=False)
+    if cors.allow_origin and cors.allow_origins:
+        check.warn("ARG0151", f"{at}.allowOrigin", "allowOrigin is not used where there is allowOrigins", "remove it")
     for index, origin in enumerate(cors.allow_origins):
         _validate_string_match(check, f"{at}.allowOrigins[{index}]", origin)
     if cors.allow_origin:
         check.warn("ARG0153", f"{at}.allowOrigin", "allowOrigin is deprecated", "use allowOrigins")
+    for index, method in enumerate(cors.allow_methods):
+        if method not in _METHODS:
+            hint = f"one of {', '.join(sorted(_METHODS))}"
+            check.error("ARG0112", f"{at}.allowMethods[{index}]", f"{method!r} is no HTTP method", hint)
     for name, values in (
-        ("allowMethods", cors.allow_methods),
         ("allowHeaders", cors.allow_headers),
         ("exposeHeaders", cors.expose_headers),
     ):
         for index, value in enumerate(values):
             if value != "*":
-                check.header_name(f"{at}.{name}[{index}]", value)
-    check.duration(f"{at}.maxAge", cors.max_age_s, zero=True)
+                check.header_name(f"{at}.{name}[{index}]", value, plain=True)
+    check.duration(f"{at}.maxAge", cors.max_age_s)
     if cors.max_age_s is not None and not cors.max_age_s.is_integer():
         check.error("ARG0107", f"{at}.maxAge", "maxAge is whole seconds", "browsers know no smaller unit")
 
@@ -260,7 +276,7 @@ def _validate_http_match(check: Check, at: str, match: HTTPMatch) -> None:
 def _validate_matched_name(check: Check, at: str, name: str) -> None:
     """A header, or what stands for a claim of the request's token."""
     if not name.startswith("@"):
-        check.header_name(at, name, pseudo=True)
+        check.header_name(at, name, pseudo=True, plain=True)
     elif route_claim(name) is None:
         hint = "write @request.auth.claims.outer.inner, or @request.auth.claims[outer][inner] for names with dots"
         check.error("ARG0182", at, f"{name!r} names no claim of a token", hint)
@@ -289,11 +305,11 @@ def _validate_string_match(check: Check, at: str, match: StringMatch | None, *, 
 def _validate_destination(check: Check, at: str, destination: Destination) -> None:
     if destination.host == "*":
         check.error("ARG0104", f"{at}.host", "host '*' is no destination", "name one host")
-    elif not is_ip(destination.host):
+    else:
         # A wildcard is a destination where a service entry has the same one: traffic goes where it was sent.
         check.host(f"{at}.host", destination.host, wildcard=True)
-    if destination.subset and not is_label(destination.subset):
-        check.error("ARG0101", f"{at}.subset", f"subset {destination.subset!r} is not a DNS label")
+    if destination.subset:
+        check.subset(f"{at}.subset", destination.subset)
     if destination.port is not None:
         check.port(f"{at}.port.number", destination.port.number)
 
@@ -311,7 +327,7 @@ def _validate_operations(check: Check, at: str, operations: HeaderOperations, *,
     for verb, items in (("set", operations.set), ("add", operations.add)):
         for name, value in items.items():
             field = member(f"{at}.{verb}", name)
-            _validate_header_to_change(check, field, name, host=host and verb == "set")
+            _validate_header_to_change(check, field, name, host=host)
             check.printable(field, value)
             if problem := substitution_problem(value):
                 hint = "write %% for a percent sign; %REQ(name)%, %PROTOCOL% and the like are replaced by the proxy"
@@ -334,40 +350,18 @@ def _validate_retries(check: Check, at: str, retries: HTTPRetry) -> None:
     check.at_least(f"{at}.attempts", retries.attempts, 0, 2**31 - 1)
     check.duration(f"{at}.perTryTimeout", retries.per_try_timeout_s)
     check.duration(f"{at}.backoff", retries.backoff_s)
-    if retries.attempts == 0 and (retries.retry_on or retries.per_try_timeout_s):
-        check.error("ARG0121", at, "retryOn or perTryTimeout without attempts", "give attempts, or remove them")
+    said = {
+        "retryOn": bool(retries.retry_on),
+        "perTryTimeout": retries.per_try_timeout_s is not None,
+        "retryRemoteLocalities": retries.retry_remote_localities is not None,
+    }
+    if retries.attempts == 0 and (names := [name for name, given in said.items() if given]):
+        check.error("ARG0121", at, f"{' and '.join(names)} without attempts", "give attempts, or remove them")
     for word in filter(None, (w.strip() for w in retries.retry_on.split(","))):
-        if word not in RETRY_ON and not (word.isdecimal() and 100 <= int(word) <= 599):
+        if word not in RETRY_ON and word not in _STATUSES:
             check.error(
                 "ARG0117", f"{at}.retryOn", f"{word!r} is nothing to retry on", f"use {', '.join(sorted(RETRY_ON))}"
             )
-
-
-def _validate_fault(check: Check, at: str, fault: HTTPFault) -> None:
-    if fault.delay is None and fault.abort is None:
-        check.error("ARG0110", at, "a fault needs a delay or an abort")
-    if fault.delay is not None:
-        delay = fault.delay
-        check.not_empty(f"{at}.delay", delay.fixed_delay_s is not None, "fixedDelay")
-        check.duration(f"{at}.delay.fixedDelay", delay.fixed_delay_s)
-        check.percent(f"{at}.delay.percentage.value", delay.percentage)
-        check.percent(f"{at}.delay.percent", delay.percent)
-    if fault.abort is not None:
-        abort = fault.abort
-        errors = {"httpStatus": abort.http_status is not None, "grpcStatus": abort.grpc_status is not None}
-        check.one_of(f"{at}.abort", errors)
-        if abort.grpc_status is not None:
-            _validate_grpc_status(check, f"{at}.abort.grpcStatus", abort.grpc_status)
-        check.status(f"{at}.abort.httpStatus", abort.http_status)
-        check.percent(f"{at}.abort.percentage.value", abort.percentage)
-        check.percent(f"{at}.abort.percent", abort.percent)
-
-
-def _validate_grpc_status(check: Check, at: str, text: str) -> None:
-    try:
-        grpc_code(text)
-    except UnknownStatusError as error:
-        check.error("ARG0132", at, str(error), f"one of {', '.join(GrpcStatus.__members__)}")
 
 
 def _validate_mirror(check: Check, at: str, http: HTTPRoute) -> None:
@@ -379,7 +373,7 @@ def _validate_mirror(check: Check, at: str, http: HTTPRoute) -> None:
     for name, value in shares.items():
         check.percent(f"{at}.{name}", value)
         if value is not None and http.mirror is None:
-            check.error("ARG0121", f"{at}.{name}", f"{name} without mirror", "name the destination in mirror")
+            check.warn("ARG0151", f"{at}.{name}", f"{name} without mirror", "name the destination in mirror")
     if http.mirror is not None:
         _validate_destination(check, f"{at}.mirror", http.mirror)
     check.one_of(at, {"mirror": http.mirror is not None, "mirrors": bool(http.mirrors)}, required=False)
@@ -425,7 +419,11 @@ def _validate_tls(check: Check, at: str, tls: TLSRoute, hosts: tuple[str, ...]) 
         _validate_l4_match(check, field, match)
         check.not_empty(f"{field}.sniHosts", match.sni_hosts, "at least one SNI host")
         for n, host in enumerate(match.sni_hosts):
-            check.host(f"{field}.sniHosts[{n}]", host, wildcard=True)
+            if is_ip(host):
+                message = f"{host!r} is an address: clients send names, hardly any client sends this"
+                check.warn("ARG0151", f"{field}.sniHosts[{n}]", message, "name a host")
+            else:
+                check.host(f"{field}.sniHosts[{n}]", host, wildcard=True)
             if not any(host_matches(pattern, host) for pattern in hosts):
                 hint = f"hosts of the object: {', '.join(hosts)}"
                 check.error("ARG0123", f"{field}.sniHosts[{n}]", f"SNI host {host!r} is not covered by the hosts", hint)

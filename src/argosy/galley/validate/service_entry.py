@@ -17,14 +17,14 @@ def validate_service_entry(check: Check, entry: ServiceEntry) -> None:
     for index, host in enumerate(entry.hosts):
         if host == "*":
             check.error("ARG0104", f"spec.hosts[{index}]", "host '*' is not allowed", "use *.suffix or name the hosts")
-        elif not is_ip(host):
+        else:
             check.host(f"spec.hosts[{index}]", host, wildcard=True)
     for index, address in enumerate(entry.addresses):
         check.network(f"spec.addresses[{index}]", address)
         if "/" in address and entry.resolution.startswith("DNS"):
             hint = "CIDR blocks go with resolution NONE or STATIC"
             check.error("ARG0125", f"spec.addresses[{index}]", f"{address!r} with resolution DNS", hint)
-    check.export_to(entry.export_to)
+    check.export_to(entry.export_to, nobody=True)
     for index, name in enumerate(entry.subject_alt_names):
         check.not_empty(f"spec.subjectAltNames[{index}]", name, "a name")
         check.printable(f"spec.subjectAltNames[{index}]", name)
@@ -47,7 +47,7 @@ def _validate_entry_ports(check: Check, entry: ServiceEntry) -> None:
         at = f"spec.ports[{index}]"
         check.port(f"{at}.number", port.number)
         check.port(f"{at}.targetPort", port.target_port)
-        check.not_empty(f"{at}.name", port.name, "a name")
+        check.port_name(f"{at}.name", port.name)
         if port.protocol and parse_protocol(port.protocol) is None:
             check.error(
                 "ARG0124", f"{at}.protocol", f"unknown protocol {port.protocol!r}", "HTTP, HTTP2, GRPC, TLS, TCP, ..."
@@ -65,7 +65,10 @@ def _validate_resolution(check: Check, entry: ServiceEntry) -> None:
         hint = "use STATIC for addresses or DNS for names"
         check.error("ARG0125", "spec.endpoints", "resolution NONE goes where the client asked: no endpoints", hint)
     if entry.resolution == "STATIC" and not has_targets:
-        check.error("ARG0125", "spec.resolution", "resolution STATIC needs endpoints or a workloadSelector")
+        message = "resolution STATIC without endpoints or a workloadSelector: nobody answers"
+        check.warn("ARG0151", "spec.resolution", message, "give endpoints")
+    if entry.resolution not in ("NONE", "DYNAMIC_DNS") and len(entry.hosts) > 1:
+        _validate_told_apart(check, entry)
     if entry.resolution == "DNS_ROUND_ROBIN" and len(entry.endpoints) > 1:
         message = "resolution DNS_ROUND_ROBIN has at most one endpoint"
         check.error("ARG0125", "spec.endpoints", message, "use DNS for several names")
@@ -76,6 +79,18 @@ def _validate_resolution(check: Check, entry: ServiceEntry) -> None:
             if host.startswith("*"):
                 hint = "name the host, or give endpoints"
                 check.error("ARG0125", f"spec.hosts[{index}]", f"{host!r} cannot be resolved by DNS", hint)
+
+
+def _validate_told_apart(check: Check, entry: ServiceEntry) -> None:
+    """Of several hosts, only a request or a server name says which one is called."""
+    for index, port in enumerate(entry.ports):
+        protocol = parse_protocol(port.protocol) if port.protocol else None
+        if protocol is None or not (protocol.is_http or protocol.is_tls):
+            message = (
+                f"{port.protocol or 'an undeclared protocol'} does not say which of {len(entry.hosts)} hosts is called"
+            )
+            hint = "make an entry for each host, or use HTTP, TLS or resolution NONE"
+            check.error("ARG0125", f"spec.ports[{index}].protocol", message, hint)
 
 
 def _validate_dynamic(check: Check, entry: ServiceEntry) -> None:
@@ -103,10 +118,7 @@ def _validate_endpoint(check: Check, at: str, endpoint: WorkloadEndpoint, entry:
     if endpoint.address.startswith("unix://"):
         if endpoint.ports:
             check.error("ARG0121", f"{at}.ports", "a Unix socket has no ports", "remove ports")
-        path = endpoint.address.removeprefix("unix://")
-        if not path.startswith(("/", "@")) or len(path) < 2:
-            hint = "write unix:///path/to/socket, or unix://@name for an abstract one"
-            check.error("ARG0125", f"{at}.address", f"{path!r} is not the absolute path of a socket", hint)
+        check.socket(f"{at}.address", endpoint.address)
         if len(entry.ports) > 1:
             message = "a Unix socket serves one port, and the entry has several"
             check.error("ARG0125", f"{at}.address", message, "make an entry for each port")

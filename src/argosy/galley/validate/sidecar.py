@@ -12,7 +12,7 @@ from argosy.galley.validate.check import Check, is_ip, is_label
 from argosy.galley.validate.destination_rule import validate_pool
 from argosy.galley.validate.gateway import validate_server_tls
 
-_LOCAL = ("127.0.0.1", "0.0.0.0", "::1", "::")
+_LOCAL = ("127.0.0.1", "0.0.0.0", "[::1]", "[::]")
 
 
 def validate_sidecar(check: Check, sidecar: Sidecar) -> None:
@@ -51,9 +51,13 @@ def _validate_outbound(check: Check, sidecar: Sidecar) -> None:
         check.error("ARG0110", f"{at}.port", "sidecar: egress_proxy port must be non-nil", "give port.number")
     else:
         check.port(f"{at}.port.number", proxy.port.number)
+    if proxy.subset:
+        check.subset(f"{at}.subset", proxy.subset)
 
 
 def _validate_port(check: Check, at: str, port: SidecarPort) -> None:
+    if port.name:
+        check.port_name(f"{at}.name", port.name)
     check.port(f"{at}.number", port.number)
     if port.protocol and parse_protocol(port.protocol) is None:
         hint = "one of HTTP, HTTP2, GRPC, HTTPS, TLS, TCP, MONGO, MYSQL, REDIS"
@@ -90,12 +94,11 @@ def _validate_ingress_tls(check: Check, at: str, ingress: IngressListener) -> No
 
 def _validate_endpoint(check: Check, at: str, endpoint: str) -> None:
     if endpoint.startswith("unix://"):
-        if not endpoint.removeprefix("unix://"):
-            check.error("ARG0166", at, "a Unix socket needs a path", "write unix:///path/to/socket")
+        check.socket(at, endpoint)
         return
     host, colon, port = endpoint.rpartition(":")
     number = int(port) if port.isascii() and port.isdecimal() else 0
-    if not colon or host.strip("[]") not in _LOCAL or not 1 <= number <= 65535:
+    if not colon or host not in _LOCAL or not 1 <= number <= 65535:
         message = "sidecar: defaultEndpoint must be of form 127.0.0.1:<port>"
         check.error("ARG0166", at, message, "127.0.0.1:port, 0.0.0.0:port (the pod's address), or unix:///path")
 
@@ -117,14 +120,17 @@ def _validate_egress_ports(check: Check, egress: tuple[EgressListener, ...]) -> 
 def _validate_egress(check: Check, at: str, egress: EgressListener) -> None:
     if egress.port is not None and egress.port.number:
         _validate_port(check, f"{at}.port", egress.port)
+    elif egress.port is not None:
+        check.port(f"{at}.port.number", 0)
     elif egress.bind or egress.capture_mode == "NONE":
         message = "an address or captureMode NONE needs a port"
         check.error("ARG0110", at, message, "give port.number, port.protocol and port.name")
     if egress.bind and not is_ip(egress.bind):
         check.error("ARG0115", f"{at}.bind", f"{egress.bind!r} is not an IP address")
     check.not_empty(f"{at}.hosts", egress.hosts, "sidecar: egress listener must contain at least one host")
-    check.unique(f"{at}.hosts", ((f"[{i}]", host) for i, host in enumerate(egress.hosts)), "host")
     for index, host in enumerate(egress.hosts):
+        if host in egress.hosts[:index]:
+            check.warn("ARG0152", f"{at}.hosts[{index}]", f"host {host!r} stands here twice", "remove one of them")
         _validate_host(check, f"{at}.hosts[{index}]", host)
 
 
@@ -136,4 +142,4 @@ def _validate_host(check: Check, at: str, host: str) -> None:
         return
     if namespace not in (".", "*", "~") and not is_label(namespace):
         check.error("ARG0101", at, f"{namespace!r} is not a namespace", "a namespace, '.', '*' or '~'")
-    check.host(at, name, wildcard=True)
+    check.full_host(at, name)

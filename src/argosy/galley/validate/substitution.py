@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from string import ascii_letters, digits
 
+import re2
+
 # fmt: off
 PLAIN_COMMANDS = frozenset((
     "BYTES_RECEIVED", "BYTES_SENT", "CONNECTION_ID", "CONNECTION_TERMINATION_DETAILS",
@@ -31,28 +33,63 @@ PLAIN_COMMANDS = frozenset((
 HEADER_COMMANDS = frozenset({"REQ", "RESP", "TRAILER"})
 """`%REQ(name)%`, `%REQ(name?other)%` (the other where there is no first), `%REQ(name):10%` (so many characters)."""
 
+TIME_COMMANDS = frozenset({"START_TIME", "EMIT_TIME", "DOWNSTREAM_PEER_CERT_V_START", "DOWNSTREAM_PEER_CERT_V_END"})
+"""`%START_TIME(%Y-%m-%d)%`: a time, in the format of strftime."""
+METADATA_COMMANDS = frozenset({"DYNAMIC_METADATA", "CLUSTER_METADATA", "UPSTREAM_METADATA"})
+"""`%DYNAMIC_METADATA(namespace:key)%`, or `(["namespace", "key"])`."""
+STATE_COMMANDS = frozenset({"FILTER_STATE", "PER_REQUEST_STATE"})
+"""`%FILTER_STATE(key)%`, `%FILTER_STATE(key:PLAIN)%`."""
+
 _HEADER_NAME = frozenset(ascii_letters + digits + "-_:")
+_COMMAND = re2.compile(r"%([A-Z0-9_]+)(?:\(([^)]*)\))?(:[0-9]+)?%")
+_FORMS = ("PLAIN", "TYPED")
 
 
 def substitution_problem(value: str) -> str:
     """What is wrong with the commands in a header's value; empty if nothing is. `%%` is a percent sign."""
-    pieces = value.replace("%%", "").split("%")
-    if len(pieces) % 2 == 0:
+    at = 0
+    while (at := value.find("%", at)) >= 0:
+        if value.startswith("%%", at):
+            at += 2
+            continue
+        found = _COMMAND.match(value, at)
+        if found is None:
+            return _unread(value[at:])
+        name, argument, length = found.groups()
+        if problem := _command_problem(found[0], name, argument, length):
+            return problem
+        at = found.end()
+    return ""
+
+
+def _unread(rest: str) -> str:
+    text, percent, _ = rest[1:].partition("%")
+    if not percent:
         return "a single '%' in a header's value"
-    return next((problem for command in pieces[1::2] if (problem := _command_problem(command))), "")
+    name, bracket, _ = text.partition("(")
+    return f"%{text}% is not of the form %{name}(name)%" if bracket else f"unknown command %{text}%"
 
 
-def _command_problem(command: str) -> str:
-    name, bracket, rest = command.partition("(")
-    if not bracket:
-        if name in PLAIN_COMMANDS:
+def _command_problem(command: str, name: str, argument: str | None, length: str | None) -> str:
+    if argument is None:
+        if length:
+            return f"{command} is not of the form %{name}(argument):{length[1:]}%"
+        if name in PLAIN_COMMANDS or name in TIME_COMMANDS:
             return ""
-        return f"%{name}% needs a header: %{name}(name)%" if name in HEADER_COMMANDS else f"unknown command %{name}%"
+        if name in HEADER_COMMANDS:
+            return f"%{name}% needs a header: %{name}(name)%"
+        needing = name in METADATA_COMMANDS or name in STATE_COMMANDS
+        return f"%{name}% needs an argument: %{name}(name)%" if needing else f"unknown command %{name}%"
+    if name in TIME_COMMANDS:
+        return f"{command}: a time cannot be cut" if length else ""
+    if name in METADATA_COMMANDS:
+        return "" if argument.strip() else f"%{name}% needs an argument: %{name}(namespace:key)%"
+    if name in STATE_COMMANDS:
+        key, colon, form = argument.partition(":")
+        plain = name == "PER_REQUEST_STATE" or not colon or form in _FORMS
+        return "" if key and plain else f"{command} is not of the form %{name}(key)%"
     if name not in HEADER_COMMANDS:
         return f"%{name}% takes no argument here" if name in PLAIN_COMMANDS else f"unknown command %{name}(...)%"
-    argument, closed, length = rest.rpartition(")")
     headers = argument.split("?")
-    well_formed = closed and len(headers) <= 2 and all(one and set(one) <= _HEADER_NAME for one in headers)
-    if well_formed and (not length or (length[0] == ":" and length[1:].isascii() and length[1:].isdigit())):
-        return ""
-    return f"%{command}% is not of the form %{name}(name)%"
+    well_formed = len(headers) <= 2 and all(one and set(one) <= _HEADER_NAME for one in headers)
+    return "" if well_formed else f"{command} is not of the form %{name}(name)%"

@@ -37,7 +37,7 @@ def _validate_probe(check: Check, at: str, probe: WorkloadProbe) -> None:
         if host is not None and host.host and not is_ip(host.host) and not is_dns_name(host.host):
             check.error("ARG0103", f"{at}.{name}.host", f"{host.host!r} is not a host name or IP address")
     for number, header in enumerate(probe.http_get.http_headers if probe.http_get is not None else ()):
-        check.header_name(f"{at}.httpGet.httpHeaders[{number}].name", header.name)
+        check.header_name(f"{at}.httpGet.httpHeaders[{number}].name", header.name, plain=True)
         check.printable(f"{at}.httpGet.httpHeaders[{number}].value", header.value)
     for name, value in _numbers(probe).items():
         check.at_least(f"{at}.{name}", value)
@@ -56,11 +56,13 @@ def _numbers(probe: WorkloadProbe) -> dict[str, int]:
 def _validate_workload(check: Check, at: str, one: WorkloadEndpoint) -> None:
     address = one.address
     if address.startswith("unix://"):
+        check.socket(f"{at}.address", address)
         if one.ports:
             check.error("ARG0121", f"{at}.ports", "a Unix socket has no ports", "remove ports")
-    elif address and not is_ip(address) and not is_dns_name(address):
-        check.error("ARG0103", f"{at}.address", f"{address!r} is not a host name or IP address")
+    elif address and not is_ip(address):
+        check.host(f"{at}.address", address)
     for name, number in one.ports.items():
+        check.port_name(member(f"{at}.ports", name), name)
         check.port(member(f"{at}.ports", name), number)
     check.labels(f"{at}.labels", one.labels)
     check.at_least(f"{at}.weight", one.weight)

@@ -47,9 +47,11 @@ def _fault(fault: HTTPFault) -> Any:
 
 
 def _cors(policy: CorsPolicy) -> Any:
-    origins = [*policy.allow_origins, *(StringMatch(exact=one) for one in policy.allow_origin if one != "*")]
+    # The old form counts only where the new one says nothing.
+    old = policy.allow_origin if not policy.allow_origins else ()
+    origins = [*policy.allow_origins, *(StringMatch(exact=one) for one in old if one != "*")]
     allowed = [string_match(one) for one in origins]
-    if "*" in policy.allow_origin:
+    if "*" in old:
         allowed.append({"safe_regex": v.regex(".*")})
     fields: dict[str, Any] = {
         "allow_origin_string_match": allowed,

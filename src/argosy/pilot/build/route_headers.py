@@ -33,7 +33,7 @@ def header_operations(*several: Headers | None) -> dict[str, Any]:
 def host_to_set(headers: Headers | None) -> str:
     """The value that `headers` set the request's host to; Envoy takes that as a rewrite only, not as a header."""
     operations = headers.request if headers is not None else None
-    items = operations.set.items() if operations is not None else ()
+    items = [*operations.set.items(), *operations.add.items()] if operations is not None else []
     return next((value for name, value in items if name.lower() in HOST_HEADERS), "")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from argosy.api.gateway import CIPHER_SUITES
 from argosy.envoy import values as v
 
 SDS_FOLDER = "/etc/argosy/proxy"
@@ -218,8 +219,9 @@ def _versions(tls: Any) -> dict[str, Any]:
         "tls_minimum_protocol_version": names.get(tls.min_protocol_version, "TLSv1_2"),
         "tls_maximum_protocol_version": names.get(tls.max_protocol_version, "TLSv1_3"),
     }
-    if tls.cipher_suites:
-        params["cipher_suites"] = list(tls.cipher_suites)
+    # Of unknown ones, which Envoy would refuse with the whole listener, there is a warning.
+    if suites := [suite for suite in dict.fromkeys(tls.cipher_suites) if suite in CIPHER_SUITES]:
+        params["cipher_suites"] = suites
     return params
 
 

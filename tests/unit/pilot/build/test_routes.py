@@ -41,6 +41,21 @@ def test_setting_the_host_rewrites_it_and_is_no_header() -> None:
     assert [one.header.key for one in route.request_headers_to_add] == ["x"]
 
 
+def test_adding_the_host_rewrites_it_too() -> None:
+    (route,) = routes("{route: [{destination: {host: b}}], headers: {request: {add: {host: c, x: y}}}}")
+    assert route.route.host_rewrite_literal == "c"
+    assert [one.header.key for one in route.request_headers_to_add] == ["x"]
+
+
+def test_the_old_form_of_origins_counts_only_without_the_new_one() -> None:
+    rule = "{route: [{destination: {host: b}}], corsPolicy: {allowOrigin: ['*'], allowOrigins: [{exact: 'https://c'}]}}"
+    (route,) = routes(rule)
+    policy = message("envoy.extensions.filters.http.cors.v3.CorsPolicy")()
+    assert route.typed_per_filter_config["envoy.filters.http.cors"].Unpack(policy)
+    (origin,) = policy.allow_origin_string_match
+    assert origin.exact == "https://c"
+
+
 def test_a_rewrite_of_the_authority_goes_before_a_header() -> None:
     (route,) = routes(
         "{route: [{destination: {host: b}}], rewrite: {authority: d}, headers: {request: {set: {':authority': c}}}}"

@@ -92,7 +92,8 @@ def test_a_gateway_inside_the_mesh_speaks_its_mutual_tls() -> None:
 
 
 def test_versions_and_ciphers_are_the_servers() -> None:
-    text = '{"mode": "SIMPLE", "credentialName": "c", "minProtocolVersion": "TLSV1_3", "cipherSuites": ["A"]}'
+    suites = '"cipherSuites": ["A", "AES128-SHA", "AES128-SHA"]'
+    text = f'{{"mode": "SIMPLE", "credentialName": "c", "minProtocolVersion": "TLSV1_3", {suites}}}'
     params = context(tls.terminate(server_tls(text), trust_domains=["td"]))["common_tls_context"]["tls_params"]
     assert params["tls_minimum_protocol_version"] == "TLSv1_3"
-    assert params["cipher_suites"] == ["A"]
+    assert params["cipher_suites"] == ["AES128-SHA"]
