@@ -58,7 +58,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "minHealthPercent": (-1, 101),
     "regex": ("(", "a**", "(?=x)", "x" * 1025, ""),
     "host": ("", "a..b", "-a", "a b", "a/b", "x" * 300, 5, None),
-    "subset": ("UPPER", "a_b", "x" * 64, {}),
+    "subset": ("a.b", "a_b", "x" * 64, {}),
     "attempts": (-1, "many", {}),
     "retryOn": ("sometimes", "5xx,never"),
     "simple": ("ROUND", "round_robin", 1),
