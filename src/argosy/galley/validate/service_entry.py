@@ -17,6 +17,9 @@ def validate_service_entry(check: Check, entry: ServiceEntry) -> None:
     for index, host in enumerate(entry.hosts):
         if host == "*":
             check.error("ARG0104", f"spec.hosts[{index}]", "host '*' is not allowed", "use *.suffix or name the hosts")
+        elif is_ip(host):
+            hint = "choose any name, and write the address in spec.addresses"
+            check.error("ARG0103", f"spec.hosts[{index}]", f"{host!r} is an address", hint)
         else:
             check.host(f"spec.hosts[{index}]", host, wildcard=True)
     for index, address in enumerate(entry.addresses):
