@@ -62,6 +62,7 @@ class KeyLoader:
             self.sets.configure(_settings(value), now)
         else:
             return
+        self._tell_waiting()
         self._wake.set()
 
     def take_changes(self) -> Mapping[KeySource, KeySet | None]:
@@ -74,6 +75,11 @@ class KeyLoader:
             async with asyncio.timeout(deadline_s):
                 while self.sets.untried:
                     await self._answered.wait()
+
+    def _tell_waiting(self) -> None:
+        """Wake those who wait until every source has been tried: one has, or is nobody's any more."""
+        self._answered.set()
+        self._answered = asyncio.Event()
 
     # -- fetching -----------------------------------------------------------------------------------------------
 
@@ -116,8 +122,7 @@ class KeyLoader:
             self.sets.loaded(source, found.keys, now, chance=chance, max_age_s=found.max_age_s)
             self._keep()
         self._tell()
-        self._answered.set()
-        self._answered = asyncio.Event()
+        self._tell_waiting()
         self._wake.set()
 
     def _failed(self, source: KeySource, reason: str) -> None:

@@ -81,6 +81,7 @@ class ModuleLoader:
         if not known.users:
             del self._sources[source]
             self._changes[source] = None
+            self._tell_waiting()
 
     def take_changes(self) -> Mapping[ModuleSource, Module | None]:
         """The modules that changed since it was asked last."""
@@ -93,6 +94,11 @@ class ModuleLoader:
             async with asyncio.timeout(deadline_s):
                 while any(not one.tried for one in self._sources.values()):
                     await self._answered.wait()
+
+    def _tell_waiting(self) -> None:
+        """Wake those who wait until every source has been tried: one has, or is nobody's any more."""
+        self._answered.set()
+        self._answered = asyncio.Event()
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -135,8 +141,7 @@ class ModuleLoader:
                     self._changes[source] = found
         if (known := self._sources.get(source)) is not None:
             known.tried = True
-        self._answered.set()
-        self._answered = asyncio.Event()
+        self._tell_waiting()
         if self._changes:
             self.changed()
 

@@ -37,4 +37,4 @@ def refuses_anything_new(status: ProxyStatus, before: Stuck | None) -> bool:
     if stuck is None or stuck.number < status.offered:
         return False
     new = stuck.blocked - (before.blocked if before is not None else frozenset())
-    return any(ref.name in status.rejected.get(ref.type_url, ((), ""))[0] for ref, _version in new)
+    return any(ref in stuck.refused for ref, _version in new)

@@ -91,7 +91,7 @@ async def test_pilot_is_told_once_and_keys_are_kept_for_the_next_start(issuer: I
     async with running(loader(tmp_path)) as one:
         one.changed = lambda: told.append("changed")
         one.on_change("RequestAuthentication", POLICY, issuer.policy())
-        await one.wait_tried(10)
+        await one.wait_tried(60)
         await until(lambda: told)
         assert {source: keys.ids for source, keys in one.take_changes().items() if keys} == {issuer.source: ("a",)}
         # The other source of the policy does not answer, and delays nobody.

@@ -14,10 +14,11 @@ from .shop import CART, SPLIT, added, pod
 from .test_pilot import CART_CLUSTER, Proxy, patch, pilot, timeout_of
 
 
-def stuck(one: Proxy, *versions: str) -> None:
+def stuck(one: Proxy, *versions: str, refused: bool = False) -> None:
     """Tell that it lacks versions of a cluster, and nothing else of what it was offered."""
-    blocked = frozenset({(ResourceRef(CLUSTER, CART_CLUSTER), version) for version in versions})
-    one.connection.on_event(Stuck(one.status.offered, blocked))
+    ref = ResourceRef(CLUSTER, CART_CLUSTER)
+    blocked = frozenset({(ref, version) for version in versions})
+    one.connection.on_event(Stuck(one.status.offered, blocked, frozenset({ref} if refused else ())))
 
 
 async def test_what_a_proxy_lacked_before_is_no_part_of_a_change() -> None:
@@ -53,7 +54,7 @@ def refuse(one: Proxy) -> None:
     """Tell that it has refused the cluster and has all else that it was offered."""
     detail = ErrorDetail(13, "no such thing")
     one.connection.on_event(Nacked(CLUSTER, "1", (CART_CLUSTER,), {CART_CLUSTER: "2"}, detail))
-    stuck(one, "2")
+    stuck(one, "2", refused=True)
 
 
 async def test_who_has_refused_a_change_is_told_at_once_when_all_others_run_it() -> None:
@@ -66,6 +67,22 @@ async def test_who_has_refused_a_change_is_told_at_once_when_all_others_run_it()
     assert not waiting.done()
     other.settle()
     assert await waiting == [refusing.status]
+
+
+async def test_what_only_waits_is_waited_for_whatever_was_refused_before() -> None:
+    one = pilot(CART, pod())
+    proxy = Proxy(one)
+    refuse(proxy)
+    one.on_changes(added(SPLIT), synced=True)
+    waiting = asyncio.create_task(one.wait_settled(600))
+    await asyncio.sleep(0)
+    one.commit_now()
+    one.note_progress()
+    stuck(proxy, "3")
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    proxy.settle()
+    assert await waiting == []
 
 
 async def test_a_refusal_that_ends_with_leaving_a_filter_out_is_no_failure() -> None:
@@ -109,7 +126,7 @@ def refuse_newest(one: Pilot, proxy: Proxy) -> None:
     version = one.world.current(proxy.status.proxy_class).of(CLUSTER)[CART_CLUSTER].version
     detail = ErrorDetail(13, "no such time")
     proxy.connection.on_event(Nacked(CLUSTER, "1", (CART_CLUSTER,), {CART_CLUSTER: version}, detail))
-    stuck(proxy, version)
+    stuck(proxy, version, refused=True)
 
 
 async def test_what_follows_from_a_refusal_is_waited_for() -> None:

@@ -88,11 +88,13 @@ class Settled:
 class Stuck:
     """The client has all of this snapshot but what it refused and what waits for that or for something else.
 
-    `blocked`: what it lacks, with the version that it should have (None: it should have lost it).
+    `blocked`: what it lacks, with the version that it should have (None: it should have lost it); `refused`: those of
+    them of which it has refused the very version.
     """
 
     number: int
     blocked: frozenset[tuple[ResourceRef, str | None]]
+    refused: frozenset[ResourceRef] = frozenset()
 
 
 Event = Opened | Subscribed | Unsubscribed | Acked | Nacked | Stale | Held | Settled | Stuck

@@ -369,6 +369,7 @@ class Session:
         if self.snapshot is None or not self.ledgers or self._restating:
             return None
         blocked: set[tuple[ResourceRef, str | None]] = set()
+        refused: set[ResourceRef] = set()
         for ledger in self.ledgers.values():
             if ledger.flights or ledger.answer_due or not ledger.pending.keys() <= ledger.waiting.keys():
                 return None
@@ -378,8 +379,11 @@ class Session:
                     continue
                 if name not in ledger.waiting and name not in ledger.rejected:
                     return None
-                blocked.add((ResourceRef(ledger.type_url, name), goal.version if goal is not None else None))
-        return Stuck(self.snapshot.number, frozenset(blocked))
+                ref = ResourceRef(ledger.type_url, name)
+                blocked.add((ref, goal.version if goal is not None else None))
+                if ledger.is_refused(name):
+                    refused.add(ref)
+        return Stuck(self.snapshot.number, frozenset(blocked), frozenset(refused))
 
     def dump(self) -> dict[str, object]:
         """Give the session's state as plain data: per type what is asked, pending, in flight, held back, refused."""

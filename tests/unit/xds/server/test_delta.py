@@ -206,7 +206,7 @@ def test_what_a_client_refuses_or_waits_for_is_told_once_all_else_is_done() -> N
     stream.receive(DeltaRequest(C, response_nonce=sent.nonce, error_detail=ErrorDetail(3, "bad: no")), 0.0)
     settle(stream)
     lacking = frozenset({(bad.ref, "2"), (waits.ref, "1")})
-    assert [one for one in stream.events() if isinstance(one, Stuck)] == [Stuck(2, lacking)]
+    assert [one for one in stream.events() if isinstance(one, Stuck)] == [Stuck(2, lacking, frozenset({bad.ref}))]
     assert stream.events() == []
     mended = Resource(C, "bad", "3", b"")
     stream.offer(Snapshot(3, {C: {"bad": mended, "absent": Resource(C, "absent", "1", b"")}, R: {"r": waits}}), None)
