@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import field
 
 from argosy.api.locality import LocalityLB, ZoneAware
-from argosy.api.meta import Seconds, Strict, WorkloadSelector
+from argosy.api.meta import Object, Seconds, Strict, WorkloadSelector
 from argosy.api.ports import PortSelector
 from argosy.core.frozen import EMPTY, FrozenMap
 
@@ -218,3 +218,21 @@ class DestinationRule(Strict, frozen=True, kw_only=True):
     subsets: tuple[Subset, ...] = ()
     export_to: tuple[str, ...] = ()
     workload_selector: WorkloadSelector | None = None
+
+
+def adds_to(rule: Object[DestinationRule], other: Object[DestinationRule], default: tuple[str, ...] = ()) -> bool:
+    """Whether what `other` says is for all clients of `rule`, a rule of the same namespace for the same host.
+
+    `default` is who sees rules that do not say so.
+    """
+    selector = other.spec.workload_selector
+    if selector is not None and selector != rule.spec.workload_selector:
+        return False
+    seeing, others = _clients(rule, default), _clients(other, default)
+    return "*" in others or seeing <= others
+
+
+def _clients(rule: Object[DestinationRule], default: tuple[str, ...]) -> set[str]:
+    if rule.spec.workload_selector is not None:
+        return {rule.namespace}
+    return {rule.namespace if one == "." else one for one in rule.spec.export_to or default or ("*",)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from argosy.api.destination_rule import DestinationRule
+from argosy.api.destination_rule import DestinationRule, adds_to
 from argosy.api.meta import Object
 from argosy.core.errors import Finding, Level
 from argosy.core.hosts import resolve_host
@@ -24,11 +24,11 @@ def analyze_split_rules(rules: Sequence[Rule]) -> Iterator[Finding]:
         first, *others = found
         earlier = [first]
         for rule in others:
-            if rule.spec.export_to == first.spec.export_to:
-                yield from _lost(rule, earlier)
-            else:
+            if not adds_to(first, rule):
                 message = f"DestinationRule {first.name} is about this host too, and counts for all who see it"
                 yield _warning(rule, "spec.exportTo", message, "give both the same exportTo")
+            elif adds_to(rule, first):
+                yield from _lost(rule, earlier)
             earlier.append(rule)
 
 

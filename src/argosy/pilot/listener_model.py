@@ -28,7 +28,7 @@ from argosy.pilot.endpoint import HostPort
 from argosy.pilot.observed import Observation
 from argosy.pilot.registry import HostRecord
 from argosy.pilot.scopes import EVERYBODY, SHARED, ClientScope, RouteScope, ScopedHost
-from argosy.pilot.visibility import sidecar_key
+from argosy.pilot.visibility import admits, sidecar_key
 from argosy.xds.messages import Resource
 
 if TYPE_CHECKING:
@@ -258,7 +258,10 @@ class ListenerModel:
         for host in self.outbound.view(read, scope.client).hosts:
             record = read.get(self.model.host, host)
             port = record.port(number) if record is not None else None
-            if record is not None and port is not None and not port.protocol.is_http:
+            if record is None or port is None or port.protocol is Protocol.UDP:
+                continue
+            # Another entry may let through the same port of other hosts.
+            if admits(one, scope.client.sees, record.key.namespace, host):
                 targets = self.targets(read, scope, record, port)
                 return (
                     listeners.build_host_listener(

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from argosy.api.destination_rule import DestinationRule, TrafficPolicy
+from argosy.api.destination_rule import DestinationRule, TrafficPolicy, adds_to
 from argosy.api.locality import LocalityLB
 from argosy.api.mesh_config import MeshConfig
 from argosy.api.meta import Object
@@ -90,7 +90,8 @@ def _is_for_own(rule: Object[DestinationRule], exports: tuple[str, ...]) -> bool
 
 def whole_rule(read: Reader, mesh: Mesh, key: ObjectKey) -> Object[DestinationRule] | None:
     """A rule with what the others of its namespace for the same host and clients add: subsets that it does not have,
-    and a traffic policy if it has none. Of two that say the same the first by name counts.
+    and a traffic policy if it has none. Of two that say the same the first by name counts, and what is said about some
+    workloads before what is said about all.
 
     Source: istio.io, "Split large virtual services and destination rules into multiple resources".
     """
@@ -109,12 +110,11 @@ def whole_rule(read: Reader, mesh: Mesh, key: ObjectKey) -> Object[DestinationRu
 
 
 def rules_beside(read: Reader, mesh: Mesh, rule: Object[DestinationRule]) -> list[Object[DestinationRule]]:
-    """The rules that make one rule together, that one among them, by name."""
-    if rule.spec.workload_selector is not None:
-        return [rule]
+    """The rules that make one rule together, that one among them: those that all of its clients may see."""
+    default = registry.settings(read, mesh, Aspect.EXPORTS).config.default_destination_rule_export_to
     found = read.select(mesh.rules_by_host, (rule.namespace, resolve_host(rule.spec.host, rule.namespace)))
-    alike = (one for _key, one in found if one.spec.workload_selector is None)
-    return sorted((one for one in alike if one.spec.export_to == rule.spec.export_to), key=lambda one: one.name)
+    beside = (one for _key, one in found if one.key == rule.key or adds_to(rule, one, default))
+    return sorted(beside, key=lambda one: (one.spec.workload_selector is None, one.name))
 
 
 def _obeys(rule: Object[DestinationRule], scope: RuleScope) -> bool:

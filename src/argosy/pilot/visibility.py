@@ -69,18 +69,29 @@ def admits(listener: EgressListener, own: str, owner: str, host: str) -> bool:
 
 
 def allowed_ports(sidecar: Sidecar, namespace: str, record: registry.HostRecord) -> tuple[int, ...] | None:
-    """The ports on which a Sidecar lets workloads of `namespace` call a host; None: all of them; empty: none."""
+    """The ports on which a Sidecar lets workloads of `namespace` call a host; None: all of them; empty: none.
+
+    Where an entry names a port, it alone says which hosts HTTP on that port leads to. Other ports are told apart by
+    address, so an entry without a port adds to them.
+    """
     if not sidecar.egress:
         return None
-    ports: list[int] = []
-    for listener in sidecar.egress:
-        if not admits(listener, namespace, record.key.namespace, record.host):
-            continue
-        if listener.port is None or not listener.port.number:
-            return None
-        if record.port(listener.port.number) is not None:
-            ports.append(listener.port.number)
-    return tuple(sorted(set(ports)))
+    claimed = {number for one in sidecar.egress if (number := _number(one))}
+    letting = [one for one in sidecar.egress if admits(one, namespace, record.key.namespace, record.host)]
+    named = {number for one in letting if (number := _number(one))}
+    is_open = any(not _number(one) for one in letting)
+    ports = tuple(
+        sorted(
+            port.number
+            for port in record.ports
+            if port.number in named or (is_open and not (port.protocol.is_http and port.number in claimed))
+        )
+    )
+    return None if is_open and len(ports) == len(record.ports) else ports
+
+
+def _number(listener: EgressListener) -> int:
+    return listener.port.number if listener.port is not None else 0
 
 
 def sidecar_key(name: str) -> ObjectKey:

@@ -220,3 +220,29 @@ def test_rules_for_other_clients_or_some_workloads_add_nothing() -> None:
     private = split("b", "exportTo: ['.'], subsets: [{name: v2, labels: {version: v2}}]")
     some = split("c", "workloadSelector: {matchLabels: {app: other}}, subsets: [{name: v3, labels: {version: v3}}]")
     assert balanced(MeshWorld(SHOP, first, private, some)) == {"": "LEAST_REQUEST", "v1": "LEAST_REQUEST"}
+
+
+SOME = "workloadSelector: {matchLabels: {app: client}}"
+
+
+def test_a_rule_for_some_workloads_has_what_is_said_for_all() -> None:
+    """Their clients lost the subsets that the namespace's rule has, and with them the routes to those."""
+    robin = "trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}"
+    random = "trafficPolicy: {loadBalancer: {simple: RANDOM}}"
+    plain = split("a", f"{robin}, subsets: [{{name: v1, labels: {{version: v1}}}}]")
+    some = split("m", f"{SOME}, {random}")
+    more = split("n", f"{SOME}, subsets: [{{name: v2, labels: {{version: v2}}}}, {{name: v1, {robin}}}]")
+    world = MeshWorld(SHOP, plain, some)
+    assert balanced(world) == {"": "RANDOM", "v1": "RANDOM"}
+    world.apply(more)
+    assert balanced(world) == {"": "RANDOM", "v1": "ROUND_ROBIN", "v2": "RANDOM"}
+    world.delete("DestinationRule", "shop", "m")
+    assert balanced(world) == {"": "ROUND_ROBIN", "v1": "ROUND_ROBIN", "v2": "ROUND_ROBIN"}
+
+
+@pytest.mark.parametrize("export", ["exportTo: ['*']", "exportTo: [other, '.']", "exportTo: [shop]"])
+def test_a_rule_that_all_clients_of_another_see_adds_to_it(export: str) -> None:
+    """However that is written: a list in another order, or none for everybody, made two rules."""
+    private = split("a", "exportTo: ['.'], subsets: [{name: v1, labels: {version: v1}}]")
+    wide = split("b", f"{export}, subsets: [{{name: v2, labels: {{version: v2}}}}]")
+    assert set(balanced(MeshWorld(SHOP, private, wide))) == {"", "v1", "v2"}

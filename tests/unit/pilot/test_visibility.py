@@ -88,3 +88,39 @@ def test_workloads_that_nothing_limits_share_everything() -> None:
         world.connect(pod, namespace)
     groups = [one["group"] for one in world.world.dump()["groups"] if one["group"].startswith("('outbound'")]
     assert len(groups) == 2
+
+
+def called(world: MeshWorld, pod: str = "a-0", namespace: str = "one") -> set[str]:
+    """The hosts that HTTP on port 80 leads to."""
+    found = world.snapshot(pod, namespace).of(VIRTUAL_HOST)
+    return {name.removeprefix("80/").removesuffix(".svc.cluster.local") for name in found if name.startswith("80/")}
+
+
+def test_an_entry_with_a_port_alone_says_what_http_on_it_leads_to() -> None:
+    """Hosts of an entry without a port were called on it as well."""
+    web = "{hosts: [./b.one.svc.cluster.local], port: {number: 80, protocol: HTTP, name: web}}"
+    world = MeshWorld(*MESH, sidecar("one", f"{web}, {{hosts: ['*/*']}}"))
+    assert called(world) == {"others", "b.one"}
+    assert called(world, "c-0", "two") == {"others", "a.one", "b.one", "c.two"}
+    # What is told apart by address stays reachable.
+    names = {name for name in world.snapshot("a-0", "one").of(LISTENER) if name.startswith("10.96")}
+    assert len(names) == 3
+    assert all(name.endswith("_9000") for name in names)
+    world.apply(sidecar("one", "{hosts: ['*/*']}"))
+    assert called(world) == {"others", "a.one", "b.one", "c.two"}
+
+
+def test_a_listener_of_its_own_leads_to_the_hosts_of_its_entry() -> None:
+    """It led to the first host that the workload sees anywhere and that has such a port."""
+    tunnel = "{hosts: [two/c.two.svc.cluster.local], bind: 127.0.0.1, port: {number: 9000, protocol: TCP, name: t}}"
+    world = MeshWorld(*MESH, sidecar("one", f"{tunnel}, {{hosts: ['*/*']}}"))
+    (chain,) = world.resources(LISTENER, "a-0", "one")["127.0.0.1_9000"]["filter_chains"]
+    assert chain["filters"][-1]["typed_config"]["cluster"] == "outbound|9000||c.two.svc.cluster.local"
+
+
+def test_a_tcp_listener_of_its_own_leads_to_a_port_for_http_too() -> None:
+    """Nothing listened there."""
+    plain = "{hosts: ['two/*'], bind: 127.0.0.1, port: {number: 80, protocol: TCP, name: plain}}"
+    world = MeshWorld(*MESH, sidecar("one", plain))
+    (chain,) = world.resources(LISTENER, "a-0", "one")["127.0.0.1_80"]["filter_chains"]
+    assert chain["filters"][-1]["typed_config"]["cluster"] == "outbound|80||c.two.svc.cluster.local"
