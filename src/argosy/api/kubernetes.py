@@ -41,6 +41,7 @@ class Service(Tolerant, frozen=True, kw_only=True):
     external_name: str = ""
     session_affinity: str = ""
     publish_not_ready_addresses: bool = False
+    traffic_distribution: Literal["", "PreferClose", "PreferSameZone", "PreferSameNode"] = ""
 
     @property
     def headless(self) -> bool:

@@ -88,7 +88,11 @@ CREDENTIAL = "credential"
 """Trait of a DestinationRule whose TLS takes certificates from a Secret."""
 HIDDEN = "hidden"
 """Trait of a host's object that not every namespace may see."""
+NEAR = "near"
+"""Trait of a host's object, or a namespace, that wants its nearest endpoints called first."""
 EXPORT_ANNOTATION = "networking.istio.io/exportTo"
+DISTRIBUTION_ANNOTATION = "networking.istio.io/traffic-distribution"
+_NEAREST_FIRST = frozenset({"preferclose", "prefersamezone", "prefersamenode"})
 SOURCE_LABELS = "sourceLabels"
 """Trait of a VirtualService that reads its clients' labels."""
 PER_CLIENT = "perClient"
@@ -207,6 +211,8 @@ class Mesh:
         self.sidecars = self._selecting("sidecars", "Sidecar")
         self.services_by_trait = self._index("services_by_trait", "Service", _traits_of_service)
         self.entries_by_trait = self._index("entries_by_trait", "ServiceEntry", _traits_of_entry)
+        self.namespaces_by_trait = self._index("namespaces_by_trait", "Namespace", _traits_of_namespace)
+        self.near_indexes = (self.services_by_trait, self.entries_by_trait, self.namespaces_by_trait)
         self.key_sets: Input[KeySource, KeySet] = engine.input("key_sets")
         self.peer_authentications = self._selecting("peer_authentications", "PeerAuthentication")
         self.request_authentications = self._selecting("request_authentications", "RequestAuthentication")
@@ -422,9 +428,11 @@ def _traits_of_vs(key: ObjectKey, virtual_service: Object[Any]) -> Iterable[str]
 
 
 def _traits_of_service(_key: ObjectKey, service: Object[Any]) -> Iterable[str]:
-    """`HIDDEN` for a Service that not every namespace may see."""
     exports = service_exports(service)
-    return (HIDDEN,) if exports and "*" not in exports else ()
+    if exports and "*" not in exports:
+        yield HIDDEN
+    if prefers_near(service):
+        yield NEAR
 
 
 def service_exports(service: Object[Any]) -> tuple[str, ...]:
@@ -433,8 +441,24 @@ def service_exports(service: Object[Any]) -> tuple[str, ...]:
     return tuple(part for one in text.split(",") if (part := one.strip()))
 
 
+def prefers_near(owner: Object[Any]) -> bool:
+    """Whether a Service, ServiceEntry or namespace says that the nearest endpoints come first.
+
+    A node is no place of its own here: what prefers its own node prefers its own zone.
+    """
+    said = owner.spec.traffic_distribution if owner.kind == "Service" else ""
+    return (said or owner.annotations.get(DISTRIBUTION_ANNOTATION, "")).lower() in _NEAREST_FIRST
+
+
 def _traits_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:
-    return (HIDDEN,) if entry.spec.export_to and "*" not in entry.spec.export_to else ()
+    if entry.spec.export_to and "*" not in entry.spec.export_to:
+        yield HIDDEN
+    if prefers_near(entry):
+        yield NEAR
+
+
+def _traits_of_namespace(_key: ObjectKey, namespace: Object[Any]) -> Iterable[str]:
+    return (NEAR,) if prefers_near(namespace) else ()
 
 
 __all__ = [

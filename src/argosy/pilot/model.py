@@ -34,12 +34,14 @@ from argosy.pilot.mesh import (
     CREDENTIAL,
     FOREIGN,
     LOCALITY,
+    NEAR,
     RANKING,
     SOURCE_LABELS,
     ZONES,
     Mesh,
     mesh_hosts,
     policies_of,
+    prefers_near,
     ranking_labels,
 )
 from argosy.pilot.observing import asked_hosts
@@ -190,7 +192,7 @@ class Model:
         """Where a client is, if anything in the mesh asks for it."""
         mesh_wide = registry.settings(read, self.mesh, Aspect.CLUSTERS).config.locality_lb_setting
         used = read.keys(self.mesh.rules_by_trait, LOCALITY) or (mesh_wide is not None and mesh_wide.distribute)
-        if not used:
+        if not used and not any(read.keys(index, NEAR) for index in self.mesh.near_indexes):
             return Place()
         ranking = set(mesh_wide.failover_priority) if mesh_wide is not None else set()
         for name in read.keys(self.mesh.rules_by_trait, RANKING):
@@ -211,12 +213,22 @@ class Model:
                 found[zone] = found.get(zone, 0) + 1
         return FrozenMap(found)
 
-    def _balance(self, read: Reader, traffic: TrafficPolicy, place: Place) -> Balance | None:
+    def _is_near(self, read: Reader, record: HostRecord | None) -> bool:
+        """Whether a host, or its namespace, wants the nearest endpoints called first."""
+        if record is None or record.near:
+            return record is not None
+        space = read.get(self.mesh.kinds["Namespace"], ObjectKey("", record.key.namespace))
+        return space is not None and prefers_near(space)
+
+    def _balance(self, read: Reader, traffic: TrafficPolicy, place: Place, record: HostRecord) -> Balance | None:
+        if place == Place():
+            return None
         balancer = traffic.load_balancer
         zones = balancer is not None and balancer.zone_aware_lb_setting is not None and place.workload
         clients = read.get(self.clients, place.workload) if zones else None
         config = registry.settings(read, self.mesh, Aspect.CLUSTERS).config
-        return policy.balance(traffic, config, place, clients or FrozenMap())
+        near = self._is_near(read, record)
+        return policy.balance(traffic, config, place, clients or FrozenMap(), near=near)
 
     def rule_object(self, read: Reader, key: ObjectKey | None) -> Object[DestinationRule] | None:
         """The DestinationRule of that key, with what others for the same host add to it."""
@@ -243,7 +255,9 @@ class Model:
     def _ruled(self, read: Reader, key: tuple[ClientScope, str]) -> RuledHost:
         scope, host = key
         rule = read.get(self.rule, (scope.rules, host))
-        by_place = scope.place != Place() and self._uses_place(read, rule)
+        by_place = scope.place != Place() and (
+            self._uses_place(read, rule) or self._is_near(read, read.get(self.host, host))
+        )
         return RuledHost(host, rule, scope.place if by_place else Place())
 
     def _uses_place(self, read: Reader, key: ObjectKey | None) -> bool:
@@ -305,7 +319,7 @@ class Model:
         rule = self.rule_object(read, key.rule)
         settings = registry.settings(read, self.mesh, Aspect.CLUSTERS)
         traffic = policy.traffic_policy(rule, subset, port.number)
-        balance = self._balance(read, traffic, key.place)
+        balance = self._balance(read, traffic, key.place, record)
         listed = record.resolution not in ("EDS", "STATIC")
         return clusters.ClusterContext(
             record=record,
@@ -335,7 +349,7 @@ class Model:
                 traffic = policy.traffic_policy(rule, subset, port.number)
                 if not clusters.is_eds(record, traffic):
                     continue
-                balance = self._balance(read, traffic, key.place)
+                balance = self._balance(read, traffic, key.place, record)
                 made.append(
                     endpoints.build_assignment(
                         name=_assignment_name(record, port, subset, rule, balance),

@@ -179,15 +179,25 @@ _PARTS = (
 
 
 def balance(
-    policy: TrafficPolicy, config: MeshConfig, place: Place, clients: Mapping[str, int] = _NOBODY
+    policy: TrafficPolicy,
+    config: MeshConfig,
+    place: Place,
+    clients: Mapping[str, int] = _NOBODY,
+    *,
+    near: bool = False,
 ) -> Balance | None:
-    """How a client at `place` uses localities under a policy; None where it takes all endpoints alike."""
+    """How a client at `place` uses localities under a policy; None where it takes all endpoints alike.
+
+    A host that wants its nearest endpoints called first (`near`) has that without ejection, unless the policy itself
+    speaks of localities.
+    """
     if place == Place():
         return None
     balancer = policy.load_balancer
     own = balancer.locality_lb_setting if balancer is not None else None
-    setting = own if own is not None else config.locality_lb_setting or LocalityLB()
-    failover = policy.outlier_detection is not None
+    near = near and own is None
+    setting = own if own is not None else LocalityLB() if near else config.locality_lb_setting or LocalityLB()
+    failover = near or policy.outlier_detection is not None
     zones = balancer.zone_aware_lb_setting if balancer is not None else None
     if zones is not None and zones.enabled is not False:
         return Balance(place, LocalityLB(), failover, zones, clients)

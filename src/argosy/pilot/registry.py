@@ -34,7 +34,7 @@ from argosy.incr import Reader
 from argosy.pilot.aspects import Aspect
 from argosy.pilot.classes import ROUTER, role_of_pod
 from argosy.pilot.endpoint import TLS_MODE_LABEL, Endpoint, HostPort
-from argosy.pilot.mesh import Mesh, MeshSettings, service_exports
+from argosy.pilot.mesh import Mesh, MeshSettings, prefers_near, service_exports
 from argosy.pilot.tenancy import governs
 from argosy.pilot.workloads import selected_workloads
 
@@ -70,6 +70,8 @@ class HostRecord:
     """The host of the mesh that this one is only another name of."""
     with_unready: bool = False
     """Pods count before they are ready: members of a group that must meet first."""
+    near: bool = False
+    """The nearest endpoints come first, whoever calls."""
 
     @property
     def is_headless(self) -> bool:
@@ -292,6 +294,7 @@ def _from_service(key: ObjectKey, service: Object[Any]) -> HostRecord:
         origin=service.origin,
         export_to=service_exports(service),
         with_unready=spec.publish_not_ready_addresses,
+        near=prefers_near(service),
     )
 
 
@@ -376,6 +379,7 @@ def _from_entry(key: ObjectKey, entry: Object[Any], host: str) -> HostRecord:
         export_to=spec.export_to,
         external=spec.location == "MESH_EXTERNAL",
         origin=entry.origin,
+        near=prefers_near(entry),
     )
 
 
