@@ -7,10 +7,11 @@ Nothing is emptied or left out here: whether a proxy gets it is a matter of grou
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from argosy.api.meta import Object
-from argosy.api.routing import Destination, VirtualService
+from argosy.api.routing import Destination, HTTPRoute, VirtualService
 from argosy.core.frozen import FrozenMap
 from argosy.core.hosts import host_matches, is_wildcard, resolve_host, service_host, service_of_host
 from argosy.core.names import MESH_GATEWAY, ObjectKey, outbound_cluster
@@ -174,7 +175,7 @@ class OutboundModel:
             for service in self.services_for(read, scope.sees, host):
                 found.update(destination_hosts(service))
                 for rule in owned_rules([service], self.delegates(read)):
-                    found.update(resolve_host(one.destination.host, rule.owner.namespace) for one in rule.rule.route)
+                    found.update(resolve_host(host, rule.owner.namespace) for host in _named_by(rule.rule))
         limits = read.get(self.mesh.kinds["Sidecar"], sidecar_key(scope.sidecar))
         traffic = limits.spec.outbound_traffic_policy if limits is not None else None
         if traffic is not None and traffic.egress_proxy is not None:
@@ -371,9 +372,15 @@ def _domains(record: HostRecord, namespace: str) -> list[str]:
 def destination_hosts(service: Object[VirtualService]) -> set[str]:
     """All hosts, in full, that a VirtualService sends traffic to by itself."""
     spec = service.spec
-    named = [one.destination.host for rule in spec.http for one in rule.route]
+    named = [host for rule in spec.http for host in _named_by(rule)]
     named += [one.destination.host for rule in spec.tcp for one in rule.route]
     named += [one.destination.host for rule in spec.tls for one in rule.route]
-    named += [one.destination.host for rule in spec.http for one in rule.mirrors]
-    named += [rule.mirror.host for rule in spec.http if rule.mirror is not None]
     return {resolve_host(host, service.namespace) for host in named}
+
+
+def _named_by(rule: HTTPRoute) -> Iterator[str]:
+    """The hosts that a rule sends requests or copies of them to, as it names them."""
+    yield from (one.destination.host for one in rule.route)
+    yield from (one.destination.host for one in rule.mirrors)
+    if rule.mirror is not None:
+        yield rule.mirror.host

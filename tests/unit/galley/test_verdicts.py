@@ -198,6 +198,7 @@ def test_a_service_entry(members: str, codes: list[str]) -> None:
         ("egress: [{hosts: [./a.example, ./a.example]}]", ["ARG0152?"]),
         ("egress: [{port: {number: 80, name: a_b}, hosts: ['*/*']}]", ["ARG0101"]),
         ("egress: [{port: {protocol: HTTP}, hosts: ['*/*']}]", ["ARG0105"]),
+        ("egress: [{port: {number: 8123, protocol: http_proxy, name: p}, hosts: ['*/*']}]", ["ARG0124"]),
         ("ingress: [{port: {number: 80}, defaultEndpoint: '::1:80'}]", ["ARG0166"]),
         ("ingress: [{port: {number: 80}, defaultEndpoint: '[::1]:80'}]", []),
         ("ingress: [{port: {number: 80}, defaultEndpoint: 'unix://run/a'}]", ["ARG0125"]),

@@ -124,3 +124,20 @@ def test_a_tcp_listener_of_its_own_leads_to_a_port_for_http_too() -> None:
     world = MeshWorld(*MESH, sidecar("one", plain))
     (chain,) = world.resources(LISTENER, "a-0", "one")["127.0.0.1_80"]["filter_chains"]
     assert chain["filters"][-1]["typed_config"]["cluster"] == "outbound|80||c.two.svc.cluster.local"
+
+
+def test_where_a_delegate_copies_requests_to_stays_reachable() -> None:
+    """The copies were lost without a word: the client had no cluster for them."""
+    rules = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: first, namespace: one}
+spec: {hosts: [b], http: [{match: [{uri: {prefix: /copied}}], delegate: {name: second, namespace: two}}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: second, namespace: two}
+spec: {http: [{route: [{destination: {host: b.one.svc.cluster.local, port: {number: 80}}}], mirror: {host: c}}]}
+"""
+    world = MeshWorld(*MESH, sidecar("one", "{hosts: [./*]}"), rules)
+    assert hosts(world, "a-0", "one") == {"a.one", "b.one", "c.two"}

@@ -120,6 +120,9 @@ def _validate_egress_ports(check: Check, egress: tuple[EgressListener, ...]) -> 
 def _validate_egress(check: Check, at: str, egress: EgressListener) -> None:
     if egress.port is not None and egress.port.number:
         _validate_port(check, f"{at}.port", egress.port)
+        if egress.port.protocol.upper() == "HTTP_PROXY":
+            message = "a listener for requests to hosts on ports of all numbers (HTTP_PROXY) is not supported"
+            check.error("ARG0124", f"{at}.port.protocol", message, "use HTTP, and one entry per port")
     elif egress.port is not None:
         check.port(f"{at}.port.number", 0)
     elif egress.bind or egress.capture_mode == "NONE":
