@@ -5,6 +5,7 @@ Typed, frozen, strict; no meaning. Source: Istio's API, MeshConfig.ExtensionProv
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import field
@@ -116,3 +117,8 @@ class ExtensionProvider(Strict, frozen=True, kw_only=True):
         """The host that proxies send telemetry to; empty if there is none."""
         found = self.tracing or self.logging
         return found.host if isinstance(found, Service) else ""
+
+
+def provider_named(providers: Iterable[ExtensionProvider], name: str) -> ExtensionProvider | None:
+    """The provider that a Telemetry or `defaultProviders` means: the first of that name in any case, as in Istio."""
+    return next((one for one in providers if one.name.casefold() == name.casefold()), None)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from argosy.api.attributegen import is_generator, parse_generator
-from argosy.api.extension_provider import ExtensionProvider
+from argosy.api.extension_provider import ExtensionProvider, provider_named
 from argosy.api.extensions import TrafficExtension, WasmPlugin, wasm_of
 from argosy.api.meta import Object
 from argosy.api.telemetry import Telemetry
@@ -75,7 +75,7 @@ def _providers(one: Object[Telemetry], providers: Mapping[str, ExtensionProvider
     for part, index, named in entries:
         for number, ref in enumerate(named):
             at = f"spec.{part}[{index}].providers[{number}].name"
-            provider = providers.get(ref.name)
+            provider = provider_named(providers.values(), ref.name)
             if provider is None and ref.name != BUILT_IN_PROVIDERS[part]:
                 message = f"there is no provider {ref.name!r}: nothing goes there"
                 yield _warning(one, "ARG0232", at, message, "declare it in extensionProviders")

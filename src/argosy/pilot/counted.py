@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from argosy.api.extension_provider import provider_named
 from argosy.api.mesh_config import MeshConfig
 from argosy.api.telemetry import METRIC_NAMES, Metrics, MetricsOverride, Side
 from argosy.core.frozen import EMPTY
@@ -94,6 +95,8 @@ def counted_by(
     entries: Sequence[Metrics], side: Side, config: MeshConfig, *, made: Mapping[str, str] = EMPTY
 ) -> Counting:
     """The same with the providers of the mesh configuration."""
-    ours = {one.name for one in config.extension_providers if one.prometheus is not None}
+    named = {ref.name for entry in entries for ref in entry.providers} | {*config.default_providers.metrics}
+    meant = {name: provider_named(config.extension_providers, name) for name in named}
+    ours = {name for name, one in meant.items() if one is not None and one.prometheus is not None}
     default = config.default_providers.metrics or (PROMETHEUS,)
     return counting(entries, side, providers=frozenset({PROMETHEUS, *ours}), default=default, made=made)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from argosy.api.extension_provider import ExtensionProvider
+from argosy.api.extension_provider import ExtensionProvider, provider_named
 from argosy.api.mesh_config import MeshConfig, ProxyTracing
 from argosy.api.telemetry import AccessLogging, Side, Tracing
 from argosy.api.telemetry_provider import FileAccessLog, OtelTracing, Service, ZipkinTracing
@@ -41,14 +41,14 @@ def log_rules(
     is written where nobody chooses a provider."""
     default = config.default_providers.access_logging or ((MESH_FILE,) if file else ())
     chosen = _chosen_logs(layers, side, default)
-    known = {one.name: one for one in config.extension_providers}
-    made = (_log_rule(name, expression, known, cluster_of) for name, expression in sorted(chosen.items()))
+    providers = config.extension_providers
+    made = (_log_rule(name, expression, providers, cluster_of) for name, expression in sorted(chosen.items()))
     return tuple(one for one in made if one is not None)
 
 
 def _chosen_logs(layers: Sequence[Sequence[AccessLogging]], side: Side, default: Sequence[str]) -> Mapping[str, str]:
     """Providers and their expressions: the narrowest object that names providers says which there are; each entry
-    changes those that it names, or those that were named before it."""
+    changes those that it names, or those that were named before it, whose expressions hold where it has none itself."""
     wanted = default
     for layer in layers:
         entries = [one for one in layer if one.match is None or one.match.takes(side)]
@@ -56,29 +56,32 @@ def _chosen_logs(layers: Sequence[Sequence[AccessLogging]], side: Side, default:
     silent = not any(one.match is None or one.match.takes(side) for layer in layers for one in layer)
     chosen: dict[str, str] = dict.fromkeys(wanted, "") if silent else {}
     named: Sequence[str] = default
+    expressions: dict[str, str] = {}
     for entry in (one for layer in layers for one in layer):
         named = tuple(ref.name for ref in entry.providers) or named
         if entry.match is not None and not entry.match.takes(side):
             continue
         for name in named:
+            if entry.filter is not None or entry.providers:
+                expressions[name] = entry.filter.expression if entry.filter is not None else ""
             if entry.disabled:
                 chosen.pop(name, None)
             elif name in wanted:
-                chosen[name] = entry.filter.expression if entry.filter is not None else ""
+                chosen[name] = expressions.get(name, "")
     return chosen
 
 
 def _log_rule(
-    name: str, expression: str, known: Mapping[str, ExtensionProvider], cluster_of: ClusterOf
+    name: str, expression: str, providers: Iterable[ExtensionProvider], cluster_of: ClusterOf
 ) -> LogRule | None:
-    provider = known.get(name)
+    provider = provider_named(providers, name)
     if provider is None:
         return LogRule(name, expression) if name in (MESH_FILE, FILE_PROVIDER) else None
     taker = provider.logging
     if isinstance(taker, FileAccessLog):
-        return LogRule(name, expression)
+        return LogRule(provider.name, expression)
     cluster = cluster_of(taker.host, taker.port) if taker is not None else ""
-    return LogRule(name, expression, cluster) if cluster else None
+    return LogRule(provider.name, expression, cluster) if cluster else None
 
 
 # -- tracing --------------------------------------------------------------------------------------------------------
@@ -128,7 +131,7 @@ def _tracer(
     """The provider, its cluster, and its own limit of paths in tags; None if spans cannot go there."""
     named = [one.providers[0].name for one in applying if one.providers]
     name = named[-1] if named else next(iter(config.default_providers.tracing), None)
-    provider = next((one for one in config.extension_providers if one.name == name), None)
+    provider = provider_named(config.extension_providers, name) if name is not None else None
     if provider is not None:
         taker = provider.tracing
         cluster = cluster_of(taker.host, taker.port) if isinstance(taker, Service) else ""

@@ -78,6 +78,8 @@ def test_providers_of_the_mesh_configuration_are_known_by_their_names() -> None:
     assert counted_by((), "CLIENT", config) == STANDARD
     elsewhere = parse_mesh_config("defaultProviders: {metrics: [elsewhere]}")
     assert counted_by((), "CLIENT", elsewhere).of("istio_requests_total").disabled
+    shouted = entries("providers: [{name: MINE}]")
+    assert counted_by(shouted, "CLIENT", config) == STANDARD
 
 
 def test_attributes_that_attributegen_makes_are_written_out() -> None:

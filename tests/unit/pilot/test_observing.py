@@ -34,6 +34,7 @@ def specs(*parts: str) -> list[Telemetry]:
 # -- access logs ----------------------------------------------------------------------------------------------------
 
 ENVOY = "accessLogging: [{providers: [{name: envoy}]}]"
+ONLY_SLOW = "accessLogging: [{providers: [{name: file}], filter: {expression: slow}}]"
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,13 @@ ENVOY = "accessLogging: [{providers: [{name: envoy}]}]"
             {"envoy": ""}, {"envoy": ""},
         ),
         (("accessLogging: [{providers: [{name: gone}, {name: nobody}, {name: spans}]}]",), {}, {}),
+        ((ONLY_SLOW, "accessLogging: [{}]"), {"file": "slow"}, {"file": "slow"}),
+        ((ONLY_SLOW, "accessLogging: [{disabled: true}, {match: {mode: SERVER}}]"), {}, {"file": "slow"}),
+        ((ONLY_SLOW, "accessLogging: [{filter: {expression: e}}]", "accessLogging: [{}]"), {"file": "e"},
+         {"file": "e"}),
+        ((ONLY_SLOW, "accessLogging: [{providers: [{name: file}]}]"), {"file": ""}, {"file": ""}),
+        (("accessLogging: [{providers: [{name: FILE}, {name: Als}]}]",), {"file": "", "als": ""},
+         {"file": "", "als": ""}),
     ],
 )  # fmt: skip
 def test_the_narrowest_object_says_where_logs_go(
@@ -104,6 +112,7 @@ def test_without_a_provider_spans_go_to_the_meshs_own_collector() -> None:
         ({"mesh": "defaultConfig: {tracing: {zipkin: {address: 'z.b:9411'}}}"}, "", "outbound|9411||z.b"),
         ({"mesh": "defaultProviders: {tracing: [zipkin]}"}, "zipkin", "outbound|9||zipkin.a.svc"),
         ({"parts": ("tracing: [{providers: [{name: spans}]}]",)}, "spans", "outbound|9||otel.a.svc"),
+        ({"parts": ("tracing: [{providers: [{name: Spans}]}]",)}, "spans", "outbound|9||otel.a.svc"),
         (
             {"parts": ("tracing: [{providers: [{name: spans}]}]", "tracing: [{randomSamplingPercentage: 3}]")},
             "spans",
