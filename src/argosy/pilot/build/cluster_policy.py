@@ -127,9 +127,9 @@ def http_options(
     checks_names: bool = False,
 ) -> dict[str, Any]:
     """The protocol towards the upstream, with its limits. `upgrade_all`: the mesh's own choice is HTTP/2, for hosts
-    that are known to speak it (`may_upgrade`: they have a sidecar). `edge`: it says nothing what clients speak, who are
-    outside. `names_host`: TLS is for the host that a request
-    names. `checks_names`: a server must be who was asked for.
+    that are known to speak it (`may_upgrade`: they have a sidecar). `edge`: what clients speak, who are outside, says
+    nothing of it. `names_host`: TLS is for the host that a request names. `checks_names`: a server must be who was
+    asked for.
     """
     pool = policy.connection_pool
     tcp, http = (pool.tcp, pool.http) if pool else (None, None)
