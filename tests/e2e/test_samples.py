@@ -263,7 +263,7 @@ def test_a_plain_call_of_googles_books_leaves_as_tls(mesh: Mesh) -> None:
         clusters = json.loads(mesh.cli("proxy-config", "clusters", "deploy/details-v1", "-o", "json").stdout)
         (cluster,) = [one for one in clusters if one["name"] == "outbound|443||www.googleapis.com"]
         context = cluster["transport_socket"]["typed_config"]
-        assert context["auto_host_sni"] is True
+        assert context["sni"] == "www.googleapis.com"
         assert "www.googleapis.com" in json.dumps(context["common_tls_context"])
         in_pod(mesh, "details-v1", "curl", "-s", "-m", "60", "http://www.googleapis.com/books/v1/volumes")
         name = mesh.pods("details-v1")[0]["metadata"]["name"]
