@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
 from msgspec import field
 
 from argosy.api.meta import Percent, Seconds, Strict, StringMatch
@@ -57,6 +58,13 @@ class HTTPMatch(Strict, frozen=True, kw_only=True):
     source_namespace: str = ""
     gateways: tuple[str, ...] = ()
 
+    @property
+    def narrowed(self) -> HTTPMatch:
+        """The same without `uri: {}` and the like, which ask for nothing: every request has one."""
+        names = ("uri", "scheme", "method", "authority")
+        nothing: dict[str, None] = {name: None for name in names if getattr(self, name) == StringMatch()}
+        return msgspec.structs.replace(self, **nothing) if nothing else self
+
 
 class HTTPRouteDestination(Strict, frozen=True, kw_only=True):
     """One weighted destination; weights are relative, and one destination alone needs none."""
@@ -76,6 +84,7 @@ class HTTPRedirect(Strict, frozen=True, kw_only=True):
     derive_port: Literal["FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT"] | None = None
     scheme: str = ""
     redirect_code: int = 301
+    """0 is the default, too."""
 
 
 class DirectResponseBody(Strict, frozen=True, kw_only=True):

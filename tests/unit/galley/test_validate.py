@@ -35,6 +35,7 @@ def _codes(text: str) -> list[str]:
         "retries: {attempts: 0}",
         "retries: {attempts: 2, retryOn: 'gateway-error, 503'}",
         "match: [{uri: {regex: '^/a(b|c)+$'}}]",
+        "match: [{uri: {}, scheme: {}, method: {}, authority: {}}]",
     ],
 )
 def test_what_istio_allows_is_allowed(field: str) -> None:
@@ -61,6 +62,7 @@ def test_what_envoy_refuses_to_change_is_refused_at_the_door(changes: str) -> No
         ("authority: 'a.example:8443'", []),
         ("authority: '[::1]', port: 8443", []),
         ("authority: 'a.example', derivePort: FROM_REQUEST_PORT", []),
+        ("authority: 'a.example', redirectCode: 0", []),
         ("authority: 'a.example:8443', port: 8443", ["ARG0109"]),
         ("authority: '[::1]:8443', derivePort: FROM_REQUEST_PORT", ["ARG0109"]),
     ],

@@ -20,11 +20,6 @@ def validate_delegate_object(check: Check, vs: VirtualService) -> None:
         if http.delegate is not None:
             hint = "one level is allowed"
             check.error("ARG0130", f"spec.http[{index}].delegate", "a delegate cannot delegate again", hint)
-        for n, match in enumerate(http.match):
-            if match.gateways:
-                hint = "the object that delegates says where it is bound"
-                at = f"spec.http[{index}].match[{n}].gateways"
-                check.error("ARG0121", at, "a delegate is bound to no gateway", hint)
 
 
 def validate_delegated_match(check: Check, at: str, http: HTTPRoute) -> None:

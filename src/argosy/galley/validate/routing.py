@@ -105,7 +105,7 @@ def _validate_no_claims(check: Check, at: str, http: HTTPRoute) -> None:
 
 
 def _unnamed(match: HTTPMatch) -> HTTPMatch:
-    return msgspec.structs.replace(match, name="")
+    return msgspec.structs.replace(match.narrowed, name="")
 
 
 def _validate_hosts(check: Check, vs: VirtualService) -> None:
@@ -234,7 +234,7 @@ def _validate_answers(check: Check, at: str, http: HTTPRoute) -> None:
         check.printable(f"{field}.authority", redirect.authority)
         if redirect.scheme not in ("", "http", "https"):
             check.error("ARG0121", f"{field}.scheme", f"scheme {redirect.scheme!r} is not http or https")
-        if redirect.redirect_code not in (301, 302, 303, 307, 308):
+        if redirect.redirect_code not in (0, 301, 302, 303, 307, 308):
             code = redirect.redirect_code
             check.error("ARG0113", f"{field}.redirectCode", f"{code} is not one of 301, 302, 303, 307, 308")
     if http.direct_response is not None:
@@ -257,9 +257,9 @@ def _validate_body(check: Check, at: str, body: DirectResponseBody) -> None:
 
 
 def _validate_http_match(check: Check, at: str, match: HTTPMatch) -> None:
-    for name, value in (("uri", match.uri), ("scheme", match.scheme), ("method", match.method)):
-        _validate_string_match(check, f"{at}.{name}", value)
-    _validate_string_match(check, f"{at}.authority", match.authority)
+    asked = match.narrowed
+    for name in ("uri", "scheme", "method", "authority"):
+        _validate_string_match(check, f"{at}.{name}", getattr(asked, name))
     for field, headers in (("headers", match.headers), ("withoutHeaders", match.without_headers)):
         for name in headers:
             _validate_matched_name(check, member(f"{at}.{field}", name), name)

@@ -12,7 +12,7 @@ from argosy.galley.validate.check import Check, is_ip, is_label
 from argosy.galley.validate.destination_rule import validate_pool
 from argosy.galley.validate.gateway import validate_server_tls
 
-_LOCAL = ("127.0.0.1", "0.0.0.0", "[::1]", "[::]")
+_LOCAL = ("", "127.0.0.1", "0.0.0.0", "[::1]", "[::]")
 
 
 def validate_sidecar(check: Check, sidecar: Sidecar) -> None:
@@ -100,7 +100,9 @@ def _validate_endpoint(check: Check, at: str, endpoint: str) -> None:
     number = int(port) if port.isascii() and port.isdecimal() else 0
     if not colon or host not in _LOCAL or not 1 <= number <= 65535:
         message = "sidecar: defaultEndpoint must be of form 127.0.0.1:<port>"
-        check.error("ARG0166", at, message, "127.0.0.1:port, 0.0.0.0:port (the pod's address), or unix:///path")
+        check.error(
+            "ARG0166", at, message, "127.0.0.1:port, :port or 0.0.0.0:port (the pod's address), or unix:///path"
+        )
 
 
 def _validate_egress_ports(check: Check, egress: tuple[EgressListener, ...]) -> None:

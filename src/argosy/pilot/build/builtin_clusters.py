@@ -27,6 +27,7 @@ _CLUSTER = "envoy.config.cluster.v3.Cluster"
 _SOL_SOCKET, _SO_MARK = 1, 36
 _CONNECT_TIMEOUT_S = 10.0
 _DIRECT_NAME = "direct.pod"
+_ANY_ADDRESS = "0.0.0.0"
 # Servers close idle connections, many after 5 s: the proxy does so before them, so that no request meets the end.
 _INBOUND_IDLE_S = 4.0
 
@@ -68,7 +69,7 @@ def build_inbound_cluster(
 ) -> Resource:
     """The cluster by which a sidecar reaches its application on `port`, in the protocol that the client spoke.
 
-    `pool`: limits of a Sidecar; `endpoint`: where the application listens instead (`127.0.0.1:8080`, `unix://path`);
+    `pool`: limits of a Sidecar; `endpoint`: where the application listens instead (`127.0.0.1:8080`, `:8080`, `unix://path`);
     `http1`: the application speaks HTTP/1, even where clients' proxies upgrade to HTTP/2 (unless the pool says so).
     """
     name = inbound_cluster(port)
@@ -126,7 +127,7 @@ def _own_pod(
         return {**fields, **_static(name, {"pipe": {"path": endpoint.removeprefix("unix://")}})}
     if endpoint:
         host, _colon, port = endpoint.rpartition(":")
-        fields |= _static(name, v.socket_address(host, int(port)))
+        fields |= _static(name, v.socket_address(host or _ANY_ADDRESS, int(port)))
     return {**fields, "upstream_bind_config": binding}
 
 

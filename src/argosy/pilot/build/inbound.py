@@ -59,7 +59,7 @@ class InboundPort:
     service: str
     mode: str
     endpoint: str = ""
-    """Where the application listens instead: `127.0.0.1:8080`, `0.0.0.0:8080` (the pod's address), `unix://path`."""
+    """Where the application listens instead: `127.0.0.1:8080`, `:8080` or `0.0.0.0:8080` (the pod's address), `unix://path`."""
     tls: ServerTLS | None = None
     """TLS of its own that the proxy ends, where mesh TLS is off."""
     pool: ConnectionPool | None = None

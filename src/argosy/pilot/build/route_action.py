@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _PREFIX_KEPT = "%PREFIX()%"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_REDIRECT_CODES = {301: "MOVED_PERMANENTLY", 302: "FOUND", 303: "SEE_OTHER", 307: "TEMPORARY_REDIRECT"}
+_REDIRECT_CODES = {302: "FOUND", 303: "SEE_OTHER", 307: "TEMPORARY_REDIRECT", 308: "PERMANENT_REDIRECT"}
 
 
 def build_route(
@@ -155,7 +155,7 @@ def _weighted(one: HTTPRouteDestination, target: Target) -> dict[str, Any]:
 
 
 def _redirect(redirect: HTTPRedirect, client: RouteClient) -> dict[str, Any]:
-    made: dict[str, Any] = {"response_code": _REDIRECT_CODES.get(redirect.redirect_code, "PERMANENT_REDIRECT")}
+    made: dict[str, Any] = {"response_code": _REDIRECT_CODES.get(redirect.redirect_code, "MOVED_PERMANENTLY")}
     if redirect.prefix_rewrite is not None:
         made["prefix_rewrite"] = redirect.prefix_rewrite
     elif redirect.uri.startswith(_PREFIX_KEPT):

@@ -21,6 +21,7 @@ IDEMPOTENCY_KEY = "idempotency-key"
 
 def build_match(match: HTTPMatch) -> dict[str, Any]:
     """A `RouteMatch` of one block."""
+    match = match.narrowed
     made = _path_match(match.uri, ignore_case=match.ignore_uri_case)
     headers = [_header_match(name, one) for name, one in match.headers.items() if not is_claim(name)]
     headers += [_without(name, one) for name, one in match.without_headers.items() if not is_claim(name)]

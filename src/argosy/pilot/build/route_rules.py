@@ -23,6 +23,17 @@ PRIORITY = "argosy.io/priority"
 FindDelegate = Callable[[ObjectKey, str], Object[VirtualService] | None]
 
 _INHERITED = ("rewrite", "direct_response", "timeout_s", "retries", "fault", "mirror", "mirror_percentage")
+_SINGLE = (
+    "uri",
+    "scheme",
+    "method",
+    "authority",
+    "port",
+    "source_namespace",
+    "stat_prefix",
+    "ignore_uri_case",
+    "gateways",
+)
 _INHERITED_TOO = ("mirror_percent", "mirror_percent_v1alpha3", "mirrors", "cors_policy", "headers")
 
 
@@ -67,13 +78,17 @@ def _delegated(root: Object[VirtualService], rule: HTTPRoute, find: FindDelegate
     found = find(delegate_key(rule, root.namespace), root.namespace)
     if found is None:
         return []
-    merged = (merge_rule(root.namespace, rule, own) for own in found.spec.http if own.delegate is None)
+    owns = (own for own in found.spec.http if own.delegate is None)
+    merged = (merge_rule(root.namespace, rule, own, found.namespace) for own in owns)
     return [OwnedRule(found, one) for one in merged if one is not None]
 
 
-def merge_rule(namespace: str, root: HTTPRoute, own: HTTPRoute) -> HTTPRoute | None:
-    """A delegate's rule under the root's conditions and defaults; None if their conditions exclude each other."""
-    matches = _merge_matches(namespace, root.match, own.match)
+def merge_rule(namespace: str, root: HTTPRoute, own: HTTPRoute, delegated: str = "") -> HTTPRoute | None:
+    """A delegate's rule under the root's conditions and defaults; None if their conditions exclude each other.
+
+    Short names of gateways are of `namespace` in the root's match, of `delegated` (the delegate's) in its own.
+    """
+    matches = _merge_matches(_in_full(root.match, namespace), _in_full(own.match, delegated or namespace))
     if matches is None:
         return None
     changes: dict[str, object] = {"match": matches, "name": "-".join(filter(None, (root.name, own.name)))}
@@ -84,18 +99,11 @@ def merge_rule(namespace: str, root: HTTPRoute, own: HTTPRoute) -> HTTPRoute | N
     return msgspec.structs.replace(own, **changes)
 
 
-def _merge_matches(
-    namespace: str, roots: tuple[HTTPMatch, ...], owns: tuple[HTTPMatch, ...]
-) -> tuple[HTTPMatch, ...] | None:
-    roots = tuple(msgspec.structs.replace(one, gateways=_full_names(one.gateways, namespace)) for one in roots)
-    if not owns:
-        return roots
-    # Gateways are the root's business: a delegate is bound to none.
-    own_free = tuple(msgspec.structs.replace(one, gateways=()) for one in owns)
-    if not roots:
-        return own_free
+def _merge_matches(roots: tuple[HTTPMatch, ...], owns: tuple[HTTPMatch, ...]) -> tuple[HTTPMatch, ...] | None:
+    if not roots or not owns:
+        return roots or owns
     made: list[HTTPMatch] = []
-    for own in own_free:
+    for own in owns:
         fitting = [_merge_match(root, own) for root in roots if not conflicts(root, own)]
         if not fitting:
             return None
@@ -103,14 +111,16 @@ def _merge_matches(
     return tuple(made)
 
 
-def _full_names(gateways: tuple[str, ...], namespace: str) -> tuple[str, ...]:
-    return tuple(gateway_name(one, namespace) for one in gateways)
+def _in_full(matches: tuple[HTTPMatch, ...], namespace: str) -> tuple[HTTPMatch, ...]:
+    """Match blocks with the full names of gateways, and without what asks for nothing."""
+    names = ((one, tuple(gateway_name(name, namespace) for name in one.gateways)) for one in matches)
+    return tuple(msgspec.structs.replace(one.narrowed, gateways=gateways) for one, gateways in names)
 
 
 def _merge_match(root: HTTPMatch, own: HTTPMatch) -> HTTPMatch:
     maps = ("headers", "without_headers", "query_params", "source_labels")
     changes: dict[str, object] = {name: FrozenMap({**getattr(root, name), **getattr(own, name)}) for name in maps}
-    for name in ("uri", "scheme", "method", "authority", "port", "source_namespace", "stat_prefix", "ignore_uri_case"):
+    for name in _SINGLE:
         changes[name] = getattr(own, name) or getattr(root, name)
     changes["name"] = "-".join(filter(None, (root.name, own.name)))
     return msgspec.structs.replace(root, **changes)
@@ -128,6 +138,10 @@ def conflicts(root: HTTPMatch, own: HTTPMatch) -> bool:
     labels = any(own.source_labels.get(key, value) != value for key, value in root.source_labels.items())
     port = bool(root.port and own.port and root.port != own.port)
     namespace = bool(root.source_namespace and own.source_namespace and root.source_namespace != own.source_namespace)
+    # A delegate may say for which of the root's gateways a rule is.
+    gateways = bool(root.gateways) and not set(own.gateways) <= set(root.gateways)
+    if gateways:
+        return True
     return labels or port or namespace or (root.uri is not None and own.uri is not None and _case_differs(root, own))
 
 

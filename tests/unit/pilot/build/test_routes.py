@@ -9,7 +9,8 @@ import pytest
 
 from argosy.api import Object, decode_object, parse_documents
 from argosy.api.destination_rule import ConsistentHash, LoadBalancer
-from argosy.api.routing import Destination
+from argosy.api.meta import StringMatch
+from argosy.api.routing import Destination, HTTPRoute
 from argosy.core.frozen import FrozenMap
 from argosy.envoy.api import message
 from argosy.pilot.build.route_rules import in_order, merge_rule, owned_rules
@@ -235,3 +236,44 @@ def test_a_delegates_own_zero_is_no_less_than_another_number() -> None:
     rule = merge_rule("default", root, leaf)
     assert rule is not None
     assert (rule.timeout_s, rule.mirror_share_percent, rule.mirror) == (0, 0, Destination(host="c"))
+
+
+def _under(root: str, leaf: str) -> HTTPRoute | None:
+    """A rule of `mine/root` with that match, and the delegate's with that one, as one rule."""
+    (outer,) = virtual_service("root", f"[{{match: [{root}], delegate: {{name: leaf}}}}]").spec.http
+    (inner,) = virtual_service("leaf", f"[{{match: [{leaf}], route: [{{destination: {{host: b}}}}]}}]").spec.http
+    return merge_rule("mine", outer, inner, "theirs")
+
+
+@pytest.mark.parametrize(
+    ("root", "leaf", "gateways"),
+    [
+        ("{uri: {prefix: /a}}", "{gateways: [mesh]}", ("mesh",)),
+        ("{gateways: [mesh, one, theirs/two]}", "{gateways: [two]}", ("theirs/two",)),
+        ("{gateways: [mesh, one]}", "{uri: {prefix: /a}}", ("mesh", "mine/one")),
+        ("{gateways: [mesh]}", "{gateways: [one]}", None),
+        ("{gateways: [one]}", "{gateways: [one]}", None),
+    ],
+)
+def test_a_delegate_chooses_among_the_gateways_of_its_root(
+    root: str, leaf: str, gateways: tuple[str, ...] | None
+) -> None:
+    """A delegate that named one was refused."""
+    rule = _under(root, leaf)
+    assert (rule.match[0].gateways if rule is not None else None) == gateways
+
+
+def test_a_match_of_any_uri_asks_for_nothing() -> None:
+    """`uri: {}` was refused; under a delegate it must not widen what the root lets through."""
+    (route,) = routes("{match: [{uri: {}, method: {}, ignoreUriCase: true}], route: [{destination: {host: b}}]}")
+    assert (route.match.prefix, list(route.match.headers)) == ("/", [])
+    for root, leaf in (("{uri: {prefix: /a}}", "{uri: {}}"), ("{uri: {}}", "{uri: {prefix: /a}}")):
+        rule = _under(root, leaf)
+        assert rule is not None
+        assert rule.match[0].uri == StringMatch(prefix="/a")
+
+
+def test_a_redirect_without_a_code_of_its_own_is_permanent() -> None:
+    """`redirectCode: 0`, as some tools write what is not set, was refused."""
+    made = [routes(f"{{redirect: {{uri: /b{code}}}}}")[0].redirect for code in ("", ", redirectCode: 0")]
+    assert made == [message("envoy.config.route.v3.RedirectAction")(path_redirect="/b")] * 2
