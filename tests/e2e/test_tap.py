@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.e2e.calls import call, echo
+from tests.e2e.calls import applied, call, echo
 from tests.e2e.harness import EXAMPLES, Mesh, running, wait_for
 from tests.e2e.loads import Load, admin, started
 
@@ -253,6 +253,55 @@ def test_mixer_hangs_and_dies_under_a_tap_and_requests_and_the_tap_go_on(mesh: M
         assert tap.until(path="/details/7")["source"]["workload"] == "sleep"
         assert tap.stop() == 0
         running_load.assert_lossless()
+
+
+FAIL_OPEN = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: "policyCheckFailOpen: OPEN"}
+"""
+GONE = """
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: gone, namespace: default}
+spec:
+  compiledAdapter: redisquota
+  params: {redisServerUrl: "nobody:6379", quotas: [{name: gone.instance.default, maxAmount: 1, validDuration: 60s}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: gone, namespace: default}
+spec: {compiledTemplate: quota}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: QuotaSpec
+metadata: {name: gone, namespace: default}
+spec: {rules: [{quotas: [{quota: gone, charge: 1}]}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: QuotaSpecBinding
+metadata: {name: gone, namespace: default}
+spec: {quotaSpecs: [{name: gone}], services: [{service: "*"}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: gone, namespace: default}
+spec: {match: 'destination.labels["app"] == "ratings"', actions: [{handler: gone, instances: [gone]}]}
+"""
+
+
+def test_a_tap_tells_who_could_not_decide_whether_the_request_passed_or_not(mesh: Mesh) -> None:
+    with applied(mesh, GONE):
+        tap = Tap(mesh, "deploy/ratings-v1", "--direction", "inbound", "--from", "sleep")
+        for fail_open, code in (("false", 503), ("true", 200)):
+            with applied(mesh, FAIL_OPEN.replace("OPEN", fail_open)):
+                assert call(mesh, "sleep", RATINGS) == [str(code)]
+                (said,) = [one for one in tap.until(code=code)["reason"] if "could not decide" in one]
+            assert said.startswith("Mixer could not decide: gone.default: the Redis at nobody:6379 cannot be asked: ")
+        assert tap.stop() == 0
+        silent = {"handler": "gone.handler.default", "code": "UNAVAILABLE"}
+        assert mesh.count("mixer_handler_undecided_total", **silent) == 2
 
 
 def _answers(mesh: Mesh, before: int) -> bool:

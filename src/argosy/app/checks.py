@@ -1,7 +1,7 @@
 """Checks as a running thing: the policy, its handlers with what they keep, the cache, and those who must be asked.
 
 A handler lives as long as its object is the same: counters of quotas and lists that were read survive a change of
-other objects. Whoever asks waits no longer than `REMOTE_S` for any other program.
+other objects. All waits of a check together end in time for its answer: whoever is asked is told what is left of it.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 from uuid import uuid4
+
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
 from argosy.api.meta import Object
 from argosy.api.mixer import Handler
@@ -30,16 +32,21 @@ from argosy.mixer.check import Check, Decision, begin_check
 from argosy.mixer.handlers import make_handler
 from argosy.mixer.lists import ListChecker
 from argosy.mixer.names import Ref
-from argosy.mixer.port import Call, LocalHandler, RemoteHandler, RemoteKeeper, Verdict
+from argosy.mixer.port import NOT_ASKED, Call, LocalHandler, RemoteHandler, RemoteKeeper, Verdict
 from argosy.mixer.references import RecordedAttributes
 from argosy.mixer.rules import CheckPolicy
-from argosy.mixer.status import DEADLINE_EXCEEDED, INTERNAL
+from argosy.mixer.status import DEADLINE_EXCEEDED, INTERNAL, STATUS_NAMES
+from argosy.pilot.build.check import TIMEOUT_S
 
 logger = logging.getLogger(__name__)
 
 UNANSWERED = "ARG0934"
-REMOTE_S = 1.75
-"""How long a check waits for one other program: less than a proxy waits for the check, more than for a Redis."""
+MARGIN_S = 0.25
+"""How much of the time that a proxy waits is kept for the answer's way, and for giving back."""
+MARGIN_PART = 0.25
+"""Of a proxy that waits very short it is this part of the time."""
+GRACE_S = 0.05
+"""How much later than it should a handler may answer."""
 RETURN_S = 0.1
 """How long the answer about a refused request waits until what it took is given back; that goes on by itself."""
 FETCH_S = 5.0
@@ -65,6 +72,11 @@ def make_remote(
     return None
 
 
+def time_of_check(wait_s: float) -> float:
+    """How long all that a check asks may take together, if its proxy waits `wait_s`."""
+    return max(wait_s - min(MARGIN_S, MARGIN_PART * wait_s), 0.0)
+
+
 class Checks:
     """What one Mixer decides, and how often."""
 
@@ -83,6 +95,8 @@ class Checks:
         self._readers: dict[Ref, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._cache = CheckCache()
+        self._silent: dict[tuple[Ref, str], int] = {}
+        self._starved: set[Ref] = set()
 
     def set_policy(self, policy: CheckPolicy) -> None:
         """Go over to another policy. Handlers whose objects are the same go on with what they have."""
@@ -95,9 +109,18 @@ class Checks:
         self._cache = CheckCache()
 
     async def check(
-        self, namespace: str, attributes: Attributes, request: str = "", *, fail_open: bool = False
+        self,
+        namespace: str,
+        attributes: Attributes,
+        request: str = "",
+        *,
+        fail_open: bool = False,
+        wait_s: float = TIMEOUT_S,
     ) -> Decision:
-        """Decide one request that a proxy of `namespace` asks about. `fail_open`: it passes where nobody can tell."""
+        """Decide one request that a proxy of `namespace` asks about. `fail_open`: it passes where nobody can tell.
+
+        `wait_s`: for how long the proxy waits.
+        """
         now = self._clock.monotonic()
         self.asked += 1
         attributes = with_apis(self.policy.apis, attributes)
@@ -110,17 +133,17 @@ class Checks:
             check = begin_check(
                 policy, self._local, seen, namespace=namespace, now=now, request=request, fail_open=fail_open
             )
-            decision = await self._decide(check)
+            decision = await self._decide(check, now + time_of_check(wait_s))
             if policy is self.policy:
                 self._cache.keep(namespace, attributes, seen.references, decision, now)
         self.refused += not decision.allowed
         self.undecided += decision.undecided
         return decision
 
-    async def _decide(self, check: Check) -> Decision:
+    async def _decide(self, check: Check, deadline: float) -> Decision:
         try:
             while check.decision is None:
-                check.answer(await self._ask_all(check))
+                check.answer(await self._ask_all(check, deadline))
         except asyncio.CancelledError:
             # The proxy waits no longer. Where it refuses the request then, nothing is charged.
             if not check.fail_open:
@@ -143,23 +166,48 @@ class Checks:
 
         return self._later(run())
 
-    async def _ask_all(self, check: Check) -> list[Verdict]:
+    async def _ask_all(self, check: Check, deadline: float) -> list[Verdict]:
+        left_s = max(deadline - self._clock.monotonic(), 0.0)
         if len(check.calls) == 1:
-            return [await self._ask(check.calls[0])]
-        return list(await asyncio.gather(*(self._ask(call) for call in check.calls)))
+            return [await self._ask(check.calls[0], left_s)]
+        return list(await asyncio.gather(*(self._ask(call, left_s) for call in check.calls)))
 
-    async def _ask(self, call: Call) -> Verdict:
+    async def _ask(self, call: Call, left_s: float) -> Verdict:
+        verdict = await self._verdict(call, left_s)
+        if verdict.undecided:
+            reason = (call.handler, STATUS_NAMES[verdict.code])
+            self._silent[reason] = self._silent.get(reason, 0) + 1
+        return verdict
+
+    async def _verdict(self, call: Call, left_s: float) -> Verdict:
         handler = self._remote.get(call.handler)
         if handler is None:
             return Verdict(INTERNAL, "the handler has gone", 0.0, 0, undecided=True)
+        self._tell_starved(call.handler, left_s <= 0)
         try:
-            async with asyncio.timeout(REMOTE_S):
-                return await handler.check(call)
+            async with asyncio.timeout(left_s + GRACE_S):
+                return await handler.check(call, left_s)
         except TimeoutError:
             return Verdict(DEADLINE_EXCEEDED, "no answer in time", 0.0, 0, undecided=True)
         except Exception as error:
             logger.exception("handler %s", call.handler)
             return Verdict(INTERNAL, type(error).__name__, 0.0, 0, undecided=True)
+
+    def _tell_starved(self, ref: Ref, starved: bool) -> None:
+        """One line for each change, not for each request."""
+        if starved != (ref in self._starved):
+            (self._starved.add if starved else self._starved.discard)(ref)
+            level = logging.WARNING if starved else logging.INFO
+            logger.log(level, "handler %s: %s", ref, NOT_ASKED if starved else "asked again in time")
+
+    def families(self) -> Iterator[Metric]:
+        """Metrics by handler."""
+        silent = CounterMetricFamily(
+            "mixer_handler_undecided", "Answers of handlers that could not tell.", labels=["handler", "code"]
+        )
+        for (ref, code), count in sorted(self._silent.items()):
+            silent.add_metric([str(ref), code], count)
+        yield silent
 
     def metrics(self) -> tuple[tuple[str, str, str, float], ...]:
         """Name, type, help and value of each metric."""
@@ -184,6 +232,9 @@ class Checks:
             if problem:
                 hint = "correct its address, or see whether its server runs"
                 found.append(finding(about, UNANSWERED, "spec", problem, hint))
+            elif ref in self._starved:
+                hint = "see which handlers that are asked before it are slow, and give them less time"
+                found.append(finding(about, UNANSWERED, "spec", NOT_ASKED, hint))
         return found
 
     def dump(self) -> Mapping[str, Any]:
@@ -213,6 +264,9 @@ class Checks:
     def _drop(self, ref: Ref) -> None:
         del self._objects[ref]
         self._local.pop(ref, None)
+        self._starved.discard(ref)
+        for reason in [reason for reason in self._silent if reason[0] == ref]:
+            del self._silent[reason]
         reader, remote = self._readers.pop(ref, None), self._remote.pop(ref, None)
         if reader is not None:
             reader.cancel()

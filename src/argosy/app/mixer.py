@@ -59,6 +59,7 @@ from argosy.mixer.request import (
 from argosy.mixer.rules import CheckPolicy, changes_answers, concern_of, resolve_rules
 from argosy.mixer.telemetry import COUNTERS, HISTOGRAMS, parse_node_id
 from argosy.mixer.traces import TraceStore
+from argosy.pilot.build.check import TIMEOUT_S
 from argosy.pilot.checking import NO_CONCERN, CalledPort, Concern, OwnAnswers
 from argosy.pilot.classes import ROUTER, role_of_pod
 from argosy.pilot.reporting import Destination, ReportedHeaders, Switches
@@ -141,7 +142,8 @@ class Mixer:
         """Decide one request."""
         attributes = request_attributes(facts, self.directory)
         namespace, open_ = facts.node.namespace, facts.fail_open
-        return await self.checks.check(namespace, attributes, facts.stream, fail_open=open_)
+        wait_s = min(facts.wait_s, TIMEOUT_S)
+        return await self.checks.check(namespace, attributes, facts.stream, fail_open=open_, wait_s=wait_s)
 
     def _make_adapter(self, handler: Object[Handler], place: Place) -> AdapterClient | None:
         """The client of an adapter out of process, or None."""
@@ -184,8 +186,9 @@ class Mixer:
         if self.totals is not None and told:
             self.totals.keep(FRESH_S)
         mine = (*mine, ("mixer_metrics_ready", "gauge", READY_HELP, float(told)))
+        families = (*self.checks.families(), *reports.families())
         without = reports.defined if told else ALL_FAMILIES
-        page = expose(self.aggregator, (*mine, *kept, *own), more=reports.families(), without=without)
+        page = expose(self.aggregator, (*mine, *kept, *own), more=families, without=without)
         return page + reports.expose()
 
     def proxy_metrics(self, node_id: str) -> bytes:

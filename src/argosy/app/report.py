@@ -7,6 +7,7 @@ waits in their buffers outlives other changes of configuration.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -367,7 +368,9 @@ class _RemoteSink:
     async def _tell(self) -> None:
         while True:
             value = await self._waiting.get()
-            verdict = await self._remote.check(Call(self._ref, value.instance, value.template, value.values))
+            # Nobody waits for a report: only the adapter's own time counts.
+            call = Call(self._ref, value.instance, value.template, value.values)
+            verdict = await self._remote.check(call, math.inf)
             # What could not be told once is not told again: an adapter that is slow must not be sent more.
             self._last_error = verdict.message if verdict.undecided else ""
             self._failures += verdict.undecided

@@ -33,6 +33,8 @@ REPORT_RUNTIME = "argosy.report"
 
 CHECK_NOTE = "argosy.check"
 """Under which Mixer notes, in the metadata of its answer to a check, what came of it: reports read it."""
+SILENT_NOTE = "undecided"
+"""In that note: which handlers could not tell, and why."""
 REFUSAL_ROUTE = "refusal "
 """What names of routes begin with that refuse for a rule of Mixer's; a number and the rule follow."""
 

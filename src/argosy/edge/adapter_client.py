@@ -20,7 +20,7 @@ import grpc.aio
 from argosy.api.mixer import Connection, MutualAuthentication, TlsAuthentication
 from argosy.mixer.adapters.models import Question
 from argosy.mixer.adapters.templates import AnswerError
-from argosy.mixer.port import Call, Verdict
+from argosy.mixer.port import NOT_ASKED, Call, Verdict
 from argosy.mixer.status import DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE
 
 _log = logging.getLogger("argosy.mixer")
@@ -58,14 +58,18 @@ class AdapterClient:
     def _timeout_s(self) -> float:
         return self._connection.timeout or TIMEOUT_S
 
-    async def check(self, call: Call) -> Verdict:
+    async def check(self, call: Call, left_s: float) -> Verdict:
         """Ask about one instance. Never raises for what the adapter or its files do."""
+        if left_s <= 0:
+            return Verdict(DEADLINE_EXCEEDED, NOT_ASKED, 0.0, 0, undecided=True)
         try:
             question = self._ask(call)
         except ValueError as error:
             return self._undecided(INTERNAL, str(error))
         try:
-            verdict = question.answer(await self._exchange(question.path, question.request))
+            verdict = question.answer(
+                await self._exchange(question.path, question.request, min(self._timeout_s, left_s))
+            )
         except AnswerError as error:
             return self._undecided(INTERNAL, f"its answer {error}")
         except grpc.aio.AioRpcError as error:
@@ -76,10 +80,10 @@ class AdapterClient:
         self._tell("")
         return verdict
 
-    async def _exchange(self, path: str, request: bytes) -> bytes:
+    async def _exchange(self, path: str, request: bytes, timeout_s: float) -> bytes:
         """One call. Errors: `grpc.aio.AioRpcError`, OSError."""
         method = self._connected().unary_unary(path)
-        answer: bytes = await method(request, timeout=self._timeout_s, metadata=self._metadata())
+        answer: bytes = await method(request, timeout=timeout_s, metadata=self._metadata())
         return answer
 
     async def close(self) -> None:

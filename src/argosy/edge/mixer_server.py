@@ -7,8 +7,9 @@ Source: envoy.service.auth.v3.Authorization.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import grpc
@@ -16,7 +17,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from argosy.core.frozen import EMPTY
-from argosy.core.names import CHECK_NOTE, DENIED_BY_HEADER
+from argosy.core.names import CHECK_NOTE, DENIED_BY_HEADER, SILENT_NOTE
 from argosy.core.spiffe import SpiffeID
 from argosy.edge.access_log_server import AccessLogPorts, access_log_handler, notes_of
 from argosy.edge.metrics_server import MetricsPorts, metrics_handler
@@ -83,7 +84,10 @@ class _Server:
         node = self._ports.asker(await self._identity(context), address)
         if node is None:
             await _refuse(context, grpc.StatusCode.PERMISSION_DENIED, "the request was not sent to the caller")
-        facts = parse_check_request(request, node, _metadata(context))
+        left_s = context.time_remaining()
+        facts = replace(
+            parse_check_request(request, node, _metadata(context)), wait_s=math.inf if left_s is None else left_s
+        )
         return encode_decision(await self._ports.check(facts), facts.headers)
 
     async def _parse(self, message: Any, data: bytes, context: Any) -> Any:
@@ -171,6 +175,8 @@ def encode_decision(decision: Decision, headers: Mapping[str, str] = EMPTY) -> b
 def _notes(decision: Decision, answer: Mapping[str, AnswerEdit]) -> dict[str, Any]:
     """What is kept with the request: for reports what came of the check, for a filter what is done to the answer."""
     check = {"code": decision.code, "message": decision.body, "kept": decision.kept, "charged": decision.charged}
+    if decision.silent:
+        check[SILENT_NOTE] = "; ".join(decision.silent)
     changes = [
         {"name": name, "remove": edit.removed, "values": edit.values}
         for name, edit in answer.items()

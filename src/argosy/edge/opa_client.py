@@ -7,6 +7,7 @@ policies gets them again. Where the server cannot tell, `failClose` says what ho
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -17,13 +18,13 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from argosy.api.mixer_adapters import OpaParams
-from argosy.mixer.port import Call, Verdict
+from argosy.mixer.port import NOT_ASKED, Call, Verdict
 from argosy.mixer.status import OK, PERMISSION_DENIED
 
 _log = logging.getLogger("argosy.mixer")
 REJECTED = "opa: request was rejected"
 TIMEOUT_S = 1.5
-"""Less than the two seconds that a proxy waits for the verdict, so that it is told why."""
+"""For all of a check, whatever it takes (the policies may have to be put there again)."""
 ANSWER_BYTES_MAX = 1 << 20
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -45,16 +46,26 @@ class OpaClient:
         self.problem = ""
         """Why it could not be asked last; empty if it could."""
 
-    async def check(self, call: Call) -> Verdict:
+    async def check(self, call: Call, left_s: float) -> Verdict:
         """Ask whether the subject may do the action."""
+        if left_s <= 0:
+            return self._as_configured(NOT_ASKED)
         try:
-            allowed = await self._evaluate({"input": question(call.values)})
+            async with asyncio.timeout(min(TIMEOUT_S, left_s)):
+                allowed = await self._evaluate({"input": question(call.values)})
+        except TimeoutError:
+            self._tell(f"the OPA server {self._params.server_url} did not answer in time")
+            return self._as_configured("no answer in time")
         except (OpaError, httpx.HTTPError, OSError) as error:
             self._tell(f"{type(error).__name__}: {error}")
-            message = f"{REJECTED}. err: {error}" if self._params.fail_close else f"opa: {error}"
-            return Verdict(PERMISSION_DENIED if self._params.fail_close else OK, message, 0.0, 0)
+            return self._as_configured(str(error))
         self._tell("")
         return Verdict(OK if allowed else PERMISSION_DENIED, "" if allowed else REJECTED, 0.0, 0)
+
+    def _as_configured(self, reason: str) -> Verdict:
+        """What holds where the server cannot tell."""
+        message = f"{REJECTED}. err: {reason}" if self._params.fail_close else f"opa: {reason}"
+        return Verdict(PERMISSION_DENIED if self._params.fail_close else OK, message, 0.0, 0)
 
     async def close(self) -> None:
         """Give up connections. Policies stay with the server: another handler may have put the same ones there."""

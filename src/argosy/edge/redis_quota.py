@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import ssl
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +22,11 @@ from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.exceptions import AuthenticationError, RedisError
 
 from argosy.api.mixer_adapters import RedisQuota, RedisQuotaParams
-from argosy.mixer.port import Call, Verdict
+from argosy.mixer.port import NOT_ASKED, Call, Verdict
 from argosy.mixer.quotas import dimensions_of, overriding
-from argosy.mixer.status import UNAVAILABLE
+from argosy.mixer.status import DEADLINE_EXCEEDED, UNAVAILABLE
 
+_log = logging.getLogger("argosy.mixer")
 TIMEOUT_S = 1.5
 """Less than the two seconds that a proxy waits for the verdict, so that it is told why."""
 AGAIN_S = 3.0
@@ -121,18 +123,20 @@ class RedisQuotas:
         self.problem = ""
         """Why it could not be asked last; empty if it could."""
 
-    async def check(self, call: Call) -> Verdict:
+    async def check(self, call: Call, left_s: float) -> Verdict:
         """Give as much as is left; a quota that the handler does not know is not limited."""
         asked, quota = call.quota, self._quotas.get(str(call.instance))
         if asked is None or quota is None:
             return Verdict(granted=asked.amount if asked is not None else 0)
+        if left_s <= 0:
+            return Verdict(DEADLINE_EXCEEDED, NOT_ASKED, 0.0, 0, undecided=True)
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(min(TIMEOUT_S, left_s)):
                 granted = await self._ask(call, quota)
         except (RedisError, OSError, TimeoutError, ValueError) as error:
-            self.problem = f"the Redis at {self._params.redis_server_url} cannot be asked: {_reason(error)}"
+            self._tell(f"the Redis at {self._params.redis_server_url} cannot be asked: {_reason(error)}")
             return Verdict(UNAVAILABLE, self.problem, 0.0, 0, undecided=True)
-        self.problem = ""
+        self._tell("")
         return Verdict(granted=granted, valid_duration_s=quota.valid_duration)
 
     async def give_back(self, call: Call) -> None:
@@ -151,6 +155,13 @@ class RedisQuotas:
         if self._client is not None:
             await self._client.aclose(close_connection_pool=True)
             self._client = None
+
+    def _tell(self, problem: str) -> None:
+        """One line for each change, not for each request."""
+        if bool(problem) != bool(self.problem):
+            level = logging.WARNING if problem else logging.INFO
+            _log.log(level, "%s", problem or f"the Redis at {self._params.redis_server_url} answers")
+        self.problem = problem
 
     async def _ask(self, call: Call, quota: RedisQuota) -> int:
         asked = call.quota

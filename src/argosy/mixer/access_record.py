@@ -8,12 +8,17 @@ text, `None` or -1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from argosy.core.frozen import EMPTY, FrozenMap
+from argosy.core.names import CHECK_NOTE
 from argosy.mixer.telemetry import Node
+
+ASKING_FILTERS = ("envoy.filters.http.ext_authz", "envoy.filters.network.ext_authz")
+"""Under whose names the proxy keeps what it was told with the answer to a check."""
 
 
 class Direction(StrEnum):
@@ -154,6 +159,13 @@ class AccessRecord:
     time_to_last_upstream_response_byte_s: float | None = None
     time_to_first_response_byte_s: float | None = None
     time_to_last_response_byte_s: float | None = None
+
+    @property
+    def check_note(self) -> Mapping[str, Any]:
+        """What Mixer noted when it was asked whether the request may pass; empty if it was not."""
+        notes = (self.metadata.get(name) for name in ASKING_FILTERS)
+        found = (one.get(CHECK_NOTE) for one in notes if isinstance(one, Mapping))
+        return next((one for one in found if isinstance(one, Mapping) and one), EMPTY)
 
     @property
     def mtls(self) -> bool:

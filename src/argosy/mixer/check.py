@@ -52,6 +52,8 @@ class Decision:
     answer_headers: tuple[tuple[str, str], ...] = ()
     """Of a refusal: what an adapter wants to be told."""
     undecided: bool = False
+    silent: tuple[str, ...] = ()
+    """Who could not tell, and why."""
     charged: bool = False
     """A quota had a say: the decision is for this request only."""
     kept: bool = False
@@ -216,18 +218,27 @@ class Check:
         else:
             code = verdict.code
             body = f"{STATUS_NAMES[code]}:{asked.action.handler.label}:{verdict.message}"
-        decision = Decision(code, http_status(code), body, asked.rule.key, undecided=verdict.undecided)
+        decision = Decision(
+            code, http_status(code), body, asked.rule.key, undecided=verdict.undecided, silent=self._silent()
+        )
         if verdict.answer is not None:
             status, body, headers = verdict.answer
             decision = replace(decision, http_status=status or decision.http_status, body=body, answer_headers=headers)
         return self._lasting(decision)
 
     def _admission(self) -> Decision:
-        silent = [one for one in self._passed if one.verdict is not None and one.verdict.undecided]
-        self.events += [f"{one.action.handler} cannot tell: {one.verdict.message}" for one in silent if one.verdict]
+        silent = self._silent()
+        self.events += [f"cannot tell: {one}" for one in silent]
         request, response = self._headers("request"), self._headers("response")
         return self._lasting(
-            Decision(request_headers=request, response_headers=response, undecided=bool(silent)),
+            Decision(request_headers=request, response_headers=response, undecided=bool(silent), silent=silent),
+        )
+
+    def _silent(self) -> tuple[str, ...]:
+        return tuple(
+            f"{one.action.handler.label}: {one.verdict.message}"
+            for one in self._passed
+            if one.verdict is not None and one.verdict.undecided
         )
 
     def _headers(self, side: str) -> tuple[HeaderEdit, ...]:

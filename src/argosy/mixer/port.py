@@ -18,6 +18,7 @@ from argosy.mixer.status import OK
 
 VALID_S_MAX = 60.0
 USES_MAX = 10_000
+NOT_ASKED = "not asked: no time was left of the check"
 NO_OUTPUT: Mapping[str, Value] = FrozenMap()
 
 
@@ -100,8 +101,11 @@ class RemoteKeeper(Protocol):
 class RemoteHandler(Protocol):
     """Asks somebody. Implemented at the edge."""
 
-    async def check(self, call: Call) -> Verdict:
-        """The verdict. Bounded in time; what goes wrong is a verdict too (UNAVAILABLE, DEADLINE_EXCEEDED, ...)."""
+    async def check(self, call: Call, left_s: float) -> Verdict:
+        """The verdict, within `left_s`: what others have left of the time of the check. Without any nobody is asked.
+
+        What goes wrong is a verdict too (UNAVAILABLE, DEADLINE_EXCEEDED, ...).
+        """
         ...
 
     async def close(self) -> None:

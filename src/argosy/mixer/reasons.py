@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from argosy.core.names import SILENT_NOTE
 from argosy.mixer.access_record import AccessRecord, HTTPPart
 
 FLAG_WORDS: Mapping[str, str] = {
@@ -99,6 +100,8 @@ def sentences(record: AccessRecord) -> list[str]:
     http = record.http
     if not found and http is not None and http.details not in ("", "via_upstream"):
         found.append(_words(http))
+    if silent := record.check_note.get(SILENT_NOTE):
+        found.append(f"Mixer could not decide: {silent}")
     if record.upstream_failure:
         found.append(f"upstream: {record.upstream_failure.strip()}")
     if record.downstream_failure:

@@ -17,7 +17,7 @@ from typing import Any
 from argosy.authz.rule_names import BINDING_KIND, parse_rule_name
 from argosy.core.frozen import EMPTY
 from argosy.core.hosts import service_of_host
-from argosy.core.names import CHECK_NOTE, PROXY_VERSION, REFUSAL_ROUTE
+from argosy.core.names import PROXY_VERSION, REFUSAL_ROUTE
 from argosy.core.spiffe import SpiffeID, SpiffeIDError, parse_spiffe_id
 from argosy.flow.directory import Directory, service_ref
 from argosy.flow.workload import PodRef
@@ -29,7 +29,6 @@ from argosy.mixer.token_attributes import claims_of, put_claims
 
 _RBAC = "envoy.filters.http.rbac"
 _TCP_RBAC = "envoy.filters.network.rbac"
-_ASKED, _TCP_ASKED = "envoy.filters.http.ext_authz", "envoy.filters.network.ext_authz"
 _REFUSED = "denied"
 _NO_FLAGS = "-"
 
@@ -83,8 +82,7 @@ def report_attributes(record: AccessRecord, deltas: ByteDeltas, directory: Direc
 
 def _checked(bag: dict[str, Value], record: AccessRecord) -> None:
     """What came of the check, as Mixer noted it with its answer; or of a refusal that the proxy decided itself."""
-    notes = _members(_members(record.metadata, _ASKED), CHECK_NOTE)
-    notes = notes or _members(_members(record.metadata, _TCP_ASKED), CHECK_NOTE)
+    notes = record.check_note
     if notes:
         _put_check(bag, int(notes.get("code") or 0), str(notes.get("message") or ""), kept=bool(notes.get("kept")))
         if notes.get("charged"):

@@ -7,6 +7,7 @@ with the certificate is not believed. Headers are lower-cased; headers that clai
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -45,6 +46,8 @@ class CheckFacts:
     """Tells a request from all others of its proxy; the same if the proxy asks again."""
     fail_open: bool = False
     """The proxy lets the request pass where nobody can tell."""
+    wait_s: float = math.inf
+    """How long the proxy goes on waiting for the decision; endless where it does not say."""
     protocol: str = "http"
     size: int = -1
     requested_server_name: str = ""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.unit.mixer.adapters.sets import documents
+from tests.virtual_time import run_in_virtual_time
 
 from argosy.api import decode_object, parse_documents
 from argosy.api.meta import Object
@@ -17,7 +18,7 @@ from argosy.app import checks as module
 from argosy.app.checks import Checks
 from argosy.edge.clock import SystemClock
 from argosy.edge.jwks_client import Place, fetch_document
-from argosy.mixer.port import Call, RemoteHandler, Verdict
+from argosy.mixer.port import NOT_ASKED, Call, RemoteHandler, Verdict
 from argosy.mixer.rules import resolve_rules
 
 QUOTA = """
@@ -78,6 +79,8 @@ metadata: {{name: far}}
 spec: {{actions: [{{handler: far, instances: [key]}}]}}
 """
 
+FAR_QUOTA = QUOTA.replace("memquota", "redisquota").replace("spec: {quotas", "spec: {redisServerUrl: 'far:1', quotas")
+
 
 def objects(*texts: str) -> list[Object[Any]]:
     return [decode_object(one) for text in texts for one in parse_documents(text)]
@@ -91,7 +94,7 @@ class Far:
         self.closed = False
         self.verdict: Verdict | Exception | None = Verdict(valid_duration_s=60.0)
 
-    async def check(self, call: Call) -> Verdict:
+    async def check(self, call: Call, left_s: float) -> Verdict:
         self.calls.append(call)
         if self.verdict is None:
             await asyncio.Event().wait()
@@ -102,6 +105,17 @@ class Far:
 
     async def close(self) -> None:
         self.closed = True
+
+
+class FarQuota(Far):
+    """A quota that is kept elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given_back: list[Call] = []
+
+    async def give_back(self, call: Call) -> None:
+        self.given_back.append(call)
 
 
 def checks(*texts: str, far: Far | None = None) -> Checks:
@@ -153,17 +167,114 @@ async def test_who_must_be_asked_is_asked_once_for_alike_requests() -> None:
     assert far.closed
 
 
-@pytest.mark.parametrize("verdict, code", [(None, 4), (ValueError("broken"), 13), (Verdict(14, undecided=True), 14)])
-async def test_one_that_fails_or_never_answers_decides_nothing(
-    verdict: Verdict | Exception | None, code: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "verdict, code, name",
+    [
+        (None, 4, "DEADLINE_EXCEEDED"),
+        (ValueError("broken"), 13, "INTERNAL"),
+        (Verdict(14, undecided=True), 14, "UNAVAILABLE"),
+    ],
+)
+def test_one_that_fails_or_never_answers_decides_nothing(
+    verdict: Verdict | Exception | None, code: int, name: str
 ) -> None:
-    monkeypatch.setattr(module, "REMOTE_S", 0.05)
-    far = Far()
-    far.verdict = verdict
-    one = checks(REMOTE, far=far)
-    decision = await one.check("default", {"source.name": "x"})
-    assert (decision.code, decision.undecided) == (code, True)
-    assert one.undecided == 1
+    async def story() -> None:
+        far = Far()
+        far.verdict = verdict
+        one = checks(REMOTE, far=far)
+        decision = await one.check("default", {"source.name": "x"})
+        assert (decision.code, decision.undecided) == (code, True)
+        assert one.undecided == 1
+        (family,) = one.families()
+        assert [(sample.labels, sample.value) for sample in family.samples] == [
+            ({"handler": "far.handler.default", "code": name}, 1)
+        ]
+
+    run_in_virtual_time(story())
+
+
+class LoopClock:
+    """The clock of the loop that runs."""
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    now = monotonic
+
+
+class Slow(FarQuota):
+    """Answers after `takes_s`, or when the time that it is given is over."""
+
+    def __init__(self, takes_s: float) -> None:
+        super().__init__()
+        self.takes_s = takes_s
+        self.left_s: list[float] = []
+
+    async def check(self, call: Call, left_s: float) -> Verdict:
+        self.left_s.append(round(left_s, 6))
+        if left_s < self.takes_s:
+            await asyncio.sleep(left_s)
+            return Verdict(14, "late" if left_s else "not asked", 0.0, 0, undecided=True)
+        await asyncio.sleep(self.takes_s)
+        return Verdict(granted=1)
+
+
+@pytest.mark.parametrize("fail_open", [False, True])
+@pytest.mark.parametrize(
+    "wait_s, takes_s, given_s, answered_s, silent",
+    [
+        (2.0, (0.5, 0.5), (1.75, 1.25), 1.0, ()),
+        (2.0, (1.25, 1.0), (1.75, 0.5), 1.75, ("count: late",)),
+        (2.0, (9.0, 0.5), (1.75, 0.0), 1.75, ("far: late", "count: not asked")),
+        (0.8, (0.5, 0.5), (0.6, 0.1), 0.6, ("count: late",)),
+        (0.0, (0.5, 0.5), (0.0, 0.0), 0.0, ("far: not asked", "count: not asked")),
+    ],
+)
+def test_all_that_a_check_waits_for_shares_the_time_of_its_proxy(
+    fail_open: bool,
+    wait_s: float,
+    takes_s: tuple[float, float],
+    given_s: tuple[float, float],
+    answered_s: float,
+    silent: tuple[str, ...],
+) -> None:
+    """`far` is asked first; what it leaves is for the quota, and the answer comes before the proxy gives up."""
+
+    async def story() -> None:
+        far, quota = (Slow(one) for one in takes_s)
+        one = Checks(LoopClock(), place, (lambda handler, _place: far if handler.spec.adapter else quota,))
+        one.set_policy(resolve_rules(objects(REMOTE, "---", FAR_QUOTA)))
+        decision = await one.check("default", {"source.name": "x"}, fail_open=fail_open, wait_s=wait_s)
+        assert asyncio.get_running_loop().time() == pytest.approx(answered_s)
+        assert asyncio.get_running_loop().time() <= wait_s
+        asked = bool(far.left_s[0] >= takes_s[0]) or fail_open
+        assert (far.left_s, quota.left_s) == ([given_s[0]], [given_s[1]] if asked else [])
+        told = [f"{name}.{kind}: {words}" for name, kind, words in (split(one) for one in silent)]
+        assert list(decision.silent) == (told if asked else told[:1])
+        assert (decision.allowed, decision.undecided) == (fail_open or not silent, bool(silent))
+        starved = {found.name for found in one.findings() if NOT_ASKED in found.message}
+        assert starved == {name for name, left in (("count", quota.left_s), ("far", far.left_s)) if left == [0.0]}
+        await one.close()
+
+    run_in_virtual_time(story())
+
+
+def split(text: str) -> tuple[str, str, str]:
+    name, _colon, words = text.partition(": ")
+    return name, {"far": "default", "count": "redisquota.default"}[name], words
+
+
+def test_a_handler_that_does_not_keep_to_its_time_is_left() -> None:
+    async def story() -> None:
+        far = Far()
+        far.verdict = None
+        one = Checks(LoopClock(), place, (lambda _handler, _place: far,))
+        one.set_policy(resolve_rules(objects(REMOTE)))
+        decision = await one.check("default", {"source.name": "x"})
+        assert (decision.code, decision.silent) == (4, ("far.default: no answer in time",))
+        assert asyncio.get_running_loop().time() < 2.0
+
+    run_in_virtual_time(story())
 
 
 TWO = (
@@ -186,17 +297,6 @@ metadata: {name: far}
 spec: {actions: [{handler: far.redisquota, instances: [far.quota]}]}
 """
 )
-
-
-class FarQuota(Far):
-    """A quota that is kept elsewhere."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.given_back: list[Call] = []
-
-    async def give_back(self, call: Call) -> None:
-        self.given_back.append(call)
 
 
 def counting(far: Far) -> Checks:

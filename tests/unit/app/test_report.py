@@ -152,7 +152,7 @@ class Remote:
         self.closed = False
         self.busy = asyncio.Event()
 
-    async def check(self, call: Call) -> Verdict:
+    async def check(self, call: Call, left_s: float) -> Verdict:
         self.calls.append(call)
         if not self.verdicts:
             await self.busy.wait()

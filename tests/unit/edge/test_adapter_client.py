@@ -19,7 +19,7 @@ from argosy.edge.adapter_client import AdapterClient
 from argosy.mixer.adapters.models import build_models
 from argosy.mixer.adapters.templates import read_template
 from argosy.mixer.names import Ref
-from argosy.mixer.port import Call
+from argosy.mixer.port import NOT_ASKED, Call, Verdict
 
 CALL = Call(Ref("handler", "ns", "h"), Ref("instance", "ns", "i"), "look", {"key": "k"})
 OBJECTS = objects(look())
@@ -59,7 +59,7 @@ def client(port: int, timeout_s: float = 60, authentication: Any = None) -> Adap
 async def test_an_adapter_is_asked_and_its_output_kept() -> None:
     async with serving(lambda _: ANSWER) as (port, seen):
         asked = client(port)
-        verdicts = [await asked.check(CALL) for _ in range(3)]
+        verdicts = [await asked.check(CALL, 60.0) for _ in range(3)]
         await asked.close()
     assert [(one.code, dict(one.output), one.undecided) for one in verdicts] == [(0, {"value": "v"}, False)] * 3
     assert len(seen) == 3
@@ -76,7 +76,7 @@ async def test_an_adapter_is_asked_and_its_output_kept() -> None:
 async def test_slow_and_broken_adapters_decide_nothing(answer: bytes, slow_s: float, code: int, words: str) -> None:
     async with serving(lambda _: answer, slow_s=slow_s) as (port, _):
         asked = client(port, timeout_s=0.3 if slow_s else 60)
-        verdict = await asked.check(CALL)
+        verdict = await asked.check(CALL, 60.0)
         await asked.close()
     assert (verdict.code, verdict.undecided, verdict.valid_use_count) == (code, True, 0)
     assert words in verdict.message
@@ -86,18 +86,18 @@ async def test_an_adapter_that_comes_back_is_asked_again() -> None:
     async with serving(lambda _: ANSWER) as (port, _):
         pass
     asked = client(port, timeout_s=60)
-    gone = await asked.check(CALL)
+    gone = await asked.check(CALL, 60.0)
     assert (gone.undecided, gone.code in (4, 14)) == (True, True)
     async with serving(lambda _: ANSWER) as (port, _):
         asked._place = lambda _address: ("127.0.0.1", port)
-        assert not (await asked.check(CALL)).undecided
+        assert not (await asked.check(CALL, 60.0)).undecided
         await asked.close()
 
 
 async def test_objects_that_do_not_fit_any_more_decide_nothing() -> None:
     asked = client(1)
     asked._ask = lambda call: build_models([]).question(OBJECTS[2], call, "")
-    verdict = await asked.check(CALL)
+    verdict = await asked.check(CALL, 60.0)
     assert (verdict.code, verdict.undecided) == (13, True)
     assert "there is no template look" in verdict.message
 
@@ -115,10 +115,10 @@ async def test_mutual_tls_and_tokens(tmp_path: Path) -> None:
             private_key=str(own_key), client_certificate=str(own_chain), ca_certificates=str(ca)
         )
         asked = client(port, 60, ConnectionAuthentication(mutual=mutual))
-        assert not (await asked.check(CALL)).undecided
+        assert not (await asked.check(CALL, 60.0)).undecided
         await asked.close()
         stranger = client(port, 1, ConnectionAuthentication(tls=TlsAuthentication(ca_certificates=str(ca))))
-        assert (await stranger.check(CALL)).undecided
+        assert (await stranger.check(CALL, 60.0)).undecided
         await stranger.close()
     (tmp_path / "token").write_text("hush\n")
     credentials = grpc.ssl_server_credentials([(key.read_bytes(), chain.read_bytes())])
@@ -126,7 +126,7 @@ async def test_mutual_tls_and_tokens(tmp_path: Path) -> None:
         for more in ({}, {"custom_header": "X-Key"}, {"auth_header": "PLAIN"}):
             tls = TlsAuthentication(ca_certificates=str(ca), token_path=str(tmp_path / "token"), **more)
             asked = client(port, 60, ConnectionAuthentication(tls=tls))
-            assert not (await asked.check(CALL)).undecided
+            assert not (await asked.check(CALL, 60.0)).undecided
             await asked.close()
     tokens = [{name: one[name] for name in ("authorization", "x-key") if name in one} for one in seen]
     assert tokens == [{"authorization": "Bearer hush"}, {"x-key": "hush"}, {"authorization": "hush"}]
@@ -135,6 +135,22 @@ async def test_mutual_tls_and_tokens(tmp_path: Path) -> None:
 async def test_files_that_are_not_there_decide_nothing(tmp_path: Path) -> None:
     tls = TlsAuthentication(ca_certificates=str(tmp_path / "none"))
     asked = client(1, 1, ConnectionAuthentication(tls=tls))
-    verdict = await asked.check(CALL)
+    verdict = await asked.check(CALL, 60.0)
     assert (verdict.code, verdict.undecided) == (14, True)
     assert "none" in verdict.message
+
+
+async def test_without_time_nobody_is_asked() -> None:
+    async with serving(lambda _: ANSWER) as (port, seen):
+        asked = client(port)
+        verdict = await asked.check(CALL, 0.0)
+        await asked.close()
+    assert (verdict, seen, asked.problem) == (Verdict(4, NOT_ASKED, 0.0, 0, undecided=True), [], "")
+
+
+async def test_an_adapter_gets_no_more_than_is_left_of_the_check() -> None:
+    async with serving(lambda _: ANSWER, slow_s=600.0) as (port, _):
+        asked = client(port, timeout_s=600.0)
+        verdict = await asked.check(CALL, 0.3)
+        await asked.close()
+    assert (verdict.code, verdict.undecided) == (4, True)

@@ -1,5 +1,6 @@
 """Mixer's gRPC services, over a real channel on the loopback."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,14 +57,20 @@ class Mesh:
         return self.decision
 
 
-async def call(mesh: Mesh, method: str, message: bytes, metadata: Sequence[tuple[str, str]] = ()) -> bytes:
+async def call(
+    mesh: Mesh,
+    method: str,
+    message: bytes,
+    metadata: Sequence[tuple[str, str]] = (),
+    timeout_s: float | None = None,
+) -> bytes:
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(tuple(mixer_handlers(mesh.ports)))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            return bytes(await channel.unary_unary(method)(message, metadata=metadata))
+            return bytes(await channel.unary_unary(method)(message, metadata=metadata, timeout=timeout_s))
     finally:
         await server.stop(None)
 
@@ -78,6 +85,14 @@ async def test_a_refusal_carries_status_reason_and_rule() -> None:
     assert answer.denied_response.body == "PERMISSION_DENIED:deny.default:no"
     (header,) = answer.denied_response.headers
     assert (header.header.key, header.header.value) == ("x-argosy-denied-by", "default/r")
+
+
+@pytest.mark.parametrize("timeout_s", [None, 60.0])
+async def test_mixer_is_told_how_long_the_proxy_waits(timeout_s: float | None) -> None:
+    mesh = Mesh()
+    await call(mesh, CHECK, check_message().SerializeToString(), timeout_s=timeout_s)
+    (facts,) = mesh.facts
+    assert facts.wait_s == math.inf if timeout_s is None else 0 < facts.wait_s <= timeout_s
 
 
 async def test_who_did_not_get_the_request_may_not_ask_about_it() -> None:
@@ -159,6 +174,11 @@ def test_what_an_answer_to_a_check_cannot_do_is_told_to_a_filter_of_its_own() ->
 )
 def test_what_came_of_a_check_is_noted_for_reports(decision: Decision, told: dict[str, Any]) -> None:
     assert api.to_dict(answered(decision))["dynamic_metadata"]["argosy.check"] == told
+
+
+def test_who_could_not_tell_is_noted() -> None:
+    found = answered(Decision(undecided=True, silent=("a.ns: late", "b.ns: gone")))
+    assert api.to_dict(found)["dynamic_metadata"]["argosy.check"]["undecided"] == "a.ns: late; b.ns: gone"
 
 
 def test_where_mixer_cannot_tell_the_proxy_does_what_is_set() -> None:

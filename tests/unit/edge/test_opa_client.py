@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
 from tests.e2e.programs.opa_stand_in import Opa
+from tests.virtual_time import run_in_virtual_time
 
 from argosy.api.mixer_adapters import OpaParams
 from argosy.edge import opa_client
 from argosy.edge.opa_client import OpaClient, question
 from argosy.mixer.names import Ref
-from argosy.mixer.port import Call, Verdict
+from argosy.mixer.port import NOT_ASKED, Call, Verdict
 
 METHOD = "data.mixerauthz.allow"
 POLICY = 'package mixerauthz\ndefault allow = false\nallow { input.subject.user == "admin" }\n'
@@ -53,7 +55,7 @@ def call(user: str) -> Call:
 
 async def test_the_policy_decides(opa: Opa) -> None:
     asked = client(opa.server_port)
-    assert [await asked.check(call(user)) for user in ("admin", "ann", "admin")] == [ALLOWED, REJECTED, ALLOWED]
+    assert [await asked.check(call(user), 60.0) for user in ("admin", "ann", "admin")] == [ALLOWED, REJECTED, ALLOWED]
     await asked.close()
     assert opa.asked[1] == {
         "subject": {"user": "ann"},
@@ -73,9 +75,9 @@ def test_groups_are_a_list_and_what_is_empty_is_not_there() -> None:
 
 async def test_a_server_that_has_lost_the_policies_gets_them_again(opa: Opa) -> None:
     asked = client(opa.server_port)
-    assert await asked.check(call("admin")) == ALLOWED
+    assert await asked.check(call("admin"), 60.0) == ALLOWED
     opa.policies.clear()
-    assert await asked.check(call("ann")) == REJECTED
+    assert await asked.check(call("ann"), 60.0) == REJECTED
     await asked.close()
 
 
@@ -93,7 +95,7 @@ async def test_where_the_server_cannot_tell_it_is_as_configured(
 ) -> None:
     opa.status = status
     asked = client(opa.server_port, policy, method, fail_close)
-    verdict = await asked.check(call("admin"))
+    verdict = await asked.check(call("admin"), 60.0)
     await asked.close()
     assert (verdict.code, verdict.valid_duration_s) == (code, 0.0)
     assert words in verdict.message
@@ -103,5 +105,33 @@ async def test_where_the_server_cannot_tell_it_is_as_configured(
 @pytest.mark.parametrize("fail_close, code", [(True, 7), (False, 0)])
 async def test_without_a_server_it_is_as_configured(opa: Opa, fail_close: bool, code: int) -> None:
     asked = client(1, fail_close=fail_close)
-    assert (await asked.check(call("admin"))).code == code
+    assert (await asked.check(call("admin"), 60.0)).code == code
     await asked.close()
+
+
+@pytest.mark.parametrize("fail_close, code", [(True, 7), (False, 0)])
+async def test_without_time_nobody_is_asked_and_it_is_as_configured(opa: Opa, fail_close: bool, code: int) -> None:
+    asked = client(opa.server_port, fail_close=fail_close)
+    verdict = await asked.check(call("admin"), 0.0)
+    await asked.close()
+    assert (verdict.code, verdict.undecided, opa.asked, asked.problem) == (code, False, [], "")
+    assert NOT_ASKED in verdict.message
+
+
+@pytest.mark.parametrize("fail_close, code", [(True, 7), (False, 0)])
+def test_a_server_that_is_silent_is_left_when_the_time_of_the_check_is_over(fail_close: bool, code: int) -> None:
+    asked = client(1, fail_close=fail_close)
+
+    async def silence(_body: object) -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    async def story() -> None:
+        asked._evaluate = silence  # type: ignore[method-assign]
+        verdict = await asked.check(call("admin"), 0.4)
+        assert asyncio.get_running_loop().time() == pytest.approx(0.4)
+        assert (verdict.code, verdict.undecided) == (code, False)
+        assert "no answer in time" in verdict.message
+
+    run_in_virtual_time(story())
+    assert "did not answer in time" in asked.problem

@@ -21,7 +21,7 @@ from argosy.core.frozen import FrozenMap
 from argosy.edge import redis_quota
 from argosy.edge.redis_quota import RedisQuotas
 from argosy.mixer.names import Ref
-from argosy.mixer.port import Call, QuotaAsked, Verdict
+from argosy.mixer.port import NOT_ASKED, Call, QuotaAsked, Verdict
 
 PROGRAM = shutil.which("redis-server")
 pytestmark = pytest.mark.skipif(PROGRAM is None and not os.environ.get("CI"), reason="redis-server is not installed")
@@ -114,14 +114,14 @@ async def test_a_password_comes_from_a_secret_and_may_change(tmp_path: Path) -> 
             secrets.clear()
             if known is not None:
                 secrets["redis"] = known
-            verdict = await one.check(call(destination="page"))
+            verdict = await one.check(call(destination="page"), 60.0)
             assert (verdict.undecided, verdict.granted) == ((True, 0) if problem else (False, 1)), known
             assert one.problem.endswith(problem)
             assert bool(one.problem) == bool(problem)
             assert "wrong-one" not in verdict.message
         # Counters are those of the Redis, whoever asks.
-        assert (await one.check(call(4, destination="page"))).granted == 0
-        assert (await one.check(call(3, destination="page"))).granted == 3
+        assert (await one.check(call(4, destination="page"), 60.0)).granted == 0
+        assert (await one.check(call(3, destination="page"), 60.0)).granted == 3
     await one.close()
 
 
@@ -145,7 +145,7 @@ async def test_tls_by_the_certificates_of_a_secret(tmp_path: Path) -> None:
             ({"ca.crt": good["ca.crt"], "password": b"hush"}, "", "cannot be asked"),
         ):
             one = of_redis(number, {"redis": known}, RedisTls(server_name=name))
-            verdict = await one.check(call(request=str(name), destination=f"{len(known)}{name}"))
+            verdict = await one.check(call(request=str(name), destination=f"{len(known)}{name}"), 60.0)
             assert (verdict.undecided, verdict.granted) == ((True, 0) if problem else (False, 1)), one.problem
             assert problem in one.problem
             await one.close()
@@ -162,34 +162,34 @@ async def pair(request: pytest.FixtureRequest, port: int) -> AsyncIterator[tuple
 
 
 async def test_two_mixers_give_no_more_than_there_is(pair: tuple[RedisQuotas, RedisQuotas]) -> None:
-    answers = await asyncio.gather(*(pair[n % 2].check(call(destination="page")) for n in range(40)))
+    answers = await asyncio.gather(*(pair[n % 2].check(call(destination="page"), 60.0) for n in range(40)))
     assert sum(one.granted for one in answers) == 5
     assert {one.code for one in answers} == {0}
 
 
 async def test_dimensions_count_by_themselves_and_choose_the_limit(pair: tuple[RedisQuotas, RedisQuotas]) -> None:
     for version in ("v1", "v2"):
-        given = [await pair[0].check(call(destination="reviews", version=version)) for _ in range(3)]
+        given = [await pair[0].check(call(destination="reviews", version=version), 60.0) for _ in range(3)]
         assert [one.granted for one in given] == [1, 0, 0]
 
 
 async def test_amounts_are_all_or_nothing_unless_the_best_will_do(pair: tuple[RedisQuotas, RedisQuotas]) -> None:
-    assert (await pair[0].check(call(6, destination="page"))).granted == 0
-    assert (await pair[0].check(call(6, best=True, destination="page"))).granted == 5
-    assert (await pair[1].check(call(1, best=True, destination="page"))).granted == 0
+    assert (await pair[0].check(call(6, destination="page"), 60.0)).granted == 0
+    assert (await pair[0].check(call(6, best=True, destination="page"), 60.0)).granted == 5
+    assert (await pair[1].check(call(1, best=True, destination="page"), 60.0)).granted == 0
 
 
 async def test_a_request_that_asks_again_is_charged_once(pair: tuple[RedisQuotas, RedisQuotas]) -> None:
-    given = [await pair[n % 2].check(call(request="one", destination="reviews")) for n in range(3)]
+    given = [await pair[n % 2].check(call(request="one", destination="reviews"), 60.0) for n in range(3)]
     assert [one.granted for one in given] == [1, 1, 1]
-    assert (await pair[0].check(call(request="two", destination="reviews"))).granted == 0
+    assert (await pair[0].check(call(request="two", destination="reviews"), 60.0)).granted == 0
 
 
 async def test_what_is_given_back_is_there_again_once(pair: tuple[RedisQuotas, RedisQuotas]) -> None:
     """By whichever Mixer; and who gave back and asks again is charged again."""
 
     async def given(*names: str) -> list[int]:
-        return [(await pair[0].check(call(request=name, destination="page", amount=2))).granted for name in names]
+        return [(await pair[0].check(call(request=name, destination="page", amount=2), 60.0)).granted for name in names]
 
     assert await given("a", "b", "c") == [2, 2, 0]
     for _ in range(3):
@@ -206,14 +206,14 @@ async def test_what_is_given_back_is_there_again_once(pair: tuple[RedisQuotas, R
 
 
 async def test_what_it_does_not_know_is_not_limited(pair: tuple[RedisQuotas, RedisQuotas]) -> None:
-    assert await pair[0].check(call(9, name="other")) == Verdict(granted=9)
+    assert await pair[0].check(call(9, name="other"), 60.0) == Verdict(granted=9)
 
 
 @pytest.mark.parametrize("algorithm", ["fixed", "rolling"])
 async def test_what_was_given_comes_back_with_time(algorithm: str, port: int) -> None:
     one = RedisQuotas(params(algorithm, 0.4, 0.1), lambda _address: ("127.0.0.1", port), f"time/{algorithm}")
-    assert (await one.check(call(destination="reviews"))).granted == 1
-    while (await one.check(call(destination="reviews"))).granted == 0:  # noqa: ASYNC110  # Redis's clock calls nobody
+    assert (await one.check(call(destination="reviews"), 60.0)).granted == 1
+    while (await one.check(call(destination="reviews"), 60.0)).granted == 0:  # noqa: ASYNC110  # Redis's clock calls nobody
         await asyncio.sleep(0.02)
     await one.close()
 
@@ -221,14 +221,14 @@ async def test_what_was_given_comes_back_with_time(algorithm: str, port: int) ->
 @pytest.mark.parametrize("algorithm", ["fixed", "rolling"])
 async def test_what_was_given_in_a_window_that_ended_is_not_given_back(algorithm: str, port: int) -> None:
     one = RedisQuotas(params(algorithm, 0.4, 0.1), lambda _address: ("127.0.0.1", port), f"ended/{algorithm}")
-    assert (await one.check(call(request="old", destination="reviews"))).granted == 1
+    assert (await one.check(call(request="old", destination="reviews"), 60.0)).granted == 1
     number = 0
-    while (await one.check(call(request=f"new-{number}", destination="reviews"))).granted == 0:
+    while (await one.check(call(request=f"new-{number}", destination="reviews"), 60.0)).granted == 0:
         number += 1
         await asyncio.sleep(0.02)
     began = asyncio.get_running_loop().time()
     await one.give_back(call(request="old", destination="reviews"))
-    verdict = await one.check(call(request="more", destination="reviews"))
+    verdict = await one.check(call(request="more", destination="reviews"), 60.0)
     # On a machine that was held up, the new window may have ended, too.
     assert verdict.granted == 0 or asyncio.get_running_loop().time() - began > 0.2
     await one.close()
@@ -237,12 +237,18 @@ async def test_what_was_given_in_a_window_that_ended_is_not_given_back(algorithm
 async def test_a_redis_that_is_not_there_decides_nothing_and_is_found_again(tmp_path: Path) -> None:
     number = free_port()
     one = RedisQuotas(params("fixed"), lambda _address: ("127.0.0.1", number), "gone")
-    verdict = await one.check(call(destination="page"))
+    verdict = await one.check(call(destination="page"), 60.0)
     assert (verdict.code, verdict.undecided, verdict.granted) == (14, True, 0)
     assert "redis:6379" in verdict.message
     for _ in range(2):
         with start(number, tmp_path):
-            assert (await one.check(call(destination="page"))).granted == 1
-        assert (await one.check(call(destination="page"))).undecided
+            assert (await one.check(call(destination="page"), 60.0)).granted == 1
+        assert (await one.check(call(destination="page"), 60.0)).undecided
         await one.give_back(call(request="x", destination="page"))
     await one.close()
+
+
+async def test_without_time_nobody_is_asked(pair: tuple[RedisQuotas, RedisQuotas]) -> None:
+    verdict = await pair[0].check(call(destination="page"), 0.0)
+    assert (verdict, pair[0].problem) == (Verdict(4, NOT_ASKED, 0.0, 0, undecided=True), "")
+    assert (await pair[0].check(call(destination="page"), 60.0)).granted == 1

@@ -409,7 +409,7 @@ def test_who_cannot_tell_has_no_say_where_requests_pass() -> None:
         check.answer([gone])
         assert check.decision is not None
         assert (check.decision.http_status, check.decision.undecided) == (status, True)
-        assert any("cannot tell: gone" in event for event in check.decision.events) is fail_open
+        assert any("cannot tell: " in event and "gone" in event for event in check.decision.events) is fail_open
     assert used(handlers) == [2]
     assert decide(policy, stream(4), handlers)[0] == 429
 

@@ -88,3 +88,12 @@ def test_a_refused_connection_names_its_policy() -> None:
     assert refusal(given) == Refusal("AuthorizationPolicy", "none")
     assert sentences(given) == ["no rule of the ALLOW policies matched"]
     assert sentences(replace(RECORD, http=None)) == []
+
+
+@pytest.mark.parametrize("filter_name", ["envoy.filters.http.ext_authz", "envoy.filters.network.ext_authz"])
+def test_who_could_not_tell_is_told_whether_the_request_passed_or_not(filter_name: str) -> None:
+    note = FrozenMap({filter_name: FrozenMap({"argosy.check": FrozenMap({"code": 14, "undecided": "count.ns: late"})})})
+    said = "Mixer could not decide: count.ns: late"
+    assert sentences(replace(record("via_upstream"), metadata=note)) == [said]
+    refused = replace(record("ext_authz_error", "UAEX"), metadata=note)
+    assert sentences(refused) == ["who was to be asked for authorization did not answer", said]
