@@ -55,12 +55,16 @@ def counting(
 ) -> Counting:
     """What one side counts. `providers`: the names that mean Mixer's metrics; `default`: where nobody names any;
     `made`: expressions of the attributes that attributegen makes."""
+    wanted = next((one.providers for one in reversed(entries) if one.providers), None)
+    ours = providers & (set(default) if wanted is None else {one.name for one in wanted})
+    if not ours:
+        return Counting(tuple((name, Counted(disabled=True)) for name in sorted(_ALL)))
     named: Sequence[str] = default
     changed: dict[str, Counted] = {}
     period_s: float | None = None
     for entry in entries:
         named = tuple(one.name for one in entry.providers) or named
-        if not providers & set(named):
+        if not ours & set(named):
             continue
         period_s = entry.reporting_interval_s or period_s
         for override in entry.overrides:
@@ -68,8 +72,6 @@ def counting(
                 continue
             for name in _matched(override):
                 changed[name] = _override(changed.get(name, PLAINLY), override, made)
-    if not providers & set(named):
-        return Counting(tuple((name, Counted(disabled=True)) for name in sorted(_ALL)))
     return Counting(tuple(sorted((name, one) for name, one in changed.items() if one != PLAINLY)), period_s)
 
 

@@ -12,6 +12,8 @@ from argosy.pilot.counted import STANDARD, Counting
 
 MESH_FILE = ""
 """The provider that is the mesh configuration's own access log file."""
+FILE_PROVIDER = "envoy"
+"""The provider that is the mesh's own access log without being declared."""
 MESH_ZIPKIN = ""
 """The provider that is the mesh configuration's own Zipkin address."""
 OWN_COLLECTOR = "argosy"

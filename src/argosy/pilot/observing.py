@@ -14,10 +14,17 @@ from argosy.api.mesh_config import MeshConfig, ProxyTracing
 from argosy.api.telemetry import AccessLogging, Side, Tracing
 from argosy.api.telemetry_provider import FileAccessLog, OtelTracing, Service, ZipkinTracing
 from argosy.core.names import MIXER_CLUSTER
-from argosy.pilot.observed import MESH_FILE, MESH_ZIPKIN, OWN_COLLECTOR, SAMPLING_DEFAULT, LogRule, TraceRule
+from argosy.pilot.observed import (
+    FILE_PROVIDER,
+    MESH_FILE,
+    MESH_ZIPKIN,
+    OWN_COLLECTOR,
+    SAMPLING_DEFAULT,
+    LogRule,
+    TraceRule,
+)
 
 _T = TypeVar("_T")
-FILE_PROVIDER = "envoy"
 # (host, port) of a provider -> its cluster, empty if there is no such host or port.
 ClusterOf = Callable[[str, int], str]
 
@@ -38,23 +45,29 @@ def log_rules(
     layers: Sequence[Sequence[AccessLogging]], side: Side, config: MeshConfig, *, file: bool, cluster_of: ClusterOf
 ) -> tuple[LogRule, ...]:
     """The access logs of one side. `layers`: the entries of each object; `file`: the mesh has a log of its own, which
-    is written where nobody chooses a provider."""
-    default = config.default_providers.access_logging or ((MESH_FILE,) if file else ())
-    chosen = _chosen_logs(layers, side, default)
-    providers = config.extension_providers
-    made = (_log_rule(name, expression, providers, cluster_of) for name, expression in sorted(chosen.items()))
-    return tuple(one for one in made if one is not None)
+    is written where nobody says where else logs go, nor that there are none."""
+    own = (MESH_FILE,) if file else ()
+    chosen = _chosen_logs(layers, side, config.default_providers.access_logging or own)
+    made = {name: _log_rule(name, said or "", config.extension_providers, cluster_of) for name, said in chosen.items()}
+    there = {name: one for name, one in sorted(made.items()) if one is not None}
+    if not there:
+        return tuple(LogRule(name) for name in own)
+    return tuple(one for name, one in there.items() if chosen[name] is not None)
 
 
-def _chosen_logs(layers: Sequence[Sequence[AccessLogging]], side: Side, default: Sequence[str]) -> Mapping[str, str]:
-    """Providers and their expressions: the narrowest object that names providers says which there are; each entry
-    changes those that it names, or those that were named before it, whose expressions hold where it has none itself."""
+def _chosen_logs(
+    layers: Sequence[Sequence[AccessLogging]], side: Side, default: Sequence[str]
+) -> Mapping[str, str | None]:
+    """Providers and their expressions, None of those that are disabled: the narrowest object that names providers says
+    which there are; each entry changes those that it names, or those that were named before it, whose expressions hold
+    where it has none itself. Where all entries are about the other side, nobody says a word about this one."""
+    if not layers:
+        return dict.fromkeys(default, "")
     wanted = default
     for layer in layers:
         entries = [one for one in layer if one.match is None or one.match.takes(side)]
         wanted = tuple(dict.fromkeys(ref.name for one in entries for ref in one.providers)) or wanted
-    silent = not any(one.match is None or one.match.takes(side) for layer in layers for one in layer)
-    chosen: dict[str, str] = dict.fromkeys(wanted, "") if silent else {}
+    chosen: dict[str, str | None] = {}
     named: Sequence[str] = default
     expressions: dict[str, str] = {}
     for entry in (one for layer in layers for one in layer):
@@ -64,10 +77,8 @@ def _chosen_logs(layers: Sequence[Sequence[AccessLogging]], side: Side, default:
         for name in named:
             if entry.filter is not None or entry.providers:
                 expressions[name] = entry.filter.expression if entry.filter is not None else ""
-            if entry.disabled:
-                chosen.pop(name, None)
-            elif name in wanted:
-                chosen[name] = expressions.get(name, "")
+            if name in wanted:
+                chosen[name] = None if entry.disabled else expressions.get(name, "")
     return chosen
 
 
@@ -105,7 +116,7 @@ def trace_rule(
     sampling = _last(one.random_sampling_percentage for one in applying)
     if sampling is None:
         sampling = settings.sampling if settings.sampling is not None else SAMPLING_DEFAULT
-    tags = _last(one.custom_tags for one in applying) or settings.custom_tags
+    tags = _last(one.custom_tags or None for one in applying) or settings.custom_tags
     istio_tags = _last(one.enable_istio_tags for one in applying)
     by_request_id = _last(one.use_request_id_for_trace_sampling for one in applying)
     return TraceRule(

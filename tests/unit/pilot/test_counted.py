@@ -67,6 +67,26 @@ def test_metrics_for_another_provider_are_not_mixers() -> None:
     assert counting([], "CLIENT", default=("stackdriver",)).of("istio_requests_total").disabled
 
 
+def test_what_is_said_of_a_provider_that_a_narrower_object_replaces_is_not_meant() -> None:
+    mine = "providers: [{name: mine}], overrides: [{disabled: true}], reportingInterval: 9s"
+    both = frozenset({"prometheus", "mine"})
+    found = counting(entries(f"{{{mine}}}", "providers: [{name: prometheus}]"), "CLIENT", providers=both)
+    assert found == STANDARD
+    assert counting(entries(f"{{{mine}}}", "{}"), "CLIENT", providers=both).period_s == 9
+
+
+def test_one_metric_comes_back_by_an_explicit_word_alone() -> None:
+    """As Istio's reference has it: what is disabled above is enabled by `disabled: false`, and by nothing else."""
+    off = "overrides: [{match: {metric: ALL_METRICS}, disabled: true}]"
+    tagged = "overrides: [{match: {metric: REQUEST_COUNT}, tagOverrides: {a: {value: '1'}}}]"
+    back = "overrides: [{match: {metric: REQUEST_COUNT, mode: CLIENT}, disabled: false}]"
+    assert counting(entries(off, tagged), "CLIENT").of("istio_requests_total") == Counted(True, (("a", "1"),))
+    found = {side: counting(entries(off, tagged, back), side) for side in ("CLIENT", "SERVER")}
+    assert found["CLIENT"].of("istio_requests_total") == Counted(False, (("a", "1"),))
+    assert found["SERVER"].of("istio_requests_total").disabled
+    assert found["CLIENT"].of("istio_request_bytes").disabled
+
+
 def test_the_interval_is_kept() -> None:
     assert counting(entries("{reportingInterval: 15s}"), "SERVER").period_s == 15
 

@@ -57,7 +57,13 @@ ONLY_SLOW = "accessLogging: [{providers: [{name: file}], filter: {expression: sl
              "accessLogging: [{providers: [{name: file}], disabled: true}, {providers: [{name: envoy}]}]"),
             {"envoy": ""}, {"envoy": ""},
         ),
-        (("accessLogging: [{providers: [{name: gone}, {name: nobody}, {name: spans}]}]",), {}, {}),
+        # Who is not there, or takes no logs, is nobody: the mesh's own log is written.
+        (("accessLogging: [{providers: [{name: gone}, {name: nobody}, {name: spans}]}]",), {MESH_FILE: ""},
+         {MESH_FILE: ""}),
+        (("accessLogging: [{providers: [{name: nobody}, {name: als}]}]",), {"als": ""}, {"als": ""}),
+        (("accessLogging: [{match: {mode: SERVER}, providers: [{name: als}]}]",), {MESH_FILE: ""}, {"als": ""}),
+        (("accessLogging: [{match: {mode: SERVER}, providers: [{name: envoy}], disabled: true}]",), {MESH_FILE: ""},
+         {}),
         ((ONLY_SLOW, "accessLogging: [{}]"), {"file": "slow"}, {"file": "slow"}),
         ((ONLY_SLOW, "accessLogging: [{disabled: true}, {match: {mode: SERVER}}]"), {}, {"file": "slow"}),
         ((ONLY_SLOW, "accessLogging: [{filter: {expression: e}}]", "accessLogging: [{}]"), {"file": "e"},
@@ -83,6 +89,20 @@ def test_default_providers_stand_in_for_the_meshs_file() -> None:
     made = log_rules([], "CLIENT", config, file=True, cluster_of=cluster_of)
     assert made == (LogRule("als", cluster="outbound|9||als.a.svc"),)
     assert log_rules([], "CLIENT", parse_mesh_config(PROVIDERS), file=False, cluster_of=cluster_of) == ()
+
+
+def test_default_providers_are_not_meant_where_all_entries_are_about_the_other_side() -> None:
+    """Somebody has spoken, but not of this side: as where nobody has, only the mesh's own log is left."""
+    config = parse_mesh_config(PROVIDERS + "defaultProviders: {accessLogging: [als]}")
+    for text, server in (
+        ("{match: {mode: SERVER}, filter: {expression: e}}", (LogRule("als", "e", "outbound|9||als.a.svc"),)),
+        ("{match: {mode: SERVER}, disabled: true}", ()),
+        ("{match: {mode: SERVER}, providers: [{name: file}]}", (LogRule("file"),)),
+    ):
+        layers = [one.access_logging for one in specs(f"accessLogging: [{text}]")]
+        for file, client in ((True, (LogRule(MESH_FILE),)), (False, ())):
+            assert log_rules(layers, "CLIENT", config, file=file, cluster_of=cluster_of) == client, text
+            assert log_rules(layers, "SERVER", config, file=file, cluster_of=cluster_of) == server, text
 
 
 # -- tracing --------------------------------------------------------------------------------------------------------
@@ -162,6 +182,13 @@ def test_tags_replace_tags_and_what_else_was_said_holds_on() -> None:
     assert [name for name, _tag in found.tags] == ["userId"]
     assert (found.istio_tags, found.by_request_id, found.path_tag_max) == (False, False, 30)
     assert ([name for name, _tag in plain.tags], plain.istio_tags, plain.path_tag_max) == (["m"], True, None)
+
+
+def test_no_tags_replace_no_tags() -> None:
+    wide = "tracing: [{customTags: {foo: {literal: {value: a}}}}]"
+    found = traced(wide, "tracing: [{customTags: {}}]", mesh=MESH)
+    assert found is not None
+    assert [name for name, _tag in found.tags] == ["foo"]
 
 
 def test_reporting_can_be_disabled_and_enabled_again() -> None:

@@ -92,7 +92,7 @@ def _validate_format(check: Check, at: str, made: LogFormat | None, *, both: boo
     if made is None:
         return
     if not both:
-        check.one_of(at, {"text": bool(made.text), "labels": made.labels is not None})
+        check.one_of(at, {"text": bool(made.text), "labels": made.labels is not None}, required=False)
     if problem := format_problem(made.text):
         check.error("ARG0192", f"{at}.text", problem)
     if made.labels is not None:

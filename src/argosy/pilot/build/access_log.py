@@ -6,6 +6,7 @@ Source: envoy.config.accesslog.v3; Istio's Telemetry.accessLogging, MeshConfig.a
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -18,7 +19,7 @@ from argosy.envoy.api import message, pack
 from argosy.envoy.patch_values import thaw
 from argosy.pilot.build import claims
 from argosy.pilot.mesh import MeshSettings
-from argosy.pilot.observed import MESH_FILE, LogRule
+from argosy.pilot.observed import FILE_PROVIDER, LogRule
 
 _FILE = "envoy.extensions.access_loggers.file.v3.FileAccessLog"
 _CONDITION = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
@@ -28,6 +29,7 @@ _TCP_ALS = "envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig"
 _OTEL = "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig"
 _TO_STDOUT = "/dev/stdout"
 _STDOUT = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
+_WITHOUT_QUERY = "envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery"
 
 TEXT_FORMAT = (
     '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% '
@@ -106,7 +108,7 @@ def log_loggers(settings: MeshSettings, *, http: bool, refused: bool = False) ->
 def _log(rule: LogRule, config: MeshConfig, *, http: bool) -> Any:
     """The logger of one rule; None where its provider takes no requests, or no connections."""
     taker = next((one.logging for one in config.extension_providers if one.name == rule.provider), None)
-    if isinstance(taker, FileAccessLog):
+    if isinstance(taker, FileAccessLog) and (rule.provider != FILE_PROVIDER or _says_how(taker)):
         return _provider_file(taker)
     if isinstance(taker, HttpGrpcAccessLog):
         return _http_als(taker, rule.cluster) if http else None
@@ -114,10 +116,15 @@ def _log(rule: LogRule, config: MeshConfig, *, http: bool) -> Any:
         return None if http else _tcp_als(taker, rule.cluster)
     if isinstance(taker, OtelAccessLog):
         return _otel(taker, rule.cluster)
-    file = config.access_log_file if rule.provider == MESH_FILE else ""
+    file = taker.path if isinstance(taker, FileAccessLog) else config.access_log_file if not rule.provider else ""
     if config.access_log_encoding == "JSON":
         return _json_log(config.access_log_format, file or _TO_STDOUT)
     return _text_log(_line(config.access_log_format), file or _TO_STDOUT)
+
+
+def _says_how(taker: FileAccessLog) -> bool:
+    """Whether a declaration of the mesh's own log says more than where it is: else it looks as the mesh's does."""
+    return taker.log_format is not None or taker.omit_empty_values
 
 
 def _line(text: str) -> str:
@@ -128,11 +135,10 @@ def _line(text: str) -> str:
 @cache
 def _provider_file(taker: FileAccessLog) -> Any:
     file, chosen = taker.path or _TO_STDOUT, taker.log_format
-    fields: dict[str, Any] = {"omit_empty_values": True} if taker.omit_empty_values else {}
+    form: Any = _line(chosen.text if chosen is not None else "")
     if chosen is not None and chosen.labels is not None:
-        return _file_log({"json_format": v.struct(thaw(chosen.labels)), **fields}, file)
-    text = chosen.text if chosen is not None else ""
-    return _file_log({"text_format_source": {"inline_string": _line(text)}, **fields}, file)
+        form = thaw(chosen.labels) or _JSON_FIELDS
+    return _file_log(form, file, omit_empty_values=taker.omit_empty_values)
 
 
 def _common(taker: GrpcAccessLog | OtelAccessLog, cluster: str, default: str) -> dict[str, Any]:
@@ -168,8 +174,9 @@ def _otel(taker: OtelAccessLog, cluster: str) -> Any:
     text = chosen.text if chosen is not None and chosen.text else TEXT_FORMAT
     labels = thaw(chosen.labels) if chosen is not None and chosen.labels is not None else {}
     config = message(_OTEL)(
+        formatters=_formatters(text, labels),
         common_config=_common(taker, cluster, "otel_envoy_accesslog"),
-        body={"string_value": text.removesuffix("\n")},
+        body={"string_value": text},
         attributes={"values": [{"key": key, "value": _any(value)} for key, value in labels.items()]},
     )
     return message(_LOG)(name="envoy.access_loggers.open_telemetry", typed_config=pack(config))
@@ -215,16 +222,34 @@ def audit_log() -> Any:
 
 @cache
 def _text_log(text: str, file: str) -> Any:
-    return _file_log({"text_format_source": {"inline_string": text}}, file)
+    return _file_log(text, file)
 
 
 @cache
 def _json_log(text: str, file: str) -> Any:
     fields = msgspec.json.decode(text) if text else _JSON_FIELDS
-    return _file_log({"json_format": v.struct(fields)}, file)
+    return _file_log(fields, file)
 
 
-def _file_log(log_format: dict[str, Any], file: str) -> Any:
+def _formatters(*formats: Any) -> list[Any]:
+    """The extensions that formats (texts, or mappings of names to formats) need; other commands are built in."""
+    if not any("%REQ_WITHOUT_QUERY(" in one for each in formats for one in _texts(each)):
+        return []
+    return [v.extension("envoy.formatter.req_without_query", _WITHOUT_QUERY)]
+
+
+def _texts(found: Any) -> Iterator[str]:
+    if isinstance(found, str):
+        yield found
+    elif isinstance(found, Mapping):
+        for value in found.values():
+            yield from _texts(value)
+
+
+def _file_log(form: str | Mapping[str, Any], file: str, *, omit_empty_values: bool = False) -> Any:
+    """The logger of a text, or of an object in JSON."""
+    said = {"text_format_source": {"inline_string": form}} if isinstance(form, str) else {"json_format": v.struct(form)}
+    log_format = {**said, "omit_empty_values": omit_empty_values, "formatters": _formatters(form)}
     made = message(_LOG)
     if file == _TO_STDOUT:
         config = message(_STDOUT)(log_format=log_format)

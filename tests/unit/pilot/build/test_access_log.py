@@ -19,6 +19,10 @@ extensionProviders:
 - {name: text, envoyFileAccessLog: {path: /tmp/a.log, logFormat: {text: "%%PROTOCOL%%"}}}
 - {name: json, envoyFileAccessLog: {logFormat: {labels: {code: "%%RESPONSE_CODE%%", n: {a: b}}}, omitEmptyValues: true}}
 - {name: plain, envoyFileAccessLog: {}}
+- {name: empty, envoyFileAccessLog: {logFormat: {labels: {}}}}
+- {name: pathless, envoyFileAccessLog: {logFormat: {text: "%%REQ_WITHOUT_QUERY(:PATH)%%"}}}
+- {name: pathless-json, envoyFileAccessLog: {logFormat: {labels: {a: {b: "%%REQ_WITHOUT_QUERY(:PATH)%%"}}}}}
+- {name: pathless-otel, envoyOtelAls: {service: o.a.svc, port: 1, logFormat: {text: "%%REQ_WITHOUT_QUERY(:PATH)%%"}}}
 - {name: http, envoyHttpAls: {service: als.a.svc, port: 9, additionalRequestHeadersToLog: [x-a]}}
 - {name: tcp, envoyTcpAls: {service: als.a.svc, port: 9, logName: mine}}
 - {name: otel, envoyOtelAls: {service: o.a.svc, port: 4317, logFormat: {labels: {a: "%%PROTOCOL%%"}}}}
@@ -62,6 +66,30 @@ def test_a_provider_says_where_and_what() -> None:
     assert given == {"json_format": {"code": "%RESPONSE_CODE%", "n": {"a": "b"}}, "omit_empty_values": True}
 
 
+def test_labels_that_name_nothing_are_the_usual_ones() -> None:
+    usual = one(LogRule("envoy"), encoding="JSON")["typed_config"]["log_format"]["json_format"]
+    assert one(LogRule("empty"))["typed_config"]["log_format"]["json_format"] == usual
+
+
+@pytest.mark.parametrize("more, own", [("path: /tmp/own.log", False), ("omitEmptyValues: true", True)])
+def test_the_meshs_log_may_be_declared_and_looks_as_the_mesh_says_unless_it_says_how(more: str, own: bool) -> None:
+    mesh = "accessLogFormat: mine\naccessLogFile: /tmp/mesh.log\nextensionProviders: [{name: envoy, "
+    config = parse_mesh_config(f"{mesh}envoyFileAccessLog: {{{more}}}}}]")
+    rules = Observation(logs=(LogRule("envoy"),))
+    (made,) = log_loggers(MeshSettings(config=config, observation=rules), http=True)
+    found = api.to_dict(made)
+    assert line(found) == (TEXT_FORMAT if own else "mine\n")
+    assert found["typed_config"].get("path") == (None if own else "/tmp/own.log")
+
+
+@pytest.mark.parametrize("name", ["pathless", "pathless-json", "pathless-otel"])
+def test_a_format_brings_the_extension_that_it_needs(name: str) -> None:
+    made = one(LogRule(name, cluster="c"))["typed_config"]
+    (needed,) = (made if name == "pathless-otel" else made["log_format"])["formatters"]
+    assert needed["name"] == "envoy.formatter.req_without_query"
+    assert "formatters" not in one(LogRule("plain"))["typed_config"]["log_format"]
+
+
 def test_an_expression_is_the_proxys_to_evaluate() -> None:
     made = one(LogRule("envoy", "response.code >= 500"))
     assert made["filter"]["extension_filter"]["typed_config"]["expression"] == "response.code >= 500"
@@ -80,7 +108,7 @@ def test_the_log_service_of_requests_gets_requests_and_that_of_connections_conne
 
 def test_a_record_has_the_line_as_its_body_and_labels_as_attributes() -> None:
     made = one(LogRule("otel", cluster="c"))["typed_config"]
-    assert made["body"] == {"string_value": TEXT_FORMAT.rstrip()}
+    assert made["body"] == {"string_value": TEXT_FORMAT}
     assert made["attributes"]["values"] == [{"key": "a", "value": {"string_value": "%PROTOCOL%"}}]
 
 
