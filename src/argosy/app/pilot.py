@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from argosy.app.key_loader import KeyLoader
 from argosy.app.module_loader import ModuleLoader
 from argosy.app.pilot_client import Client
 from argosy.app.pilot_findings import asked_about, left_out, moving, refusal
-from argosy.app.proxy_status import ProxyStatus, lacks_nothing_new, refuses_anything_new
+from argosy.app.proxy_status import ProxyStatus, lacks_nothing_new, refuses_anything, refuses_anything_new
 from argosy.core.clock import Clock
 from argosy.core.errors import Finding, Level
 from argosy.core.names import ObjectKey
@@ -37,7 +37,7 @@ from argosy.pilot.classes import ROUTER, ProxyClass
 from argosy.pilot.effects import Facts
 from argosy.pilot.mesh import KINDS, SETTINGS_KEY, ConcernPort, Mesh, MeshSettings
 from argosy.pilot.model import Model
-from argosy.pilot.mtls_rollout import Audience, Goal, Moves, Rollout
+from argosy.pilot.mtls_rollout import Audience, Goal, Moves, Rollout, Way
 from argosy.pilot.policy import DISABLE, PERMISSIVE
 from argosy.pilot.quarantine import Quarantine
 from argosy.pilot.reporting import ReportPort, Switches, Watched
@@ -332,23 +332,26 @@ class Pilot:
 
     async def wait_settled(self, deadline_s: float) -> list[ProxyStatus]:
         """Wait until every connected proxy runs what is known now; gives those that do not at the deadline, or as soon
-        as all others do and these have refused it.
+        as all others do and these have refused it. A proxy that refuses something bars changes of mutual TLS, too.
 
         What changes later is not waited for: where something always changes, nobody would ever be told. Nor is what a
         proxy has refused or held back since before: it says nothing about a change that does not touch it.
         """
         asked = None
         before = {key: one.status.stuck for key, one in self.clients.items()}
+        barred = self.rollout.held_up(self._refusing())
         try:
             async with asyncio.timeout(deadline_s):
                 for loader in (self.keys, self.modules):
                     if loader is not None:
                         await loader.wait_tried(deadline_s)
                 goal = self._accepted
-                while self._committed < goal or self.rollout.active:
+                while self._committed < goal or self._is_rolling_out(barred):
+                    if bars := self._barring(barred):
+                        return bars
                     await self._progress.wait()
                 asked = [(one, one.status.proxy_class, one.status.offered) for one in self.clients.values()]
-                while (late := self._behind(asked, before)) and not self._is_refused(late, before):
+                while (late := self._behind(asked, before)) and not self._is_refused(late, before, barred):
                     await self._progress.wait()
         except TimeoutError:
             if asked is None:
@@ -367,9 +370,29 @@ class Pilot:
                 found.append(client)
         return found
 
-    def _is_refused(self, late: list[Client], before: Mapping[int, Stuck | None]) -> bool:
+    def _refusing(self) -> dict[str, ProxyStatus]:
+        """Proxies that have all they can have but what they refuse, by name."""
+        return {one.name: one.status for one in self.clients.values() if refuses_anything(one.status)}
+
+    def _is_rolling_out(self, barred: Container[Way]) -> bool:
+        """Whether mutual TLS changes anywhere but where the way was `barred` before."""
+        return any(way not in barred for way in self.rollout.under_way())
+
+    def _barring(self, barred: Container[Way]) -> list[ProxyStatus]:
+        """Those that bar all changes of mutual TLS that are on their way: waiting for these does not help."""
+        if self._committed < self._accepted:
+            return []
+        refusing = self._refusing()
+        held_up = self.rollout.held_up(refusing)
+        ways = [way for way in self.rollout.under_way() if way not in barred]
+        if not all(way in held_up for way in ways):
+            return []
+        names = {name for way in ways for name in held_up[way]}
+        return [refusing[name] for name in sorted(names)]
+
+    def _is_refused(self, late: list[Client], before: Mapping[int, Stuck | None], barred: Container[Way]) -> bool:
         """Whether nothing is under way to these: no verdict about whose patch to leave out, no step of a rollout."""
-        if self._committed < self._accepted or self.rollout.active:
+        if self._committed < self._accepted or self._is_rolling_out(barred):
             return False
         return all(refuses_anything_new(one.status, before.get(id(one))) for one in late)
 
@@ -412,7 +435,8 @@ class Pilot:
             Finding("ARG0501", Level.ERROR, f"cannot be built: {failure.exception!r}", name=f"{name} {key}")
             for (name, key), failure in self.mesh.engine.findings.items()
         ]
-        found += [moving(*one) for one in self.rollout.waiting()]
+        refusing = self._refusing()
+        found += [moving(*one, refusing) for one in self.rollout.waiting()]
         found += [left_out(one) for one in self.quarantine.held.values()]
         for client in self.clients.values():
             for type_url, (names, text) in client.status.rejected.items():

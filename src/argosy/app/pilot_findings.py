@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from argosy.core.errors import Finding, Level
 from argosy.core.names import ObjectKey
@@ -13,12 +13,17 @@ from argosy.pilot.scopes import ServerKey
 from argosy.xds.messages import Snapshot
 
 
-def moving(key: ServerKey, wanted: str, waits: tuple[str, ...]) -> Finding:
-    """A change of mutual TLS that is not through yet."""
+def moving(key: ServerKey, wanted: str, waits: tuple[str, ...], refusing: Container[str]) -> Finding:
+    """A change of mutual TLS that is not through yet, or that proxies of `refusing` bar."""
     port = f"port {key.port}" if key.port else "other ports"
     labels = ",".join(f"{name}={value}" for name, value in sorted(key.labels.items()))
     message = f"{port} of {labels} becomes {wanted} when its callers have followed; waiting for {', '.join(waits)}"
-    return Finding("ARG0503", Level.INFO, message, "Namespace", "", key.namespace)
+    hint = ""
+    if bars := [name for name in waits if name in refusing]:
+        verb = "refuses" if len(bars) == 1 else "refuse"
+        message += f"; it cannot go on while {', '.join(bars)} {verb} what is offered"
+        hint = "ARG0502 tells what is refused, and which object that is made of"
+    return Finding("ARG0503", Level.INFO, message, "Namespace", "", key.namespace, hint=hint)
 
 
 def one_line(text: str) -> str:

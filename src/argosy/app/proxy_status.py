@@ -31,6 +31,11 @@ def lacks_nothing_new(stuck: Stuck | None, before: Stuck | None, goal: int) -> b
     return stuck is not None and before is not None and stuck.number >= goal and stuck.blocked <= before.blocked
 
 
+def refuses_anything(status: ProxyStatus) -> bool:
+    """True if a proxy has all of its newest snapshot but something that it refused, now or before."""
+    return status.stuck is not None and status.stuck.number >= status.offered and bool(status.stuck.refused)
+
+
 def refuses_anything_new(status: ProxyStatus, before: Stuck | None) -> bool:
     """True if a proxy has all of its newest snapshot but something that it refused: waiting does not help."""
     stuck = status.stuck

@@ -9,7 +9,7 @@ seconds of a monotonic clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -36,6 +36,8 @@ class Step(NamedTuple):
     audience: Audience
 
 
+Way = tuple[ServerKey, str]
+"""A server on its way, and the mode that is wanted."""
 Moves = dict[ServerKey, MovingMode | None]
 """Changes of `moving_modes`; None: what is wanted holds."""
 Goal = Callable[[], tuple[str, ...]]
@@ -126,6 +128,15 @@ class Rollout:
                 return False
             move.reached_at = now
         return now >= move.reached_at + IN_FLIGHT_S
+
+    def held_up(self, refusing: Container[str]) -> dict[Way, tuple[str, ...]]:
+        """Of each way that is barred, those of `refusing` that bar it."""
+        barred = {(key, mode): tuple(name for name in late if name in refusing) for key, mode, late in self.waiting()}
+        return {way: names for way, names in barred.items() if names}
+
+    def under_way(self) -> set[Way]:
+        """All servers on their way."""
+        return {(key, move.wanted) for key, move in self._moves.items()}
 
     def waiting(self) -> Iterable[tuple[ServerKey, str, tuple[str, ...]]]:
         """Each server on its way: the mode that is wanted, and the proxies that are waited for."""

@@ -11,7 +11,7 @@ from argosy.xds.messages import ErrorDetail, ResourceRef
 from argosy.xds.server import Nacked, Stuck
 
 from .shop import CART, SPLIT, added, pod
-from .test_pilot import CART_CLUSTER, Proxy, patch, pilot, timeout_of
+from .test_pilot import CART_CLUSTER, Proxy, mode, patch, pilot, timeout_of
 
 
 def stuck(one: Proxy, *versions: str, refused: bool = False) -> None:
@@ -156,3 +156,56 @@ def test_only_the_newest_snapshot_counts_and_only_what_was_lacking_in_the_same_v
     assert not lacks_nothing_new(Stuck(2, frozenset({other})), before, 2)
     assert not lacks_nothing_new(None, before, 2)
     assert not lacks_nothing_new(Stuck(2, frozenset({one})), None, 2)
+
+
+async def test_a_change_of_mutual_tls_that_a_refusal_bars_is_not_waited_for() -> None:
+    """Servers wait for their callers, and this one never follows: `apply --wait` waited for all of its time."""
+    one = pilot(CART, pod(), mode("DISABLE"))
+    proxy = Proxy(one)
+    refuse(proxy)
+    one.on_changes(added(mode("STRICT")), synced=True)
+    waiting = asyncio.create_task(one.wait_settled(600))
+    await asyncio.sleep(0)
+    one.commit_now()
+    one.note_progress()
+    await asyncio.sleep(0)
+    assert not waiting.done(), "it may take what was just offered"
+    stuck(proxy, "2", refused=True)
+    assert await waiting == [proxy.status]
+    told = [finding.message for finding in one.findings() if finding.code == "ARG0503"]
+    assert told
+    assert all("cannot go on while shop/cart-1 refuses" in message for message in told)
+
+
+async def test_what_follows_is_waited_for_beside_a_change_of_mutual_tls_that_was_barred_before() -> None:
+    """Whoever changes something else has no part in it."""
+    one = pilot(CART, pod(), mode("DISABLE"))
+    proxy = Proxy(one)
+    refuse(proxy)
+    one.on_changes(added(mode("STRICT")), synced=True)
+    one.commit_now()
+    stuck(proxy, "2", refused=True)
+    one.on_changes(added(SPLIT), synced=True)
+    waiting = asyncio.create_task(one.wait_settled(600))
+    await asyncio.sleep(0)
+    one.commit_now()
+    one.note_progress()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    stuck(proxy, "2", refused=True)
+    assert await waiting == []
+
+
+async def test_a_change_of_mutual_tls_that_only_waits_is_waited_for() -> None:
+    one = pilot(CART, pod(), mode("DISABLE"))
+    proxy = Proxy(one)
+    one.on_changes(added(mode("STRICT")), synced=True)
+    waiting = asyncio.create_task(one.wait_settled(0.05))
+    await asyncio.sleep(0)
+    one.commit_now()
+    stuck(proxy, "3")
+    one.note_progress()
+    assert await waiting == [proxy.status]
+    told = [finding.message for finding in one.findings() if finding.code == "ARG0503"]
+    assert told
+    assert not any("refuses" in message for message in told)
