@@ -8,6 +8,7 @@ both are deterministic, since equality of resources is equality of bytes.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from google.protobuf.message import Message
 from argosy.envoy.descriptors import load_descriptor_set
 
 TYPE_PREFIX = "type.googleapis.com/"
+_VERSIONING = "udpa.annotations.versioning"
 
 
 def envoy_binary() -> Path:
@@ -31,14 +33,50 @@ def _cache_folder() -> Path:
     return Path(root) / "argosy"
 
 
+def _files() -> Iterable[descriptor_pb2.FileDescriptorProto]:
+    data = load_descriptor_set(envoy_binary(), _cache_folder())
+    return descriptor_pb2.FileDescriptorSet.FromString(data).file
+
+
 @cache
 def pool() -> descriptor_pool.DescriptorPool:
     """The pool of all of Envoy's types. Loaded once for each process (about 60 ms)."""
     made = descriptor_pool.DescriptorPool()
-    data = load_descriptor_set(envoy_binary(), _cache_folder())
-    for file in descriptor_pb2.FileDescriptorSet.FromString(data).file:
+    for file in _files():
         made.Add(file)
     return made
+
+
+def newer_type(name: str) -> str | None:
+    """What a type of an earlier version of Envoy's API is called now; None for types that this Envoy has, and others.
+
+    The newer types name those that they follow.
+    """
+    try:
+        pool().FindMessageTypeByName(name)
+    except KeyError:
+        return _newer_types().get(name)
+    return None
+
+
+@cache
+def _newer_types() -> Mapping[str, str]:
+    options, versioning = message("google.protobuf.MessageOptions"), pool().FindExtensionByName(_VERSIONING)
+    found = {}
+    for name, type_ in (named for file in _files() for named in _types(file.package, file.message_type)):
+        said = options.FromString(type_.options.SerializeToString()).Extensions[versioning]
+        if said.previous_message_type:
+            found[said.previous_message_type] = name
+    return found
+
+
+def _types(
+    prefix: str, types: Iterable[descriptor_pb2.DescriptorProto]
+) -> Iterator[tuple[str, descriptor_pb2.DescriptorProto]]:
+    for one in types:
+        name = f"{prefix}.{one.name}"
+        yield name, one
+        yield from _types(name, one.nested_type)
 
 
 @cache

@@ -6,14 +6,14 @@ Source: Istio's EnvoyFilter `applyTo`; envoy.config.*.v3.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
 from argosy.api.paths import FieldPath, parse_path
-from argosy.envoy.api import from_dict, pool
+from argosy.envoy.api import from_dict, newer_type, pool
 
 PATCHED_TYPES: Mapping[str, str] = {
     "LISTENER": "envoy.config.listener.v3.Listener",
@@ -27,6 +27,9 @@ PATCHED_TYPES: Mapping[str, str] = {
     "CLUSTER": "envoy.config.cluster.v3.Cluster",
 }
 """`applyTo` -> the type of its values."""
+
+
+_TYPE = "@type"
 
 
 class PatchValueError(ValueError):
@@ -43,10 +46,38 @@ def patch_value(apply_to: str, value: Any) -> Any:
     if (negative := _negative_duration(value)) is not None:
         raise PatchValueError(f"{negative!r} is a negative duration")
     try:
-        return from_dict(PATCHED_TYPES[apply_to], thaw(value))
+        return from_dict(PATCHED_TYPES[apply_to], _with_newer_types(thaw(value)))
     # protobuf's reader of JSON raises AttributeError for an `@type` that is no text.
     except (json_format.ParseError, DecodeError, TypeError, ValueError, KeyError, AttributeError) as error:
         raise _unknown_field(str(error)) or PatchValueError(" ".join(str(error).split())) from None
+
+
+def former_types_in(value: Any, at: FieldPath = ()) -> Iterator[tuple[FieldPath, str, str]]:
+    """Types of earlier versions of Envoy's API in plain or frozen data: where, the name, and what it is called now."""
+    if isinstance(value, Mapping):
+        items: Iterable[tuple[int | str, Any]] = value.items()
+        if (found := _newer(value)) is not None:
+            yield (*at, _TYPE), *found
+    else:
+        items = enumerate(value) if isinstance(value, (tuple, list)) else ()
+    for key, item in items:
+        yield from former_types_in(item, (*at, key))
+
+
+def _newer(value: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The former type that `value` says it is of, and its name now."""
+    prefix, _slash, name = str(value.get(_TYPE, "")).rpartition("/")
+    newer = newer_type(name)
+    return (name, f"{prefix}/{newer}") if newer is not None else None
+
+
+def _with_newer_types(value: Any) -> Any:
+    """Plain data with former types by their present names; a field that those do not have is an error as any other."""
+    if isinstance(value, dict):
+        found = _newer(value)
+        named = {_TYPE: found[1]} if found is not None else {}
+        return {key: _with_newer_types(item) for key, item in value.items()} | named
+    return [_with_newer_types(item) for item in value] if isinstance(value, list) else value
 
 
 def _unknown_field(text: str) -> PatchValueError | None:

@@ -133,3 +133,9 @@ def test_json_goes_there_and_back_with_its_extensions() -> None:
 def test_json_that_does_not_fit_is_refused_by_its_field(text: dict[str, object], named: str) -> None:
     with pytest.raises(json_format.ParseError, match=named):
         api.from_dict(CLUSTER, text)
+
+
+def test_a_type_is_found_by_the_name_that_it_had() -> None:
+    assert api.newer_type("envoy.config.filter.http.router.v2.Router") == ROUTER
+    assert api.newer_type("envoy.api.v2.Cluster") == CLUSTER
+    assert [api.newer_type(name) for name in (ROUTER, "envoy.api.v2.Nothing", "", ".")] == [None] * 4

@@ -6,7 +6,7 @@ import pytest
 
 from argosy.envoy.api import from_dict, to_dict
 from argosy.envoy.merge import merge
-from argosy.envoy.patch_values import PatchValueError, patch_value, thaw
+from argosy.envoy.patch_values import PatchValueError, former_types_in, patch_value, thaw
 
 CLUSTER = "envoy.config.cluster.v3.Cluster"
 OPTIONS = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -81,6 +81,21 @@ def test_an_unknown_field_within_lists_and_maps_is_told_in_short(
     with pytest.raises(PatchValueError, match=r"^envoy\.[a-zA-Z0-9_.]+ has no field '[a-z_]+'$") as told:
         patch_value("CLUSTER", value)
     assert told.value.at == at
+
+
+def test_a_type_of_a_former_version_is_what_followed_it() -> None:
+    """EnvoyFilters of the time of Istio 1.4 name types of version 2, which this Envoy does not know."""
+    lua = {"@type": "type.googleapis.com/envoy.config.filter.http.lua.v2.Lua", "inlineCode": "x = 1"}
+    made = patch_value("HTTP_FILTER", {"name": "lua", "typed_config": lua})
+    new = "envoy.extensions.filters.http.lua.v3.Lua"
+    assert made.typed_config.TypeName() == new
+    nested = ({"a": lua}, {"@type": f"type.googleapis.com/{new}"}, {"@type": 3})
+    assert list(former_types_in(nested)) == [
+        ((0, "a", "@type"), "envoy.config.filter.http.lua.v2.Lua", f"type.googleapis.com/{new}")
+    ]
+    with pytest.raises(PatchValueError, match=r"Lua has no field 'code'$") as told:
+        patch_value("HTTP_FILTER", {"name": "lua", "typed_config": {"@type": lua["@type"], "code": "x"}})
+    assert told.value.at == ("typed_config", "code")
 
 
 def test_durations_and_wrapped_values_are_replaced_whole() -> None:

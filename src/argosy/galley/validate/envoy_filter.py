@@ -9,7 +9,7 @@ from __future__ import annotations
 from argosy.api.envoy_filter import ConfigPatch, EnvoyFilter, ListenerMatch
 from argosy.api.paths import format_path, parse_path
 from argosy.core.filter_names import http_filter_name, listener_filter_name, network_filter_name
-from argosy.envoy.patch_values import PatchValueError, patch_value
+from argosy.envoy.patch_values import PatchValueError, former_types_in, patch_value
 from argosy.galley.validate.check import Check
 
 _NAMED = frozenset({"NETWORK_FILTER", "HTTP_FILTER", "LISTENER_FILTER"})
@@ -72,6 +72,9 @@ def _validate_value(check: Check, at: str, patch: ConfigPatch) -> None:
             "ARG0171", format_path((*parse_path(at), *error.at)), f"not a value for {patch.apply_to}: {error}", hint
         )
         return
+    for where, old, new in former_types_in(patch.patch.value):
+        message = f"{old} is of a former version of Envoy's API: read as {new.rpartition('/')[2]}"
+        check.warn("ARG0153", format_path((*parse_path(at), *where)), message, f'write "@type": {new}')
     adding = patch.patch.operation not in ("MERGE", "MERGE_AND_REPLACE_LIST", "REMOVE")
     if adding and patch.apply_to in (*_NAMED, "CLUSTER", "LISTENER") and not made.name:
         check.error("ARG0110", f"{at}.name", f"a {patch.apply_to} that is added needs a name")
