@@ -160,11 +160,11 @@ def _map_problems(types: tuple[Any, ...], value: Any, path: FieldPath) -> Iterat
 
 
 def _literal_problems(allowed: tuple[Any, ...], value: Any, path: FieldPath) -> Iterator[Problem]:
-    if value in allowed:
+    if any(value == one and type(value) is type(one) for one in allowed):
         return
     close = get_close_matches(str(value).upper(), [str(a).upper() for a in allowed], n=1, cutoff=0.6)
     named = next((a for a in allowed if close and str(a).upper() == close[0]), None)
-    hint = f"did you mean {named}?" if named else f"one of: {', '.join(a for a in allowed if a)}"
+    hint = f"did you mean {named}?" if named else f"one of: {', '.join(str(a) for a in allowed if a != '')}"
     yield Problem(path, "ARG0014", f"{value!r} is not a possible value", hint)
 
 

@@ -85,9 +85,8 @@ class _Server:
         if node is None:
             await _refuse(context, grpc.StatusCode.PERMISSION_DENIED, "the request was not sent to the caller")
         left_s = context.time_remaining()
-        facts = replace(
-            parse_check_request(request, node, _metadata(context)), wait_s=math.inf if left_s is None else left_s
-        )
+        facts = parse_check_request(request, node, self._ports.now(), _metadata(context))
+        facts = replace(facts, wait_s=math.inf if left_s is None else left_s)
         return encode_decision(await self._ports.check(facts), facts.headers)
 
     async def _parse(self, message: Any, data: bytes, context: Any) -> Any:
@@ -124,9 +123,10 @@ def _metadata(context: Any) -> str:
     return str(next(found, ""))
 
 
-def parse_check_request(request: Any, node: Node, service: str = "") -> CheckFacts:
-    """The facts of a `CheckRequest`; `service` is the called one, where the request does not say it itself."""
+def parse_check_request(request: Any, node: Node, now: float, service: str = "") -> CheckFacts:
+    """The facts of a `CheckRequest` that came `now`; `service` is the called one, where it does not say so itself."""
     attributes = request.attributes
+    began = attributes.request.time
     http = attributes.request.http
     source, destination = attributes.source, attributes.destination
     return CheckFacts(
@@ -144,6 +144,7 @@ def parse_check_request(request: Any, node: Node, service: str = "") -> CheckFac
         stream=f"{node.id}/{http.id}" if http.id else "",
         fail_open=OPEN_EXTENSION in attributes.context_extensions,
         protocol="http" if attributes.request.HasField("http") else "tcp",
+        time=began.seconds + began.nanos / 1e9 if attributes.request.HasField("time") else now,
         size=http.size,
         requested_server_name=attributes.tls_session.sni,
         headers=dict(http.headers),

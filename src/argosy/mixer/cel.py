@@ -15,11 +15,12 @@ from types import MappingProxyType
 
 import re2
 
-from argosy.envoy.cel import FALSE, TRUE, Term, both, call, constant, either, method, negate, path
+from argosy.envoy.cel import FALSE, TRUE, Term, both, call, constant, either, method, negate, one_of, path
 from argosy.mixer.attributes import Attributes, Value, ValueType
 from argosy.mixer.checker import CONDITIONAL
 from argosy.mixer.expr import EvaluationError, KnownNames, MissingAttribute, Unknown, evaluate_partly, look_up_partly
 from argosy.mixer.functions import OPERATORS
+from argosy.mixer.http_forms import GRPC_CONTENT_TYPES
 from argosy.mixer.syntax import Attribute, Call, Constant, Node
 
 TERMS_MAX = 400
@@ -85,7 +86,7 @@ _IN_REQUESTS: Mapping[str, tuple[Alternative, ...]] = MappingProxyType(
         "request.referer": (_filled_header("referer"),),
     }
 )
-_GRPC = both(has_header("content-type"), method("startsWith", header("content-type"), constant("application/grpc")))
+_GRPC = both(has_header("content-type"), one_of(header("content-type"), GRPC_CONTENT_TYPES))
 _PROTOCOL = (Alternative(_GRPC, constant("grpc")), Alternative(negate(_GRPC), constant("http")))
 
 

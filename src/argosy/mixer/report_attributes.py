@@ -23,6 +23,7 @@ from argosy.flow.directory import Directory, service_ref
 from argosy.flow.workload import PodRef
 from argosy.mixer.access_record import AccessRecord, Address, ConnectionEvent, Direction, HTTPPart
 from argosy.mixer.attributes import Attributes, Value
+from argosy.mixer.http_forms import protocol_of, query_params
 from argosy.mixer.pod_attributes import put, put_pod, put_service, put_workload
 from argosy.mixer.status import code_of_http
 from argosy.mixer.token_attributes import claims_of, put_claims
@@ -194,7 +195,9 @@ def _request(bag: dict[str, Value], record: AccessRecord, http: HTTPPart, ended:
         "x-request-id": http.request_id,
     }
     bag["request.headers"] = {**http.request_headers, **{name: text for name, text in own.items() if text}}
-    bag["request.query_params"] = dict(pair.partition("=")[::2] for pair in query.split("&") if pair)
+    parameters = query_params(query)
+    if parameters is not None:
+        bag["request.query_params"] = parameters
     bag["request.time"] = _time(record.start)
     bag["request.size"] = http.request_body_bytes
     bag["request.total_size"] = http.request_body_bytes + http.request_header_bytes
@@ -258,8 +261,7 @@ def _members(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 def _protocol(record: AccessRecord) -> str:
     if record.http is None:
         return "tcp"
-    kind = record.http.request_headers.get("content-type", "")
-    return "grpc" if kind.startswith("application/grpc") else "http"
+    return protocol_of(record.http.request_headers.get("content-type", ""))
 
 
 def _identity(uri: str) -> SpiffeID | None:

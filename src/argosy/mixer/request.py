@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any
 
@@ -20,6 +21,7 @@ from argosy.core.spiffe import SpiffeID, SpiffeIDError, parse_spiffe_id
 from argosy.flow.directory import Directory, service_ref
 from argosy.flow.workload import PodRef, ServiceRef
 from argosy.mixer.attributes import Attributes, Value, pod_uid, service_uid, workload_uid
+from argosy.mixer.http_forms import protocol_of, query_params
 from argosy.mixer.telemetry import Node
 from argosy.mixer.token_attributes import put_claims
 
@@ -49,6 +51,8 @@ class CheckFacts:
     wait_s: float = math.inf
     """How long the proxy goes on waiting for the decision; endless where it does not say."""
     protocol: str = "http"
+    time: float = 0.0
+    """When the request arrived, in seconds of the epoch."""
     size: int = -1
     requested_server_name: str = ""
     headers: dict[str, str] = field(default_factory=dict)
@@ -66,7 +70,8 @@ def request_attributes(facts: CheckFacts, directory: Directory) -> Attributes:
     bag: dict[str, Value] = dict(_REPORTERS[facts.at_gateway])
     bag["context.reporter.uid"] = pod_uid(facts.node.namespace, facts.node.pod)
     bag["context.proxy_version"] = PROXY_VERSION
-    bag["context.protocol"] = "grpc" if _is_grpc(facts) else facts.protocol
+    bag["context.protocol"] = "tcp" if facts.protocol == "tcp" else protocol_of(facts.headers.get("content-type", ""))
+    bag["request.time" if facts.protocol != "tcp" else "context.time"] = datetime.fromtimestamp(facts.time, UTC)
     bag["connection.mtls"] = bool(facts.source_principal)
     _put(bag, "connection.requested_server_name", facts.requested_server_name)
     _request(bag, facts)
@@ -188,7 +193,9 @@ def _request(bag: dict[str, Value], facts: CheckFacts) -> None:
     headers = {name.lower(): value for name, value in facts.headers.items() if not name.startswith(":")}
     bag["request.headers"] = headers
     path, _, query = facts.path.partition("?")
-    bag["request.query_params"] = dict(pair.partition("=")[::2] for pair in query.split("&") if pair)
+    parameters = query_params(query)
+    if parameters is not None:
+        bag["request.query_params"] = parameters
     for name, value in (
         ("request.method", facts.method),
         ("request.path", facts.path),
@@ -208,6 +215,7 @@ def _request(bag: dict[str, Value], facts: CheckFacts) -> None:
 
 def _source(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> None:
     _put_address(bag, "source.ip", facts.source_address)
+    _put_address(bag, "origin.ip", facts.source_address)
     bag["source.labels"] = EMPTY
     if facts.source_principal:
         try:
@@ -282,10 +290,6 @@ def _workload(bag: dict[str, Value], side: str, pod: PodRef) -> None:
         bag[f"{side}.workload.name"] = workload.name
         bag[f"{side}.workload.namespace"] = workload.namespace
         bag[f"{side}.workload.uid"] = workload_uid(workload.namespace, workload.name)
-
-
-def _is_grpc(facts: CheckFacts) -> bool:
-    return facts.headers.get("content-type", "").startswith("application/grpc")
 
 
 def _put(bag: dict[str, Value], name: str, value: str) -> None:

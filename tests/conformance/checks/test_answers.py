@@ -57,7 +57,7 @@ def decide(data: bytes, _context: Any) -> bytes:
     asker = parse_node_id("sidecar~10.88.0.2~app-1.default~default.svc.cluster.local")
     assert asker is not None
     if request.attributes.request.http.headers["x-case"] == "told":
-        facts = parse_check_request(request, asker)
+        facts = parse_check_request(request, asker, 0.0)
         said = HeaderEdit("REPLACE", "x-told", (f"{facts.service} {facts.fail_open}",))
         return encode_decision(Decision(response_headers=(said,)))
     case = request.attributes.request.http.headers["x-case"]

@@ -167,6 +167,7 @@ REQUESTS = [
     Request(method="POST", path="/a/7?b=c", headers=(("content-length", "0"),)),
     Request(method="POST", path="/b", headers=(("content-length", "0"), ("x-user", "john"))),
     Request(headers=(("content-type", "application/grpc"),), method="POST", path="/x.Y/Z"),
+    Request(headers=(("content-type", "application/grpc-web"),), method="POST", path="/x.Y/Z"),
     Request(peer=f"spiffe://{REVIEWS}", server_name="a.example"),
     Request(peer=f"spiffe://{PRODUCTPAGE}", server_name="b.other", headers=(("x-user", "john"),)),
 ]

@@ -53,6 +53,15 @@ def test_the_older_kinds_mean_the_same() -> None:
     assert new.params == ListEntry(value="source.ip")
 
 
+@pytest.mark.parametrize("level", ["9", "true", "1.0", "[]", '"1"', "warn", "-1"])
+def test_a_level_that_is_none_is_told_with_those_there_are(level: str) -> None:
+    with pytest.raises(ArgosyError) as caught:
+        decoded("stdio", f"{{severity_levels: {{warning: {level}}}}}")
+    (found,) = caught.value.findings
+    assert (found.code, found.field) == ("ARG0014", "spec.severity_levels.warning")
+    assert "1" in found.hint or "WARNING" in found.hint
+
+
 def test_nothing_is_as_good_as_empty() -> None:
     assert decoded("checknothing", "").spec.params == CheckNothing()
     assert decoded("handler", "{compiledAdapter: noop, params: null}").spec.params == ADAPTERS["noop"]()

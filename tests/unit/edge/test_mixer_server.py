@@ -106,12 +106,20 @@ async def test_who_did_not_get_the_request_may_not_ask_about_it() -> None:
 def test_the_facts_of_a_check_are_read_from_the_request() -> None:
     node = parse_node_id(NODE_ID)
     assert node is not None
-    facts = parse_check_request(check_message(**{"argosy.service": "reviews.default.svc.cluster.local"}), node)
+    facts = parse_check_request(check_message(**{"argosy.service": "reviews.default.svc.cluster.local"}), node, 5.0)
     assert facts == CheckFacts(
         node=node, source_principal="spiffe://cluster.local/ns/default/sa/x", source_address="10.88.0.5",
         destination_address="10.88.0.2", destination_port=9080, service="reviews.default.svc.cluster.local",
-        method="GET", path="/a?b", host="reviews", size=0, headers={"x-user": "john"},
+        method="GET", path="/a?b", host="reviews", size=0, headers={"x-user": "john"}, time=5.0,
     )  # fmt: skip
+
+
+def test_the_time_of_a_check_is_that_of_the_request() -> None:
+    node = parse_node_id(NODE_ID)
+    assert node is not None
+    message = check_message()
+    message.attributes.request.time.seconds, message.attributes.request.time.nanos = 7, 500_000_000
+    assert parse_check_request(message, node, 9.0).time == 7.5
 
 
 def test_a_check_tells_the_claims_of_a_token_that_the_proxy_has_verified_and_nobody_elses_notes() -> None:
@@ -121,13 +129,13 @@ def test_a_check_tells_the_claims_of_a_token_that_the_proxy_has_verified_and_nob
     notes = message.attributes.metadata_context.filter_metadata
     notes["envoy.filters.http.jwt_authn"].update({"payload": {"sub": "kim", "aud": ["a", "b"]}, "failed": {}})
     notes["somebody"].update({"payload": {"sub": "max"}})
-    assert parse_check_request(message, node).claims == {"sub": "kim", "aud": ["a", "b"]}
+    assert parse_check_request(message, node, 0.0).claims == {"sub": "kim", "aud": ["a", "b"]}
 
 
 def test_a_check_says_whether_the_request_passes_if_nobody_can_tell() -> None:
     node = parse_node_id(NODE_ID)
     assert node is not None
-    assert parse_check_request(check_message(**{"argosy.fail-open": "true"}), node).fail_open
+    assert parse_check_request(check_message(**{"argosy.fail-open": "true"}), node, 0.0).fail_open
     assert answered(Decision(undecided=True)).HasField("ok_response")
 
 
@@ -190,5 +198,5 @@ def test_where_mixer_cannot_tell_the_proxy_does_what_is_set() -> None:
 def test_the_service_of_a_connection_comes_with_the_call() -> None:
     node = parse_node_id(NODE_ID)
     assert node is not None
-    facts = parse_check_request(check_message(), node, "db.default.svc.cluster.local")
+    facts = parse_check_request(check_message(), node, 0.0, "db.default.svc.cluster.local")
     assert facts.service == "db.default.svc.cluster.local"

@@ -1,6 +1,7 @@
 """Attributes of a request."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from ipaddress import ip_address
 
 from argosy.core.spiffe import parse_spiffe_id
@@ -44,6 +45,22 @@ def test_a_full_request_has_every_attribute_in_istios_form() -> None:
 def test_grpc_is_known_by_its_content_type() -> None:
     facts = replace(FACTS, headers={"content-type": "application/grpc+proto"})
     assert request_attributes(facts, DIRECTORY)["context.protocol"] == "grpc"
+
+
+def test_a_check_knows_when_it_is_and_who_connected() -> None:
+    """As in Istio 1.4: rules about the time of day, and `apikey` instances with a `timestamp`, need it."""
+    bag = request_attributes(replace(FACTS, time=86_400.5), DIRECTORY)
+    assert bag["request.time"] == datetime(1970, 1, 2, 0, 0, 0, 500_000, UTC)
+    assert bag["origin.ip"] == ip_address(FACTS.source_address)
+    assert "context.time" not in bag
+    connection = request_attributes(replace(FACTS, protocol="tcp", time=60.0), DIRECTORY)
+    assert connection["context.time"] == datetime(1970, 1, 1, 0, 1, tzinfo=UTC)
+
+
+def test_a_request_without_parameters_has_no_map_of_them() -> None:
+    assert "request.query_params" not in request_attributes(replace(FACTS, path="/ratings/7"), DIRECTORY)
+    bag = request_attributes(replace(FACTS, path="/ratings/7?key=good&key=bad"), DIRECTORY)
+    assert bag["request.query_params"] == {"key": "good"}
 
 
 def test_a_token_tells_who_sends_the_request() -> None:

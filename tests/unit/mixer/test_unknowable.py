@@ -47,6 +47,7 @@ def test_every_attribute_of_the_vocabulary_is_known_somewhere_or_told_never_to_b
         headers={"user-agent": "u", "referer": "r", "x-key": "k"}, claims=claims,
     )  # fmt: skip
     known = set(with_apis(apis, request_attributes(facts, DIRECTORY)))
+    known |= set(request_attributes(replace(facts, protocol="tcp"), DIRECTORY))
     assert known == set(VOCABULARY) - NEVER[CHECK]
 
     metadata = FrozenMap(
