@@ -20,20 +20,29 @@ from argosy.core.frozen import EMPTY, FrozenMap
 NO_PARAMS: FrozenMap[str, Any] = FrozenMap()
 
 
+class OAuth(BothSpellings, frozen=True, kw_only=True):
+    """Tokens that Mixer gets as a client with a secret, which is in the file `client_secret`."""
+
+    client_id: str = ""
+    client_secret: str = ""
+    token_url: str = ""
+    scopes: tuple[str, ...] = ()
+    endpoint_params: FrozenMap[str, str] = EMPTY
+
+
 class TlsAuthentication(BothSpellings, frozen=True, kw_only=True):
-    """Server TLS towards an adapter; at most one way to get a token."""
+    """Server TLS towards an adapter; at most one way to get a token, and one to send it."""
 
     ca_certificates: str = ""
     token_path: str = ""
-    oauth: FrozenMap[str, Any] | None = None
-    token_type: Literal["UNSPECIFIED", "BEARER", ""] = ""
-    auth_header: Literal["UNSPECIFIED", "PLAIN", "BEARER", ""] = ""
+    oauth: OAuth | None = None
+    auth_header: Literal["PLAIN", "BEARER"] | None = None
     custom_header: str = ""
     server_name: str = ""
 
 
 class MutualAuthentication(BothSpellings, frozen=True, kw_only=True):
-    """Mutual TLS towards an adapter; files default to the proxy's own certificate."""
+    """Mutual TLS towards an adapter, by files where Mixer runs."""
 
     private_key: str = ""
     client_certificate: str = ""
@@ -173,7 +182,10 @@ class AttributeManifest(BothSpellings, frozen=True, kw_only=True):
 
 
 class AdapterInfo(BothSpellings, frozen=True, kw_only=True):
-    """`kind: adapter`: an out-of-process adapter; `config` is a base64 FileDescriptorSet of its parameters."""
+    """`kind: adapter`: an out-of-process adapter; `config` is a base64 FileDescriptorSet of its parameters.
+
+    `session_based`: it is to be told of its configuration once. Mixer never did: such an adapter gets none.
+    """
 
     description: str = ""
     session_based: bool = False

@@ -2,7 +2,8 @@
 
 Given the handler's `connection`, where its address is now, and what to ask (`Question`, made by Mixer's core); gives
 verdicts. Whatever goes wrong with the adapter (away, slow, garbage) is a verdict that decides nothing, within the
-handler's time. Files of certificates and tokens are read when they are needed, and again when they have changed.
+handler's time, to which getting a token belongs. Files of certificates and tokens are read when they are needed, and
+again when they have changed; the authorities of an adapter are those that the machine trusts, and those of a file.
 Source: Istio 1.4's policy/v1beta1 `Connection`.
 """
 
@@ -18,6 +19,9 @@ import grpc
 import grpc.aio
 
 from argosy.api.mixer import Connection, MutualAuthentication, TlsAuthentication
+from argosy.edge.oauth_tokens import OAuthTokens, Token, TokenError
+from argosy.edge.small_files import read_small_file
+from argosy.edge.system_roots import system_roots
 from argosy.mixer.adapters.models import Question
 from argosy.mixer.adapters.templates import AnswerError
 from argosy.mixer.port import NOT_ASKED, Call, Verdict
@@ -27,7 +31,6 @@ _log = logging.getLogger("argosy.mixer")
 TIMEOUT_S = 1.0
 RECONNECT_MS_MAX = 1000
 ANSWER_BYTES_MAX = 1 << 20
-FILE_BYTES_MAX = 1 << 20
 _OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", RECONNECT_MS_MAX),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -51,6 +54,7 @@ class AdapterClient:
         self._channel: Any = None
         self._made_for: tuple[tuple[str, int], Stamp] | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._tokens = _oauth(connection, place)
         self.problem = ""
         """Why it could not be asked last; empty if it could."""
 
@@ -75,20 +79,30 @@ class AdapterClient:
         except grpc.aio.AioRpcError as error:
             late = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
             return self._undecided(DEADLINE_EXCEEDED if late else UNAVAILABLE, _words(error))
-        except OSError as error:
+        except (OSError, TokenError) as error:
             return self._undecided(UNAVAILABLE, str(error))
         self._tell("")
         return verdict
 
     async def _exchange(self, path: str, request: bytes, timeout_s: float) -> bytes:
-        """One call. Errors: `grpc.aio.AioRpcError`, OSError."""
+        """One call. Errors: `grpc.aio.AioRpcError`, OSError, `TokenError`."""
+        began = asyncio.get_running_loop().time()
         method = self._connected().unary_unary(path)
-        answer: bytes = await method(request, timeout=timeout_s, metadata=self._metadata())
+        token = await self._tokens.get(timeout_s) if self._tokens is not None else None
+        left_s = max(timeout_s - (asyncio.get_running_loop().time() - began), 0.0)
+        try:
+            answer: bytes = await method(request, timeout=left_s, metadata=self._metadata(token))
+        except grpc.aio.AioRpcError as error:
+            if token is not None and self._tokens is not None and error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                self._tokens.forget(token)
+            raise
         return answer
 
     async def close(self) -> None:
         """Give up the connection."""
         self._leave()
+        if self._tokens is not None:
+            await self._tokens.close()
         await asyncio.gather(*self._closing)
 
     def _leave(self) -> None:
@@ -128,15 +142,15 @@ class AdapterClient:
             names = (tls.ca_certificates, "", "") if tls is not None else ("", "", "")
         return tuple(name for name in names if name)
 
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
+    def _metadata(self, token: Token | None) -> tuple[tuple[str, str], ...]:
         authentication = self._connection.authentication
         tls = authentication.tls if authentication is not None else None
-        if tls is None or not tls.token_path:
+        if tls is None or (token is None and not tls.token_path):
             return ()
-        token = _read(tls.token_path).decode("utf-8", "replace").strip()
-        name = tls.custom_header.lower() or "authorization"
-        bearer = tls.auth_header == "BEARER" or (not tls.custom_header and tls.auth_header != "PLAIN")
-        return ((name, f"Bearer {token}" if bearer else token),)
+        if token is None:
+            token = Token("Bearer", read_small_file(tls.token_path).decode("utf-8", "replace").strip())
+        plain = tls.custom_header or tls.auth_header == "PLAIN"
+        return ((tls.custom_header.lower() or "authorization", token.text if plain else f"{token.kind} {token.text}"),)
 
     def _undecided(self, code: int, reason: str) -> Verdict:
         message = f"the adapter at {self._connection.address} cannot be asked: {reason}"
@@ -151,18 +165,18 @@ class AdapterClient:
         self.problem = problem
 
 
+def _oauth(connection: Connection, place: PlaceOf) -> OAuthTokens | None:
+    tls = connection.authentication.tls if connection.authentication is not None else None
+    return OAuthTokens(tls.oauth, place, tls.ca_certificates) if tls is not None and tls.oauth is not None else None
+
+
 def _credentials(way: TlsAuthentication | MutualAuthentication) -> Any:
-    roots = _read(way.ca_certificates) if way.ca_certificates else None
+    own = read_small_file(way.ca_certificates) if way.ca_certificates else b""
+    roots = system_roots().encode() + b"\n" + own
     if isinstance(way, TlsAuthentication):
         return grpc.ssl_channel_credentials(roots)
-    return grpc.ssl_channel_credentials(roots, _read(way.private_key), _read(way.client_certificate))
-
-
-def _read(path: str) -> bytes:
-    file = Path(path)
-    if file.stat().st_size > FILE_BYTES_MAX:
-        raise OSError(f"{path} is larger than {FILE_BYTES_MAX} bytes")
-    return file.read_bytes()
+    key, chain = read_small_file(way.private_key), read_small_file(way.client_certificate)
+    return grpc.ssl_channel_credentials(roots, key, chain)
 
 
 def _stamp(paths: tuple[str, ...]) -> Stamp:

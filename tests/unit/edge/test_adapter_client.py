@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 import grpc
 import pytest
 from tests.e2e.certificates import Authority
+from tests.unit.edge.token_server import token_server
 from tests.unit.mixer.adapters.sets import KEYED, look, objects
 
 from argosy.api.meta import Seconds
-from argosy.api.mixer import Connection, ConnectionAuthentication, MutualAuthentication, TlsAuthentication
+from argosy.api.mixer import Connection, ConnectionAuthentication, MutualAuthentication, OAuth, TlsAuthentication
+from argosy.core.frozen import EMPTY
 from argosy.edge.adapter_client import AdapterClient
 from argosy.mixer.adapters.models import build_models
 from argosy.mixer.adapters.templates import read_template
@@ -27,13 +29,17 @@ ANSWER = read_template(KEYED).response(output={"value": "v"}).SerializeToString(
 
 
 @asynccontextmanager
-async def serving(answer: Callable[[bytes], bytes], credentials: Any = None, slow_s: float = 0) -> AsyncIterator[Any]:
-    """A server; gives its port and the metadata of each call."""
+async def serving(
+    answer: Callable[[bytes], bytes], credentials: Any = None, slow_s: float = 0, good: tuple[str, ...] = ()
+) -> AsyncIterator[Any]:
+    """A server; gives its port and the metadata of each call. `good`: the tokens that it takes, if not any."""
     seen: list[dict[str, str]] = []
 
     async def handle(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
         seen.append(dict(context.invocation_metadata()))
         await asyncio.sleep(slow_s)
+        if good and seen[-1].get("authorization") not in good:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "who are you")
         return answer(data)
 
     server = grpc.aio.server()
@@ -48,11 +54,13 @@ async def serving(answer: Callable[[bytes], bytes], credentials: Any = None, slo
         await server.stop(None)
 
 
-def client(port: int, timeout_s: float = 60, authentication: Any = None) -> AdapterClient:
+def client(
+    port: int, timeout_s: float = 60, authentication: Any = None, others: Mapping[str, tuple[str, int]] = EMPTY
+) -> AdapterClient:
     timeout = Seconds(timeout_s)
     connection = Connection(address="look.ns:9070", timeout=timeout, authentication=authentication)
     models = build_models(OBJECTS)
-    places = {"look.ns:9070": ("127.0.0.1", port)}
+    places = {"look.ns:9070": ("127.0.0.1", port), **others}
     return AdapterClient(connection, places.__getitem__, lambda call: models.question(OBJECTS[2], call, ""))
 
 
@@ -154,3 +162,59 @@ async def test_an_adapter_gets_no_more_than_is_left_of_the_check() -> None:
         verdict = await asked.check(CALL, 0.3)
         await asked.close()
     assert (verdict.code, verdict.undecided) == (4, True)
+
+
+@pytest.mark.parametrize(
+    "more, sent",
+    [
+        ({}, {"authorization": "Bearer t1"}),
+        ({"auth_header": "PLAIN"}, {"authorization": "t1"}),
+        ({"auth_header": "BEARER"}, {"authorization": "Bearer t1"}),
+        ({"custom_header": "X-Key"}, {"x-key": "t1"}),
+    ],
+)
+async def test_tokens_by_oauth_go_with_each_call(tmp_path: Path, more: Any, sent: dict[str, str]) -> None:
+    tls, credentials = secured(tmp_path, **more)
+    with token_server() as tokens:
+        tokens.answers = [(200, {"access_token": "t1", "expires_in": 3600})]
+        async with serving(lambda _: ANSWER, credentials) as (port, seen):
+            asked = client(port, 60, tls, {"auth.ns:80": ("127.0.0.1", tokens.server_port)})
+            assert [(await asked.check(CALL, 60.0)).undecided for _ in range(3)] == [False] * 3
+            await asked.close()
+    assert [{name: one[name] for name in ("authorization", "x-key") if name in one} for one in seen] == [sent] * 3
+    assert len(tokens.asked) == 1
+
+
+async def test_without_a_token_the_adapter_is_not_called_and_that_is_told(tmp_path: Path) -> None:
+    tls, credentials = secured(tmp_path)
+    with token_server() as tokens:
+        tokens.answers = [(401, {"error": "invalid_client"})]
+        async with serving(lambda _: ANSWER, credentials) as (port, seen):
+            asked = client(port, 60, tls, {"auth.ns:80": ("127.0.0.1", tokens.server_port)})
+            verdict = await asked.check(CALL, 60.0)
+            await asked.close()
+    assert (verdict.code, verdict.undecided, seen) == (14, True, [])
+    assert "http://auth.ns/token gives no token: status 401 (invalid_client)" in verdict.message
+
+
+async def test_a_token_that_the_adapter_refuses_is_fetched_anew(tmp_path: Path) -> None:
+    tls, credentials = secured(tmp_path)
+    with token_server() as tokens:
+        tokens.answers = [(200, {"access_token": f"t{n}"}) for n in (1, 2)]
+        async with serving(lambda _: ANSWER, credentials, good=("Bearer t2",)) as (port, _):
+            asked = client(port, 60, tls, {"auth.ns:80": ("127.0.0.1", tokens.server_port)})
+            refused, taken = (await asked.check(CALL, 60.0), await asked.check(CALL, 60.0))
+            await asked.close()
+    assert (refused.undecided, taken.undecided) == (True, False)
+    assert "UNAUTHENTICATED" in refused.message
+
+
+def secured(tmp_path: Path, **more: Any) -> tuple[ConnectionAuthentication, Any]:
+    """How to call an adapter under TLS with tokens by OAuth, and the adapter's own credentials."""
+    authority = Authority("adapters")
+    (tmp_path / "ca.pem").write_text(authority.pem)
+    (tmp_path / "secret").write_text("sesame")
+    chain, key = authority.issue("look.ns").files(tmp_path, "look.ns")
+    oauth = OAuth(client_id="me", client_secret=str(tmp_path / "secret"), token_url="http://auth.ns/token")
+    tls = TlsAuthentication(ca_certificates=str(tmp_path / "ca.pem"), oauth=oauth, **more)
+    return ConnectionAuthentication(tls=tls), grpc.ssl_server_credentials([(key.read_bytes(), chain.read_bytes())])

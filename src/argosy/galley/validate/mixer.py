@@ -24,6 +24,7 @@ from argosy.api.mixer import (
     Sampling,
     ServiceReference,
     SpecReference,
+    TlsAuthentication,
 )
 from argosy.api.mixer_adapters import (
     ADAPTERS,
@@ -106,11 +107,31 @@ def _validate_connection(check: Check, connection: Connection | None) -> None:
         return
     at = f"{at}.authentication"
     check.one_of(at, {"tls": ways.tls is not None, "mutual": ways.mutual is not None})
-    if ways.tls is not None and ways.tls.oauth is not None:
-        check.error("ARG0011", f"{at}.tls.oauth", "tokens by OAuth are not supported", "write tokenPath")
+    if ways.tls is not None:
+        _validate_tls(check, f"{at}.tls", ways.tls)
     if ways.mutual is not None:
         check.not_empty(f"{at}.mutual.privateKey", ways.mutual.private_key, "the file of a key")
         check.not_empty(f"{at}.mutual.clientCertificate", ways.mutual.client_certificate, "the file of a certificate")
+
+
+def _validate_tls(check: Check, at: str, tls: TlsAuthentication) -> None:
+    source = {"tokenPath": bool(tls.token_path), "oauth": tls.oauth is not None}
+    sent = {"authHeader": tls.auth_header is not None, "customHeader": bool(tls.custom_header)}
+    check.one_of(at, source, required=False)
+    check.one_of(at, sent, required=False)
+    if any(sent.values()) and not any(source.values()):
+        name = "authHeader" if sent["authHeader"] else "customHeader"
+        check.error(
+            "ARG0110", f"{at}.tokenPath", f"{name} is without a token", "tokenPath or oauth says where it is from"
+        )
+    if tls.custom_header:
+        check.header_name(f"{at}.customHeader", tls.custom_header)
+    if tls.oauth is not None:
+        check.not_empty(f"{at}.oauth.clientId", tls.oauth.client_id, "the name of Mixer as a client")
+        check.not_empty(f"{at}.oauth.clientSecret", tls.oauth.client_secret, "the file of the client's secret")
+        if not _is_http_url(tls.oauth.token_url):
+            message = f"{tls.oauth.token_url!r} is not the URL of a token server"
+            check.error("ARG0122", f"{at}.oauth.tokenUrl", message, "e.g. https://accounts.example.com/token")
 
 
 def _validate_opa(check: Check, at: str, params: OpaParams) -> None:

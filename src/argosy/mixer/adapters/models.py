@@ -19,7 +19,7 @@ from argosy.core.frozen import FrozenMap
 from argosy.core.names import ObjectKey
 from argosy.mixer.adapters.descriptors import DescriptorError
 from argosy.mixer.adapters.fields import FieldKind, Leaf, MapOf
-from argosy.mixer.adapters.params import BadParams, Config, encode_params, read_params_type
+from argosy.mixer.adapters.params import NO_CONFIG, BadParams, Config, encode_params, read_params_type
 from argosy.mixer.adapters.templates import Template, Variety, read_template
 from argosy.mixer.attributes import ValueType
 from argosy.mixer.bind import bad_expression, finding, params_field
@@ -31,6 +31,10 @@ from argosy.mixer.syntax import ExpressionError
 BAD_DESCRIPTOR = "ARG0931"
 BAD_ADAPTER_PARAMS = "ARG0932"
 BAD_TEMPLATE_FIELD = "ARG0933"
+
+
+_NO_SESSION = "no session is begun with the adapter, and it is not sent its parameters, as Istio 1.4 did neither"
+_NO_SESSION_HINT = "sessionBased: false has them sent with each request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class Question:
 class _Adapter:
     params: Any
     templates: frozenset[str]
+    session_based: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,9 @@ class Models:
         adapter = self.adapters.get(ObjectKey(ref.namespace, ref.name))
         if adapter is None:
             raise ValueError(f"there is no adapter {ref.namespace}/{ref.name}")
-        return encode_params(adapter.params, handler.spec.params)
+        config = encode_params(adapter.params, handler.spec.params)
+        # Nobody begins a session with it, and with the requests come no parameters: as in Istio 1.4.
+        return NO_CONFIG if adapter.session_based else config
 
 
 def build_models(objects: Iterable[Object[Any]]) -> Models:
@@ -131,11 +138,13 @@ def build_models(objects: Iterable[Object[Any]]) -> Models:
                 at = "spec.descriptor"
                 templates[one.key] = read_template(one.spec.descriptor)
             elif isinstance(one.spec, AdapterInfo):
-                at = "spec.sessionBased"
-                if one.spec.session_based:
-                    raise DescriptorError("adapters that keep sessions are not supported")
                 at = "spec.config"
-                adapters[one.key] = _Adapter(read_params_type(one.spec.config), frozenset(one.spec.templates))
+                params = read_params_type(one.spec.config)
+                adapters[one.key] = _Adapter(params, frozenset(one.spec.templates), one.spec.session_based)
+                if one.spec.session_based and params is not None:
+                    findings.append(
+                        finding(one, BAD_ADAPTER_PARAMS, "spec.sessionBased", _NO_SESSION, _NO_SESSION_HINT)
+                    )
         except DescriptorError as error:
             hint = "make it again with Istio 1.4's mixgen"
             message = f"{at.rpartition('.')[2]} {error}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.mixer.adapters.sets import KEYED, adapter_config, look, objects, template
 
+from argosy.core.errors import Level
 from argosy.mixer.adapters.models import build_models
 from argosy.mixer.adapters.params import BadParams, encode_params, read_params_type
 from argosy.mixer.adapters.templates import read_template
@@ -73,7 +74,6 @@ def test_nested_fields_and_maps_are_judged() -> None:
         ("template t {descriptor: bad}", "spec.descriptor"),
         ("adapter t {config: '!'}", "spec.config"),
         (f"adapter t {{config: '{KEYED}'}}", "spec.config"),
-        ("adapter t {sessionBased: true}", "spec.sessionBased"),
     ],
 )
 def test_bad_objects_are_left_out_alone(line: str, field: str) -> None:
@@ -82,6 +82,21 @@ def test_bad_objects_are_left_out_alone(line: str, field: str) -> None:
     assert models.template("look", "ns") is not None
     assert models.template("look.ns", "other") is not None
     assert models.template("t", "ns") is None
+
+
+def test_an_adapter_with_sessions_is_asked_without_parameters_and_that_is_told() -> None:
+    given = objects(look().replace("{templates: [look]", "{sessionBased: true, templates: [look]"))
+    models = build_models(given)
+    question = models.question(given[2], Call(Ref("handler", "ns", "h"), Ref("instance", "ns", "i"), "look", {}), "9")
+    sent = read_template(KEYED).request.FromString(question.request)
+    assert not sent.HasField("adapter_config") or sent.adapter_config.type_url == ""
+    assert [(one.code, one.field, one.level) for one in models.findings] == [
+        ("ARG0932", "spec.sessionBased", Level.WARNING)
+    ]
+    assert list(models.judge_handler(given[2])) == []
+    wrong = objects(look(params="{tabel: {}}").replace("{templates: [look]", "{sessionBased: true, templates: [look]"))
+    assert [one.field for one in build_models(wrong).judge_handler(wrong[2])] == ["spec.params"]
+    assert build_models(objects("adapter t {sessionBased: true}")).findings == ()
 
 
 def test_an_adapter_without_a_configuration_takes_no_parameters() -> None:
