@@ -29,6 +29,7 @@ spec:
   - {name: grpc-otlp, port: 4317}
   - {name: http-otlp, port: 4318}
   - {name: http-zipkin, port: 9411}
+  - {name: http-datadog, port: 8126}
   - {name: grpc-skywalking, port: 11800}
 ---
 apiVersion: apps/v1
@@ -86,6 +87,7 @@ data:
       opentelemetry: {{service: {HOST}, port: 4317, resourceDetectors: {{environment: {{}}}}}}
     - name: otel-http
       opentelemetry: {{service: {HOST}, port: 4318, http: {{path: /v1/traces, headers: [{{name: x-a, value: b}}]}}}}
+    - {{name: dog, datadog: {{service: {HOST}, port: 8126}}}}
     - {{name: sky, skywalking: {{service: {HOST}, port: 11800}}}}
 """
 
@@ -360,6 +362,20 @@ def test_spans_go_to_opentelemetrys_collector(mesh: Mesh, provider: str) -> None
     assert span["tags"]["my-attribute"] == "default-value"
     assert span["name"] == "egress httpbin:8000"
     assert span["tags"]["guid:x-request-id"]
+
+
+def test_traces_go_to_datadogs_agent(mesh: Mesh) -> None:
+    """Both ends of a call are one trace, by its context; each proxy says whose it is."""
+    taken = Seen(mesh, "collector", "collector")
+    with settled(mesh, telemetry("tracing: [{providers: [{name: dog}], randomSamplingPercentage: 100}]", **ROOT)):
+        assert get(mesh, "/status/503?dog.") == "503"
+        wait_for(lambda: len(taken.lines("?dog.")) >= 2, 60, "both ends' spans")
+    spans = {one["service"]: one for one in taken.told("span") if "?dog." in one["tags"].get("http.url", "")}
+    client, server = spans["sleep.default"], spans["httpbin.default"]
+    assert (client["trace_id"], client["span_id"]) == (server["trace_id"], server["parent_id"])
+    assert client["name"] == server["name"] == "httpbin.default.svc.cluster.local:8000/*"
+    assert client["tags"]["istio.canonical_service"] == "sleep"
+    assert (client["error"], client["tags"]["http.status_code"]) == (True, "503")
 
 
 def test_segments_go_to_skywalking(mesh: Mesh) -> None:

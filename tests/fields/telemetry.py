@@ -19,6 +19,15 @@ data:
   mesh: |
     extensionProviders:
     - {name: mine, zipkin: {service: server.default.svc.cluster.local, port: 80}}
+    - {name: dog, datadog: {service: server.default.svc.cluster.local, port: 80, maxTagLength: 9}}
+    - name: adaptive
+      opentelemetry:
+        service: server.default.svc.cluster.local
+        port: 80
+        http: {path: /v1/traces, timeout: 2s, headers: [{name: authorization, value: secret}]}
+        resourceDetectors: {environment: {}, dynatrace: {}}
+        dynatraceSampler: {tenant: some, clusterId: -3, rootSpansPerMinute: 40}
+    - {name: pathless, envoyFileAccessLog: {logFormat: {text: "%REQ_WITHOUT_QUERY(:PATH)%"}}}
     - {name: json, envoyFileAccessLog: {path: /dev/stdout, logFormat: {labels: {who: "%REQ(:METHOD)%"}}}}
 """
 
@@ -66,6 +75,7 @@ CASES: list[Case] = [
     target("targetRefs"),
     # Access logs.
     logged(("providers[].name",), "providers: [{name: json}]", '"who":"%REQ(:METHOD)%"'),
+    logged(("providers[].name",), "providers: [{name: pathless}]", "envoy.formatter.req_without_query"),
     logged(("disabled",), "providers: [{name: json}], disabled: true", '!"who":"%REQ(:METHOD)%"'),
     logged(("filter.expression",), "providers: [{name: json}], filter: {expression: 'response.code >= 400'}",
            '"expression":"response.code >= 400"'),
@@ -73,6 +83,8 @@ CASES: list[Case] = [
            where=OUTBOUND, proxy=CLIENT),
     # Traces.
     said(("tracing[].providers[].name",), "tracing: [{providers: [{name: mine}]}]", "ZipkinConfig"),
+    said(("tracing[].providers[].name",), "tracing: [{providers: [{name: dog}]}]", "DatadogConfig"),
+    said(("tracing[].providers[].name",), "tracing: [{providers: [{name: adaptive}]}]", "DynatraceSamplerConfig"),
     said(("tracing[].match.mode",), f"tracing: [{{match: {{mode: SERVER}}, {ON}}}]", "!OpenTelemetryConfig",
          where=OUTBOUND, proxy=CLIENT),
     traced("randomSamplingPercentage", "randomSamplingPercentage: 42", '"numerator":420000'),

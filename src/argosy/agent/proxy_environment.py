@@ -1,7 +1,7 @@
 """What a proxy finds in its environment: who it is, in Istio's words, so that configuration shared by all can name it.
 
 Given a pod's plan, gives variables; what people set themselves counts before these. Pure.
-Source: Istio's sidecar template; OpenTelemetry's resource attributes.
+Source: Istio's sidecar template; OpenTelemetry's resource attributes; Datadog's tracers.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ def proxy_environment(plan: PodPlan) -> dict[str, str]:
         "CANONICAL_REVISION": workload.canonical_revision,
         "ISTIO_META_WORKLOAD_NAME": plan.workload,
         "ISTIO_META_CLUSTER_ID": CLUSTER_ID,
+        "DD_SERVICE": service_name(plan),
         **own,
     }
     # Of a name that stands there twice the later one counts.

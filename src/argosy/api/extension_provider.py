@@ -12,6 +12,7 @@ from msgspec import field
 
 from argosy.api.meta import Seconds, Strict
 from argosy.api.telemetry_provider import (
+    DatadogTracing,
     FileAccessLog,
     GrpcAccessLog,
     HttpGrpcAccessLog,
@@ -91,9 +92,9 @@ class ExtensionProvider(Strict, frozen=True, kw_only=True):
     zipkin: ZipkinTracing | None = None
     opentelemetry: OtelTracing | None = None
     skywalking: SkyWalkingTracing | None = None
+    datadog: DatadogTracing | None = None
     # Refused with a reason, whatever they say (galley.validate.extension_provider).
     lightstep: FrozenMap[str, Any] | None = None
-    datadog: FrozenMap[str, Any] | None = None
     stackdriver: FrozenMap[str, Any] | None = None
     opencensus: FrozenMap[str, Any] | None = None
 
@@ -105,7 +106,7 @@ class ExtensionProvider(Strict, frozen=True, kw_only=True):
     @property
     def tracing(self) -> TracingProvider | None:
         """Where spans go, if this takes spans."""
-        return self.zipkin or self.opentelemetry or self.skywalking
+        return self.zipkin or self.opentelemetry or self.skywalking or self.datadog
 
     @property
     def logging(self) -> LogProvider | None:
@@ -113,10 +114,12 @@ class ExtensionProvider(Strict, frozen=True, kw_only=True):
         return self.envoy_file_access_log or self.envoy_http_als or self.envoy_tcp_als or self.envoy_otel_als
 
     @property
-    def asked(self) -> str:
-        """The host that proxies send telemetry to; empty if there is none."""
+    def asked(self) -> tuple[str, ...]:
+        """The hosts that proxies send telemetry to, and that they ask about it."""
         found = self.tracing or self.logging
-        return found.host if isinstance(found, Service) else ""
+        sampler = found.dynatrace_sampler if isinstance(found, OtelTracing) else None
+        asked = (found, sampler.http_service if sampler is not None else None)
+        return tuple(one.host for one in asked if isinstance(one, Service))
 
 
 def provider_named(providers: Iterable[ExtensionProvider], name: str) -> ExtensionProvider | None:

@@ -80,8 +80,8 @@ class StatsMatcher(Strict, frozen=True, kw_only=True):
     inclusion_regexps: tuple[str, ...] = ()
 
 
-class ZipkinAddress(Strict, frozen=True, kw_only=True):
-    """A Zipkin collector as `host:port`."""
+class CollectorAddress(Strict, frozen=True, kw_only=True):
+    """Who takes spans, as `host:port`."""
 
     address: str = ""
 
@@ -94,10 +94,10 @@ class ProxyTracing(Strict, frozen=True, kw_only=True):
     max_path_tag_length: int | None = None
     custom_tags: FrozenMap[str, CustomTag] = NO_TAGS
     enable_istio_tags: bool | None = None
-    zipkin: ZipkinAddress | None = None
+    zipkin: CollectorAddress | None = None
+    datadog: CollectorAddress | None = None
     # Refused with a reason, whatever they say (galley.validate.mesh_config).
     lightstep: FrozenMap[str, Any] | None = None
-    datadog: FrozenMap[str, Any] | None = None
     stackdriver: FrozenMap[str, Any] | None = None
     open_census_agent: FrozenMap[str, Any] | None = None
 

@@ -104,19 +104,36 @@ class OtelGrpc(Strict, frozen=True, kw_only=True):
 class ResourceDetectors(Strict, frozen=True, kw_only=True):
     """What a trace's resource says besides the service's name."""
 
-    not_yet = frozenset({"dynatrace"})
     environment: Nothing | None = None
     """What the proxy's variable OTEL_RESOURCE_ATTRIBUTES says."""
+    dynatrace: Nothing | None = None
+    """What the files of Dynatrace's OneAgent on the proxy's host say."""
+
+
+class DynatraceApi(Service, frozen=True, kw_only=True):
+    """Where the sampler asks how many traces there may be."""
+
+    http: OtelHttp | None = None
+
+
+class DynatraceSampler(Strict, frozen=True, kw_only=True):
+    """How many traces there are is Dynatrace's to say: so many a minute, spread over what is called."""
+
+    tenant: str = ""
+    cluster_id: int = 0
+    root_spans_per_minute: int = 0
+    http_service: DynatraceApi | None = None
+    """Where there is none, the host that takes the spans is asked, in the same way."""
 
 
 class OtelTracing(Service, frozen=True, kw_only=True):
     """Spans to a collector of OpenTelemetry, by gRPC or by HTTP."""
 
-    not_yet = frozenset({"dynatraceSampler"})
     max_tag_length: int | None = None
     http: OtelHttp | None = None
     grpc: OtelGrpc | None = None
     resource_detectors: ResourceDetectors | None = field(default=None, name="resourceDetectors")
+    dynatrace_sampler: DynatraceSampler | None = field(default=None, name="dynatraceSampler")
 
 
 class SkyWalkingTracing(Service, frozen=True, kw_only=True):
@@ -125,7 +142,13 @@ class SkyWalkingTracing(Service, frozen=True, kw_only=True):
     access_token: str = ""
 
 
-TracingProvider = ZipkinTracing | OtelTracing | SkyWalkingTracing
+class DatadogTracing(Service, frozen=True, kw_only=True):
+    """Spans to an agent of Datadog."""
+
+    max_tag_length: int | None = None
+
+
+TracingProvider = ZipkinTracing | OtelTracing | SkyWalkingTracing | DatadogTracing
 LogProvider = FileAccessLog | HttpGrpcAccessLog | GrpcAccessLog | OtelAccessLog
 
 

@@ -16,6 +16,8 @@ FILE_PROVIDER = "envoy"
 """The provider that is the mesh's own access log without being declared."""
 MESH_ZIPKIN = ""
 """The provider that is the mesh configuration's own Zipkin address."""
+MESH_DATADOG = " datadog"
+"""The provider that is the mesh configuration's own Datadog address. No provider's name begins with a blank."""
 OWN_COLLECTOR = "argosy"
 """The provider that is the mesh's own collector of spans."""
 SAMPLING_DEFAULT = 1.0
@@ -43,6 +45,8 @@ class TraceRule:
     by_request_id: bool = True
     propagate: bool = True
     path_tag_max: int | None = None
+    sampler_cluster: str = ""
+    """Whom the tracer asks how many traces there may be, if anybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,5 +62,5 @@ class Observation:
         """The clusters of the mesh by which it goes where it goes."""
         named = [rule.cluster for rule in self.logs]
         if self.tracing is not None and self.tracing.provider != OWN_COLLECTOR:
-            named.append(self.tracing.cluster)
+            named += [self.tracing.cluster, self.tracing.sampler_cluster]
         return tuple(dict.fromkeys(name for name in named if name))

@@ -7,15 +7,17 @@ Pure. Source: Istio's rules of precedence: Telemetry, the pod's annotation, Mesh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from argosy.api.extension_provider import ExtensionProvider, provider_named
 from argosy.api.mesh_config import MeshConfig, ProxyTracing
 from argosy.api.telemetry import AccessLogging, Side, Tracing
-from argosy.api.telemetry_provider import FileAccessLog, OtelTracing, Service, ZipkinTracing
+from argosy.api.telemetry_provider import FileAccessLog, OtelTracing, SkyWalkingTracing
 from argosy.core.names import MIXER_CLUSTER
 from argosy.pilot.observed import (
     FILE_PROVIDER,
+    MESH_DATADOG,
     MESH_FILE,
     MESH_ZIPKIN,
     OWN_COLLECTOR,
@@ -31,11 +33,21 @@ ClusterOf = Callable[[str, int], str]
 
 def asked_hosts(config: MeshConfig) -> tuple[str, ...]:
     """The hosts that proxies send logs and spans to, as the mesh configuration names them."""
-    hosts = [one.asked for one in config.extension_providers]
-    tracing = config.default_config.tracing
-    if tracing is not None and tracing.zipkin is not None:
-        hosts.append(tracing.zipkin.address.rpartition(":")[0].lower())
+    hosts = [host for one in config.extension_providers for host in one.asked]
+    if (address := _address(config.default_config.tracing)) is not None:
+        hosts.append(address[1])
     return tuple(host for host in dict.fromkeys(hosts) if host)
+
+
+def _address(settings: ProxyTracing | None) -> tuple[str, str, int] | None:
+    """What the settings of proxies themselves say of who takes spans: the provider that this is, host and port."""
+    if settings is None:
+        return None
+    for provider, taker in ((MESH_ZIPKIN, settings.zipkin), (MESH_DATADOG, settings.datadog)):
+        if taker is not None and taker.address:
+            host, _, port = taker.address.rpartition(":")
+            return provider, host.lower(), int(port)
+    return None
 
 
 # -- access logs ----------------------------------------------------------------------------------------------------
@@ -108,10 +120,9 @@ def trace_rule(
         return None
     if _last(one.disable_span_reporting for one in applying):
         return None
-    found = _tracer(applying, config, settings or ProxyTracing(), cluster_of)
-    if found is None:
+    rule = _tracer(applying, config, settings, cluster_of)
+    if rule is None:
         return None
-    provider, cluster, own_max = found
     settings = settings or ProxyTracing()
     sampling = _last(one.random_sampling_percentage for one in applying)
     if sampling is None:
@@ -119,15 +130,14 @@ def trace_rule(
     tags = _last(one.custom_tags or None for one in applying) or settings.custom_tags
     istio_tags = _last(one.enable_istio_tags for one in applying)
     by_request_id = _last(one.use_request_id_for_trace_sampling for one in applying)
-    return TraceRule(
-        provider=provider,
-        cluster=cluster,
+    return replace(
+        rule,
         sampling=round(min(max(sampling, 0.0), 100.0), 2),
         tags=tuple(sorted(tags.items(), key=lambda one: one[0])),
         istio_tags=(settings.enable_istio_tags is not False) if istio_tags is None else istio_tags,
         by_request_id=by_request_id is not False,
         propagate=not _last(one.disable_context_propagation for one in applying),
-        path_tag_max=own_max if own_max is not None else settings.max_path_tag_length,
+        path_tag_max=rule.path_tag_max or settings.max_path_tag_length or None,
     )
 
 
@@ -137,22 +147,35 @@ def _is_on(config: MeshConfig, settings: ProxyTracing | None) -> bool:
 
 
 def _tracer(
-    applying: Sequence[Tracing], config: MeshConfig, settings: ProxyTracing, cluster_of: ClusterOf
-) -> tuple[str, str, int | None] | None:
-    """The provider, its cluster, and its own limit of paths in tags; None if spans cannot go there."""
+    applying: Sequence[Tracing], config: MeshConfig, settings: ProxyTracing | None, cluster_of: ClusterOf
+) -> TraceRule | None:
+    """Who takes the spans, and the limit of paths in tags that goes with that; None if spans cannot go there."""
     named = [one.providers[0].name for one in applying if one.providers]
     name = named[-1] if named else next(iter(config.default_providers.tracing), None)
     provider = provider_named(config.extension_providers, name) if name is not None else None
     if provider is not None:
-        taker = provider.tracing
-        cluster = cluster_of(taker.host, taker.port) if isinstance(taker, Service) else ""
-        own_max = taker.max_tag_length if isinstance(taker, ZipkinTracing | OtelTracing) else None
-        return (provider.name, cluster, own_max) if cluster else None
-    if name is None and settings.zipkin is not None and settings.zipkin.address:
-        host, _, port = settings.zipkin.address.rpartition(":")
-        cluster = cluster_of(host.lower(), int(port))
-        return (MESH_ZIPKIN, cluster, None) if cluster else None
-    return (OWN_COLLECTOR, MIXER_CLUSTER, None) if name in (None, OWN_COLLECTOR) else None
+        return _provided(provider, cluster_of)
+    if name is None and (address := _address(settings)) is not None:
+        own, host, port = address
+        cluster = cluster_of(host, port)
+        return TraceRule(own, cluster) if cluster else None
+    return TraceRule(OWN_COLLECTOR, MIXER_CLUSTER) if name in (None, OWN_COLLECTOR) else None
+
+
+def _provided(provider: ExtensionProvider, cluster_of: ClusterOf) -> TraceRule | None:
+    taker = provider.tracing
+    cluster = cluster_of(taker.host, taker.port) if taker is not None else ""
+    if taker is None or not cluster:
+        return None
+    most = None if isinstance(taker, SkyWalkingTracing) else taker.max_tag_length
+    made = TraceRule(provider.name, cluster, path_tag_max=most)
+    sampler = taker.dynatrace_sampler if isinstance(taker, OtelTracing) else None
+    if sampler is None:
+        return made
+    api = sampler.http_service
+    asked = cluster if api is None else cluster_of(api.host, api.port)
+    # As in Istio: where whom the sampler asks is not there, nothing is traced.
+    return replace(made, sampler_cluster=asked) if asked else None
 
 
 def _last(said: Iterable[_T | None]) -> _T | None:

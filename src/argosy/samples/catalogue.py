@@ -41,7 +41,7 @@ _STARS = {"ENABLE_RATINGS": "true"}
 _HELLOWORLD = "examples-helloworld-"
 _SHELLS = ("alpine", "busybox", "curl", "curl-ssl", "debian", "netshoot", "sleep", "ubuntu")
 _ECHO = Sample("tcp-echo", "argosy.samples.tcp_echo", ("9000", "hello"), {}, (9000,))
-_COLLECTOR = Sample("collector", "argosy.samples.collector", (), {}, (4317, 4318, 9411, 11800))
+_COLLECTOR = Sample("collector", "argosy.samples.collector", (), {}, (4317, 4318, 8126, 9411, 11800))
 _COLLECTORS = (
     "opentelemetry-collector",
     "opentelemetry-collector-contrib",

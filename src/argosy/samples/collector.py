@@ -1,9 +1,9 @@
 """A small collector: takes spans and log records by the usual protocols and prints each as a line of JSON.
 
-It stands in for the collectors that people's manifests have (OpenTelemetry's, Zipkin's, Jaeger's, SkyWalking's): what
-arrives there can be read with `argosy logs`. gRPC on 4317: OpenTelemetry's traces and logs, and Envoy's access log
-service; gRPC on 11800: SkyWalking's segments; HTTP on 4318: OpenTelemetry's; HTTP on 9411: Zipkin's. Arguments are
-those of other programs and are not looked at.
+It stands in for the collectors that people's manifests have (OpenTelemetry's, Zipkin's, Jaeger's, SkyWalking's) and
+for Datadog's agent: what arrives there can be read with `argosy logs`. gRPC on 4317: OpenTelemetry's traces and logs,
+and Envoy's access log service; gRPC on 11800: SkyWalking's segments; HTTP on 4318: OpenTelemetry's; HTTP on 9411:
+Zipkin's; HTTP on 8126: Datadog's. Arguments are those of other programs and are not looked at.
 Run: `python -m argosy.samples.collector`.
 """
 
@@ -26,10 +26,10 @@ from starlette.routing import Route
 from argosy.edge.span_intake import TRACE_REQUEST, parse_otlp_message, read_body, span_routes
 from argosy.envoy import api
 from argosy.mixer.spans import Span, attribute_text, spans_of_otlp
-from argosy.samples import skywalking
+from argosy.samples import datadog, skywalking
 from argosy.samples.serving import build_server, open_socket
 
-GRPC_PORT, HTTP_PORT, ZIPKIN_PORT, SKYWALKING_PORT = 4317, 4318, 9411, 11800
+GRPC_PORT, HTTP_PORT, ZIPKIN_PORT, SKYWALKING_PORT, DATADOG_PORT = 4317, 4318, 9411, 11800, 8126
 LOG_REQUEST = "opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest"
 ALS_MESSAGE = "envoy.service.accesslog.v3.StreamAccessLogsMessage"
 
@@ -119,9 +119,20 @@ async def post_logs(request: Request) -> Response:
     return Response(b"", media_type=kind)
 
 
+async def post_traces(request: Request) -> Response:
+    """Traces in Datadog's form."""
+    try:
+        tell_spans(datadog.spans_of_traces(await read_body(request)))
+    except ValueError as error:
+        return Response(f"{error}\n", status_code=400)
+    return Response('{"rate_by_service": {}}', media_type="application/json")
+
+
 def build_app() -> Starlette:
-    """The HTTP half, the same on both ports."""
-    return Starlette(routes=[*span_routes(tell_spans), Route("/v1/logs", post_logs, methods=["POST"])])
+    """The HTTP half, the same on all ports."""
+    logs = Route("/v1/logs", post_logs, methods=["POST"])
+    traces = Route(datadog.PATH, post_traces, methods=["POST"])
+    return Starlette(routes=[*span_routes(tell_spans), logs, traces])
 
 
 async def serve() -> None:
@@ -133,7 +144,7 @@ async def serve() -> None:
     await server.start()
     web: uvicorn.Server = build_server(build_app())
     try:
-        await web.serve(sockets=[open_socket(HTTP_PORT), open_socket(ZIPKIN_PORT)])
+        await web.serve(sockets=[open_socket(port) for port in (HTTP_PORT, ZIPKIN_PORT, DATADOG_PORT)])
     finally:
         await server.stop(grace=1.0)
 

@@ -15,7 +15,7 @@ def test_it_says_who_the_proxy_is_in_istios_words() -> None:
     made = proxy_environment(plan())
     assert (made["CANONICAL_SERVICE"], made["CANONICAL_REVISION"], made["POD_NAMESPACE"]) == ("web", "v2", "shop")
     assert made["OTEL_RESOURCE_ATTRIBUTES"] == "service.name=web.shop"
-    assert service_name(plan()) == "web.shop"
+    assert made["DD_SERVICE"] == service_name(plan()) == "web.shop"
 
 
 def test_what_people_set_counts_before() -> None:

@@ -7,7 +7,14 @@ import pytest
 from argosy.api import decode_object, parse_documents
 from argosy.api.mesh_config import parse_mesh_config
 from argosy.api.telemetry import ModeMatch, Side, Telemetry
-from argosy.api.telemetry_provider import FileAccessLog, Nothing, OtelTracing, ResourceDetectors, ZipkinTracing
+from argosy.api.telemetry_provider import (
+    DynatraceSampler,
+    FileAccessLog,
+    Nothing,
+    OtelTracing,
+    ResourceDetectors,
+    ZipkinTracing,
+)
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha1"])
@@ -48,9 +55,31 @@ extensionProviders:
 """)
     file, spans = config.extension_providers
     assert isinstance(file.logging, FileAccessLog)
-    assert (file.tracing, file.asked) == (None, "")
+    assert (file.tracing, file.asked) == (None, ())
     assert isinstance(spans.tracing, OtelTracing)
-    assert (spans.logging, spans.asked) == (None, "collector.ns.svc")
+    assert (spans.logging, spans.asked) == (None, ("collector.ns.svc",))
+
+
+def test_a_sampler_may_ask_another_host() -> None:
+    config = parse_mesh_config("""
+extensionProviders:
+- {name: dog, datadog: {service: agent.ns.svc, port: 8126, maxTagLength: 3}}
+- name: own
+  opentelemetry:
+    {service: a.ns.svc, port: 4317, dynatraceSampler: {tenant: t, clusterId: -1,
+     httpService: {service: B.ns.svc, port: 9, http: {path: /x}}}}
+- name: same
+  opentelemetry:
+    {service: a.ns.svc, port: 4318, http: {path: /v1}, dynatrace_sampler: {tenant: t, root_spans_per_minute: 7}}
+""")
+    assert [one.asked for one in config.extension_providers] == [
+        ("agent.ns.svc",),
+        ("a.ns.svc", "b.ns.svc"),
+        ("a.ns.svc",),
+    ]
+    same = config.extension_providers[2].opentelemetry
+    assert same is not None
+    assert same.dynatrace_sampler == DynatraceSampler(tenant="t", root_spans_per_minute=7)
 
 
 def test_the_mesh_configuration_is_read_by_either_name_of_its_fields() -> None:

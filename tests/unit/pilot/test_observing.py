@@ -9,7 +9,7 @@ import pytest
 from argosy.api import decode_object, parse_documents
 from argosy.api.mesh_config import ProxyTracing, parse_mesh_config, parse_proxy_config
 from argosy.api.telemetry import Side, Telemetry
-from argosy.pilot.observed import MESH_FILE, LogRule, TraceRule
+from argosy.pilot.observed import MESH_DATADOG, MESH_FILE, LogRule, Observation, TraceRule
 from argosy.pilot.observing import asked_hosts, log_rules, trace_rule
 
 PROVIDERS = """
@@ -19,6 +19,14 @@ extensionProviders:
 - {name: gone, envoyOtelAls: {service: gone.a.svc, port: 9}}
 - {name: spans, opentelemetry: {service: a/otel.a.svc, port: 9, maxTagLength: 30}}
 - {name: zipkin, zipkin: {service: zipkin.a.svc, port: 9}}
+- {name: dog, datadog: {service: dog.a.svc, port: 9, maxTagLength: 20}}
+- {name: asking, opentelemetry: {service: otel.a.svc, port: 9, http: {path: /}, dynatraceSampler: {tenant: t}}}
+- name: asking-another
+  opentelemetry:
+    {service: otel.a.svc, port: 9, dynatraceSampler: {tenant: t, httpService: {service: dt.a.svc, port: 8}}}
+- name: asking-nobody
+  opentelemetry:
+    {service: otel.a.svc, port: 9, dynatraceSampler: {tenant: t, httpService: {service: gone.a.svc, port: 8}}}
 """
 
 
@@ -133,6 +141,8 @@ def test_without_a_provider_spans_go_to_the_meshs_own_collector() -> None:
         ({"mesh": "defaultProviders: {tracing: [zipkin]}"}, "zipkin", "outbound|9||zipkin.a.svc"),
         ({"parts": ("tracing: [{providers: [{name: spans}]}]",)}, "spans", "outbound|9||otel.a.svc"),
         ({"parts": ("tracing: [{providers: [{name: Spans}]}]",)}, "spans", "outbound|9||otel.a.svc"),
+        ({"parts": ("tracing: [{providers: [{name: dog}]}]",)}, "dog", "outbound|9||dog.a.svc"),
+        ({"mesh": "defaultConfig: {tracing: {datadog: {address: 'D.b:8126'}}}"}, MESH_DATADOG, "outbound|8126||d.b"),
         (
             {"parts": ("tracing: [{providers: [{name: spans}]}]", "tracing: [{randomSamplingPercentage: 3}]")},
             "spans",
@@ -146,7 +156,30 @@ def test_who_takes_spans(said: dict[str, Any], provider: str, cluster: str) -> N
     assert (found.provider, found.cluster) == (provider, cluster)
 
 
-@pytest.mark.parametrize("name", ["nobody", "file", "als"])
+@pytest.mark.parametrize(
+    "name, asked",
+    [("spans", ""), ("asking", "outbound|9||otel.a.svc"), ("asking-another", "outbound|8||dt.a.svc")],
+)
+def test_whom_a_sampler_asks(name: str, asked: str) -> None:
+    found = traced(f"tracing: [{{providers: [{{name: {name}}}]}}]")
+    assert found is not None
+    assert found.sampler_cluster == asked
+    # Listeners wait for both.
+    wanted = dict.fromkeys((found.cluster, asked or found.cluster))
+    assert Observation(tracing=found).clusters == tuple(wanted)
+
+
+def test_a_providers_limit_of_paths_goes_before_the_meshs() -> None:
+    mesh = "defaultConfig: {tracing: {maxPathTagLength: 70}}"
+    limits = {
+        name: found.path_tag_max
+        for name in ("dog", "spans", "asking")
+        if (found := traced(f"tracing: [{{providers: [{{name: {name}}}]}}]", mesh=mesh)) is not None
+    }
+    assert limits == {"dog": 20, "spans": 30, "asking": 70}
+
+
+@pytest.mark.parametrize("name", ["nobody", "file", "als", "asking-nobody"])
 def test_a_provider_that_takes_no_spans_gets_none(name: str) -> None:
     assert traced(f"tracing: [{{providers: [{{name: {name}}}]}}]") is None
 
@@ -199,4 +232,12 @@ def test_reporting_can_be_disabled_and_enabled_again() -> None:
 
 def test_the_hosts_that_are_sent_to_are_known_beforehand() -> None:
     config = parse_mesh_config(PROVIDERS + "defaultConfig: {tracing: {zipkin: {address: 'Z.b:9'}}}")
-    assert asked_hosts(config) == ("als.a.svc", "gone.a.svc", "otel.a.svc", "zipkin.a.svc", "z.b")
+    assert asked_hosts(config) == (
+        "als.a.svc",
+        "gone.a.svc",
+        "otel.a.svc",
+        "zipkin.a.svc",
+        "dog.a.svc",
+        "dt.a.svc",
+        "z.b",
+    )

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from argosy.envoy.api import message
@@ -24,6 +25,15 @@ async def test_spans_and_records_over_http(capsys: pytest.CaptureFixture[str]) -
     span, log = lines(capsys)
     assert (span["kind"], span["side"], span["span_id"]) == ("span", "CLIENT", "b".rjust(16, "0"))
     assert (log["kind"], log["body"]) == ("log", "hello")
+
+
+async def test_traces_of_datadogs_tracers(capsys: pytest.CaptureFixture[str]) -> None:
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(build_app()), base_url="http://here")
+    span = {"trace_id": 1, "span_id": 2, "name": "a", "service": "s", "resource": "r", "start": 0, "duration": 0}
+    answers = [await client.post("/v0.4/traces", content=msgspec.msgpack.encode(sent)) for sent in ([[span]], "none")]
+    assert [one.status_code for one in answers] == [200, 400]
+    (found,) = lines(capsys)
+    assert (found["kind"], found["service"], found["name"]) == ("span", "s", "r")
 
 
 def test_records_and_entries_over_grpc(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,7 +30,6 @@ _KINDS = {
 }
 REFUSED = {
     "lightstep": "its collectors speak OpenTelemetry's protocol, and Envoy's own tracer for them is gone",
-    "datadog": "its agent takes OpenTelemetry's protocol",
     "stackdriver": "it needs Istio's own build of Envoy",
     "opencensus": "Envoy has no such tracer any more",
 }

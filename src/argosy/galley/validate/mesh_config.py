@@ -35,7 +35,6 @@ _CONNECT_TIMEOUT_MAX_S = 3600.0
 _T = TypeVar("_T")
 _REFUSED_TRACERS = {
     "lightstep": "lightstep",
-    "datadog": "datadog",
     "stackdriver": "stackdriver",
     "openCensusAgent": "open_census_agent",
 }
@@ -129,11 +128,13 @@ def _validate_tracing(check: Check, at: str, tracing: ProxyTracing) -> None:
         if getattr(tracing, attribute) is not None:
             message = f"{kind} is not there: {REFUSED[kind.removesuffix('Agent').lower()]}"
             check.error("ARG0189", f"{at}.{kind}", message, "use a provider of the kind opentelemetry")
-    if tracing.zipkin is not None:
-        host, colon, port = tracing.zipkin.address.rpartition(":")
-        if not colon or not port.isdecimal() or not 1 <= int(port) <= 65535 or not is_dns_name(host):
-            message = f"{tracing.zipkin.address!r} is not host:port"
-            check.error("ARG0189", f"{at}.zipkin.address", message, "write zipkin.istio-system:9411")
+    for kind, taker in (("zipkin", tracing.zipkin), ("datadog", tracing.datadog)):
+        host, colon, port = taker.address.rpartition(":") if taker is not None else ("", "", "")
+        if taker is not None and (
+            not colon or not port.isdecimal() or not 1 <= int(port) <= 65535 or not is_dns_name(host)
+        ):
+            message = f"{taker.address!r} is not host:port"
+            check.error("ARG0189", f"{at}.{kind}.address", message, "write collector.istio-system:9411")
 
 
 def _trust_domain(check: Check, field: str, value: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from argosy.api.extension_provider import ExtensionProvider
-from argosy.api.telemetry_provider import HttpHeader, LogFormat, Service
+from argosy.api.telemetry_provider import DynatraceSampler, HttpHeader, LogFormat, OtelHttp, OtelTracing, Service
 from argosy.galley.validate.check import Check, member
 
 _CODE = "ARG0189"
@@ -25,6 +25,7 @@ def validate_telemetry_provider(check: Check, at: str, provider: ExtensionProvid
         ("zipkin", provider.zipkin),
         ("opentelemetry", provider.opentelemetry),
         ("skywalking", provider.skywalking),
+        ("datadog", provider.datadog),
     ):
         if asked is not None:
             _validate_service(check, f"{at}.{kind}", asked)
@@ -56,15 +57,39 @@ def _validate_tracing(check: Check, at: str, provider: ExtensionProvider) -> Non
         check.at_least(f"{here}.maxTagLength", otel.max_tag_length, most=_TAG_MAX)
         check.one_of(here, {"http": otel.http is not None, "grpc": otel.grpc is not None}, required=False)
         if otel.http is not None:
-            check.not_empty(f"{here}.http.path", otel.http.path, "a path")
-            _validate_path(check, f"{here}.http.path", otel.http.path)
-            check.duration(f"{here}.http.timeout", otel.http.timeout_s)
-            _validate_headers(check, f"{here}.http.headers", otel.http.headers)
+            _validate_http(check, f"{here}.http", otel.http)
         if otel.grpc is not None:
             check.duration(f"{here}.grpc.timeout", otel.grpc.timeout_s)
             _validate_headers(check, f"{here}.grpc.initialMetadata", otel.grpc.initial_metadata)
+        if otel.dynatrace_sampler is not None:
+            _validate_sampler(check, f"{here}.dynatraceSampler", otel.dynatrace_sampler, otel)
+    if provider.datadog is not None:
+        check.at_least(f"{at}.datadog.maxTagLength", provider.datadog.max_tag_length, most=_TAG_MAX)
     if provider.skywalking is not None:
         check.printable(f"{at}.skywalking.accessToken", provider.skywalking.access_token)
+
+
+def _validate_http(check: Check, at: str, http: OtelHttp) -> None:
+    check.not_empty(f"{at}.path", http.path, "a path")
+    _validate_path(check, f"{at}.path", http.path)
+    check.duration(f"{at}.timeout", http.timeout_s)
+    _validate_headers(check, f"{at}.headers", http.headers)
+
+
+def _validate_sampler(check: Check, at: str, sampler: DynatraceSampler, otel: OtelTracing) -> None:
+    check.not_empty(f"{at}.tenant", sampler.tenant, "the tenant's name")
+    check.printable(f"{at}.tenant", sampler.tenant)
+    check.at_least(f"{at}.clusterId", sampler.cluster_id, least=-(2**31), most=2**31 - 1)
+    check.at_least(f"{at}.rootSpansPerMinute", sampler.root_spans_per_minute)
+    if (api := sampler.http_service) is not None:
+        _validate_service(check, f"{at}.httpService", api)
+        if api.http is None:
+            check.error("ARG0110", f"{at}.httpService.http", "the path is needed", "write http: {path: ...}")
+        else:
+            _validate_http(check, f"{at}.httpService.http", api.http)
+    elif otel.http is None:
+        message = "the sampler asks by HTTP, and spans go by gRPC: there is nobody to ask"
+        check.error("ARG0110", f"{at}.httpService", message, "write httpService, or send spans by http")
 
 
 def _validate_service(check: Check, at: str, asked: Service) -> None:

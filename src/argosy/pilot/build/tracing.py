@@ -13,25 +13,38 @@ from typing import Any
 
 from argosy.api.extension_provider import ExtensionProvider
 from argosy.api.telemetry import CustomTag
-from argosy.api.telemetry_provider import HttpHeader, OtelTracing, SkyWalkingTracing, ZipkinTracing
+from argosy.api.telemetry_provider import (
+    DynatraceSampler,
+    HttpHeader,
+    OtelHttp,
+    OtelTracing,
+    SkyWalkingTracing,
+    ZipkinTracing,
+)
 from argosy.core.names import CLUSTER_ID, parse_cluster_name
 from argosy.envoy import values as v
 from argosy.envoy.api import message, pack
 from argosy.pilot.build.authz_places import HTTP_NOTES, NOTES, POLICY, RESULT
 from argosy.pilot.mesh import MeshSettings
-from argosy.pilot.observed import OWN_COLLECTOR, TraceRule
+from argosy.pilot.observed import MESH_DATADOG, OWN_COLLECTOR, TraceRule
 
 _PROVIDER = "envoy.config.trace.v3.Tracing.Http"
 _ZIPKIN = "envoy.config.trace.v3.ZipkinConfig"
 _OTEL = "envoy.config.trace.v3.OpenTelemetryConfig"
 _SKYWALKING = "envoy.config.trace.v3.SkyWalkingConfig"
+_DATADOG = "envoy.config.trace.v3.DatadogConfig"
 _TAG = "envoy.type.tracing.v3.CustomTag"
 _ENVIRONMENT = "envoy.extensions.tracers.opentelemetry.resource_detectors.v3.EnvironmentResourceDetectorConfig"
+_HOST = "envoy.extensions.tracers.opentelemetry.resource_detectors.v3.DynatraceResourceDetectorConfig"
+_DYNATRACE = "envoy.extensions.tracers.opentelemetry.samplers.v3.DynatraceSamplerConfig"
 _PARENT_BASED = "envoy.extensions.tracers.opentelemetry.samplers.v3.ParentBasedSamplerConfig"
 _RATIO = "envoy.extensions.tracers.opentelemetry.samplers.v3.TraceIdRatioBasedSamplerConfig"
 _REQUEST_ID = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"
 _ZIPKIN_PATH = "/api/v2/spans"
+_DYNATRACE_PATH = "/api/v2/samplingConfiguration"
 _EXPORT_TIMEOUT_S = 5.0
+# Whose a span is, where the proxy's environment (DD_SERVICE) does not say it.
+_NOBODYS = "envoy"
 # Each proxy's environment has these; see `argosy.agent.proxy_environment`.
 _ISTIO_TAGS = (
     ("istio.canonical_revision", "CANONICAL_REVISION", "latest"),
@@ -138,9 +151,11 @@ def _takes_otel(rule: TraceRule, provider: ExtensionProvider | None) -> OtelTrac
 
 def _tracer(rule: TraceRule, provider: ExtensionProvider | None) -> Any:
     if (otel := _takes_otel(rule, provider)) is not None:
-        return _otel(otel, rule.cluster, rule.sampling)
+        return _otel(otel, rule.cluster, rule.sampling, rule.sampler_cluster)
     if provider is not None and provider.skywalking is not None:
         return _skywalking(provider.skywalking, rule.cluster)
+    if rule.provider == MESH_DATADOG or (provider is not None and provider.datadog is not None):
+        return _datadog(rule.cluster)
     return _zipkin((provider.zipkin if provider is not None else None) or ZipkinTracing(), rule.cluster)
 
 
@@ -171,13 +186,23 @@ def _zipkin(taker: ZipkinTracing, cluster: str) -> Any:
 
 
 @cache
-def _otel(taker: OtelTracing, cluster: str, sampling: float) -> Any:
+def _datadog(cluster: str) -> Any:
+    config = message(_DATADOG)(collector_cluster=cluster, collector_hostname=_authority(cluster), service_name=_NOBODYS)
+    return _provider("envoy.tracers.datadog", config)
+
+
+@cache
+def _otel(taker: OtelTracing, cluster: str, sampling: float, sampler_cluster: str) -> Any:
     """OpenTelemetry's tracer. By itself it would not obey what a caller's context says of sampling."""
-    detector = {"name": "envoy.tracers.opentelemetry.resource_detectors.environment"}
+    detectors = taker.resource_detectors
+    # Whose the spans are is said by the proxy's environment: OTEL_RESOURCE_ATTRIBUTES.
+    found = [v.extension("envoy.tracers.opentelemetry.resource_detectors.environment", _ENVIRONMENT)]
+    if detectors is not None and detectors.dynatrace is not None:
+        found.append(v.extension("envoy.tracers.opentelemetry.resource_detectors.dynatrace", _HOST))
+    asks = taker.dynatrace_sampler
     fields: dict[str, Any] = {
-        # Whose the spans are is said by the proxy's environment: OTEL_RESOURCE_ATTRIBUTES.
-        "resource_detectors": [{**detector, "typed_config": pack(message(_ENVIRONMENT)())}],
-        "sampler": _sampler(sampling),
+        "resource_detectors": found,
+        "sampler": _sampler(sampling) if asks is None else _dynatrace(asks, taker.http or OtelHttp(), sampler_cluster),
     }
     if taker.http is not None:
         uri = f"http://{_authority(cluster)}{taker.http.path}"
@@ -202,6 +227,20 @@ def _sampler(percent: float) -> dict[str, Any]:
         "name": "envoy.tracers.opentelemetry.samplers.parent_based",
         "typed_config": pack(message(_PARENT_BASED)(wrapped_sampler=ratio)),
     }
+
+
+def _dynatrace(sampler: DynatraceSampler, spans: OtelHttp, cluster: str) -> dict[str, Any]:
+    """The sampler that asks how many traces there may be. `spans`: how spans are sent, if it asks the same host."""
+    own = sampler.http_service.http if sampler.http_service is not None else None
+    http = own or spans
+    uri = f"http://{_authority(cluster)}{own.path if own is not None else _DYNATRACE_PATH}"
+    config = message(_DYNATRACE)(
+        tenant=sampler.tenant,
+        cluster_id=sampler.cluster_id,
+        root_spans_per_minute=sampler.root_spans_per_minute,
+        http_service=_http_service(cluster, uri, http.timeout_s, http.headers),
+    )
+    return {"name": "envoy.tracers.opentelemetry.samplers.dynatrace", "typed_config": pack(config)}
 
 
 @cache

@@ -13,7 +13,7 @@ from argosy.envoy import api
 from argosy.envoy.api import message
 from argosy.pilot.build.tracing import tracing_fields
 from argosy.pilot.mesh import MeshSettings
-from argosy.pilot.observed import MESH_ZIPKIN, Observation, TraceRule
+from argosy.pilot.observed import MESH_DATADOG, MESH_ZIPKIN, Observation, TraceRule
 
 HCM = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 CLUSTER = "outbound|9411||z.a.svc"
@@ -25,6 +25,22 @@ extensionProviders:
 - name: otel
   opentelemetry: {service: z.a.svc, port: 9411, grpc: {timeout: 3s, initialMetadata: [{name: a, value: b}]}}
 - {name: otel-http, opentelemetry: {service: z.a.svc, port: 9411, http: {path: /v1/traces, timeout: 2s}}}
+- {name: datadog, datadog: {service: z.a.svc, port: 9411}}
+- name: dynatrace
+  opentelemetry:
+    service: z.a.svc
+    port: 9411
+    http: {path: /v1/traces, timeout: 2s, headers: [{name: a, value: b}]}
+    resourceDetectors: {dynatrace: {}}
+    dynatraceSampler: {tenant: some, clusterId: -3, rootSpansPerMinute: 40}
+- name: dynatrace-elsewhere
+  opentelemetry:
+    service: z.a.svc
+    port: 9411
+    dynatraceSampler:
+      tenant: some
+      clusterId: 5
+      httpService: {service: d.a.svc, port: 9, http: {path: /asked, headers: [{name: c, envName: D}]}}
 - {name: skywalking, skywalking: {service: z.a.svc, port: 9411, accessToken: secret}}
 """
 
@@ -94,6 +110,47 @@ def test_headers_and_paths_of_what_the_tracer_sends() -> None:
     grpc = provider("otel")["grpc_service"]
     assert (grpc["timeout"], grpc["initial_metadata"]) == ("3s", [{"key": "a", "value": "b"}])
     assert provider("skywalking")["client_config"] == {"backend_token": "secret"}
+
+
+@pytest.mark.parametrize("name", ["datadog", MESH_DATADOG])
+def test_datadog(name: str) -> None:
+    """The manager takes the share; whose the spans are is left to the proxy's environment."""
+    found = fields(TraceRule(name, CLUSTER, sampling=12.5))
+    assert found["tracing"]["provider"]["name"] == "envoy.tracers.datadog"
+    assert found["tracing"]["random_sampling"] == {"value": 12.5}
+    assert "request_id_extension" not in found
+    assert {**provider(name), "@type": ""} == {
+        "@type": "",
+        "collector_cluster": CLUSTER,
+        "collector_hostname": "z.a.svc:9411",
+        "service_name": "envoy",
+    }
+
+
+def test_dynatraces_sampler_asks_where_spans_go_and_in_the_same_way() -> None:
+    found = fields(TraceRule("dynatrace", CLUSTER, sampling=1.0, sampler_cluster=CLUSTER))["tracing"]
+    made = found["provider"]["typed_config"]
+    assert [one["name"].rpartition(".")[2] for one in made["resource_detectors"]] == ["environment", "dynatrace"]
+    assert (found["random_sampling"], made["sampler"]["name"]) == (
+        {"value": 100},
+        "envoy.tracers.opentelemetry.samplers.dynatrace",
+    )
+    config = made["sampler"]["typed_config"]
+    assert (config["tenant"], config["cluster_id"], config["root_spans_per_minute"]) == ("some", -3, 40)
+    http = config["http_service"]
+    uri = "http://z.a.svc:9411/api/v2/samplingConfiguration"
+    assert http["http_uri"] == {"uri": uri, "cluster": CLUSTER, "timeout": "2s"}
+    assert http["request_headers_to_add"] == made["http_service"]["request_headers_to_add"]
+
+
+def test_dynatraces_sampler_may_ask_elsewhere() -> None:
+    other = "outbound|9||d.a.svc"
+    rule = TraceRule("dynatrace-elsewhere", CLUSTER, sampler_cluster=other)
+    made = fields(rule)["tracing"]["provider"]["typed_config"]
+    http = made["sampler"]["typed_config"]["http_service"]
+    assert http["http_uri"] == {"uri": "http://d.a.svc:9/asked", "cluster": other, "timeout": "5s"}
+    assert http["request_headers_to_add"][0]["header"] == {"key": "c", "value": "%ENVIRONMENT(D)%"}
+    assert made["grpc_service"]["envoy_grpc"]["cluster_name"] == CLUSTER
 
 
 def test_tags_in_order_and_own_ones_in_place_of_istios() -> None:
