@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import field
 
 from argosy.api.locality import LocalityLB, ZoneAware
-from argosy.api.meta import Object, Seconds, Strict, WorkloadSelector
+from argosy.api.meta import Object, Seconds, Strict, WorkloadSelector, without_final_dots
 from argosy.api.ports import PortSelector
 from argosy.core.frozen import EMPTY, FrozenMap
 
@@ -218,6 +218,9 @@ class DestinationRule(Strict, frozen=True, kw_only=True):
     subsets: tuple[Subset, ...] = ()
     export_to: tuple[str, ...] = ()
     workload_selector: WorkloadSelector | None = None
+
+    def __post_init__(self) -> None:
+        without_final_dots(self, "host")
 
 
 def adds_to(rule: Object[DestinationRule], other: Object[DestinationRule], default: tuple[str, ...] = ()) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from argosy.api.meta import Strict
+from argosy.api.meta import Strict, without_final_dots
 from argosy.core.frozen import EMPTY, FrozenMap
 
 CIPHER_SUITES = frozenset(
@@ -84,6 +84,9 @@ class Server(Strict, frozen=True, kw_only=True):
     hosts: tuple[str, ...]
     tls: ServerTLS | None = None
     name: str = ""
+
+    def __post_init__(self) -> None:
+        without_final_dots(self, "hosts")
 
 
 class Gateway(Strict, frozen=True, kw_only=True):

@@ -30,6 +30,20 @@ class Strict(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
     not_yet_values: ClassVar[dict[str, frozenset[str]]] = {}
 
 
+def without_final_dots(value: msgspec.Struct, name: str) -> None:
+    """Take a host, or hosts, as they are compared: `a.example.` is `a.example`, said to be whole."""
+    given = getattr(value, name)
+    made = _whole(given) if isinstance(given, str) else tuple(map(_whole, given))
+    if made != given:
+        msgspec.structs.force_setattr(value, name, made)
+
+
+def _whole(host: str) -> str:
+    before = host[:-1]
+    # What is left must be a full name: `*.` is not `*`, and `a.` is no name that is completed.
+    return before if host.endswith(".") and "." in before and before[-1].isalnum() else host
+
+
 class BothSpellings(Strict, frozen=True, kw_only=True, rename="camel"):
     """Base of Mixer's messages: a field is written `maxAmount` or `max_amount`, and null is as good as nothing."""
 

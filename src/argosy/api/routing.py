@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 from msgspec import field
 
-from argosy.api.meta import Percent, Seconds, Strict, StringMatch
+from argosy.api.meta import Percent, Seconds, Strict, StringMatch, without_final_dots
 from argosy.api.ports import PortSelector
 from argosy.core.frozen import EMPTY, FrozenMap
 
@@ -23,6 +23,9 @@ class Destination(Strict, frozen=True, kw_only=True):
     host: str
     subset: str = ""
     port: PortSelector | None = None
+
+    def __post_init__(self) -> None:
+        without_final_dots(self, "host")
 
 
 class HeaderOperations(Strict, frozen=True, kw_only=True):
@@ -241,6 +244,9 @@ class TLSMatch(Strict, frozen=True, kw_only=True):
     source_namespace: str = ""
     gateways: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        without_final_dots(self, "sni_hosts")
+
 
 class RouteDestination(Strict, frozen=True, kw_only=True):
     """One weighted destination of connections."""
@@ -272,6 +278,9 @@ class VirtualService(Strict, frozen=True, kw_only=True):
     tcp: tuple[TCPRoute, ...] = ()
     tls: tuple[TLSRoute, ...] = ()
     export_to: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        without_final_dots(self, "hosts")
 
 
 def _share(percentage: float | None, percent: float | None) -> float:

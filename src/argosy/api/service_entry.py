@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from argosy.api.meta import Object, Strict
+from argosy.api.meta import Object, Strict, without_final_dots
 from argosy.api.ports import Port
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.names import ObjectKey
@@ -48,6 +48,9 @@ class ServiceEntry(Strict, frozen=True, kw_only=True):
     workload_selector: LabelSelector | None = None
     export_to: tuple[str, ...] = ()
     subject_alt_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        without_final_dots(self, "hosts")
 
     @property
     def names(self) -> tuple[str, ...]:

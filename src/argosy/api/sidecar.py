@@ -9,7 +9,7 @@ from typing import Literal
 
 from argosy.api.destination_rule import ConnectionPool
 from argosy.api.gateway import ServerTLS
-from argosy.api.meta import Strict
+from argosy.api.meta import Strict, without_final_dots
 from argosy.api.routing import Destination
 from argosy.api.service_entry import LabelSelector
 
@@ -33,6 +33,9 @@ class EgressListener(Strict, frozen=True, kw_only=True):
     port: SidecarPort | None = None
     bind: str = ""
     capture_mode: CaptureMode = "DEFAULT"
+
+    def __post_init__(self) -> None:
+        without_final_dots(self, "hosts")
 
 
 class IngressListener(Strict, frozen=True, kw_only=True):

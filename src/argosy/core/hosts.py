@@ -1,7 +1,8 @@
 """Host names: short names to full ones, wildcards, and which of several matches is the most specific.
 
 Rules are Istio's: a short name (no dot) in an object means `<name>.<the object's namespace>.svc.<domain>`; a wildcard
-is `*` alone or a leading `*.`; the longest exact name wins over any wildcard, a longer wildcard over a shorter one.
+is `*` alone, a leading `*.`, or a leading `*` within a label (`*-v1.example.com`, `*v1.example.com`); the longest exact
+name wins over any wildcard, a longer wildcard over a shorter one.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def service_host(name: str, namespace: str, domain: str = CLUSTER_DOMAIN) -> str
 
 def resolve_host(host: str, namespace: str, domain: str = CLUSTER_DOMAIN) -> str:
     """What `host` written in an object of `namespace` means, in lower case. Only names without a dot are completed."""
-    if host == "*" or "." in host:
+    if host.startswith("*") or "." in host:
         return host.lower()
     return service_host(host.lower(), namespace, domain)
 
@@ -39,7 +40,7 @@ def called_service(host: str) -> str | None:
     Objects do not mean a Service by such a name: they take a name with a dot as it stands.
     """
     parts = host.lower().removesuffix(".svc").split(".")
-    return service_host(*parts) if len(parts) == 2 and all(parts) and parts[0] != "*" else None
+    return service_host(*parts) if len(parts) == 2 and all(parts) and not is_wildcard(host) else None
 
 
 def may_be_routed_only(host: str, namespaces: Container[str]) -> bool:
@@ -60,8 +61,13 @@ def is_address(text: str) -> bool:
 
 
 def is_wildcard(host: str) -> bool:
-    """True for `*` and `*.suffix`."""
+    """True for `*`, `*.suffix` and `*suffix`."""
     return host.startswith("*")
+
+
+def splits_label(host: str) -> bool:
+    """True for a wildcard that begins within a label: `*-v1.example.com`, `*v1.example.com`."""
+    return host.startswith("*") and host != "*" and not host.startswith("*.")
 
 
 def host_matches(pattern: str, host: str) -> bool:

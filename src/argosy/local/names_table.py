@@ -14,7 +14,7 @@ from ipaddress import IPv4Address
 from argosy.api.kubernetes import Service
 from argosy.api.meta import Object
 from argosy.api.service_entry import ServiceEntry, allocated_addresses, precedence
-from argosy.core.hosts import CLUSTER_DOMAIN, service_host
+from argosy.core.hosts import CLUSTER_DOMAIN, is_wildcard, service_host
 from argosy.local.service_endpoints import NOTHING_DECLARED, Declared, PodFact, pods_of
 
 ALIASES_MAX = 8
@@ -91,7 +91,7 @@ def build_names(
                 continue
             if host.startswith("*."):
                 wildcards[host[1:].lower()] = addresses
-            else:
+            elif not is_wildcard(host):
                 hosts[host.lower()] = addresses
     for service in services:
         host = service_host(service.name, service.namespace, domain).lower()

@@ -5,7 +5,7 @@ Nothing here derives anything. Keys are `ObjectKey`s, values are `api.Object`s; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,7 +27,7 @@ from argosy.api.mixer import MIXER_KINDS
 from argosy.api.routing import VirtualService
 from argosy.api.workload import GROUP_ANNOTATION, HEALTH
 from argosy.core.frozen import EMPTY, FrozenMap
-from argosy.core.hosts import resolve_host, service_host, service_of_host
+from argosy.core.hosts import resolve_host, service_host, service_of_host, splits_label
 from argosy.core.names import (
     DEFAULT_TRUST_DOMAIN,
     MESH_GATEWAY,
@@ -103,6 +103,8 @@ PATTERN = "*"
 """Where a ServiceRole is filed that names services by a pattern, or none."""
 ROOT_ROLE, INLINE = "/", ""
 """Where a ServiceRoleBinding is filed whose role is the root namespace's, and one that has rules of its own."""
+SPLITTING = "splitting"
+"""Trait of an object with a host that is a wildcard within a label."""
 VISIBLE_BY_DEFAULT = "visibleByDefault"
 """Trait of a VirtualService that leaves it to the mesh's settings who may see it."""
 
@@ -200,6 +202,9 @@ class Mesh:
             )
         }
         """Whose address it is, whatever a ServiceEntry says."""
+        self._splitting = [self._index(f"{kind}_splitting", kind, _splitting) for kind in _HOSTS_OF]
+        self.split_wildcards: Derived[str, tuple[str, ...]] = engine.derived("split_wildcards", self._split_wildcards)
+        """All wildcards that begin within a label: of those, a host's labels do not tell which cover it."""
         self.rules_for_others = self._index("rules_for_others", "DestinationRule", _namespace_for_others)
         self.rules_by_host = self._index("rules_by_host", "DestinationRule", _host_of_rule)
         self.selective_rules = self._index("selective_rules", "DestinationRule", _namespace_if_selective)
@@ -233,6 +238,10 @@ class Mesh:
         maps = {key_of_map: found}
         open_tenancy = found.annotations.get(TENANCY_ANNOTATION) == "open"
         return replace(given, config=mesh_config_of(maps), own=own_config_of(maps), open_tenancy=open_tenancy)
+
+    def _split_wildcards(self, read: Reader, _key: str) -> tuple[str, ...]:
+        objects = [one for index in self._splitting for _key, one in read.select(index, SPLITTING)]
+        return tuple(sorted({host for one in objects for host in _HOSTS_OF[one.kind](one) if splits_label(host)}))
 
     def _aspect(self, read: Reader, aspect: Aspect) -> MeshSettings:
         """The settings as far as one aspect of the mesh configuration goes."""
@@ -343,6 +352,10 @@ def _address_of_workload(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:
 
 def _host_of_rule(key: ObjectKey, rule: Object[Any]) -> Iterable[tuple[str, str]]:
     return ((key.namespace, resolve_host(rule.spec.host, key.namespace)),)
+
+
+def _splitting(_key: ObjectKey, one: Object[Any]) -> Iterable[str]:
+    return (SPLITTING,) if any(map(splits_label, _HOSTS_OF[one.kind](one))) else ()
 
 
 def _namespace_for_others(key: ObjectKey, rule: Object[Any]) -> Iterable[str]:
@@ -460,6 +473,13 @@ def _traits_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:
 def _traits_of_namespace(_key: ObjectKey, namespace: Object[Any]) -> Iterable[str]:
     return (NEAR,) if prefers_near(namespace) else ()
 
+
+_HOSTS_OF: Mapping[str, Callable[[Object[Any]], Iterable[str]]] = {
+    "VirtualService": mesh_hosts,
+    "DestinationRule": lambda rule: (resolve_host(rule.spec.host, rule.namespace),),
+    "ServiceEntry": lambda entry: entry.spec.names,
+}
+"""Of kinds whose objects are looked up by the hosts that they cover: those hosts."""
 
 __all__ = [
     "EMPTY",

@@ -58,7 +58,7 @@ class OutboundModel:
         """The VirtualServices that govern mesh traffic of namespace key[0] to host key[1]: those that name the host
         most exactly, in the order in which their rules are tried."""
         namespace, host = key
-        for pattern in policy.host_patterns(host):
+        for pattern in policy.host_patterns(read, self.mesh, host):
             found = [
                 one
                 for _key, one in read.select(self.mesh.virtual_services_by_host, pattern)
@@ -341,7 +341,7 @@ class OutboundModel:
         record = read.get(self.model.host, host)
         if record is not None and not record.routed_only:
             return record.alias or host
-        for pattern in policy.host_patterns(host):
+        for pattern in policy.host_patterns(read, self.mesh, host):
             found = read.get(self.model.host, pattern) if is_wildcard(pattern) and pattern != "*" else None
             if found is not None and not found.routed_only:
                 return pattern

@@ -18,14 +18,14 @@ from argosy.api.meta import Object
 from argosy.api.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
 from argosy.api.service_entry import precedence
 from argosy.core.frozen import FrozenMap
-from argosy.core.hosts import resolve_host, service_of_host, specificity
+from argosy.core.hosts import host_matches, resolve_host, service_of_host, specificity
 from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.incr import Index, Reader
 from argosy.pilot import registry
 from argosy.pilot.aspects import Aspect
 from argosy.pilot.build.localities import Balance
-from argosy.pilot.mesh import VISIBLE_BY_DEFAULT, Mesh
+from argosy.pilot.mesh import SETTINGS_KEY, VISIBLE_BY_DEFAULT, Mesh
 from argosy.pilot.scopes import Place, RuleScope, exported
 from argosy.pilot.selecting import Place as Where
 from argosy.pilot.selecting import about_all, selecting, selector_of
@@ -65,7 +65,7 @@ def destination_rule(read: Reader, mesh: Mesh, scope: RuleScope, host: str) -> O
     default = registry.settings(read, mesh, Aspect.EXPORTS).config.default_destination_rule_export_to
     for namespace, own_only in _order(scope.namespace, owner):
         # Candidates are the suffixes of the host itself, so a rule for another host is never read.
-        for pattern in host_patterns(host):
+        for pattern in host_patterns(read, mesh, host):
             found = read.select(mesh.rules_by_host, (namespace, pattern))
             # What is said about some workloads stands before what is said about all.
             for key, rule in sorted(found, key=lambda one: one[1].spec.workload_selector is None):
@@ -125,11 +125,12 @@ def _obeys(rule: Object[DestinationRule], scope: RuleScope) -> bool:
     return rule.namespace == scope.namespace and selects(selector.match_labels, scope.labels)
 
 
-def host_patterns(host: str) -> list[str]:
-    """The hosts of rules and VirtualServices that cover `host`, the most specific first."""
+def host_patterns(read: Reader, mesh: Mesh, host: str) -> list[str]:
+    """The hosts of rules and VirtualServices that may cover `host`, the most specific first."""
     parts = host.split(".")
     wild = [f"*.{'.'.join(parts[count:])}" for count in range(1, len(parts))]
-    return sorted({host, *wild, "*"}, key=specificity)
+    split = [one for one in read.get(mesh.split_wildcards, SETTINGS_KEY) or () if host_matches(one, host)]
+    return sorted({host, *wild, *split, "*"}, key=specificity)
 
 
 def _namespace_of_host(read: Reader, mesh: Mesh, host: str) -> str:

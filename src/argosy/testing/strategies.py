@@ -214,7 +214,7 @@ virtual_services = st.builds(
         "VirtualService", name, {"hosts": hosts, **spec, **({"gateways": gateways} if gateways else {})}
     ),
     names,
-    st.lists(st.sampled_from([*SERVICES, "one.example.com"]), min_size=1, max_size=2, unique=True),
+    st.lists(st.sampled_from([*SERVICES, "one.example.com", "*o.example.com"]), min_size=1, max_size=2, unique=True),
     at_least_one(http=st.lists(http_rules, min_size=1, max_size=3), tcp=st.lists(tcp_rules, min_size=1, max_size=2)),
     st.sampled_from([None, None, ["mesh"], ["istio-system/gateway-a"], ["mesh", "istio-system/gateway-b"]]),
 )
@@ -324,7 +324,7 @@ gateways = st.builds(
     st.tuples(
         st.builds(
             lambda hosts: {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": hosts},
-            st.sampled_from([["*"], ["default/one.example.com"], ["*.example.com"]]),
+            st.sampled_from([["*"], ["default/one.example.com"], ["*.example.com"], ["*o.example.com"]]),
         ),
         st.builds(
             lambda hosts, tls: {

@@ -15,6 +15,7 @@ from argosy.core.hosts import (
     service_host,
     service_of_host,
     specificity,
+    splits_label,
 )
 
 
@@ -206,3 +207,23 @@ def test_no_pattern_may_cover_a_host() -> None:
 def test_names_that_rules_may_lead_elsewhere(host: str, may: bool) -> None:
     """`example.com` was taken for the name of a Service, though there is no namespace `com`."""
     assert may_be_routed_only(host, {"prod"}) is may
+
+
+@pytest.mark.parametrize(
+    ("host", "splits"),
+    [("*-v1.example.com", True), ("*v1.example.com", True), ("*v1", True), ("*.v1", False), ("*", False), ("a", False)],
+)
+def test_a_wildcard_may_begin_within_a_label(host: str, splits: bool) -> None:
+    assert (splits_label(host), resolve_host(host, "shop")) == (splits, host if host != "a" else f"a.shop{FULL}")
+
+
+def test_a_wildcard_within_a_label_covers_what_ends_like_it_and_is_no_empty_text() -> None:
+    assert host_matches("*-v1.example.com", "pears-v1.example.com")
+    assert host_matches("*-v1.example.com", "a.b-v1.example.com")
+    assert host_matches("*.example.com", "*-v1.example.com")
+    assert not host_matches("*v1.example.com", "v1.example.com")
+    assert not host_matches("*-v1.example.com", "*.example.com")
+    assert most_specific(["*.example.com", "*-v1.example.com", "*v1.example.com"], "a-v1.example.com") == (
+        "*-v1.example.com"
+    )
+    assert called_service("*-v1.shop") is None

@@ -65,6 +65,10 @@ def test_an_http_rule(rule: str, codes: list[str]) -> None:
     ("members", "codes"),
     [
         ("hosts: [pears.42]", ["ARG0103"]),
+        ("hosts: ['*-pears.example', '*apples.example']", []),
+        ("hosts: ['*-pears.example', 'a-pears.example']", ["ARG0114"]),
+        ("hosts: [pears.example.]", []),
+        ("hosts: [pears.example., pears.example]", ["ARG0114"]),
         ("hosts: [192.0.2.7]", []),
         ("hosts: [pears], gateways: [garden/a.b]", ["ARG0101"]),
         ("hosts: [pears], exportTo: ['~']", ["ARG0126"]),
@@ -158,12 +162,27 @@ def test_a_servers_tls(tls: str, codes: list[str]) -> None:
     assert _verdict("Gateway", f"{{servers: [{server}]}}") == codes
 
 
+def test_a_server_of_tls_knows_no_wildcard_within_a_label() -> None:
+    """Envoy refuses the whole listener."""
+    server = (
+        "{port: {number: 8443, name: safe, protocol: HTTPS}, hosts: ['%s'], tls: {credentialName: a, mode: SIMPLE}}"
+    )
+    assert _verdict("Gateway", f"{{servers: [{server % './*.example'}]}}") == []
+    assert _verdict("Gateway", f"{{servers: [{server % './*-pears.example'}]}}") == ["ARG0104"]
+
+
 @pytest.mark.parametrize(
     ("protocol", "members", "codes"),
     [
         ("TCP", "hosts: [a.example], tls: {mode: SIMPLE, credentialName: cert}", ["ARG0121"]),
         ("HTTP", "hosts: [pears]", ["ARG0103"]),
         ("HTTP", "hosts: [orchard/pears]", ["ARG0103"]),
+        ("HTTP", "hosts: ['orchard/*-pears.example', '*pears.example']", []),
+        ("HTTP", "hosts: ['*--pears.example']", ["ARG0103"]),
+        ("HTTP", "hosts: ['*-']", ["ARG0103"]),
+        ("HTTP", "hosts: [orchard/pears.example.]", []),
+        ("HTTP", "hosts: [pears.]", ["ARG0103"]),
+        ("HTTP", "hosts: ['*.']", ["ARG0103"]),
         ("HTTP", "hosts: [192.0.2.7, './*', '*.a.example']", []),
     ],
 )
@@ -176,6 +195,9 @@ def test_a_server(protocol: str, members: str, codes: list[str]) -> None:
     ("members", "codes"),
     [
         ("hosts: [192.0.2.7], ports: [{number: 80, name: web, protocol: HTTP}]", ["ARG0103"]),
+        ("hosts: ['*-pears.example'], ports: [{number: 80, name: web, protocol: HTTP}]", []),
+        ("hosts: ['*-pears.example'], ports: [{number: 443, name: tls, protocol: TLS}]", ["ARG0104"]),
+        ("hosts: [pears.example.], ports: [{number: 80, name: web, protocol: HTTP}]", []),
         ("hosts: [a.example], ports: [{number: 80, name: web_1, protocol: HTTP}]", ["ARG0101"]),
         ("hosts: [a.example], ports: [{number: 80, name: Web, protocol: HTTP}]", []),
         ("hosts: [a.example], resolution: STATIC, ports: [{number: 80, name: web, protocol: HTTP}]", ["ARG0151?"]),

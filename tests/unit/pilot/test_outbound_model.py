@@ -257,3 +257,54 @@ def test_an_entry_that_all_may_see_goes_before_one_that_hides() -> None:
     world = MeshWorld(*(CLIENT.format(one) for one in ("a", "bb", "ccc")), declared("a", "."))
     world.apply(declared("bb", "'*'", "192.0.2.2"))
     assert [seen_by(world, one) for one in ("a", "bb", "ccc")] == [["192.0.2.2"]] * 3
+
+
+SPLIT = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: split, namespace: shop}
+spec: {hosts: ["*-far.example"], ports: [{number: 80, name: http, protocol: HTTP}], resolution: NONE}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: exact, namespace: shop}
+spec: {hosts: [a-far.example], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}
+"""
+FAR = "outbound|80||{}".format
+WEB = "outbound|8080||web.shop.svc.cluster.local"
+
+
+def test_a_wildcard_within_a_label_is_a_host_as_any_wildcard() -> None:
+    """`*-far.example`: a virtual host of Envoy's may begin so."""
+    world = MeshWorld(CLIENTS, SPLIT)
+    assert hosts_on_80(world) == {host: FAR(host) for host in ("*-far.example", "a-far.example")}
+    domains = world.resources(VIRTUAL_HOST, "client-0", "shop")["80/*-far.example"]["domains"]
+    assert domains == ["*-far.example"]
+
+
+def test_rules_for_a_wildcard_within_a_label_hold_for_what_it_covers_while_they_are_there() -> None:
+    world = MeshWorld(CLIENTS, SPLIT)
+    before = world.resources(VIRTUAL_HOST, "client-0", "shop")
+    world.apply(elsewhere("*r.example"))
+    assert hosts_on_80(world) == {"*-far.example": WEB, "a-far.example": WEB}
+    world.apply(elsewhere("*b-far.example"))
+    assert hosts_on_80(world) == {
+        "*-far.example": FAR("*-far.example"),
+        "*b-far.example": WEB,
+        "a-far.example": FAR("a-far.example"),
+    }
+    world.delete("VirtualService", "shop", "elsewhere")
+    assert world.resources(VIRTUAL_HOST, "client-0", "shop") == before
+
+
+def test_a_rule_for_a_wildcard_within_a_label_is_how_its_hosts_are_called() -> None:
+    rule = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: far, namespace: shop}
+spec: {host: "*-far.example", trafficPolicy: {connectionPool: {tcp: {connectTimeout: 3s}}}}
+"""
+    world = MeshWorld(CLIENTS, SPLIT, rule)
+    clusters = world.resources(CLUSTER, "client-0", "shop")
+    assert {clusters[FAR(host)]["connect_timeout"] for host in ("*-far.example", "a-far.example")} == {"3s"}
+    assert clusters[WEB]["connect_timeout"] != "3s"

@@ -18,6 +18,7 @@ import re2
 from argosy.api.meta import Object
 from argosy.api.paths import format_path
 from argosy.core.errors import Finding, Level
+from argosy.core.hosts import splits_label
 
 REGEX_CHARS_MAX = 1024
 DURATION_S_MAX = 315_576_000_000.0
@@ -52,7 +53,7 @@ class Check:
         self.findings.append(Finding(code, level, message, o.kind, o.namespace, o.name, field, o.origin, hint))
 
     def host(self, field: str, host: str, *, wildcard: bool = False) -> None:
-        """A DNS name; with `wildcard`, also `*` and `*.suffix`."""
+        """A DNS name; with `wildcard`, also `*`, `*.suffix` and `*suffix`."""
         name = host
         if "*" in host:
             if not wildcard:
@@ -60,7 +61,7 @@ class Check:
                 return
             if host == "*":
                 return
-            name = host.removeprefix("*.")
+            name = host[1:].removeprefix("-") if splits_label(host) else host.removeprefix("*.")
         if not is_dns_name(name):
             hint = "use labels of a-z, 0-9 and '-' joined by dots"
             if ":" in name or "/" in name:
@@ -70,8 +71,14 @@ class Check:
             what = "an address" if is_ip(host) else "no host name: its last label is a number"
             self.error("ARG0103", field, f"{host!r} is {what}", "name a host")
 
+    def server_name(self, field: str, host: str) -> None:
+        """A host that TLS greetings name: proxies tell those apart by whole labels only."""
+        if splits_label(host):
+            message = f"wildcard {host!r} is none for TLS: server names are compared label by label"
+            self.error("ARG0104", field, message, f"write *.{host.partition('.')[2]}, or name the hosts")
+
     def full_host(self, field: str, host: str) -> None:
-        """A DNS name with a dot, `*` or `*.suffix`: whoever reads it knows no namespace to complete it by."""
+        """A DNS name with a dot, or a wildcard: whoever reads it knows no namespace to complete it by."""
         self.host(field, host, wildcard=True)
         if host and "." not in host and "*" not in host:
             hint = f"write {host}.<namespace>.svc.cluster.local"

@@ -54,6 +54,9 @@ def _validate_server(check: Check, at: str, server: Server) -> None:
         check.error("ARG0124", f"{at}.port.protocol", f"unknown protocol {server.port.protocol!r}", hint)
         return
     assert protocol is not None
+    if protocol.is_tls:
+        for index, host in enumerate(server.hosts):
+            check.server_name(f"{at}.hosts[{index}]", host.rpartition("/")[2])
     _validate_tls_use(check, at, server, protocol)
     if server.tls is not None:
         validate_server_tls(check, f"{at}.tls", server.tls)

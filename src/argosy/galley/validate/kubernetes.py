@@ -70,7 +70,7 @@ def validate_service(check: Check, service: Service) -> None:
 
 
 def _validate_external_name(check: Check, service: Service) -> None:
-    check.host("spec.externalName", service.external_name)
+    check.host("spec.externalName", service.external_name.removesuffix("."))
     _validate_service_ports(check, service)
     for index, port in enumerate(service.ports):
         protocol, _reason = choose_protocol(port.name, port.app_protocol, port.protocol, port.port)

@@ -424,6 +424,7 @@ def _validate_tls(check: Check, at: str, tls: TLSRoute, hosts: tuple[str, ...]) 
                 check.warn("ARG0151", f"{field}.sniHosts[{n}]", message, "name a host")
             else:
                 check.host(f"{field}.sniHosts[{n}]", host, wildcard=True)
+                check.server_name(f"{field}.sniHosts[{n}]", host)
             if not any(host_matches(pattern, host) for pattern in hosts):
                 hint = f"hosts of the object: {', '.join(hosts)}"
                 check.error("ARG0123", f"{field}.sniHosts[{n}]", f"SNI host {host!r} is not covered by the hosts", hint)

@@ -32,6 +32,7 @@ def validate_service_entry(check: Check, entry: ServiceEntry) -> None:
         check.not_empty(f"spec.subjectAltNames[{index}]", name, "a name")
         check.printable(f"spec.subjectAltNames[{index}]", name)
     _validate_entry_ports(check, entry)
+    _validate_server_names(check, entry)
     _validate_resolution(check, entry)
     for index, endpoint in enumerate(entry.endpoints):
         _validate_endpoint(check, f"spec.endpoints[{index}]", endpoint, entry)
@@ -55,6 +56,13 @@ def _validate_entry_ports(check: Check, entry: ServiceEntry) -> None:
             check.error(
                 "ARG0124", f"{at}.protocol", f"unknown protocol {port.protocol!r}", "HTTP, HTTP2, GRPC, TLS, TCP, ..."
             )
+
+
+def _validate_server_names(check: Check, entry: ServiceEntry) -> None:
+    protocols = [parse_protocol(port.protocol) for port in entry.ports if port.protocol]
+    if any(protocol is not None and protocol.is_tls for protocol in protocols):
+        for index, host in enumerate(entry.hosts):
+            check.server_name(f"spec.hosts[{index}]", host)
 
 
 def _validate_resolution(check: Check, entry: ServiceEntry) -> None:
