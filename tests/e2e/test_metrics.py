@@ -174,6 +174,30 @@ def test_a_tcp_connection_is_counted_when_it_opens_while_it_lasts_and_when_it_en
     expect(mesh, before["connections_opened"], wanted(1), TCP["connections_opened"])
 
 
+def test_bytes_of_connections_by_a_tag_that_clients_choose_are_counted_beside_as_well(mesh: Mesh) -> None:
+    """So that what has no room is still in the sum: each is told once, while the connection lasts and when it ends."""
+    before = counted(mesh, TCP["sent_bytes"])
+    greeting = len("220 ready\r\n")
+
+    def told() -> dict[str, float]:
+        found = differences(before, counted(mesh, TCP["sent_bytes"]))
+        return {dict(labels)["caller"]: value for labels, value in found.items() if "caller" in dict(labels)}
+
+    tags = """
+    - match: {metric: TCP_SENT_BYTES, mode: SERVER}
+      tagOverrides: {caller: {value: string(source.address)}}
+"""
+    with applied(mesh, telemetry("tcp-tags", tags)), talking(mesh, "bank", 3306) as say:
+        assert say("hello") == "250 hello"
+        wait_for(lambda: list(told().values()) == [greeting + HELLO], 60, "what it has carried so far")
+        stats = admin(mesh.envoy_pid("bank"), "/stats?filter=istio_tcp_sent_bytes_total&usedonly").splitlines()
+        (chosen,) = (line for line in stats if ".caller." in line)
+        (whole,) = (line for line in stats if ".rest.caller" in line)
+        assert (chosen.rpartition(" ")[2], whole.rpartition(" ")[2]) == ("0", "0")
+        say("hello")
+    wait_for(lambda: list(told().values()) == [greeting + 2 * HELLO], 60, "all that it carried")
+
+
 def test_sums_are_exact_while_mixer_is_killed_and_a_workload_is_rolled(mesh: Mesh) -> None:
     """N requests in, N counted on both sides, in counters and in histograms; never more than were sent, and nothing
     that is scraped meanwhile falls: pods that are gone by the second kill stay counted."""

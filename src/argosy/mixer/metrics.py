@@ -25,7 +25,7 @@ from argosy.mixer.budget import LabelBudget, Owner
 from argosy.mixer.checkpoint import Checkpoint, SavedHistogram, SavedProcess
 from argosy.mixer.join import NOBODY, Joined, Labels, join, join_note, unknowns
 from argosy.mixer.notes import expand
-from argosy.mixer.rest import counts_all, left_counters, left_histograms
+from argosy.mixer.rest import Places, counts_all, left_counters, left_histograms
 from argosy.mixer.telemetry import CounterSample, Flush, Node, Tags, in_messages, take_apart
 
 RESTART_TOLERANCE_S = 2.0
@@ -297,9 +297,10 @@ class MetricsAggregator:
             else:
                 yield in_messages(CounterSample(name, tags, added))
         live: dict[_SeriesKey, float] = {}
+        places = Places(flush.counters)
         for name, tags, value in flush.open_bytes:
             if value:
-                key = name, tuple(tag for tag in tags if tag[0] != t.CONNECTION)
+                key = places.of((name, tuple(tag for tag in tags if tag[0] != t.CONNECTION)))
                 live[key] = live.get(key, 0.0) + value
         for (name, tags), added in process.carried.advance(ended, live).items():
             yield CounterSample(name, tags, added)

@@ -5,6 +5,9 @@ that it lacks). Given a report of absolute values and what was remembered of the
 not in the others, as one more series (tag `left`), absolute and never falling. A proxy's values are not all read at the
 same instant, so everything is taken from the last report and the others from this one: the difference is at most too
 small, and right as soon as nothing moves.
+
+What connections have carried that are still open is told under the tags of the counter that will have it. Where that
+counter has no room, it is counted with what is left over, from the beginning: `Places`.
 """
 
 from __future__ import annotations
@@ -46,6 +49,25 @@ def left_histograms(
             known = _difference(whole, parts, known)
         if known is not None and known.count:
             yield HistogramSample(name, _left(tags), known.count, known.total, known.counts)
+
+
+class Places:
+    """Where the series of a report have room."""
+
+    def __init__(self, counters: Sequence[CounterSample]) -> None:
+        self._known = {(one.name, one.tags) for one in counters}
+        self._whole = [(one.name, _lacks(one.tags), one.tags) for one in counters if counts_all(one.tags)]
+
+    def of(self, series: _Key) -> _Key:
+        """The series itself, or that of what is left over where the proxy has no room for it."""
+        name, tags = series
+        if not self._whole or series in self._known:
+            return series
+        names = {one for one, _ in tags}
+        for whole, lacks, rest in self._whole:
+            if whole == name and lacks <= names and _without(tags, lacks) == _without(rest, frozenset({REST})):
+                return name, _left(rest)
+        return series
 
 
 def _difference(whole: Observed, parts: Iterable[HistogramSample], known: Observed | None) -> Observed:

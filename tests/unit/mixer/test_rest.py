@@ -13,6 +13,7 @@ from argosy.mixer.telemetry import (
     OVERFLOW,
     REQUEST_BYTES,
     REQUESTS,
+    TCP_SENT,
     CounterSample,
     Flush,
     HistogramSample,
@@ -165,3 +166,139 @@ def test_sums_are_exact_when_all_is_told_and_never_too_high(steps: list[str | No
 def total(aggregator: MetricsAggregator) -> float:
     """All requests."""
     return sum(dict(aggregator.counters())[REQUESTS].values())
+
+
+class Connections:
+    """Counts connections as an Envoy does: open ones by a gauge each, ended ones by counters, some with room.
+
+    `room` values have a counter of their own, from the first report of a connection or from its end on.
+    """
+
+    def __init__(self, room: int = ROOM) -> None:
+        self.room = room
+        self.whole: float | None = None
+        self.ended: dict[str, float] = {}
+        self.open: dict[int, tuple[str, float]] = {}
+        self.carried: dict[int, tuple[str, float]] = {}
+        self.sent = 0.0
+
+    def carry(self, number: int, name: str, amount: float) -> None:
+        """A connection sends something; it was opened by somebody of this name."""
+        name, before = self.carried.get(number, (name, 0.0))
+        self.carried[number] = name, before + amount
+        self.sent += amount
+
+    def report(self, number: int) -> None:
+        """A connection that is open tells what it has carried."""
+        if number in self.carried:
+            name, amount = self.carried[number]
+            self._count(name, 0.0)
+            self.open[number] = name, amount
+
+    def end(self, number: int) -> None:
+        """A connection ends: the gauge goes first."""
+        if number in self.carried:
+            name, amount = self.carried.pop(number)
+            self.open.pop(number, None)
+            self._count(name, amount)
+
+    def _count(self, name: str, amount: float) -> None:
+        if name in self.ended or len(self.ended) < self.room:
+            self.ended[name] = self.ended.get(name, 0.0) + amount
+        self.whole = (self.whole or 0.0) + amount
+
+    def gauges(self) -> list[CounterSample]:
+        """The first half of a report."""
+        return [
+            CounterSample(TCP_SENT, (*self.base, ("sni", name), ("conn", str(number))), amount)
+            for number, (name, amount) in self.open.items()
+        ]
+
+    def counters(self) -> list[CounterSample]:
+        """The second half of a report."""
+        made = [CounterSample(TCP_SENT, (*self.base, ("sni", name)), amount) for name, amount in self.ended.items()]
+        whole = [CounterSample(TCP_SENT, (*self.base, ("rest", "sni")), self.whole)] if self.whole is not None else []
+        return [*made, *whole]
+
+    @property
+    def base(self) -> Tags:
+        """The tags that nobody chooses."""
+        return tags(protocol="tcp")
+
+
+def by_sni(aggregator: MetricsAggregator) -> dict[str, float]:
+    """Bytes by the tag that clients choose."""
+    found = dict(aggregator.counters())[TCP_SENT]
+    return {dict(labels)["sni"]: value for labels, value in found.items()}
+
+
+def test_bytes_of_connections_without_room_are_counted_together_while_open_and_once() -> None:
+    aggregator, proxy = MetricsAggregator(DIRECTORY), Connections()
+    for number, name in enumerate("abcdef"):
+        proxy.carry(number, name, 10.0)
+        proxy.report(number)
+    told = []
+    for now in range(2):
+        aggregator.receive(NODE, Flush(proxy.counters(), open_bytes=proxy.gauges()), now)
+        told.append(by_sni(aggregator))
+    for number in range(6):
+        proxy.carry(number, "", 5.0)
+        proxy.end(number)
+    for now in range(2, 5):
+        aggregator.receive(NODE, Flush(proxy.counters(), open_bytes=proxy.gauges()), now)
+    assert told == [{"a": 10, "b": 10, "c": 10, OVERFLOW: 30}] * 2
+    assert by_sni(aggregator) == {"a": 15, "b": 15, "c": 15, OVERFLOW: 45}
+    counters, _ = aggregator.of_proxy(NODE)
+    assert {dict(labels)["sni"]: value for labels, value in counters[TCP_SENT].items()} == by_sni(aggregator)
+
+
+def test_a_proxy_that_counts_nothing_beside_is_taken_as_it_is() -> None:
+    """One that was configured before tells open connections by tags that no counter has yet."""
+    aggregator, proxy = MetricsAggregator(DIRECTORY), Connections()
+    proxy.carry(1, "a", 10.0)
+    proxy.open[1] = "a", 10.0
+    aggregator.receive(NODE, Flush([], open_bytes=proxy.gauges()), 0)
+    assert by_sni(aggregator) == {"a": 10}
+
+
+STEPS = st.one_of(
+    st.tuples(st.sampled_from(["carry", "report"]), st.integers(0, 4), st.integers(1, 9)),
+    st.tuples(st.sampled_from(["end", "torn", "flush"]), st.integers(0, 4), st.just(0)),
+)
+
+
+@settings(max_examples=400)
+@given(st.lists(STEPS, max_size=60))
+def test_bytes_are_exact_when_all_is_told_and_never_too_many(steps: list[tuple[str, int, int]]) -> None:
+    """Connections send, tell and end in any order; in a "torn" report one ends between gauges and counters."""
+    aggregator, proxy, now = MetricsAggregator(DIRECTORY), Connections(room=1), 0
+
+    def flush(ending: int | None = None) -> None:
+        nonlocal now
+        gauges = proxy.gauges()
+        if ending is not None:
+            proxy.end(ending)
+        now += 1
+        before = by_sni(aggregator)
+        aggregator.receive(NODE, Flush(proxy.counters(), open_bytes=gauges), now)
+        assert all(by_sni(aggregator)[name] >= value for name, value in before.items())
+        assert sum(by_sni(aggregator).values()) <= proxy.sent
+
+    for what, number, amount in steps:
+        if what in ("carry", "report"):
+            proxy.carry(number, "abcde"[number], float(amount))
+            if what == "report":
+                proxy.report(number)
+        elif what == "end":
+            proxy.end(number)
+        else:
+            flush(number if what == "torn" else None)
+    for number in list(proxy.carried):
+        proxy.end(number)
+    for _ in range(4):
+        flush()
+    told = by_sni(aggregator)
+    assert sum(told.values()) == proxy.sent
+    assert {name: told.get(name, 0.0) for name in proxy.ended} == proxy.ended
+    counters, _ = aggregator.of_proxy(NODE)
+    assert sum(counters.get(TCP_SENT, {}).values()) == proxy.sent

@@ -16,7 +16,7 @@ Source: envoy.extensions.access_loggers.stats.v3.Config; Istio standard metrics.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -212,21 +212,24 @@ def _tcp_stats(stats: _Stats) -> list[Any]:
         *_logger(_all(_at("TcpConnectionEnd"), _if(_NEVER_CONNECTED)), counters=opened),
         # Before the counters, so that nobody finds a connection's bytes in both.
         *_live_stats(carried),
-        # What connections have carried while open is added to series with the same tags: those may not be missing.
-        *_logger(_at("TcpConnectionEnd"), kept=sizes, counters=closed),
+        *_logger(_at("TcpConnectionEnd"), counters=[*closed, *sizes]),
     ]
 
 
 def _live_stats(stats: _Stats) -> list[Any]:
     """What each open connection has carried so far, from its first report on; zero when it has ended."""
     periodic, end = {"log_type": "TcpPeriodic"}, {"log_type": "TcpConnectionEnd"}
-    gauges, zeros = [], []
+    gauges, zeros, begun = [], [], []
     for name, tags in stats.each(*_OPEN, of=_OPEN):
+        # Nothing is added yet, but Mixer sees which of the counters has room: there these bytes will be at the end.
+        counter = _value(_OPEN[name], tags, _ZERO)
+        begun += [counter] if _chosen(counter) else []
         each = [*tags, _tag(CONNECTION, "%CONNECTION_ID%")]
         gauges.append({**_value(name, each, _CARRIED[_OPEN[name]]), "set": periodic})
         zeros.append({**_value(name, each, _ZERO), "set": end})
     ended = _all(_at("TcpConnectionEnd"), _lived(stats.counting.period_s or report.TCP_PERIOD_S))
     return [
+        *_logger(_at("TcpPeriodic"), counters=begun),
         *_plain_logger(_at("TcpPeriodic"), _LIVE_SCOPE, gauges=gauges),
         *_plain_logger(ended, _LIVE_SCOPE, gauges=zeros),
     ]
@@ -240,12 +243,10 @@ def _value(name: str, tags: list[Any], value: str) -> dict[str, Any]:
     return {"stat": {"name": name, "tags": tags}, "value_format": value}
 
 
-def _logger(condition: Mapping[str, Any], *, kept: Sequence[Any] = (), **stats: list[Any]) -> list[Any]:
-    """The loggers of some statistics that stay, if there are any. `kept`: counters that stay as they are."""
+def _logger(condition: Mapping[str, Any], **stats: list[Any]) -> list[Any]:
+    """The loggers of some statistics that stay, if there are any."""
     chosen = {kind: [stat for stat in each if _chosen(stat)] for kind, each in stats.items()}
     plain = {kind: [_all_of(stat) if _chosen(stat) else stat for stat in each] for kind, each in stats.items()}
-    if kept:
-        plain["counters"] = [*plain.get("counters", ()), *kept]
     return [*_plain_logger(condition, _CHOSEN_SCOPE, **chosen), *_plain_logger(condition, _SCOPE, **plain)]
 
 

@@ -206,3 +206,42 @@ def test_connections_report_as_often_as_was_asked_for() -> None:
         if "duration_filter" in one
     ]
     assert lived == 15_000
+
+
+TCP_TAGGED = Counting((("istio_tcp_sent_bytes_total", Counted(tags=(("sni", "connection.requested_server_name"),))),))
+
+
+def tcp_bytes(counting: Counting) -> list[tuple[str, str, str, dict[str, str]]]:
+    """When, in which scope and with which value bytes that were sent are counted, and what the tags say."""
+    found = []
+    for logger in stats_loggers(source_tags("tcp"), counting):
+        one = api.to_dict(logger)
+        config, at = one["typed_config"], one["filter"]
+        for stat in config.get("counters", ()):
+            if stat["stat"]["name"] == "istio_tcp_sent_bytes_total":
+                tags = {tag["name"]: tag["value_format"] for tag in stat["stat"]["tags"]}
+                when = at["log_type_filter"]["types"][0]
+                found.append((when, config["stats_scope"]["sharing_name"], stat["value_format"], tags))
+    return found
+
+
+def test_bytes_of_connections_with_tags_that_clients_choose_are_counted_beside_too() -> None:
+    found = tcp_bytes(TCP_TAGGED)
+    assert [one[:3] for one in found] == [
+        ("TcpPeriodic", "istio-chosen", "%RESPONSE_CODE%"),
+        ("TcpPeriodic", "istio", "%RESPONSE_CODE%"),
+        ("TcpConnectionEnd", "istio-chosen", "%BYTES_SENT%"),
+        ("TcpConnectionEnd", "istio", "%BYTES_SENT%"),
+    ]
+    chosen, whole = found[2][3], found[3][3]
+    assert chosen.keys() == {"call", "sni"}
+    assert whole == {"call": chosen["call"], "rest": "sni"}
+    assert (found[0][3], found[1][3]) == (chosen, whole)
+    names = [list(counted(one)) for one in made(source_tags("tcp"), TCP_TAGGED)]
+    assert names.index(["istio_tcp_sent_bytes_total"]) < min(
+        at for at, found in enumerate(names) if "istio_tcp_open_sent_bytes" in found
+    )
+
+
+def test_bytes_of_connections_without_such_tags_are_counted_once() -> None:
+    assert [one[:2] for one in tcp_bytes(Counting())] == [("TcpConnectionEnd", "istio")]
