@@ -275,7 +275,7 @@ class ListenerModel:
     def targets(self, read: Reader, scope: RouteScope, record: HostRecord, port: HostPort) -> list[TcpTarget]:
         """Where connections to a host's port go, in the order in which conditions are tried; the last takes all."""
         found: list[TcpTarget] = []
-        for service in self.outbound.services_for(read, scope.namespace, record.host):
+        for service in self.outbound.services_for(read, scope.namespace, record.host, scope.client.sidecar):
             found += self._targets_of(read, service, scope, record, port)
             if found and found[-1].is_open:
                 return found

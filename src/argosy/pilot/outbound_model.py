@@ -8,10 +8,11 @@ Nothing is emptied or left out here: whether a proxy gets it is a matter of grou
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from argosy.api.meta import Object
 from argosy.api.routing import Destination, HTTPRoute, VirtualService
+from argosy.api.sidecar import Sidecar
 from argosy.core.frozen import FrozenMap
 from argosy.core.hosts import host_matches, is_wildcard, resolve_host, service_host, service_of_host
 from argosy.core.names import MESH_GATEWAY, ObjectKey, outbound_cluster
@@ -27,7 +28,7 @@ from argosy.pilot.mesh import FOREIGN, PER_CLIENT, VISIBLE_BY_DEFAULT
 from argosy.pilot.registry import HostRecord
 from argosy.pilot.scopes import EVERYBODY, ClientScope, RouteScope, ScopedHost, exported
 from argosy.pilot.tenancy import governs
-from argosy.pilot.visibility import View, allowed_ports, is_exported, sidecar_key
+from argosy.pilot.visibility import View, allowed_ports, imports, is_exported, sidecar_key
 from argosy.xds.messages import Resource
 
 if TYPE_CHECKING:
@@ -37,6 +38,14 @@ Resources = tuple[Resource, ...]
 _IN_MESH = frozenset({MESH_GATEWAY})
 
 
+class Called(NamedTuple):
+    """A host that clients of a namespace call; `sidecar`: the Sidecar (`namespace/name`) that limits them, if any."""
+
+    namespace: str
+    host: str
+    sidecar: str = ""
+
+
 class OutboundModel:
     """The derived functions of the outbound side, over the collections of a `Model`."""
 
@@ -44,7 +53,7 @@ class OutboundModel:
         self.model = model
         self.mesh = model.mesh
         derive = model.mesh.engine.derived
-        self.governing: Derived[tuple[str, str], tuple[ObjectKey, ...]] = derive("virtual_services", self._governing)
+        self.governing: Derived[Called, tuple[ObjectKey, ...]] = derive("virtual_services", self._governing)
         self.views: Derived[ClientScope, View] = derive("view", self._view)
         self.seen: Derived[tuple[ClientScope, str], tuple[int, ...]] = derive("seen_ports", self._seen)
         self.partial_hosts: Derived[str, tuple[str, ...]] = derive("partial_hosts", self._partial_hosts)
@@ -54,15 +63,18 @@ class OutboundModel:
 
     # -- who needs what -----------------------------------------------------------------------------------------
 
-    def _governing(self, read: Reader, key: tuple[str, str]) -> tuple[ObjectKey, ...]:
-        """The VirtualServices that govern mesh traffic of namespace key[0] to host key[1]: those that name the host
-        most exactly, in the order in which their rules are tried."""
-        namespace, host = key
+    def _governing(self, read: Reader, key: Called) -> tuple[ObjectKey, ...]:
+        """The VirtualServices that govern calls within the mesh: of those that clients see, and their Sidecar names,
+        those that name the host most exactly, in the order in which their rules are tried."""
+        namespace, host = key.namespace, key.host
+        limits = self._limits(read, key.sidecar)
         for pattern in policy.host_patterns(read, self.mesh, host):
             found = [
                 one
                 for _key, one in read.select(self.mesh.virtual_services_by_host, pattern)
-                if self.is_visible(read, one, namespace) and self._may_govern(read, one, namespace, host)
+                if self.is_visible(read, one, namespace)
+                and self._may_govern(read, one, namespace, host)
+                and (limits is None or imports(limits, namespace, one))
             ]
             if found:
                 return tuple(one.key for one in in_order(found))
@@ -80,9 +92,9 @@ class OutboundModel:
     def _default_export(self, read: Reader) -> tuple[str, ...]:
         return registry.settings(read, self.mesh, Aspect.EXPORTS).config.default_virtual_service_export_to
 
-    def services_for(self, read: Reader, namespace: str, host: str) -> list[Object[VirtualService]]:
+    def services_for(self, read: Reader, namespace: str, host: str, sidecar: str = "") -> list[Object[VirtualService]]:
         """The objects that `governing` names."""
-        keys = read.get(self.governing, (namespace, host)) or ()
+        keys = read.get(self.governing, Called(namespace, host, sidecar)) or ()
         return [one for key in keys if (one := read.get(self.mesh.virtual_services, key)) is not None]
 
     def delegates(self, read: Reader) -> FindDelegate:
@@ -147,7 +159,7 @@ class OutboundModel:
         hosts: tuple[str, ...] = read.get(self.model.hosts, "all") or ()
         if not scope.sees:
             return View(hosts)
-        limits = read.get(self.mesh.kinds["Sidecar"], sidecar_key(scope.sidecar)) if scope.sidecar else None
+        limits = self._limits(read, scope.sidecar)
         if scope.sidecar and limits is None:
             # The Sidecar is gone: in this same commit the scope's clients get another scope.
             return View(())
@@ -157,13 +169,17 @@ class OutboundModel:
             record = read.get(self.model.host, host)
             if record is None or not is_exported(read, self.mesh, record, scope.sees):
                 continue
-            allowed = allowed_ports(limits.spec, scope.sees, record) if limits is not None else None
+            allowed = allowed_ports(limits, scope.sees, record) if limits is not None else None
             if allowed is None:
                 seen.append(host)
             elif allowed:
                 seen.append(host)
                 ports[host] = allowed
         return View(tuple(seen), FrozenMap(ports))
+
+    def _limits(self, read: Reader, name: str) -> Sidecar | None:
+        found = read.get(self.mesh.kinds["Sidecar"], sidecar_key(name)) if name else None
+        return found.spec if found is not None else None
 
     def called_hosts(self, read: Reader, scope: ClientScope) -> tuple[str, ...]:
         """The hosts whose clusters clients of a scope need: those that they see, and those that routes lead to."""
@@ -172,20 +188,20 @@ class OutboundModel:
             return seen
         found = set(seen)
         for host in seen:
-            for service in self.services_for(read, scope.sees, host):
+            for service in self.services_for(read, scope.sees, host, scope.sidecar):
                 found.update(destination_hosts(service))
                 for rule in owned_rules([service], self.delegates(read)):
                     found.update(resolve_host(host, rule.owner.namespace) for host in _named_by(rule.rule))
-        limits = read.get(self.mesh.kinds["Sidecar"], sidecar_key(scope.sidecar))
-        traffic = limits.spec.outbound_traffic_policy if limits is not None else None
+        limits = self._limits(read, scope.sidecar)
+        traffic = limits.outbound_traffic_policy if limits is not None else None
         if traffic is not None and traffic.egress_proxy is not None:
             found.add(resolve_host(traffic.egress_proxy.host, scope.sees))
         return tuple(sorted(found))
 
     def unknown(self, read: Reader, scope: ClientScope) -> UnknownTraffic:
         """What happens to clients' traffic to hosts that they do not see."""
-        limits = read.get(self.mesh.kinds["Sidecar"], sidecar_key(scope.sidecar)) if scope.sidecar else None
-        own = limits.spec.outbound_traffic_policy if limits is not None else None
+        limits = self._limits(read, scope.sidecar)
+        own = limits.outbound_traffic_policy if limits is not None else None
         config = registry.settings(read, self.mesh, Aspect.TRAFFIC).config
         mode = own.mode if own is not None else config.outbound_traffic_policy.mode
         if mode == "REGISTRY_ONLY":
@@ -236,9 +252,9 @@ class OutboundModel:
         ports = [one.number for one in record.ports if one.protocol.may_be_http and one.number in seen]
         if not ports:
             return ()
-        services = self.services_for(read, scope.namespace, key.host)
+        services = self.services_for(read, scope.namespace, key.host, scope.client.sidecar)
         if not services and record.alias:
-            services = self.services_for(read, scope.namespace, record.alias)
+            services = self.services_for(read, scope.namespace, record.alias, scope.client.sidecar)
         rules = owned_rules(services, self.delegates(read))
         default_retries = registry.settings(read, self.mesh, Aspect.ROUTES).config.default_http_retry_policy
         made = []

@@ -6,12 +6,13 @@ Source: istio.io Sidecar, exportTo.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from argosy.api.meta import Object
+from argosy.api.routing import VirtualService
 from argosy.api.sidecar import EgressListener, Sidecar
-from argosy.core.hosts import host_matches
+from argosy.core.hosts import host_matches, hosts_overlap, resolve_host
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.incr import Reader
 from argosy.pilot import registry
@@ -60,12 +61,28 @@ def is_exported(read: Reader, mesh: Mesh, record: registry.HostRecord, namespace
 
 def admits(listener: EgressListener, own: str, owner: str, host: str) -> bool:
     """Whether an egress listener of a Sidecar for workloads of namespace `own` lets through a host of `owner`."""
+    return any(host_matches(pattern, host) for pattern in _patterns(listener, own, owner))
+
+
+def imports(sidecar: Sidecar, own: str, service: Object[VirtualService]) -> bool:
+    """Whether VirtualServices like this one hold for workloads of namespace `own`: an entry names its namespace and
+    some host of it, wherever that host is declared. Source: istio.io Sidecar, IstioEgressListener.hosts."""
+    hosts = [resolve_host(host, service.namespace) for host in service.spec.hosts]
+    return not sidecar.egress or any(
+        hosts_overlap(pattern, host)
+        for one in sidecar.egress
+        for pattern in _patterns(one, own, service.namespace)
+        for host in hosts
+    )
+
+
+def _patterns(listener: EgressListener, own: str, owner: str) -> Iterator[str]:
+    """The hosts of `owner` that an egress listener names."""
     for entry in listener.hosts:
         namespace, _slash, pattern = entry.partition("/")
         wanted = own if namespace == SELF else namespace
-        if wanted != NOBODY and wanted in (ANY, owner) and host_matches(pattern, host):
-            return True
-    return False
+        if wanted != NOBODY and wanted in (ANY, owner):
+            yield pattern
 
 
 def allowed_ports(sidecar: Sidecar, namespace: str, record: registry.HostRecord) -> tuple[int, ...] | None:

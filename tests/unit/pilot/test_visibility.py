@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from argosy.pilot.build.resource import CLUSTER, LISTENER, VIRTUAL_HOST
 from argosy.testing.worlds import MeshWorld
 
@@ -141,3 +143,60 @@ spec: {http: [{route: [{destination: {host: b.one.svc.cluster.local, port: {numb
 """
     world = MeshWorld(*MESH, sidecar("one", "{hosts: [./*]}"), rules)
     assert hosts(world, "a-0", "one") == {"a.one", "b.one", "c.two"}
+
+
+def leads_to_a(namespace: str, host: str, name: str = "r") -> str:
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  hosts: ["{host}"]
+  http: [{{route: [{{destination: {{host: a.one.svc.cluster.local, port: {{number: 80}}}}}}]}}]
+"""
+
+
+C = "c.two.svc.cluster.local"
+
+
+def route_to_c(world: MeshWorld, pod: str = "a-0", namespace: str = "one") -> str:
+    found = world.resources(VIRTUAL_HOST, pod, namespace)[f"80/{C}"]
+    return str(found["routes"][0]["route"]["cluster"].split("|")[3].removesuffix(".svc.cluster.local"))
+
+
+@pytest.mark.parametrize(
+    ("entries", "namespace", "host", "leads"),
+    [
+        ("two/*", "two", C, "a.one"),
+        ("two/*", "one", C, "c.two"),
+        (f"two/{C}, ./*", "one", C, "a.one"),
+        (f"two/{C}, ./{C}", "one", C, "a.one"),
+        (f"two/{C}, ./b.one.svc.cluster.local", "one", C, "c.two"),
+        (f"two/{C}", "two", "*.two.svc.cluster.local", "a.one"),
+        ("'*/*'", "one", C, "a.one"),
+    ],
+)
+def test_virtual_services_hold_where_an_entry_names_their_namespace_and_host(
+    entries: str, namespace: str, host: str, leads: str
+) -> None:
+    """All that concerned a visible host held, whatever the Sidecar said."""
+    world = MeshWorld(*MESH, leads_to_a(namespace, host), sidecar("one", f"{{hosts: [{entries}]}}"))
+    assert route_to_c(world) == leads
+    # Where routes lead no longer, nothing is called either.
+    assert ("a.one" in hosts(world, "a-0", "one")) is (leads == "a.one" or "./*" in entries)
+    world.delete("Sidecar", "one", "s")
+    assert route_to_c(world) == "a.one"
+
+
+def test_a_virtual_service_that_a_sidecar_does_not_name_hides_no_other() -> None:
+    world = MeshWorld(
+        *MESH,
+        leads_to_a("one", C, "mine"),
+        leads_to_a("two", "*.two.svc.cluster.local", "wide"),
+        sidecar("one", "{hosts: [two/*]}"),
+    )
+    assert route_to_c(world) == "a.one"
+    world.delete("VirtualService", "two", "wide")
+    assert route_to_c(world) == "c.two"
+    world.apply(sidecar("one", "{hosts: [two/*, ./*]}"))
+    assert route_to_c(world) == "a.one"
