@@ -7,7 +7,7 @@ of its own: `now` and `who` are arguments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,8 +23,8 @@ from argosy.galley.publish import Publication
 from argosy.galley.store import Revision, Store, StoredObject
 from argosy.xds.messages import Snapshot
 
-Analyzer = Callable[[Sequence[Object[Any]], Container[tuple[str, ObjectKey]] | None], list[Finding]]
-"""What looks at all objects, and gives findings (about those that are named, if any are)."""
+Analyzer = Callable[[Sequence[Object[Any]]], list[Finding]]
+"""What looks at all objects, and gives findings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,8 @@ class Galley:
     def analyze(self, objects: Sequence[Object[Any]] | None = None) -> list[Finding]:
         """Findings about how the accepted objects fit together. With `objects`, all of them as they were read before,
         it may run in a thread: it reads nothing that changes."""
-        return self._analyze(self.objects() if objects is None else objects)
+        given = self.objects() if objects is None else objects
+        return [*analyze_objects(given), *(finding for analyzer in self._analyzers for finding in analyzer(given))]
 
     def placed(self, finding: Finding) -> Finding:
         """The finding at the line of its field, or where its object was written: whoever found it may not know."""
@@ -148,11 +149,21 @@ class Galley:
             return finding
         return found.document.placed(finding)
 
-    def _analyze(
-        self, objects: Sequence[Object[Any]], only: Container[tuple[str, ObjectKey]] | None = None
-    ) -> list[Finding]:
-        more = [finding for analyzer in self._analyzers for finding in analyzer(objects, only)]
-        return [*analyze_objects(objects, only), *more]
+    def _world(self, entries: Mapping[ObjectId, Entry]) -> list[Object[Any]]:
+        """All objects, if these were accepted."""
+        return [*(entry.object for entry in entries.values()), *self.objects("Pod")]
+
+    def _judge(self, changes: Sequence[Change], target: Mapping[ObjectId, Entry]) -> list[Finding]:
+        """What analyzers find about objects that change, and what a change brings about others: a rule whose handler
+        goes."""
+        touched = {(change.kind, change.key) for change in changes}
+        before, after = self._world(self._entries), self._world(target)
+        found = []
+        for analyzer in self._analyzers if changes else ():
+            told = analyzer(after)
+            known = {_bare(one) for one in analyzer(before)} if told else ()
+            found += [one for one in told if _about(one) in touched or _bare(one) not in known]
+        return [target[_about(one)].document.placed(one) for one in found]
 
     def apply(
         self,
@@ -183,9 +194,9 @@ class Galley:
         target = assign_addresses(target, self._entries)
         changes = self._changes_to(target)
         touched = {(c.kind, c.key) for c in changes}
-        world = [*(e.object for e in target.values()), *self.objects("Pod")]
-        for finding in self._analyze(world, touched):
-            findings.append(target[_about(finding)].document.placed(finding))
+        told = analyze_objects(self._world(target), touched)
+        findings += [target[_about(one)].document.placed(one) for one in told]
+        findings += self._judge(changes, target)
         if not dry_run:
             self._commit(changes, now=now, who=who, summary=_summary(changes))
         return Applied(self._revision, changes, tuple(findings))
@@ -198,10 +209,12 @@ class Galley:
         absent = sorted(wanted - self._entries.keys())
         if absent and not missing_ok:
             raise ArgosyError([_about_id("ARG0302", i, "there is no such object", self._hint(i)) for i in absent])
-        changes = self._changes_to({i: e for i, e in self._entries.items() if i not in wanted})
+        target = {i: e for i, e in self._entries.items() if i not in wanted}
+        changes = self._changes_to(target)
+        findings = tuple(self._judge(changes, target))
         if not dry_run:
             self._commit(changes, now=now, who=who, summary=_summary(changes))
-        return Applied(self._revision, changes)
+        return Applied(self._revision, changes, findings)
 
     def _hint(self, absent: ObjectId) -> str:
         kind, key = absent
@@ -214,9 +227,10 @@ class Galley:
             return Applied(self._revision, ())
         target = _load(self._store.load(revision))
         changes = self._changes_to(target)
+        findings = tuple(self._judge(changes, target))
         if not dry_run:
             self._commit(changes, now=now, who=who, summary=f"rollback to {revision}: {_summary(changes)}")
-        return Applied(self._revision, changes)
+        return Applied(self._revision, changes, findings)
 
     def changes_between(self, before: int, after: int) -> tuple[Change, ...]:
         """What differs between two revisions (0: nothing). Errors: `ArgosyError` ARG0303 if one is not kept."""
@@ -343,6 +357,11 @@ def _without_node(entry: Entry | None) -> Entry | None:
 
 def _stored(entry: Entry) -> StoredObject:
     return StoredObject(entry.object.kind, entry.object.key, entry.body, entry.source)
+
+
+def _bare(finding: Finding) -> Finding:
+    """What is told, wherever it was written and whatever else there is."""
+    return replace(finding, origin=NOWHERE, hint="")
 
 
 def _about(finding: Finding) -> ObjectId:

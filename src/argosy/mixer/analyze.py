@@ -7,7 +7,7 @@ whose password is in a Secret that does not.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from argosy.api.meta import Object
@@ -17,12 +17,16 @@ from argosy.core.errors import Finding
 from argosy.core.hosts import host_matches, service_host
 from argosy.core.names import ObjectKey
 from argosy.mixer.adapters.models import BAD_ADAPTER_PARAMS, BAD_TEMPLATE_FIELD
-from argosy.mixer.bind import BAD_EXPRESSION, BAD_TEMPLATE, DANGLING, finding, params_field
+from argosy.mixer.bind import BAD_EXPRESSION, BAD_TEMPLATE, DANGLING, bad_expression, finding, params_field
+from argosy.mixer.checker import UnknownAttribute
+from argosy.mixer.expr import compile_expression
 from argosy.mixer.quota_specs import ALL, host_of
 from argosy.mixer.report_rules import resolve_reports
 from argosy.mixer.rules import BAD_PARAMS, UNCOUNTED, resolve_rules
+from argosy.mixer.syntax import ExpressionError
 from argosy.mixer.unknowable import UNKNOWABLE, unknowable
-from argosy.mixer.validate import validate_expressions
+from argosy.mixer.validate import expressions_of, validate_expressions
+from argosy.mixer.vocabulary import resolve_vocabulary
 
 _CODES = frozenset({DANGLING, BAD_TEMPLATE, BAD_PARAMS, UNCOUNTED, UNKNOWABLE, BAD_ADAPTER_PARAMS, BAD_TEMPLATE_FIELD})
 _KINDS = frozenset(MIXER_KINDS)
@@ -30,22 +34,37 @@ _CREDENTIALS = frozenset({"username", "password", "ca.crt", "tls.crt", "tls.key"
 _BINDINGS = ("QuotaSpecBinding", "HTTPAPISpecBinding")
 
 
-def analyze_rules(
-    objects: Iterable[Object[Any]], only: Container[tuple[str, ObjectKey]] | None = None
-) -> list[Finding]:
-    """Findings about Mixer's objects (about those in `only`, if given).
+def analyze_rules(objects: Iterable[Object[Any]]) -> list[Finding]:
+    """Findings about Mixer's objects.
 
-    Of expressions only what an object does not show by itself: types that a template or a handler wants.
+    Of expressions only what an object does not show by itself: attributes that nobody declares, and types that a
+    manifest, a template or a handler wants.
     """
     everything = tuple(objects)
     own = [one for one in everything if one.kind in _KINDS]
-    if only is not None and not any((one.kind, one.key) in only for one in own):
+    if not own:
         return []
     told = (*resolve_rules(own).findings, *resolve_reports(own).findings, *_bound_to_nothing(everything))
     told += (*_without_secrets(everything), *unknowable(own))
     judged = {(one.kind, one.key): one for one in own}
     found = dict.fromkeys(one for one in told if one.code in _CODES or _is_news(one, judged))
-    return [one for one in found if only is None or (one.kind, ObjectKey(one.namespace, one.name)) in only]
+    places = {(one.kind, one.namespace, one.name, one.field) for one in found}
+    unused = (one for one in _undeclared(own) if (one.kind, one.namespace, one.name, one.field) not in places)
+    return [*found, *unused]
+
+
+def _undeclared(objects: Iterable[Object[Any]]) -> Iterator[Finding]:
+    """Attributes that no manifest declares, also in what is not used yet."""
+    given = tuple(objects)
+    vocabulary = resolve_vocabulary(given).types
+    for about in given:
+        for field, text, expect in expressions_of(about):
+            try:
+                compile_expression(text, expect=expect, vocabulary=vocabulary)
+            except UnknownAttribute as error:
+                yield bad_expression(about, field, text, error)
+            except ExpressionError:
+                pass  # told elsewhere
 
 
 def _bound_to_nothing(objects: Iterable[Object[Any]]) -> Iterator[Finding]:

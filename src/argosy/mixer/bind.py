@@ -202,5 +202,5 @@ def _template(written: str) -> str:
 
 def bad_expression(about: Object[Any], field: str, text: str, error: ExpressionError) -> Finding:
     """The finding for an expression that cannot be used."""
-    hint = "see the expression language in the reference"
-    return finding(about, BAD_EXPRESSION, field, f"{error} in `{text}`", hint)
+    message = f"{error.message} (column {error.column} of `{text}`)"
+    return finding(about, BAD_EXPRESSION, field, message, error.hint or "see the expression language in the reference")

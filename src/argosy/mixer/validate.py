@@ -1,13 +1,14 @@
 """Expressions and descriptors of one object, checked before the object is accepted.
 
 Given a typed object, gives findings: errors for what can never be used, whatever else is configured (syntax, functions,
-types that do not fit); a warning for an attribute that is not a standard one, because a manifest may add it. A port of
+types that do not fit). Of an attribute that is not a standard one nothing is said: a manifest may add it. A port of
 Galley's; looks at no other object. Source: Istio 1.4's type checking of configuration.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from argosy.core.errors import Finding, Level
 from argosy.mixer.adapters.models import build_models
 from argosy.mixer.attribute_generators import ADAPTER_OUTPUTS, TEMPLATE
 from argosy.mixer.attributes import VOCABULARY, ValueType
-from argosy.mixer.bind import BAD_EXPRESSION, params_field
+from argosy.mixer.bind import bad_expression, params_field
 from argosy.mixer.checker import UnknownAttribute
 from argosy.mixer.expr import compile_expression
 from argosy.mixer.headers import REMOVE
@@ -60,16 +61,14 @@ def _bad_bindings(obj: Object[Any]) -> Iterator[Finding]:
 
 
 def _finding(obj: Object[Any], field: str, text: str, error: ExpressionError) -> Finding:
-    unknown = isinstance(error, UnknownAttribute)
-    code, level = (BAD_EXPRESSION, Level.WARNING) if unknown else (WRONG, Level.ERROR)
-    message = f"{error.message} (column {error.column} of `{text}`)"
-    hint = error.hint or "see the expression language in the reference"
-    return Finding(code, level, message, obj.kind, obj.namespace, obj.name, field, obj.origin, hint)
+    return replace(bad_expression(obj, field, text, error), code=WRONG, level=Level.ERROR)
 
 
 def _wrong(text: str, expect: ValueType | None) -> ExpressionError | None:
     try:
         compile_expression(text, expect=expect)
+    except UnknownAttribute:
+        return None  # a manifest may add it
     except ExpressionError as error:
         return error
     return None

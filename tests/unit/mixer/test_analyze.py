@@ -5,7 +5,7 @@ import pytest
 from argosy.api import parse_documents
 from argosy.core.names import ObjectKey
 from argosy.galley.memory import MemoryStore
-from argosy.galley.state import Galley
+from argosy.galley.state import Applied, Galley
 from argosy.mixer.analyze import analyze_rules
 from argosy.mixer.validate import validate_expressions
 
@@ -54,10 +54,63 @@ def test_what_fits_is_not_mentioned() -> None:
     assert galley.apply(parse_documents(TEXT, "f.yaml"), now=0.0, who="").findings == ()
 
 
-def test_only_what_is_asked_about_is_told() -> None:
-    given = objects(TEXT.replace("handler: deny", "handler: gone"))
-    assert analyze_rules(given, {("rule", ObjectKey("default", "other"))}) == []
-    assert len(analyze_rules(given, {("rule", ObjectKey("default", "deny"))})) == 1
+def told(applied: Applied) -> list[tuple[str, str, str]]:
+    return [(one.code, one.object, str(one.origin)) for one in applied.findings]
+
+
+def test_a_change_tells_what_it_brings_about_others() -> None:
+    galley = Galley(MemoryStore(), analyzers=[analyze_rules])
+    galley.apply(parse_documents(TEXT, "f.yaml"), now=0.0, who="")
+    gone = [("handler", ObjectKey("default", "deny"))]
+    dangling = [("ARG0910", "rule default/deny", "f.yaml:17")]
+    assert told(galley.delete(gone, now=1.0, who="", dry_run=True)) == dangling
+    assert told(galley.delete(gone, now=1.0, who="")) == dangling
+    # It was told already, and is about none of what changes.
+    assert told(galley.apply(parse_documents(TEXT.replace("name: nothing}", "name: more}"), ""), now=2.0, who="")) == []
+    assert told(galley.rollback(2, now=3.0, who="")) == dangling
+    assert told(galley.delete([("rule", ObjectKey("default", "deny"))], now=4.0, who="")) == []
+
+
+def test_an_edited_instance_tells_of_the_handler_that_it_breaks() -> None:
+    galley = Galley(MemoryStore(), analyzers=[analyze_rules])
+    galley.apply(parse_documents(REPORTING, "f.yaml"), now=0.0, who="")
+    applied = galley.apply(
+        parse_documents(REPORTING.replace("{a: request.host}", "{b: request.host}"), "g.yaml"), now=1.0, who=""
+    )
+    assert [change.kind for change in applied.changes] == ["instance"]
+    assert told(applied) == [("ARG0912", "handler default/page", "g.yaml:7")]
+
+
+DECLARED = """
+---
+apiVersion: config.istio.io/v1alpha2
+kind: attributemanifest
+metadata: {name: ours}
+spec: {attributes: {till.open: {valueType: BOOL}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: spare}
+spec: {compiledTemplate: listentry, params: {value: till.place | "none"}}
+"""
+
+
+def test_attributes_are_unknown_only_where_no_manifest_declares_them() -> None:
+    ruled = TEXT.replace("spec:\n  actions:", "spec:\n  match: till.open\n  actions:")
+    galley = Galley(MemoryStore(), validators=[validate_expressions], analyzers=[analyze_rules])
+    applied = galley.apply(parse_documents(ruled + DECLARED, "f.yaml"), now=0.0, who="")
+    # An instance that nobody uses is judged, too.
+    assert [(one.code, one.object, one.field) for one in applied.findings] == [
+        ("ARG0911", "instance default/spare", "spec.params.value")
+    ]
+    gone = galley.delete([("attributemanifest", ObjectKey("default", "ours"))], now=1.0, who="").findings
+    assert [(one.code, one.object, one.message) for one in gone] == [
+        ("ARG0911", "rule default/deny", "unknown attribute till.open (column 1 of `till.open`)")
+    ]
+    other = galley.apply(parse_documents(DECLARED.replace("BOOL", "STRING"), "f.yaml"), now=2.0, who="").findings
+    assert ("rule default/deny", "must be BOOL, is STRING (column 1 of `till.open`)") in [
+        (one.object, one.message) for one in other
+    ]
 
 
 REPORTING = """

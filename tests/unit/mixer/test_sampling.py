@@ -38,7 +38,7 @@ def test_a_share_may_be_drawn_anew_and_come_from_an_attribute() -> None:
         (
             "ARG0911",
             "spec.sampling.random.attributeExpression",
-            "column 1: must be a number, is STRING in `request.path`",
+            "must be a number, is STRING (column 1 of `request.path`)",
         )
     ]
     assert deliveries(bad, inbound(), draw=[0.0]) == []
