@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import yaml
 from tests.e2e.calls import applied, call, echo, in_pod
 from tests.e2e.harness import CORPUS, EXAMPLES, Mesh, in_sync, kill, require_corpus, running, wait_for
-from tests.e2e.reports_world import WORLD
+from tests.e2e.reports_world import FAR, WORLD
 
 from argosy.envoy.api import message
 from argosy.pilot.build.report import TCP_PERIOD_S
@@ -348,60 +349,6 @@ def test_tls_to_outside_is_a_line_with_its_server_name(mesh: Mesh) -> None:
     }
 
 
-FAR = """
-apiVersion: config.istio.io/v1alpha2
-kind: instance
-metadata: {name: span, namespace: istio-system}
-spec:
-  compiledTemplate: tracespan
-  params:
-    traceId: request.headers["x-b3-traceid"]
-    spanId: request.headers["x-b3-spanid"]
-    spanName: request.path
-    startTime: request.time
-    endTime: response.time
-    clientSpan: (context.reporter.kind | "inbound") == "outbound"
-    sourceName: source.workload.name | "unknown"
-    destinationName: destination.workload.name | "unknown"
-    httpStatusCode: response.code
-    spanTags: {user: 'request.headers["end-user"] | "nobody"'}
----
-apiVersion: config.istio.io/v1alpha2
-kind: instance
-metadata: {name: line, namespace: istio-system}
-spec:
-  compiledTemplate: logentry
-  params: {severity: '"warning"', timestamp: request.time, variables: {code: response.code}}
----
-apiVersion: config.istio.io/v1alpha2
-kind: handler
-metadata: {name: zipkin, namespace: istio-system}
-spec:
-  compiledAdapter: zipkin
-  params: {url: "http://fluentd-es.logging:9411/api/v2/spans", sampleProbability: 1.0}
----
-apiVersion: config.istio.io/v1alpha2
-kind: handler
-metadata: {name: otlp, namespace: istio-system}
-spec: {compiledAdapter: otlp, params: {address: "fluentd-es.logging:4317", pushIntervalDuration: 1s}}
----
-apiVersion: config.istio.io/v1alpha2
-kind: handler
-metadata: {name: nowhere, namespace: istio-system}
-spec: {compiledAdapter: fluentd, params: {address: "127.0.0.1:9", pushIntervalDuration: 1s, instanceBufferSize: 2}}
----
-apiVersion: config.istio.io/v1alpha2
-kind: rule
-metadata: {name: far, namespace: istio-system}
-spec:
-  match: destination.labels["app"] == "details"
-  actions:
-  - {handler: zipkin, instances: [span]}
-  - {handler: otlp, instances: [span, line]}
-  - {handler: nowhere, instances: [line]}
-"""
-
-
 def test_spans_and_lines_go_to_servers_and_one_that_is_away_holds_up_nobody(mesh: Mesh) -> None:
     trace = "0af7651916cd43dd8448eb211c80319c"
     headers = f"-H 'x-b3-traceid: {trace}' -H 'x-b3-spanid: b7ad6b7169203331' -H 'end-user: jason'"
@@ -428,7 +375,10 @@ def test_spans_and_lines_go_to_servers_and_one_that_is_away_holds_up_nobody(mesh
 
         wait_for(lambda: exported("Trace") >= 40 and exported("Logs") >= 40, 60, "spans and logs at the collector")
         assert (exported("Trace"), exported("Logs")) == (40, 40)
-        # The third handler's server is away: that is told, and its buffer has an end.
+        lines = {f"mesh.calls.{side}.200:1|c": 20 for side in ("inbound", "outbound")}
+        lines |= {f"istio.calls:1|c|#code:200,side:{side},zone:a": 20 for side in ("inbound", "outbound")}
+        wait_for(lambda: Counter(seen(mesh, "statsd")) == lines, 60, "a line for each report by UDP")
+        # One handler's server is away: that is told, and its buffer has an end.
         handler = "nowhere.handler.istio-system"
         wait_for(lambda: mesh.count("mixer_report_failures_total", handler=handler) > 0, 60, "failures")
         # While it is tried again, the batch is taken out.

@@ -237,6 +237,43 @@ class OtlpParams(Params, frozen=True, kw_only=True):
     push_timeout_duration: Seconds = Seconds(10.0)
 
 
+class StatsdMetric(BothSpellings, frozen=True, kw_only=True):
+    """What becomes of one instance's values; `name_template` may have its dimensions in it, as `{{.name}}`."""
+
+    type: Literal["UNKNOWN", "COUNTER", "GAUGE", "DISTRIBUTION"] = "UNKNOWN"
+    name_template: str = ""
+
+
+class StatsdParams(Params, frozen=True, kw_only=True):
+    """`statsd`: metrics to a StatsD server, by UDP."""
+
+    address: str = "localhost:8125"
+    prefix: str = ""
+    flush_duration: Seconds = Seconds(0.3)
+    flush_bytes: int = 512
+    sampling_rate: float = 1.0
+    metrics: FrozenMap[str, StatsdMetric] = FrozenMap()
+
+
+class DogstatsdMetric(BothSpellings, frozen=True, kw_only=True):
+    """What becomes of one instance's values."""
+
+    name: str = ""
+    type: Literal["UNKNOWN_TYPE", "COUNTER", "GAUGE", "DISTRIBUTION"] = "UNKNOWN_TYPE"
+    tags: FrozenMap[str, str] = EMPTY
+
+
+class DogstatsdParams(Params, frozen=True, kw_only=True):
+    """`dogstatsd`: metrics to an agent that speaks DogStatsD, by UDP; dimensions are tags."""
+
+    address: str = "localhost:8125"
+    prefix: str = "istio."
+    buffer_length: int = 0
+    global_tags: FrozenMap[str, str] = EMPTY
+    sample_rate: float = 1.0
+    metrics: FrozenMap[str, DogstatsdMetric] = FrozenMap()
+
+
 ADAPTERS: MappingProxyType[str, type[Params]] = MappingProxyType(
     {
         "denier": DenierParams,
@@ -251,25 +288,28 @@ ADAPTERS: MappingProxyType[str, type[Params]] = MappingProxyType(
         "opa": OpaParams,
         "zipkin": ZipkinParams,
         "otlp": OtlpParams,
+        "statsd": StatsdParams,
+        "dogstatsd": DogstatsdParams,
     }
 )
 """Compiled adapters and what their `params` are; also kinds of their own, as before Istio 1.4."""
 
-_HOSTED = "it sends to a hosted service that is not part of this platform"
-_STATSD = "metrics are read from Mixer's page; use prometheus"
+_HOSTED = "it sends to a hosted service that is not part of this platform; use prometheus, otlp or fluentd"
+_APART = "it is a program of its own: name its adapter object in `adapter`, and where it listens in `connection`"
 REFUSED_ADAPTERS: MappingProxyType[str, str] = MappingProxyType(
     {
         "apigee": _HOSTED,
         "bypass": "it is Istio's own test of adapters; name an out-of-process adapter in `adapter`",
         "circonus": _HOSTED,
+        "cloudmonitor": _APART,
         "cloudwatch": _HOSTED,
-        "dogstatsd": _STATSD,
+        "newrelic": _APART,
         "rbac": "it ended with Istio 1.1; use AuthorizationPolicy",
         "servicecontrol": _HOSTED,
         "signalfx": _HOSTED,
+        "skywalking": _APART,
         "solarwinds": _HOSTED,
         "stackdriver": _HOSTED,
-        "statsd": _STATSD,
     }
 )
 """Adapters of Istio 1.4 and before that are refused, and why."""

@@ -19,9 +19,17 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 from argosy.api.meta import Object
 from argosy.api.mixer import Handler
-from argosy.api.mixer_adapters import FluentdParams, OtlpParams, StdioParams, ZipkinParams
+from argosy.api.mixer_adapters import (
+    DogstatsdParams,
+    FluentdParams,
+    OtlpParams,
+    StatsdParams,
+    StdioParams,
+    ZipkinParams,
+)
 from argosy.core.clock import Clock
 from argosy.core.errors import Finding, Level
+from argosy.edge.report_datagrams import LINE_BYTES_MAX, DatagramSender
 from argosy.edge.report_lines import LineWriter, Target, megabytes
 from argosy.edge.report_push import Address, FluentdSender, OtlpSender, Pusher, Resolve, Sender, ZipkinSender
 from argosy.flow.directory import Directory
@@ -35,6 +43,7 @@ from argosy.mixer.report_connections import ConnectionBytes
 from argosy.mixer.report_handlers import fluentd, otlp, zipkin
 from argosy.mixer.report_handlers.buffer import Buffer
 from argosy.mixer.report_handlers.prometheus import PrometheusRegistry
+from argosy.mixer.report_handlers.statsd import dogstatsd_lines, statsd_lines
 from argosy.mixer.report_handlers.stdio import LineFormat, line_format
 from argosy.mixer.report_rules import ReportPolicy
 from argosy.mixer.report_values import LogEntryValue, MetricValue, RemoteValue, ReportValue, TraceSpanValue
@@ -44,6 +53,8 @@ LINES_FOLDER = "mixer-logs"
 KEEP_BUFFERS = 8
 """How many times a handler's buffer is kept while its server does not take it."""
 REMOTE_VALUES_MAX, REMOTE_CALLERS = 1000, 4
+STATSD_LINES, STATSD_BYTES, STATSD_INTERVAL_S, STATSD_TIMEOUT_S = 1000, 512, 0.3, 10.0
+DOGSTATSD_BYTES, DOGSTATSD_INTERVAL_S = 1432, 0.1
 ZIPKIN_INTERVAL_S, ZIPKIN_TIMEOUT_S, ZIPKIN_SPANS, ZIPKIN_BYTES = 1.0, 10.0, 512, 1 << 20
 
 
@@ -78,7 +89,8 @@ class ReportHandlers:
         self, *, home: Path, clock: Clock, resolve: Callable[[str, int, str], Address], remote: MakeRemote
     ) -> None:
         self._home, self._clock, self._resolve, self._make_remote = home, clock, resolve, remote
-        self._reporter = Reporter(random.SystemRandom().random)
+        self._draw = random.SystemRandom().random
+        self._reporter = Reporter(self._draw)
         self._connections = ConnectionBytes(began=clock.now())
         self._registry = PrometheusRegistry()
         self._sinks: dict[Ref, tuple[Handler, Sink]] = {}
@@ -208,6 +220,8 @@ class ReportHandlers:
             return self._push(_otlp, _pusher(params, OtlpSender(host, int(port), self._in_namespace(about))))
         if isinstance(params, ZipkinParams):
             return self._zipkin(params, self._in_namespace(about))
+        if isinstance(params, (StatsdParams, DogstatsdParams)):
+            return self._datagrams(params, about)
         remote = self._make_remote(about)
         if remote is None:
             return None
@@ -226,6 +240,27 @@ class ReportHandlers:
             return zipkin.encode_span(value)
 
         return self._push(span, Pusher(buffer, sender, interval_s=ZIPKIN_INTERVAL_S, timeout_s=ZIPKIN_TIMEOUT_S))
+
+    def _datagrams(self, params: StatsdParams | DogstatsdParams, about: Object[Handler]) -> Sink:
+        if isinstance(params, StatsdParams):
+            lines, wanted = statsd_lines(params, about.namespace), STATSD_LINES
+            bytes_max, interval_s = params.flush_bytes or STATSD_BYTES, params.flush_duration or STATSD_INTERVAL_S
+        else:
+            lines, wanted = dogstatsd_lines(params, about.namespace), params.buffer_length
+            bytes_max, interval_s = (DOGSTATSD_BYTES if wanted else 0), DOGSTATSD_INTERVAL_S
+
+        def line(value: ReportValue, _moment: datetime) -> bytes | None:
+            return lines.line(value, self._draw()) if isinstance(value, MetricValue) else None
+
+        host, _, port = params.address.rpartition(":")
+        sender = DatagramSender(host, int(port), self._in_namespace(about), bytes_max)
+        buffer = Buffer(
+            wanted=wanted,
+            entries_max=STATSD_LINES * KEEP_BUFFERS,
+            batch_bytes_max=LINE_BYTES_MAX,
+            wanted_bytes=bytes_max or None,
+        )
+        return self._push(line, Pusher(buffer, sender, interval_s=interval_s, timeout_s=STATSD_TIMEOUT_S))
 
     def _push(self, encode: Callable[[ReportValue, datetime], bytes | None], pusher: Pusher) -> Sink:
         sink = _PushSink(encode, pusher)

@@ -40,6 +40,8 @@ TAKES: Mapping[str, frozenset[str]] = MappingProxyType(
         "fluentd": frozenset({"logentry"}),
         "zipkin": frozenset({"tracespan"}),
         "otlp": frozenset({"logentry", "metric", "tracespan"}),
+        "statsd": frozenset({"metric"}),
+        "dogstatsd": frozenset({"metric"}),
         "kubernetesenv": frozenset({"kubernetes"}),
         "opa": frozenset({"authorization"}),
         "noop": (CHECK_TEMPLATES | REPORT_TEMPLATES | {"quota"}) - {"edge", "apikey"},

@@ -23,7 +23,7 @@ from argosy.mixer.attributes import ValueType
 from argosy.mixer.bind import BoundAction, BoundInstance, BoundRule, bad_expression, bind_rules
 from argosy.mixer.expr import Expression, compile_expression
 from argosy.mixer.names import Ref
-from argosy.mixer.report_handlers.settings import Definitions, define_metrics, judge_handler
+from argosy.mixer.report_handlers.settings import Definitions, define_metrics, judge_handler, judge_lines
 from argosy.mixer.report_instances import (
     TEMPLATES,
     RemoteInstance,
@@ -101,7 +101,10 @@ class _Resolver:
         handlers = {ref: about for ref, about in self._handlers.items() if about is not None}
         instances = [one for one in self._instances.values() if one is not None]
         dimensions = {one.ref: frozenset(one.maps.get("dimensions", {})) for one in instances}
-        definitions, findings = define_metrics(sorted(handlers.items(), key=lambda item: item[0]), dimensions)
+        ordered = sorted(handlers.items(), key=lambda item: item[0])
+        definitions, findings = define_metrics(ordered, dimensions)
+        types = {one.ref: one.fields["value"].type for one in instances if "value" in one.fields}
+        findings += judge_lines(ordered, _fed(rules), types, dimensions)
         return ReportPolicy(rules, tuple(self._generators), handlers, definitions, (*self._findings, *findings))
 
     def _rule(self, rule: BoundRule) -> ReportRule | None:
@@ -159,6 +162,14 @@ class _Resolver:
                 self._findings.append(bad_expression(rule.object, at, text, error))
                 share = _NEVER
         return Sampling(wish.random, share, wish.rate_limit)
+
+
+def _fed(rules: Iterable[ReportRule]) -> dict[Ref, frozenset[Ref]]:
+    """The instances that each handler is given."""
+    found: dict[Ref, frozenset[Ref]] = {}
+    for action in (action for rule in rules for action in rule.actions):
+        found[action.handler] = found.get(action.handler, frozenset()) | {action.instance.ref}
+    return found
 
 
 # As in Istio: a share that has no value samples nothing.

@@ -1,4 +1,5 @@
-"""A place where telemetry arrives: Fluentd's forward protocol (24224), Zipkin's API (9411), OTLP over gRPC (4317).
+"""A place where telemetry arrives: Fluentd's forward protocol (24224), Zipkin's API (9411), OTLP over gRPC (4317),
+StatsD by UDP (8125).
 
 What arrived is told as JSON by GET /seen on 9411. Run with a Python that has msgspec and grpcio.
 """
@@ -15,7 +16,7 @@ from typing import Any
 import grpc
 import msgspec
 
-SEEN: dict[str, list[Any]] = {"fluentd": [], "zipkin": [], "otlp": []}
+SEEN: dict[str, list[Any]] = {"fluentd": [], "zipkin": [], "otlp": [], "statsd": []}
 
 
 class Forward(socketserver.StreamRequestHandler):
@@ -40,6 +41,14 @@ def whole_message(data: bytes) -> int | None:
             continue
         return end
     return None
+
+
+class Lines(socketserver.BaseRequestHandler):
+    """Datagrams of lines."""
+
+    def handle(self) -> None:
+        data, _socket = self.request
+        SEEN["statsd"] += data.decode().split("\n")
 
 
 class Zipkin(BaseHTTPRequestHandler):
@@ -82,6 +91,7 @@ class Server(socketserver.ThreadingTCPServer):
 def main() -> None:
     """Serve until killed."""
     threading.Thread(target=Server(("0.0.0.0", 24224), Forward).serve_forever, daemon=True).start()
+    threading.Thread(target=socketserver.UDPServer(("0.0.0.0", 8125), Lines).serve_forever, daemon=True).start()
     server = grpc.server(ThreadPoolExecutor(4), handlers=[Collector()])
     server.add_insecure_port("0.0.0.0:4317")
     server.start()

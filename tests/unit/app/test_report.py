@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,25 @@ apiVersion: config.istio.io/v1alpha2
 kind: rule
 metadata: {name: far}
 spec: {actions: [{handler: far.fluentd, instances: [line.logentry]}]}
+"""
+LINES = """
+apiVersion: config.istio.io/v1alpha2
+kind: statsd
+metadata: {name: plain}
+spec: {address: "127.0.0.1:PORT", metrics: {calls.metric: {type: COUNTER, nameTemplate: "c.{{.code}}"}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: dogstatsd
+metadata: {name: tagged}
+spec: {address: "127.0.0.1:PORT", metrics: {calls.metric.default: {type: COUNTER, name: calls}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: lines}
+spec:
+  actions:
+  - {handler: plain.statsd, instances: [calls.metric]}
+  - {handler: tagged.dogstatsd, instances: [calls.metric]}
 """
 PAGE = """
 apiVersion: config.istio.io/v1alpha2
@@ -125,6 +145,22 @@ async def test_a_server_that_is_away_is_a_finding_and_blocks_nobody(tmp_path: Pa
     assert told(made)["mixer_report_waiting", "far.fluentd.default"] == 8
     use(made)
     assert made.findings() == []
+
+
+async def test_metrics_go_as_lines_by_udp(tmp_path: Path) -> None:
+    made = handlers(tmp_path)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(60)
+        use(made, LINES.replace("PORT", str(server.getsockname()[1])))
+        assert made.findings() == []
+        for _ in range(2):
+            made.on_record(inbound(), DIRECTORY)
+        arrived: list[str] = []
+        while len(arrived) < 4:
+            arrived += (await asyncio.to_thread(server.recv, 2000)).decode().split("\n")
+        assert sorted(arrived) == ["c.200:1|c", "c.200:1|c", "istio.calls:1|c|#code:200", "istio.calls:1|c|#code:200"]
+        use(made)
 
 
 async def test_a_metric_of_the_standard_name_stands_in_for_the_standard_one(tmp_path: Path) -> None:

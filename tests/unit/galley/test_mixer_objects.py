@@ -65,6 +65,15 @@ def test_handlers_that_istio_refuses(adapter: str, params: str, code: str, field
     assert handler(adapter, params) == [(code, f"spec.params.{field}")]
 
 
+def test_parameters_of_kubernetesenv_that_have_no_effect_are_told() -> None:
+    assert handler("kubernetesenv", "kubeconfigPath: '', cacheRefreshDuration: 5m") == []
+    given = "kubeconfig_path: /config, cacheRefreshDuration: 1m, clusterRegistriesNamespace: x"
+    assert handler("kubernetesenv", given) == [
+        ("ARG0151", f"spec.params.{name}")
+        for name in ("kubeconfigPath", "cacheRefreshDuration", "clusterRegistriesNamespace")
+    ]
+
+
 def test_an_action_names_an_instance_once() -> None:
     assert found("rule", "{actions: [{handler: h, instances: [a, b, a]}]}") == [
         ("ARG0114", "spec.actions[0].instances[2]")

@@ -30,7 +30,9 @@ from argosy.api.mixer_adapters import (
     ADAPTERS,
     REFUSED_ADAPTERS,
     DenierParams,
+    DogstatsdParams,
     FluentdParams,
+    KubernetesEnvParams,
     ListCheckerParams,
     MemQuota,
     MemQuotaOverride,
@@ -41,6 +43,7 @@ from argosy.api.mixer_adapters import (
     RedisQuota,
     RedisQuotaOverride,
     RedisQuotaParams,
+    StatsdParams,
 )
 from argosy.api.mixer_templates import TEMPLATES, ListEntry
 from argosy.galley.validate.check import Check, member
@@ -89,6 +92,15 @@ def validate_handler(check: Check, handler: Handler) -> None:
         _validate_opa(check, at, handler.params)
     if isinstance(handler.params, PrometheusParams):
         _validate_expiry(check, at, handler.params)
+    if isinstance(handler.params, StatsdParams):
+        check.duration(f"{at}.flushDuration", handler.params.flush_duration, zero=True)
+        _count(check, f"{at}.flushBytes", handler.params.flush_bytes)
+        _share(check, f"{at}.samplingRate", handler.params.sampling_rate)
+    if isinstance(handler.params, DogstatsdParams):
+        _count(check, f"{at}.bufferLength", handler.params.buffer_length)
+        _share(check, f"{at}.sampleRate", handler.params.sample_rate)
+    if isinstance(handler.params, KubernetesEnvParams):
+        _warn_of_unused(check, at, handler.params)
     if isinstance(handler.params, (FluentdParams, OtlpParams)):
         _validate_pushing(check, at, handler.params)
 
@@ -332,6 +344,23 @@ def _validate_pushing(check: Check, at: str, params: FluentdParams | OtlpParams)
     _count(check, f"{at}.maxBatchSizeBytes", params.max_batch_size_bytes)
     check.duration(f"{at}.pushIntervalDuration", params.push_interval_duration, zero=True)
     check.duration(f"{at}.pushTimeoutDuration", params.push_timeout_duration, zero=True)
+
+
+def _warn_of_unused(check: Check, at: str, params: KubernetesEnvParams) -> None:
+    usual = KubernetesEnvParams()
+    for name, field in (
+        ("kubeconfigPath", "kubeconfig_path"),
+        ("cacheRefreshDuration", "cache_refresh_duration"),
+        ("clusterRegistriesNamespace", "cluster_registries_namespace"),
+    ):
+        if getattr(params, field) != getattr(usual, field):
+            message = "pods come from the mesh's own registry, which is always up to date"
+            check.warn("ARG0151", f"{at}.{name}", message, "leave it out")
+
+
+def _share(check: Check, at: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        check.error("ARG0122", at, f"{value:g} is no share", "0 to 1; 1 is all")
 
 
 def _validate_quotas(check: Check, at: str, params: MemQuotaParams | RedisQuotaParams) -> None:

@@ -8,13 +8,14 @@ from collections import deque
 class Buffer:
     """Messages that wait, oldest first. Where it is full, the newest are dropped and counted.
 
-    `wanted`: how many are worth a batch before its time; `entries_max`: how many are kept at all.
+    `wanted`, `wanted_bytes`: how many are worth a batch before its time; `entries_max`: how many are kept at all.
     """
 
-    def __init__(self, *, wanted: int, entries_max: int, batch_bytes_max: int) -> None:
+    def __init__(self, *, wanted: int, entries_max: int, batch_bytes_max: int, wanted_bytes: int | None = None) -> None:
         self._wanted = max(1, wanted)
         self._entries_max = max(self._wanted, entries_max)
         self._batch_bytes_max = batch_bytes_max
+        self._wanted_bytes = batch_bytes_max if wanted_bytes is None else wanted_bytes
         self._waiting: deque[bytes] = deque()
         self.bytes = 0
         self.dropped = 0
@@ -25,7 +26,7 @@ class Buffer:
     @property
     def due(self) -> bool:
         """True if a batch is worth sending before its time."""
-        return len(self._waiting) >= self._wanted or self.bytes >= self._batch_bytes_max
+        return len(self._waiting) >= self._wanted or self.bytes >= self._wanted_bytes
 
     def add(self, message: bytes) -> None:
         """Keep a message until it is taken; what is larger than a batch, or finds no room, is dropped."""

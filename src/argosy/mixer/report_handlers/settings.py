@@ -8,20 +8,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 from urllib.parse import urlsplit
 
 from argosy.api.meta import Object
 from argosy.api.mixer import INSTANCE_KINDS, Handler
 from argosy.api.mixer_adapters import (
     Buckets,
+    DogstatsdMetric,
+    DogstatsdParams,
     FluentdParams,
     OtlpParams,
     PrometheusMetric,
     PrometheusParams,
+    StatsdMetric,
+    StatsdParams,
     StdioParams,
     ZipkinParams,
 )
 from argosy.core.errors import Finding
+from argosy.mixer.attributes import ValueType
 from argosy.mixer.bind import finding, params_field
 from argosy.mixer.names import Ref, parse_reference
 from argosy.mixer.report_handlers.prometheus import (
@@ -33,6 +39,8 @@ from argosy.mixer.report_handlers.prometheus import (
     linear_bounds,
     safe_name,
 )
+from argosy.mixer.report_handlers.statsd import TYPES as LINE_TYPES
+from argosy.mixer.report_handlers.statsd import parse_name_template
 
 BAD_PARAMS = "ARG0912"
 BUCKETS_MAX = 200
@@ -78,6 +86,58 @@ def define_metrics(
             metrics.setdefault(definition.name, (definition, expiry_s))
             fed[ref, instance] = (*fed.get((ref, instance), ()), definition.name)
     return Definitions(metrics, fed), findings
+
+
+def judge_lines(
+    handlers: Iterable[tuple[Ref, Object[Handler]]],
+    fed: Mapping[Ref, frozenset[Ref]],
+    types: Mapping[Ref, ValueType],
+    dimensions: Mapping[Ref, frozenset[str]],
+) -> list[Finding]:
+    """What of the metrics of `statsd` and `dogstatsd` handlers is not sent. `fed`: the instances that they are given;
+    `types`: those of the values of instances that exist."""
+    findings: list[Finding] = []
+    for ref, about in handlers:
+        params = about.spec.params
+        if not isinstance(params, StatsdParams | DogstatsdParams):
+            continue
+        known = set()
+        for name, metric in params.metrics.items():
+            instance = parse_reference(name, namespace=about.namespace, kinds=INSTANCE_KINDS)
+            known.add(instance)
+            problem = _line_problem(metric, instance, types, dimensions)
+            if problem is not None:
+                where = params_field(about, f'metrics["{name}"].{problem[0]}')
+                findings.append(finding(about, BAD_PARAMS, where, *problem[1:]))
+        for missing in sorted(fed.get(ref, frozenset()) - known):
+            hint = "metrics says by the name of an instance what becomes of its values"
+            at = params_field(about, "metrics")
+            findings.append(
+                finding(about, BAD_PARAMS, at, f"nothing is said about {missing}, which a rule sends", hint)
+            )
+    return findings
+
+
+def _line_problem(
+    metric: StatsdMetric | DogstatsdMetric,
+    instance: Ref,
+    types: Mapping[Ref, ValueType],
+    dimensions: Mapping[Ref, frozenset[str]],
+) -> _Problem | None:
+    if metric.type not in LINE_TYPES:
+        return "type", "a metric has a type", "COUNTER, GAUGE or DISTRIBUTION"
+    kind = types.get(instance)
+    if kind is not None and kind not in LINE_TYPES[metric.type]:
+        wanted = " or ".join(sorted(LINE_TYPES[metric.type]))
+        return "type", f"a {metric.type} takes {wanted}, and the value of {instance} is {kind}", "it is not sent"
+    if isinstance(metric, DogstatsdMetric):
+        return None if metric.name else ("name", "a metric has a name", "the name that it has at the server")
+    template = parse_name_template(metric.name_template)
+    has = dimensions.get(instance)
+    missing = [name for name in template.dimensions if has is not None and name not in has]
+    if missing:
+        return "nameTemplate", f"{instance} has no dimension {missing[0]!r}", f"it has {_listed(has)}"
+    return None
 
 
 _Problem = tuple[str, str, str]
@@ -148,8 +208,8 @@ def judge_handler(about: Object[Handler]) -> list[Finding]:
     problem: _Problem | None = None
     if isinstance(params, StdioParams):
         problem = _judge_stdio(params)
-    elif isinstance(params, FluentdParams):
-        problem = _judge_address(params.address)
+    elif isinstance(params, FluentdParams | StatsdParams | DogstatsdParams):
+        problem = _judge_address(params.address) or _judge_templates(params)
     elif isinstance(params, ZipkinParams):
         problem = _judge_zipkin(params)
     elif isinstance(params, OtlpParams):
@@ -181,6 +241,17 @@ def _judge_address(address: str) -> _Problem | None:
     if host and port.isdecimal() and 0 < int(port) < 65536:
         return None
     return "address", f"{address!r} is no address", "host:port"
+
+
+def _judge_templates(params: Any) -> _Problem | None:
+    """A name that cannot be made is no handler's: all its metrics would be in doubt."""
+    for name, metric in params.metrics.items() if isinstance(params, StatsdParams) else ():
+        try:
+            parse_name_template(metric.name_template)
+        except ValueError as error:
+            at = f'metrics["{name}"].nameTemplate'
+            return at, f"{metric.name_template!r}: {error}", "e.g. {{.method}}-{{.code}}"
+    return None
 
 
 def _judge_zipkin(params: ZipkinParams) -> _Problem | None:
