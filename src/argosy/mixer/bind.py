@@ -86,9 +86,9 @@ class BoundRule:
         """Namespace and name."""
         return self.object.key
 
-    def covers(self, destination_namespace: str) -> bool:
-        """True if requests to that namespace are in the rule's scope."""
-        return self.key.namespace in (ROOT_NAMESPACE, destination_namespace)
+    def covers(self, namespace: str) -> bool:
+        """True if what proxies of that namespace ask about or report is in the rule's scope."""
+        return self.key.namespace in (ROOT_NAMESPACE, namespace)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ memory are asked first, one after the other, then those that are kept elsewhere 
 the first refusal ends it, and what was taken is given back. Where requests pass that nobody can decide (`fail_open`), a
 handler that cannot tell has no say, and everything else is done.
 
-As in Istio, a rule whose `match` has no value (an attribute is missing) does not match. Unlike Istio, an action whose
-instance has no value refuses: a whitelist that skips callers without a version would be no whitelist. Both are reported
-in `events`.
+As in Istio, a rule whose `match` has no value (an attribute is missing) does not match. An action whose instance has no
+value refuses, where Istio's Mixer could not decide: a whitelist that skips callers without a version would be no
+whitelist. Both are reported in `events`.
 
 Handlers that must ask somebody are not asked here: `Check.calls` are the questions, `Check.answer` takes the verdicts.
 """

@@ -48,7 +48,7 @@ class Reporter:
 
     def report(self, bag: Attributes, directory: Directory, moment: datetime, now: float) -> Iterator[Delivery]:
         """What is to be delivered. `moment` is the report's own time, `now` this Mixer's."""
-        namespace = str(bag.get("destination.namespace") or bag.get("destination.service.namespace") or "")
+        namespace = _scope(bag)
         for generator in self.policy.generators:
             rule = generator.rule
             if rule.covers(namespace) and self._matches(rule.match, bag):
@@ -83,3 +83,9 @@ class Reporter:
             value = made[ref]
             if value is not None:
                 yield Delivery(action.handler, ref, value)
+
+
+def _scope(bag: Attributes) -> str:
+    """The namespace whose rules are asked: that of the proxy that reports, as in Istio 1.4."""
+    side = "source" if bag.get("context.reporter.kind") == "outbound" else "destination"
+    return str(bag.get(f"{side}.namespace", ""))

@@ -160,7 +160,7 @@ def _callee(bag: dict[str, Value], record: AccessRecord, directory: Directory) -
     if pod is not None:
         put_pod(bag, "destination", pod, port=address.port)
     elif parts := service_of_host(record.service):
-        # Nobody was reached. The rules of the namespace that was called are asked all the same.
+        # Nobody was reached: it is the namespace that was called.
         bag["destination.namespace"] = parts[0]
     if record.upstream_principal:
         bag["destination.principal"] = record.upstream_principal.removeprefix("spiffe://")

@@ -38,7 +38,8 @@ def inbound_reports(policy: ReportPolicy, destination: Attributes) -> bool:
 
 def outbound_reports(policy: ReportPolicy, source: Attributes) -> bool:
     """True if some rule could report a request of the workload that `source` describes, wherever it goes."""
-    return any(_may(rule.match, source, "source") for rule in policy.rules if rule.actions)
+    namespace = str(source.get("source.namespace", ""))
+    return any(rule.covers(namespace) and _may(rule.match, source, "source") for rule in policy.rules if rule.actions)
 
 
 def header_needs(policy: ReportPolicy) -> HeaderNames:

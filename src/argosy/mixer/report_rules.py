@@ -1,8 +1,8 @@
 """Report rules resolved: which requests they report, as what, and to which handlers.
 
 Given rules that are bound to their objects; gives a `ReportPolicy` that can be asked, and findings. What is wrong
-disables only what uses it. Rules of the root namespace see all reports; rules of another namespace those whose
-destination is in it. Source: Istio 1.4's policy model.
+disables only what uses it. Rules of the root namespace see all reports; rules of another namespace those of its
+own proxies. Source: Istio 1.4's policy model, and its Mixer's choice of rules.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class ReportRule:
     actions: tuple[ReportAction, ...]
     sampling: Sampling | None = None
 
-    def covers(self, destination_namespace: str) -> bool:
-        """True if reports about that namespace are in the rule's scope."""
-        return self.key.namespace in (ROOT_NAMESPACE, destination_namespace)
+    def covers(self, namespace: str) -> bool:
+        """True if what proxies of that namespace report is in the rule's scope."""
+        return self.key.namespace in (ROOT_NAMESPACE, namespace)
 
 
 @dataclass(frozen=True, slots=True)

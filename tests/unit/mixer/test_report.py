@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from argosy.mixer.access_record import Address
 from argosy.mixer.report import Reporter
 from argosy.mixer.report_values import MetricValue
 
@@ -53,6 +54,13 @@ def test_an_instance_without_a_value_is_left_out_and_counted() -> None:
 
 
 @pytest.mark.parametrize("namespace, count", [("istio-system", 1), ("default", 1), ("other", 0)])
-def test_a_namespace_reports_what_goes_to_it(namespace: str, count: int) -> None:
+def test_a_namespace_reports_what_its_proxies_do(namespace: str, count: int) -> None:
     assert len(deliveries(policy(metric(namespace=namespace)), inbound())) == count
     assert len(deliveries(policy(metric(namespace=namespace)), outbound())) == count
+
+
+@pytest.mark.parametrize("namespace, count", [("istio-system", 1), ("default", 1), ("shop", 0)])
+def test_calls_to_another_namespace_or_outside_are_the_callers(namespace: str, count: int) -> None:
+    found = policy(metric(namespace=namespace))
+    for host in ("till.shop.svc.cluster.local", "books.example.com", ""):
+        assert len(deliveries(found, outbound(service=host, upstream_remote=Address()))) == count

@@ -34,10 +34,11 @@ def test_only_sides_that_a_rule_may_concern_must_report(match: str, sides: tuple
     assert (inwards, outwards) == sides
 
 
-def test_rules_of_a_namespace_ask_its_workloads_and_all_that_may_call_them() -> None:
+def test_rules_of_a_namespace_ask_its_workloads_only() -> None:
     found = policy(metric(namespace="default"))
-    assert not inbound_reports(found, workload_attributes(LEGACY, "destination"))
-    assert outbound_reports(found, workload_attributes(LEGACY, "source"))
+    for pod, asked in ((LEGACY, False), (PODS[3], True)):
+        assert inbound_reports(found, workload_attributes(pod, "destination")) is asked
+        assert outbound_reports(found, workload_attributes(pod, "source")) is asked
     assert not inbound_reports(policy(), workload_attributes(PODS[0], "destination"))
 
 
