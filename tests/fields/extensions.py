@@ -34,16 +34,15 @@ def common(kind: str, runs: str) -> list[Case]:
     def placed(fields: tuple[str, ...], spec: str, text: str, where: str, proxy: str = SERVER) -> Case:
         return Case(kind, fields, f"{head}{{{spec}, {runs}}}", where, text, proxy)
 
-    first = '"http_filters":[{"config_discovery":{"config_source":{"ads":{},"initial_fetch_timeout":"0s","resource_api_version":"V3"}'
+    before_authn = f'"name":"{name}"}},{{"config_discovery"'
     return [
         placed(("selector.matchLabels",), "selector: {matchLabels: {app: nobody}}", f"!{name}",
                "Listener/virtualInbound"),
         placed(("match[].mode",), "match: [{mode: CLIENT}]", f"!{name}", "Listener/virtualInbound"),
         placed(("match[].ports[].number",), "match: [{ports: [{number: 81}]}]", f"!{name}",
                "Listener/0.0.0.0_80", CLIENT),
-        Case(kind, ("phase",), f"{head}{{phase: AUTHN, match: [{{mode: CLIENT}}], {runs}}}", "Listener/0.0.0.0_80",
-             first, CLIENT),
-        Case(kind, ("priority",), node=LOADED + "test_higher_priority_runs_first_then_the_root_namespace"),
+        placed(("phase",), "phase: AUTHN", before_authn, "Listener/virtualInbound"),
+        Case(kind, ("priority",), node=LOADED + "test_higher_priority_runs_first_then_the_namespaces_own"),
     ]  # fmt: skip
 
 

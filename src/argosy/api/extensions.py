@@ -62,7 +62,7 @@ class WasmPlugin(WasmModule, frozen=True, kw_only=True):
     not_yet = frozenset({*WasmModule.not_yet, "targetRef", "targetRefs"})
     selector: WorkloadSelector | None = None
     phase: Literal["UNSPECIFIED_PHASE", "AUTHN", "AUTHZ", "STATS"] = "UNSPECIFIED_PHASE"
-    priority: int = 0
+    priority: int | None = None
     match: tuple[TrafficSelector, ...] = ()
 
 
@@ -78,7 +78,7 @@ class TrafficExtension(Strict, frozen=True, kw_only=True):
     not_yet = frozenset({"targetRefs"})
     selector: WorkloadSelector | None = None
     phase: Literal["UNSPECIFIED", "AUTHN", "AUTHZ", "STATS"] = "UNSPECIFIED"
-    priority: int = 0
+    priority: int | None = None
     match: tuple[TrafficSelector, ...] = ()
     wasm: WasmModule | None = None
     lua: LuaScript | None = None

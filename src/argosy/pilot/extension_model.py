@@ -34,7 +34,8 @@ class ExtensionModel:
         self.placed: Derived[ExtensionKey, Placed] = mesh.engine.derived("extension_place", self._placed)
 
     def about(self, read: Reader, proxies: ProxyClass) -> tuple[Placed, ...]:
-        """The extensions of a class: higher priority first, then the root namespace's, then by name."""
+        """The extensions of a class: higher priority first, those without any last; of equal ones the namespace's own
+        before the root namespace's, then the older, then by name."""
         found = self._selecting(read, proxies.namespace, proxies.labels)
         made = (read.get(self.placed, (one.kind, one.key)) for one in found)
         return tuple(one for one in made if one is not None)
@@ -81,5 +82,6 @@ def about_side(selectors: tuple[TrafficSelector, ...], side: Side) -> bool:
 
 
 def _order(one: Object[Any]) -> tuple[object, ...]:
-    priority: int = getattr(one.spec, "priority", 0)
-    return (-priority, one.namespace != ROOT_NAMESPACE, one.namespace, one.name, one.kind)
+    priority: int | None = getattr(one.spec, "priority", None)
+    first = (priority is None, -(priority or 0))
+    return (*first, one.namespace == ROOT_NAMESPACE, one.created, one.namespace, one.name, one.kind)

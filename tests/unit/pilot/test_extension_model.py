@@ -119,15 +119,19 @@ def test_phases_are_places_in_the_chain() -> None:
     assert inbound[-3:] == ["stats", "rest", "router"]
     assert len(inbound) > 6
     # A client's side authenticates nobody.
-    assert filters(world, "0.0.0.0_80", "http") == ["authn", "authz", "cors", "fault", "stats", "rest", "router"]
+    assert filters(world, "0.0.0.0_80", "http") == ["authn", "authz", "stats", "rest", "cors", "fault", "router"]
     world.apply(
         *(extension(name, f"phase: {name.upper()}, {LUA}", namespace="istio-system") for name in ("authn", "authz"))
     )
     gateway = filters(world, "0.0.0.0_8080", "http.8080", "istio-ingressgateway-0", "istio-system")
     assert gateway[:4] == ["header_mutation", "authn", "jwt_authn", "authz"]
+    world.apply(extension("late", f"phase: STATS, {LUA}", namespace="istio-system"))
+    gateway = filters(world, "0.0.0.0_8080", "http.8080", "istio-ingressgateway-0", "istio-system")
+    assert gateway[-4:] == ["late", "cors", "fault", "router"]
 
 
-def test_higher_priority_runs_first_then_the_root_namespace() -> None:
+def test_higher_priority_runs_first_then_the_namespaces_own() -> None:
+    """Without a priority an object is behind those that have one, be it negative, as in Istio."""
     world = MeshWorld(
         *WORKLOADS,
         extension("b", LUA),
@@ -136,7 +140,7 @@ def test_higher_priority_runs_first_then_the_root_namespace() -> None:
         extension("low", f"priority: -1, {LUA}", namespace="istio-system"),
         extension("root", LUA, namespace="istio-system"),
     )
-    assert filters(world, "0.0.0.0_80", "http")[2:] == ["high", "root", "a", "b", "low", "router"]
+    assert filters(world, "0.0.0.0_80", "http")[:5] == ["high", "low", "a", "b", "root"]
 
 
 def runs(world: MeshWorld, kind: str = "WasmPlugin", name: str = "it") -> dict[str, Any]:
@@ -176,13 +180,15 @@ def test_settings_of_a_module_reach_its_machine() -> None:
     world = MeshWorld(*WORKLOADS, extension("it", spec, kind="WasmPlugin"))
     world.world.commit([Change(world.mesh.modules, SOURCE, MODULE)])
     config = runs(world)["config"]
-    assert (config["name"], config["root_id"], config["failure_policy"]) == ("adder", "adder", "FAIL_CLOSED")
+    assert (config["name"], config["root_id"], config["failure_policy"]) == ("default.it", "adder", "FAIL_CLOSED")
     assert config["configuration"]["value"] == '{"a":[true,{"b":"c"}],"z":1}'
     assert config["vm_config"]["environment_variables"] == {"key_values": {"A": "b"}, "host_env_keys": ["HOME"]}
     world.apply(extension("it", "url: 'file:///m.wasm', failStrategy: FAIL_RELOAD", kind="WasmPlugin"))
     config = runs(world)["config"]
-    assert (config["name"], config["failure_policy"]) == ("extensions.istio.io/wasmplugin/default/it", "FAIL_RELOAD")
+    assert (config["name"], config["failure_policy"]) == ("default.it", "FAIL_RELOAD")
     assert "configuration" not in config
+    world.apply(extension("it", "url: 'file:///m.wasm', pluginConfig: {}", kind="WasmPlugin"))
+    assert "configuration" not in runs(world)["config"]
 
 
 def test_a_network_module_stands_before_the_end_of_every_chain() -> None:
@@ -273,3 +279,28 @@ def test_attributegen_is_no_filter_but_what_metrics_say_of_whom_it_selects() -> 
     assert says(world, "0.0.0.0_80", "a-0")
     world.apply(GENERATOR.replace("SELECTOR", "match: [{mode: CLIENT}]"))
     assert (says(world, "virtualInbound", "b-0"), says(world, "0.0.0.0_80", "b-0")) == (False, True)
+
+
+def test_modules_of_connections_stand_in_their_phases_around_the_policies() -> None:
+    """Whatever their priorities: phases come first."""
+    policy = """
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: p, namespace: default}
+spec: {action: DENY, rules: [{to: [{operation: {ports: ["90"]}}]}]}
+"""
+    made = [
+        extension(name, f"url: 'file:///m.wasm', type: NETWORK, {more}", kind="WasmPlugin")
+        for name, more in (
+            ("none", "priority: 100"),
+            ("stats", "phase: STATS, priority: 9"),
+            ("authz", "phase: AUTHZ, priority: 8"),
+            ("authn", "phase: AUTHN"),
+        )
+    ]
+    shown = MeshWorld(*WORKLOADS, policy, *made).resources(LISTENER, "a-0")["virtualInbound"]
+    for chain in (one for one in shown["filter_chains"] if one["name"].startswith("90")):
+        names = [one["name"].removesuffix("/network").rpartition("/")[2] for one in chain["filters"]]
+        rbac = names.index("envoy.filters.network.rbac")
+        assert names[rbac - 2 : rbac] == ["authn", "authz"]
+        assert names[-3:] == ["stats", "none", "envoy.filters.network.tcp_proxy"]

@@ -22,6 +22,7 @@ from argosy.envoy.api import TYPE_PREFIX, decode, encode, message, pack
 from argosy.pilot.build.authn import NAME as AUTHN_FILTER
 from argosy.pilot.build.filters import ADS
 from argosy.pilot.build.resource import LISTENER, extension, resource_of_bytes
+from argosy.pilot.build.route_filters import CORS, FAULT
 from argosy.xds.messages import Resource
 
 PREFIX = "extensions.istio.io/"
@@ -34,7 +35,13 @@ _HTTP_FILTER = "envoy.extensions.filters.network.http_connection_manager.v3.Http
 _MANAGER_NAME = "envoy.filters.network.http_connection_manager"
 _MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _TERMINAL = frozenset({_MANAGER_NAME, "envoy.filters.network.tcp_proxy"})
+_NETWORK_POLICY = "envoy.filters.network.rbac"
+_AFTER = frozenset({CORS, FAULT})
 _TOLD = "envoy.filters.http.header_mutation"
+_EARLY = frozenset({"AUTHN", "AUTHZ"})
+# What has no phase, as either kind says it, comes last.
+_LATE = ("STATS", "UNSPECIFIED_PHASE", "UNSPECIFIED")
+_RANKS = {"AUTHN": 0, "AUTHZ": 1, "STATS": 2}
 _RUNTIME = "envoy.wasm.runtime.v8"
 _POLICIES = {"FAIL_CLOSE": "FAIL_CLOSED", "FAIL_OPEN": "FAIL_OPEN", "FAIL_RELOAD": "FAIL_RELOAD"}
 INBOUND, OUTBOUND, GATEWAY = "inbound", "outbound", "gateway"
@@ -65,6 +72,11 @@ class Placed:
     network: bool = False
     open: bool = False
     """Lets everything pass where it cannot be run."""
+
+    @property
+    def rank(self) -> int:
+        """The phase's place among all."""
+        return _RANKS.get(self.phase, len(_RANKS))
 
     @property
     def name(self) -> str:
@@ -130,7 +142,7 @@ def build_extension(found: Object[WasmPlugin] | Object[TrafficExtension], module
     if module is None:
         return extension(name, _instead(one))
     made = message(_NETWORK_WASM if one.network else _WASM)
-    return extension(name, made(config=_plugin(name, wasm, module)))
+    return extension(name, made(config=_plugin(f"{found.namespace}.{found.name}", wasm, module)))
 
 
 def _plugin(name: str, wasm: WasmModule, module: bytes) -> Any:
@@ -140,7 +152,7 @@ def _plugin(name: str, wasm: WasmModule, module: bytes) -> Any:
         "host_env_keys": sorted(one.name for one in env if one.value_from == "HOST"),
     }
     fields: dict[str, Any] = {
-        "name": wasm.plugin_name or name,
+        "name": name,
         "root_id": wasm.plugin_name,
         "failure_policy": _POLICIES[wasm.fail_strategy],
         "vm_config": {
@@ -149,7 +161,7 @@ def _plugin(name: str, wasm: WasmModule, module: bytes) -> Any:
             "environment_variables": variables if env else None,
         },
     }
-    if wasm.plugin_config is not None:
+    if wasm.plugin_config:
         text = msgspec.json.encode(wasm.plugin_config, enc_hook=dict, order="sorted").decode()
         fields["configuration"] = pack(message("google.protobuf.StringValue")(value=text))
     return message("envoy.extensions.wasm.v3.PluginConfig")(**fields)
@@ -186,7 +198,8 @@ def insert_extensions(
     for chain in chains:
         inner = chain.filter_chain_match.destination_port.value if place == INBOUND else 0
         number = inner or own
-        about = [one for one in extensions if one.covers(place, (number, *public_ports.get(number, ())))]
+        found = (one for one in extensions if one.covers(place, (number, *public_ports.get(number, ()))))
+        about = sorted(found, key=lambda one: one.rank)
         changed |= _into_chain(chain, about)
     if not changed:
         return listener
@@ -203,9 +216,12 @@ def insert_extensions(
 def _into_chain(chain: Any, about: Sequence[Placed]) -> bool:
     changed = False
     network = [one for one in about if one.network]
-    end = next((index for index, one in enumerate(chain.filters) if one.name in _TERMINAL), None)
+    names = [one.name for one in chain.filters]
+    end = next((index for index, name in enumerate(names) if name in _TERMINAL), None)
     if network and end is not None:
-        _insert(chain.filters, end, [_network_filter(one) for one in network])
+        policies = names.index(_NETWORK_POLICY) if _NETWORK_POLICY in names else end
+        for place, phases in ((end, _LATE), (policies, _EARLY)):
+            _insert(chain.filters, place, [_network_filter(one) for one in network if one.phase in phases])
         changed = True
     requests = [one for one in about if not one.network]
     for one in chain.filters if requests else ():
@@ -218,12 +234,11 @@ def _into_chain(chain: Any, about: Sequence[Placed]) -> bool:
 
 
 def _into_manager(filters: Any, about: Sequence[Placed]) -> None:
-    """Before authentication, between it and authorization, or at the end, before the router."""
-    last = len(filters) - 1
-    _insert(filters, last, [_http_filter(one) for one in about if one.phase == "STATS"])
-    others = [_http_filter(one) for one in about if one.phase.startswith("UNSPECIFIED")]
-    _insert(filters, len(filters) - 1, others)
+    """Before authentication, between it and authorization, or after both: before faults and answers to other sites'
+    pages are made, where a chain makes some, else before the router."""
     names = [one.name for one in filters]
+    end = next((index for index, name in enumerate(names) if name in _AFTER), len(names) - 1)
+    _insert(filters, end, [_http_filter(one) for one in about if one.phase in _LATE])
     # A gateway first tells servers whose request it is.
     first = 1 if names[0] == _TOLD else 0
     authn = names.index(AUTHN_FILTER) if AUTHN_FILTER in names else first - 1
