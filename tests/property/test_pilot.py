@@ -13,7 +13,7 @@ from argosy.core.frozen import EMPTY
 from argosy.core.names import ObjectKey, parse_cluster_name
 from argosy.envoy import api
 from argosy.pilot.build.resource import CLUSTER, ROUTE, VIRTUAL_HOST
-from argosy.pilot.scopes import RuleScope
+from argosy.pilot.scopes import OwnHost, RuleScope
 from argosy.testing.worlds import MeshWorld
 from argosy.xds.messages import Snapshot
 
@@ -98,6 +98,12 @@ def entries(draw: st.DrawFn) -> dict[str, Any]:
         "ports": [{"number": number, "name": "p", "protocol": protocol}],
     }
     where, name = draw(namespaces), draw(st.sampled_from(["one", "two"]))
+    # What some see only they may have declared otherwise than others.
+    export = draw(st.sampled_from([None, ["."], ["b"], ["*"]]))
+    if export is not None:
+        spec["exportTo"] = export
+    if draw(st.booleans()):
+        spec |= {"resolution": "STATIC", "endpoints": [{"address": draw(st.sampled_from(["192.0.2.8", "192.0.2.9"]))}]}
     return document("networking.istio.io/v1", "ServiceEntry", where, name, spec)
 
 
@@ -173,11 +179,13 @@ def exists(world: MeshWorld, key: ObjectKey, cluster: str) -> bool:
     """Whether the objects declare that cluster for clients of that namespace."""
     parts = parse_cluster_name(cluster)
     assert parts is not None
-    record = world.world.engine.observe(world.model.host, parts.host)
+    owner = world.world.engine.observe(world.model.owner, (key.namespace, parts.host))
+    host = parts.host if owner is None else OwnHost(parts.host, owner)
+    record = world.world.engine.observe(world.model.host, host)
     if record is None or record.port(parts.port) is None:
         return False
     scope = world.world.engine.observe(world.model.rule_scope, (key.namespace, EMPTY)) or RuleScope()
-    found = world.world.engine.observe(world.model.rule, (scope, parts.host))
+    found = world.world.engine.observe(world.model.rule, (scope, host))
     rule = world.world.engine.get(world.mesh.destination_rules, found) if found is not None else None
     return not parts.subset or (rule is not None and any(one.name == parts.subset for one in rule.spec.subsets))
 

@@ -71,8 +71,18 @@ def allocated_addresses(entry: Object[ServiceEntry]) -> FrozenMap[str, str]:
 
 def precedence(entry: Object[ServiceEntry]) -> tuple[bool, ObjectKey]:
     """Of several entries for one host the least counts: one that all namespaces may see, then by namespace and name."""
-    exports = entry.spec.export_to
-    return bool(exports) and "*" not in exports, entry.key
+    return is_private(entry), entry.key
+
+
+def is_private(entry: Object[ServiceEntry]) -> bool:
+    """True for an entry that says itself that not every namespace may see it."""
+    return bool(entry.spec.export_to) and "*" not in entry.spec.export_to
+
+
+def shown_to(entry: Object[ServiceEntry]) -> set[str]:
+    """The namespaces that a private entry names as those that may see it."""
+    exports = entry.spec.export_to if is_private(entry) else ()
+    return {entry.namespace if name == "." else name for name in exports if name != "~"}
 
 
 def says_the_same(one: Object[ServiceEntry], other: Object[ServiceEntry]) -> bool:

@@ -272,9 +272,12 @@ class Pods:
     def _names(self, services: list[Object[Any]], facts: list[PodFact], declared: Declared) -> Names:
         mesh = build_names(services, self._objects["ServiceEntry"].values(), facts, declared)
         platform = build_names(services, (), facts, declared)
-        captured = frozenset(r.plan.ip for r in self._runners.values() if r.plan.role is Role.SIDECAR)
+        sidecars = [r.plan for r in self._runners.values() if r.plan.role is Role.SIDECAR]
+        spaces = ((plan.ip, plan.key.namespace) for plan in sidecars)
+        apart = {ip: (space, mesh.apart[space].lookup) for ip, space in spaces if space in mesh.apart}
         outside = name_servers_of(self._objects["ConfigMap"])
-        return Names(mesh.lookup, platform.lookup, captured, outside.servers_for)
+        captured = frozenset(plan.ip for plan in sidecars)
+        return Names(mesh.lookup, platform.lookup, captured, outside.servers_for, apart)
 
     async def _report_loop(self) -> None:
         """Report the newest state, one call at a time; what changes meanwhile goes into the next one."""

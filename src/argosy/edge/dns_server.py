@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 import dns.exception
@@ -59,13 +59,18 @@ def nobody(_name: str) -> Sequence[Server]:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Who knows names. `mesh`: for clients at `captured` addresses, whose connections the mesh routes; `platform`: for
-    all others, who could not reach what only exists in the mesh. `servers_for`: whom outside to ask for a name."""
+    """Who knows names.
+
+    `mesh`: for clients at `captured` addresses, whose connections the mesh routes; `platform`: for all others, who
+    could not reach what only exists in the mesh. `servers_for`: whom outside to ask for a name. `apart`: of some
+    captured addresses, whose names hold in place of the mesh's, and who knows them.
+    """
 
     mesh: Lookup
     platform: Lookup
     captured: frozenset[str] = frozenset()
     servers_for: Callable[[str], Sequence[Server]] = nobody
+    apart: Mapping[str, tuple[str, Lookup]] = field(default_factory=dict)
 
 
 class DNSServer:
@@ -86,11 +91,12 @@ class DNSServer:
         `Pending` where others must be asked; None for what is no question at all (nothing is sent then).
         """
         captured = client in self._names.captured
+        whose, mesh = self._names.apart.get(client, ("", self._names.mesh))
         # The first two bytes are the client's id; the rest decides the answer.
-        key = question[2:] + bytes_max.to_bytes(4, "big") + captured.to_bytes(1, "big")
+        key = question[2:] + bytes_max.to_bytes(4, "big") + captured.to_bytes(1, "big") + whose.encode()
         if (known := self._cache.get(key)) is not None:
             return question[:2] + known
-        made = self._make(question, bytes_max, self._names.mesh if captured else self._names.platform)
+        made = self._make(question, bytes_max, mesh if captured else self._names.platform)
         if isinstance(made, bytes):
             if len(self._cache) >= CACHE_MAX:
                 self._cache.clear()

@@ -19,7 +19,7 @@ from argosy.api.meta import Object, WorkloadSelector
 from argosy.api.ports import PortSelector
 from argosy.api.routing import Destination, VirtualService
 from argosy.api.security import PeerAuthentication, RequestAuthentication
-from argosy.api.service_entry import ServiceEntry, precedence, says_the_same
+from argosy.api.service_entry import ServiceEntry, is_private, precedence, says_the_same
 from argosy.core.claims import ROUTE_HEADER
 from argosy.core.errors import Finding, Level
 from argosy.core.hosts import (
@@ -66,6 +66,8 @@ class _World:
     namespaces: set[str] = field(default_factory=set)
     """Those that have Services."""
     entries: dict[str, Object[ServiceEntry]] = field(default_factory=dict)
+    own_entries: dict[tuple[str, str], Object[ServiceEntry]] = field(default_factory=dict)
+    """By host and namespace: what counts where entries are private."""
     virtual_services: dict[ObjectKey, VirtualService] = field(default_factory=dict)
     workloads: dict[str, set[tuple[tuple[str, str], ...]]] = field(default_factory=dict)
     authentications: list[Object[RequestAuthentication]] = field(default_factory=list)
@@ -168,6 +170,7 @@ def _index(objects: list[Object[Any]]) -> _World:
                 own = {parse_protocol(p.protocol) or Protocol.TCP for p in spec.ports}
                 world.protocols.setdefault(host, set()).update(own)
                 world.entries.setdefault(host, obj)
+                world.own_entries.setdefault((host, obj.namespace), obj)
                 if is_wildcard(host):
                     world.wildcards.append((host, ports))
                 else:
@@ -348,6 +351,11 @@ def _analyze_service_entry(obj: Object[ServiceEntry], world: _World) -> Iterator
             continue
         if first.namespace != obj.namespace and says_the_same(first, obj):
             continue
+        if is_private(obj):
+            # It counts for those that it names, whatever counts for others.
+            first = world.own_entries[host, obj.namespace]
+            if first.key == obj.key:
+                continue
         selected = first.spec.workload_selector is not None or obj.spec.workload_selector is not None
         if selected or first.namespace != obj.namespace or first.spec.resolution != obj.spec.resolution:
             message = f"{host} is declared by ServiceEntry {first.key}, which counts: this entry is not used for it"

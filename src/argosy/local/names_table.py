@@ -7,14 +7,16 @@ without regard to case.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
+from itertools import product
 
 from argosy.api.kubernetes import Service
 from argosy.api.meta import Object
-from argosy.api.service_entry import ServiceEntry, allocated_addresses, precedence
+from argosy.api.service_entry import ServiceEntry, allocated_addresses, precedence, shown_to
 from argosy.core.hosts import CLUSTER_DOMAIN, is_wildcard, service_host
+from argosy.core.names import ObjectKey
 from argosy.local.service_endpoints import NOTHING_DECLARED, Declared, PodFact, pods_of
 
 ALIASES_MAX = 8
@@ -38,10 +40,12 @@ class Answer:
 class NamesTable:
     """All names. `hosts` and `wildcards` (suffix with its dot) give addresses, `aliases` other names."""
 
-    hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    wildcards: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hosts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    wildcards: dict[str, tuple[str, ...]] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     domain: str = CLUSTER_DOMAIN
+    apart: Mapping[str, NamesTable] = field(default_factory=dict)
+    """Of namespaces for which some host is declared apart from what counts for all: their own tables."""
 
     def lookup(self, name: str) -> Answer:
         """IPv4 addresses of `name` (a trailing dot is allowed)."""
@@ -83,7 +87,8 @@ def build_names(
     wildcards: dict[str, tuple[str, ...]] = {}
     aliases: dict[str, str] = {}
     # Entries first: a Kubernetes Service keeps its own name whatever an entry says.
-    for entry in sorted(entries, key=precedence, reverse=True):
+    entries = sorted(entries, key=precedence, reverse=True)
+    for entry in entries:
         allocated = allocated_addresses(entry)
         for host in entry.spec.names:
             addresses = _entry_addresses(entry.spec, host, allocated)
@@ -93,8 +98,10 @@ def build_names(
                 wildcards[host[1:].lower()] = addresses
             elif not is_wildcard(host):
                 hosts[host.lower()] = addresses
+    taken: set[str] = set()
     for service in services:
         host = service_host(service.name, service.namespace, domain).lower()
+        taken.add(host)
         if service.spec.type == "ExternalName":
             aliases[host] = service.spec.external_name.lower().removesuffix(".")
         elif service.spec.headless:
@@ -103,7 +110,41 @@ def build_names(
             hosts.update({f"{pod.name}.{host}": (pod.ip,) for pod in serving})
         elif service.spec.cluster_ip:
             hosts[host] = (service.spec.cluster_ip,)
-    return NamesTable(hosts, wildcards, aliases, domain)
+    shared = NamesTable(hosts, wildcards, aliases, domain)
+    return replace(shared, apart=_tables_apart(shared, entries, taken))
+
+
+def _tables_apart(
+    shared: NamesTable, entries: Sequence[Object[ServiceEntry]], taken: Container[str]
+) -> dict[str, NamesTable]:
+    """Tables of the namespaces that some private entry shows its hosts to, where they differ from what all have.
+    `entries`: the one that counts for all comes last. `taken`: the hosts of Services."""
+    nearest: dict[tuple[str, str], Object[ServiceEntry]] = {}
+    for entry in entries:
+        for namespace, host in product(shown_to(entry), entry.spec.names):
+            before = nearest.get((namespace, host))
+            if before is None or _distance(entry, namespace) < _distance(before, namespace):
+                nearest[namespace, host] = entry
+    first = {host: entry for entry in entries for host in entry.spec.names}
+    tables: dict[str, NamesTable] = {}
+    for (namespace, host), entry in nearest.items():
+        addresses = _entry_addresses(entry.spec, host, allocated_addresses(entry))
+        wild, name = host.startswith("*."), host[1:] if host.startswith("*.") else host
+        if name in taken or entry.namespace == first[host].namespace:
+            continue
+        if addresses == (shared.wildcards if wild else shared.hosts).get(name, ()):
+            continue
+        own = tables.setdefault(namespace, replace(shared, hosts={**shared.hosts}, wildcards={**shared.wildcards}))
+        names = own.wildcards if wild else own.hosts
+        names.pop(name, None)
+        if addresses and (wild or not is_wildcard(host)):
+            names[name] = addresses
+    return tables
+
+
+def _distance(entry: Object[ServiceEntry], namespace: str) -> tuple[bool, ObjectKey]:
+    """Which of several private entries a namespace goes by: one of its own, then the first."""
+    return entry.namespace != namespace, entry.key
 
 
 def _entry_addresses(entry: ServiceEntry, host: str, allocated: Mapping[str, str]) -> tuple[str, ...]:

@@ -111,7 +111,7 @@ class ListenerModel:
         dynamic: set[int] = set()
         hosts: dict[int, list[str]] = {}
         for host in view.hosts:
-            record = read.get(self.model.host, host)
+            record = self.model.record(read, client, host)
             for port in record.ports if record is not None else ():
                 number, protocol = port.number, port.protocol
                 if record is None or not view.sees(host, number) or protocol is Protocol.UDP:
@@ -150,7 +150,7 @@ class ListenerModel:
         targets: list[TcpTarget] = []
         rest: list[TcpTarget] = []
         for host in use.hosts:
-            record = read.get(self.model.host, host)
+            record = self.model.record(read, scope.client, host)
             port = record.port(key.number) if record is not None else None
             if record is not None and port is not None:
                 for target in self._shared_targets(read, scope, record, port):
@@ -188,10 +188,10 @@ class ListenerModel:
 
     def host_listeners(self, read: Reader, key: ScopedHost) -> Resources:
         """The listeners of a host's ports that are not plain HTTP, on its own addresses."""
-        record = read.get(self.model.host, key.host)
+        scope = key.client
+        record = self.model.record(read, scope.client, key.host)
         if record is None or is_wildcard(key.host):
             return ()
-        scope = key.client
         seen = read.get(self.outbound.seen, (scope.client, key.host)) or ()
         settings = self.model.telemetry.settings(read, scope.observation)
         made = []
@@ -256,7 +256,7 @@ class ListenerModel:
         if _is_http(one.port.protocol):
             return (listeners.build_bound_http_listener(address, number, str(number), settings, title=one.port.name),)
         for host in self.outbound.view(read, scope.client).hosts:
-            record = read.get(self.model.host, host)
+            record = self.model.record(read, scope.client, host)
             port = record.port(number) if record is not None else None
             if record is None or port is None or port.protocol is Protocol.UDP:
                 continue

@@ -25,7 +25,8 @@ from argosy.api.mesh_config import (
 from argosy.api.meta import Object
 from argosy.api.mixer import MIXER_KINDS
 from argosy.api.routing import VirtualService
-from argosy.api.workload import GROUP_ANNOTATION, HEALTH
+from argosy.api.service_entry import shown_to
+from argosy.api.workload import HEALTH
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.hosts import resolve_host, service_host, service_of_host, splits_label
 from argosy.core.names import (
@@ -39,6 +40,16 @@ from argosy.core.names import (
 from argosy.incr import Derived, Engine, Index, Input, Reader
 from argosy.pilot.aspects import Aspect, narrowed
 from argosy.pilot.checking import ConcernPort, Unconcerned
+from argosy.pilot.filing import (
+    address_of_pod,
+    address_of_service,
+    address_of_workload,
+    group_of_workload,
+    labels_of_group,
+    labels_of_pod,
+    labels_of_workload,
+    workload_of_pod,
+)
 from argosy.pilot.key_sources import KeySource
 from argosy.pilot.modules import Module, ModuleSource
 from argosy.pilot.observed import Observation
@@ -182,23 +193,24 @@ class Mesh:
         self.destination_rules = self.kinds["DestinationRule"]
         self.gateways = self.kinds["Gateway"]
 
-        self.pods_by_label = self._index("pods_by_label", "Pod", _labels_of_pod)
-        self.workloads_by_label = self._index("workloads_by_label", "WorkloadEntry", _labels_of_workload)
-        self.workloads_by_group = self._index("workloads_by_group", "WorkloadEntry", _group_of_workload)
-        self.groups_by_label = self._index("groups_by_label", "WorkloadGroup", _labels_of_group)
-        self.pods_by_workload = self._index("pods_by_workload", "Pod", _workload_of_pod)
+        self.pods_by_label = self._index("pods_by_label", "Pod", labels_of_pod)
+        self.workloads_by_label = self._index("workloads_by_label", "WorkloadEntry", labels_of_workload)
+        self.workloads_by_group = self._index("workloads_by_group", "WorkloadEntry", group_of_workload)
+        self.groups_by_label = self._index("groups_by_label", "WorkloadGroup", labels_of_group)
+        self.pods_by_workload = self._index("pods_by_workload", "Pod", workload_of_pod)
         self.services_by_host = self._index("services_by_host", "Service", _host_of_service)
         self.endpoints_by_service = self._index("endpoints_by_service", "Endpoints", _service_of_endpoints)
         self.slices_by_service = self._index("slices_by_service", "EndpointSlice", _service_of_endpoints)
         self.services_by_namespace = self._index("services_by_namespace", "Service", _namespace_of)
         self.entries_by_host = self._index("entries_by_host", "ServiceEntry", _hosts_of_entry)
+        self.private_entries = self._index("private_entries", "ServiceEntry", _seers_of_entry)
         self.entries_by_address = self._index("entries_by_address", "ServiceEntry", _addresses_of_entry)
         self.owners_by_address = {
             kind: self._index(f"{kind}_by_address", kind, address_of)
             for kind, address_of in (
-                ("Service", _address_of_service),
-                ("Pod", _address_of_pod),
-                ("WorkloadEntry", _address_of_workload),
+                ("Service", address_of_service),
+                ("Pod", address_of_pod),
+                ("WorkloadEntry", address_of_workload),
             )
         }
         """Whose address it is, whatever a ServiceEntry says."""
@@ -288,29 +300,6 @@ def _namespace_of(key: ObjectKey, _value: Object[Any]) -> Iterable[str]:
     return (key.namespace,)
 
 
-def _labels_of_pod(key: ObjectKey, pod: Object[Any]) -> Iterable[tuple[str, str, str]]:
-    return [(key.namespace, label, value) for label, value in pod.labels.items()]
-
-
-def _workload_of_pod(key: ObjectKey, pod: Object[Any]) -> Iterable[str]:
-    return (f"{key.namespace}/{pod.spec.workload or pod.name}",)
-
-
-def _labels_of_workload(key: ObjectKey, entry: Object[Any]) -> Iterable[tuple[str, str, str]]:
-    # Those of its group are filed with the group.
-    return [(key.namespace, label, value) for label, value in {**entry.labels, **entry.spec.labels}.items()]
-
-
-def _group_of_workload(key: ObjectKey, entry: Object[Any]) -> Iterable[ObjectKey]:
-    group = entry.annotations.get(GROUP_ANNOTATION)
-    return (ObjectKey(key.namespace, group),) if group else ()
-
-
-def _labels_of_group(key: ObjectKey, group: Object[Any]) -> Iterable[tuple[str, str, str]]:
-    labels = {**group.spec.metadata.labels, **group.spec.template.labels}
-    return [(key.namespace, label, value) for label, value in labels.items()]
-
-
 def _service_of_endpoints(key: ObjectKey, declared: Object[Any]) -> Iterable[ObjectKey]:
     return (ObjectKey(key.namespace, service_of(declared)),)
 
@@ -334,20 +323,13 @@ def _hosts_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:
     return sorted(set(entry.spec.names))
 
 
+def _seers_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[tuple[str, str]]:
+    """(namespace, host) for each namespace that a private entry shows its hosts to."""
+    return [(namespace, host) for namespace in sorted(shown_to(entry)) for host in sorted(set(entry.spec.names))]
+
+
 def _addresses_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:
     return sorted({address for address in entry.spec.called_addresses if "/" not in address})
-
-
-def _address_of_service(_key: ObjectKey, service: Object[Any]) -> Iterable[str]:
-    return (service.spec.cluster_ip,) if service.spec.cluster_ip else ()
-
-
-def _address_of_pod(_key: ObjectKey, pod: Object[Any]) -> Iterable[str]:
-    return (pod.spec.pod_ip,) if pod.spec.pod_ip else ()
-
-
-def _address_of_workload(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:
-    return (entry.spec.address,) if entry.spec.address else ()
 
 
 def _host_of_rule(key: ObjectKey, rule: Object[Any]) -> Iterable[tuple[str, str]]:

@@ -50,7 +50,7 @@ from argosy.pilot.patch_model import PatchModel
 from argosy.pilot.registry import HostRecord
 from argosy.pilot.report_model import ReportModel
 from argosy.pilot.roles_model import RolesModel
-from argosy.pilot.scopes import ClientScope, Place, RouteScope, RuledHost, RuleScope, ServerKey
+from argosy.pilot.scopes import ClientScope, HostKey, OwnHost, Place, RouteScope, RuledHost, RuleScope, ServerKey
 from argosy.pilot.telemetry_model import TelemetryModel
 from argosy.pilot.visibility import hides_hosts, sidecar_for
 from argosy.xds.messages import Resource
@@ -66,15 +66,16 @@ class Model:
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
         derive = mesh.engine.derived
-        self.host: Derived[str, HostRecord] = derive("host", lambda r, k: registry.build_host(r, mesh, k))
+        self.host: Derived[HostKey, HostRecord] = derive("host", self._host)
+        self.owner: Derived[tuple[str, str], str] = derive("owner", lambda r, k: registry.find_owner(r, mesh, *k))
         self.hosts: Derived[str, tuple[str, ...]] = derive("hosts", self._all_hosts)
         self.routed: Derived[ObjectKey, tuple[str, ...]] = derive("routed_hosts", self._routed)
-        self.endpoints: Derived[str, tuple[Endpoint, ...]] = derive("endpoints", self._endpoints)
-        self.identities: Derived[str, tuple[str, ...]] = derive("identities", self._identities)
+        self.endpoints: Derived[HostKey, tuple[Endpoint, ...]] = derive("endpoints", self._endpoints)
+        self.identities: Derived[HostKey, tuple[str, ...]] = derive("identities", self._identities)
         self.rule_scope: Derived[tuple[str, Any], RuleScope] = derive(
             "rule_scope", lambda r, k: policy.rule_scope(r, mesh, *k)
         )
-        self.rule: Derived[tuple[RuleScope, str], ObjectKey] = derive("rule_of_host", self._rule)
+        self.rule: Derived[tuple[RuleScope, HostKey], ObjectKey] = derive("rule_of_host", self._rule)
         self.wanted_mode: Derived[ServerKey, str] = derive("wanted_mode", self._wanted_mode)
         self.server_mode: Derived[ServerKey, str] = derive("server_mode", self._server_mode)
         self.called_by_tls: Derived[ServerKey, bool] = derive("called_by_tls", self._called_by_tls)
@@ -125,11 +126,32 @@ class Model:
 
     # -- registry -----------------------------------------------------------------------------------------------
 
-    def _endpoints(self, read: Reader, host: str) -> tuple[Endpoint, ...]:
+    def _host(self, read: Reader, key: HostKey) -> HostRecord | None:
+        if isinstance(key, OwnHost):
+            return registry.build_own_host(read, self.mesh, key)
+        return registry.build_host(read, self.mesh, key)
+
+    def key_of(self, read: Reader, client: ClientScope, host: str) -> HostKey:
+        """Which declaration of a host clients go by."""
+        # Few namespaces keep hosts to themselves: nobody else needs more than this look.
+        if not client.sees or not read.keys(self.mesh.private_entries, (client.sees, host)):
+            return host
+        owner = read.get(self.owner, (client.sees, host))
+        return OwnHost(host, owner) if owner is not None else host
+
+    def record(self, read: Reader, client: ClientScope, host: str) -> HostRecord | None:
+        """The record of a host as clients see it."""
+        return read.get(self.host, self.key_of(read, client, host))
+
+    def rule_key(self, read: Reader, client: ClientScope, host: str) -> ObjectKey | None:
+        """The DestinationRule by which clients call a host."""
+        return read.get(self.rule, (client.rules, self.key_of(read, client, host)))
+
+    def _endpoints(self, read: Reader, host: HostKey) -> tuple[Endpoint, ...]:
         record = read.get(self.host, host)
         return registry.build_endpoints(read, self.mesh, record) if record is not None else ()
 
-    def _identities(self, read: Reader, host: str) -> tuple[str, ...]:
+    def _identities(self, read: Reader, host: HostKey) -> tuple[str, ...]:
         record = read.get(self.host, host)
         if record is None:
             return ()
@@ -168,9 +190,10 @@ class Model:
         found = read.get(self.mesh.virtual_services, key)
         return mesh_hosts(found) if found is not None and found.spec.http else ()
 
-    def _rule(self, read: Reader, key: tuple[RuleScope, str]) -> ObjectKey | None:
-        scope, host = key
-        rule = policy.destination_rule(read, self.mesh, scope, host)
+    def _rule(self, read: Reader, key: tuple[RuleScope, HostKey]) -> ObjectKey | None:
+        scope, declared = key
+        host, owner = (declared.host, declared.owner) if isinstance(declared, OwnHost) else (declared, "")
+        rule = policy.destination_rule(read, self.mesh, scope, host, owner)
         return rule.key if rule is not None else None
 
     def _client_scope(self, read: Reader, key: ProxyClass) -> ClientScope:
@@ -253,7 +276,8 @@ class Model:
         return self.gateway_model.secret_of(read, *key)
 
     def _ruled(self, read: Reader, key: tuple[ClientScope, str]) -> RuledHost:
-        scope, host = key
+        scope = key[0]
+        host = self.key_of(read, *key)
         rule = read.get(self.rule, (scope.rules, host))
         by_place = scope.place != Place() and (
             self._uses_place(read, rule) or self._is_near(read, read.get(self.host, host))
@@ -290,7 +314,7 @@ class Model:
     def _edge_clusters(self, read: Reader, key: tuple[ClientScope, str]) -> Resources:
         """A host's clusters as gateways have them where they are others than those of sidecars: what a client outside
         speaks says nothing of what a server speaks whose protocol nobody declares."""
-        record = read.get(self.host, key[1])
+        record = self.record(read, *key)
         ports = [] if record is None or record.alias else [one for one in record.ports if one.protocol is Protocol.AUTO]
         if record is None or not ports:
             return ()
@@ -304,7 +328,7 @@ class Model:
     def _sni_clusters(self, read: Reader, key: tuple[ClientScope, str]) -> Resources:
         """A host's clusters as gateways need them that pass mesh TLS on."""
         ruled = self._ruled(read, key)
-        record = read.get(self.host, key[1])
+        record = self.record(read, *key)
         if record is None or record.external:
             return ()
         return tuple(
@@ -462,6 +486,8 @@ def _assignment_name(
     balance: Balance | None,
 ) -> str:
     name = outbound_cluster(record.host, port.number, subset)
+    if record.owner:
+        name += f"@{record.owner}"
     if balance is not None:
         # Who is near depends on the client.
         labels = ",".join(f"{key}={value}" for key, value in sorted(balance.place.labels.items()))

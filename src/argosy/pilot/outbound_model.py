@@ -150,7 +150,7 @@ class OutboundModel:
     def _seen(self, read: Reader, key: tuple[ClientScope, str]) -> tuple[int, ...]:
         """The ports of a host that clients of a scope see."""
         scope, host = key
-        record = read.get(self.model.host, host)
+        record = self.model.record(read, scope, host)
         view = self.view(read, scope) if scope.sees else None
         ports = record.ports if record is not None else ()
         return tuple(one.number for one in ports if view is None or view.sees(host, one.number))
@@ -166,7 +166,7 @@ class OutboundModel:
         seen: list[str] = []
         ports: dict[str, tuple[int, ...]] = {}
         for host in hosts:
-            record = read.get(self.model.host, host)
+            record = self.model.record(read, scope, host)
             if record is None or not is_exported(read, self.mesh, record, scope.sees):
                 continue
             allowed = allowed_ports(limits, scope.sees, record) if limits is not None else None
@@ -244,8 +244,8 @@ class OutboundModel:
 
     def virtual_hosts(self, read: Reader, key: ScopedHost) -> Resources:
         """The virtual hosts of a host, one for each of its HTTP ports."""
-        record = read.get(self.model.host, key.host)
         scope = key.client
+        record = self.model.record(read, scope.client, key.host)
         seen = read.get(self.seen, (scope.client, key.host)) or ()
         if record is None:
             return ()
@@ -264,7 +264,7 @@ class OutboundModel:
                 domains=[
                     *_domains(record, scope.namespace),
                     *self._pod_domains(read, record, scope.namespace, port),
-                    *self._address_domains(read, record, port),
+                    *self._address_domains(read, scope.client, record, port),
                 ],
                 rules=[routes.ClientRule(one, self._client(scope, port)) for one in rules],
                 resolve=self.resolver(read, scope.client, port),
@@ -297,7 +297,7 @@ class OutboundModel:
         names = [f"*.{name}" for name in _domains(record, namespace)]
         return [*names, *(address for address, owner in owners.items() if owner == record.host)]
 
-    def _address_domains(self, read: Reader, record: HostRecord, port: int) -> list[str]:
+    def _address_domains(self, read: Reader, client: ClientScope, record: HostRecord, port: int) -> list[str]:
         """The addresses of a ServiceEntry by which its host is called too. A domain stands in one virtual host only: of
         several hosts with one address the first counts, and none where it is somebody's own."""
         if record.kind != "ServiceEntry":
@@ -306,17 +306,17 @@ class OutboundModel:
         return [
             f"[{address}]" if ":" in address else address
             for address in addresses
-            if self._called_by_address(read, address, port) == record.host
+            if self._called_by_address(read, client, address, port) == record.host
         ]
 
-    def _called_by_address(self, read: Reader, address: str, port: int) -> str | None:
+    def _called_by_address(self, read: Reader, client: ClientScope, address: str, port: int) -> str | None:
         indexes = (*self.mesh.owners_by_address.values(), self.mesh.entries_by_host)
         if any(read.keys(index, address) for index in indexes):
             return None
         for _key, entry in read.select(self.mesh.entries_by_address, address):
             names: tuple[str, ...] = entry.spec.names
             for host in sorted(names):
-                record = read.get(self.model.host, host)
+                record = self.model.record(read, client, host)
                 called = record.port(port) if record is not None and address in record.addresses else None
                 if called is not None and called.protocol.may_be_http:
                     return host
@@ -329,11 +329,13 @@ class OutboundModel:
         """How destinations of a VirtualService become clusters, for clients of scope `client` calling `port`."""
 
         def resolve(destination: Destination, namespace: str) -> routes.Target:
-            host = self._meant(read, policy.resolved(destination.host, namespace))
-            number = destination.port.number if destination.port is not None else self._only_port(read, host, port)
-            rule = self.model.rule_object(read, read.get(self.model.rule, (client.rules, host)))
+            host = self._meant(read, client, policy.resolved(destination.host, namespace))
+            number = (
+                destination.port.number if destination.port is not None else self._only_port(read, client, host, port)
+            )
+            rule = self.model.rule_object(read, self.model.rule_key(read, client, host))
             traffic = policy.traffic_policy(rule, destination.subset, number)
-            record = read.get(self.model.host, host)
+            record = self.model.record(read, client, host)
             called = record.port(number) if record is not None else None
             detected = called is not None and called.protocol is Protocol.AUTO
             cluster = outbound_cluster(host, number, destination.subset)
@@ -352,20 +354,20 @@ class OutboundModel:
 
         return resolve
 
-    def _meant(self, read: Reader, host: str) -> str:
+    def _meant(self, read: Reader, client: ClientScope, host: str) -> str:
         """The host of the mesh that a host is another name of; a wildcard that stands for it; or itself."""
-        record = read.get(self.model.host, host)
+        record = self.model.record(read, client, host)
         if record is not None and not record.routed_only:
             return record.alias or host
         for pattern in policy.host_patterns(read, self.mesh, host):
-            found = read.get(self.model.host, pattern) if is_wildcard(pattern) and pattern != "*" else None
+            found = self.model.record(read, client, pattern) if is_wildcard(pattern) and pattern != "*" else None
             if found is not None and not found.routed_only:
                 return pattern
         return host
 
-    def _only_port(self, read: Reader, host: str, port: int) -> int:
+    def _only_port(self, read: Reader, client: ClientScope, host: str, port: int) -> int:
         """The port of a destination that names none: the called one if the host has it, else the host's only one."""
-        record = read.get(self.model.host, host)
+        record = self.model.record(read, client, host)
         if record is None or record.port(port) is not None or len(record.ports) != 1:
             return port
         return record.ports[0].number

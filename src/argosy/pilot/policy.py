@@ -55,13 +55,16 @@ def _rules_are_hidden(read: Reader, mesh: Mesh) -> bool:
     return bool(exports) and "*" not in exports
 
 
-def destination_rule(read: Reader, mesh: Mesh, scope: RuleScope, host: str) -> Object[DestinationRule] | None:
-    """The rule that governs calls to `host`: the client's own namespace, then the host's, then the root's.
+def destination_rule(
+    read: Reader, mesh: Mesh, scope: RuleScope, host: str, owner: str = ""
+) -> Object[DestinationRule] | None:
+    """The rule that governs calls to `host`: the client's own namespace, then the host's, then the root's. `owner`: the
+    host's namespace, if it is not the one that counts for all.
 
     Within a namespace the most specific host wins, then the first by name. What the root namespace says for all is no
     word of its own clients (which its gateways are): for them, too, the host's namespace goes before it.
     """
-    owner = _namespace_of_host(read, mesh, host)
+    owner = owner or _namespace_of_host(read, mesh, host)
     default = registry.settings(read, mesh, Aspect.EXPORTS).config.default_destination_rule_export_to
     for namespace, own_only in _order(scope.namespace, owner):
         # Candidates are the suffixes of the host itself, so a rule for another host is never read.

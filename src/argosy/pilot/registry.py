@@ -14,7 +14,7 @@ from typing import Any
 from argosy.api.endpoints import declared_endpoints
 from argosy.api.kubernetes import ServicePort
 from argosy.api.meta import Object
-from argosy.api.service_entry import allocated_addresses, precedence, says_the_same
+from argosy.api.service_entry import allocated_addresses, is_private, precedence, says_the_same, shown_to
 from argosy.core.errors import Origin
 from argosy.core.frozen import EMPTY, FrozenMap
 from argosy.core.hosts import (
@@ -35,6 +35,7 @@ from argosy.pilot.aspects import Aspect
 from argosy.pilot.classes import ROUTER, role_of_pod
 from argosy.pilot.endpoint import TLS_MODE_LABEL, Endpoint, HostPort
 from argosy.pilot.mesh import Mesh, MeshSettings, prefers_near, service_exports
+from argosy.pilot.scopes import OwnHost
 from argosy.pilot.tenancy import governs
 from argosy.pilot.workloads import selected_workloads
 
@@ -72,6 +73,8 @@ class HostRecord:
     """Pods count before they are ready: members of a group that must meet first."""
     near: bool = False
     """The nearest endpoints come first, whoever calls."""
+    owner: str = ""
+    """The namespace that declares it apart from what counts for all others."""
 
     @property
     def is_headless(self) -> bool:
@@ -98,17 +101,57 @@ def build_host(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:
     for key, service in read.select(mesh.services_by_host, host):
         external = service.spec.type == "ExternalName"
         return _from_external_name(read, mesh, key, service) if external else _from_service(key, service)
-    entries = [
+    if _is_called_so(read, mesh, host):
+        return None
+    entries = _entries_of(read, mesh, host)
+    return _from_entries(entries, host) if entries else _from_routes(read, mesh, host)
+
+
+def _is_called_so(read: Reader, mesh: Mesh, host: str) -> bool:
+    """Whether clients call a Service so: a name can mean one host only."""
+    called = called_service(host)
+    return called is not None and bool(read.keys(mesh.services_by_host, called))
+
+
+def _entries_of(read: Reader, mesh: Mesh, host: str) -> list[Object[Any]]:
+    return [
         entry
         for key, entry in read.select(mesh.entries_by_host, host)
         # A name of another namespace's Services is not given away.
         if service_of_host(host) is None or governs(read, mesh, key.namespace, host)
     ]
-    called = called_service(host)
-    if called is not None and read.keys(mesh.services_by_host, called):
-        # Clients call a Service so, and a name can mean one host only.
+
+
+def find_owner(read: Reader, mesh: Mesh, namespace: str, host: str) -> str | None:
+    """The namespace whose private entries say for clients of `namespace` what a host is: their own, or one that shows
+    them its own. None where they go by what counts for all. Source: Istio takes the nearest declaration, too."""
+    keys = set(read.keys(mesh.private_entries, (namespace, host)))
+    if not keys or read.keys(mesh.services_by_host, host) or _is_called_so(read, mesh, host):
         return None
-    return _from_entries(entries, host) if entries else _from_routes(read, mesh, host)
+    entries = _entries_of(read, mesh, host)
+    seen = [one for one in entries if one.key in keys]
+    if not seen:
+        return None
+    first = min(entries, key=precedence)
+    nearest = min(seen, key=lambda one: (one.namespace != namespace, one.key))
+    alone = all(one.key == nearest.key for one in entries if one.namespace == nearest.namespace)
+    if nearest.namespace == first.namespace or (alone and says_the_same(first, nearest) and _is_alone(first, entries)):
+        return None
+    return nearest.namespace
+
+
+def _is_alone(first: Object[Any], entries: Iterable[Object[Any]]) -> bool:
+    """Whether others that say the same have what the first entry of a host declares."""
+    return not is_private(first) or all(one.key == first.key for one in entries if one.namespace == first.namespace)
+
+
+def build_own_host(read: Reader, mesh: Mesh, key: OwnHost) -> HostRecord | None:
+    """The record of a host as one namespace's entries declare it."""
+    entries = [one for one in _entries_of(read, mesh, key.host) if one.namespace == key.owner]
+    if not entries:
+        return None
+    shown = {name for entry in entries for name in shown_to(entry)}
+    return replace(_from_entries(entries, key.host), export_to=tuple(sorted(shown)), owner=key.owner)
 
 
 def _from_routes(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:
@@ -152,7 +195,7 @@ def _from_entries(entries: list[Object[Any]], host: str) -> HostRecord:
     first = entries[0]
     beside = [one for one in entries if one.namespace == first.namespace]
     alike = [one for one in entries if one.namespace != first.namespace and says_the_same(first, one)]
-    if not alike or len(beside) > 1 or not first.spec.export_to or "*" in first.spec.export_to:
+    if not alike or len(beside) > 1 or not is_private(first):
         return made
     # Namespaces that keep the same declaration to themselves each have what they declare.
     shown = {one.namespace if name == "." else name for one in (first, *alike) for name in one.spec.export_to}

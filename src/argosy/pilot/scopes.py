@@ -71,10 +71,22 @@ class RouteScope:
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class OwnHost:
+    """A host as `owner` declares it for some namespaces, apart from what counts for all others."""
+
+    host: str
+    owner: str
+
+
+HostKey = str | OwnHost
+"""A host as all see it, or as those do whom somebody declares it apart."""
+
+
+@dataclass(frozen=True, slots=True)
 class RuledHost:
     """A host under one DestinationRule (or none): what clusters and endpoints depend on."""
 
-    host: str
+    host: HostKey
     rule: ObjectKey | None = None
     place: Place = Place()
     """Where the client is, if the rule (or the mesh) balances this host by locality."""

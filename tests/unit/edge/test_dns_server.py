@@ -86,3 +86,22 @@ async def test_large_answers_come_over_tcp():
     finally:
         await running.close()
     assert len(whole.answer[0]) == len(MANY)
+
+
+def test_a_client_whose_namespace_has_names_of_its_own_gets_those():
+    """Answers are kept, and kept apart."""
+    own = NamesTable(hosts={"cart.shop.svc.cluster.local": ("10.96.0.7",)})
+    clients = frozenset({"10.88.0.1", "10.88.0.2"})
+    nothing = NamesTable().lookup
+    server = DNSServer(Names(TABLE.lookup, nothing, clients, apart={"10.88.0.2": ("shop", own.lookup)}))
+    query = dns.message.make_query("cart.shop.svc.cluster.local", "A").to_wire()
+
+    def asked_by(client: str) -> list[str]:
+        answer = server.answer(query, client=client)
+        assert isinstance(answer, bytes)
+        return [str(item) for rrset in dns.message.from_wire(answer).answer for item in rrset]
+
+    for _again in range(2):
+        assert asked_by("10.88.0.1") == ["10.96.0.9"]
+        assert asked_by("10.88.0.2") == ["10.96.0.7"]
+        assert asked_by("10.88.0.3") == []

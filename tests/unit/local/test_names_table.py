@@ -107,3 +107,38 @@ spec:
     table = build_names((), entries, ())
     for name in ("en.wikipedia.org", "real.example.com"):
         assert table.lookup(name) == Answer(False, elsewhere=name)
+
+
+DECLARED = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {0}, namespace: {0}}}
+spec:
+  hosts: [bank.example.com, "*.bank.example.com"]
+  exportTo: [{1}]
+  addresses: [{2}]
+  ports: [{{number: 443, name: tls, protocol: TLS}}]
+  resolution: NONE
+"""
+
+
+def test_whoever_is_shown_a_host_by_a_private_entry_has_its_addresses() -> None:
+    entries = [
+        ("a", ".", "192.0.2.1"),
+        ("b", "'*'", "192.0.2.2"),
+        ("c", "., d, e", "192.0.2.3"),
+        ("d", ".", ""),
+        ("shop", ".", "192.0.2.2"),
+    ]
+    table = build_names(SERVICES, objects("---".join(DECLARED.format(*one) for one in entries)), PODS)
+    assert set(table.apart) == {"a", "c", "d", "e"}
+    found = {one: table.apart.get(one, table).lookup("bank.example.com").addresses for one in ("a", "b", "c", "d", "e")}
+    assert found == {"a": ("192.0.2.1",), "b": ("192.0.2.2",), "c": ("192.0.2.3",), "d": (), "e": ("192.0.2.3",)}
+    assert table.apart["d"].lookup("bank.example.com") == Answer(False, elsewhere="bank.example.com")
+    assert table.apart["c"].lookup("x.bank.example.com").addresses == ("192.0.2.3",)
+    assert table.apart["c"].lookup("cart.shop.svc.cluster.local").addresses == ("10.96.0.9",)
+
+
+def test_a_private_entry_takes_no_services_name() -> None:
+    taking = DECLARED.format("shop", ".", "192.0.2.1").replace("bank.example.com", "cart.shop.svc.cluster.local")
+    assert build_names(SERVICES, objects(taking), PODS).apart == {}

@@ -236,7 +236,9 @@ status: {{addresses: [{{host: bank.example.com, value: 240.240.0.{len(namespace)
 
 def seen_by(world: MeshWorld, namespace: str) -> list[str]:
     """The addresses of the host's servers that clients of a namespace call."""
-    found = world.resources(ENDPOINT, "client-0", namespace).get("outbound|80||bank.example.com", {})
+    cluster = world.resources(CLUSTER, "client-0", namespace).get("outbound|80||bank.example.com", {})
+    named = cluster.get("eds_cluster_config", {}).get("service_name", "")
+    found = world.resources(ENDPOINT, "client-0", namespace).get(named, {})
     every = [one for group in found.get("endpoints", []) for one in group["lb_endpoints"]]
     return [one["endpoint"]["address"]["socket_address"]["address"] for one in every]
 
@@ -249,14 +251,60 @@ def test_namespaces_that_declare_a_host_alike_for_themselves_each_have_it() -> N
     assert record is not None
     assert record.addresses == ("240.240.0.1", "240.240.0.2")
     world.apply(declared("bb", ".", "192.0.2.2"))
-    assert [seen_by(world, one) for one in ("a", "bb")] == [["192.0.2.1"], []]
+    assert [seen_by(world, one) for one in ("a", "bb", "ccc")] == [["192.0.2.1"], ["192.0.2.2"], []]
 
 
-def test_an_entry_that_all_may_see_goes_before_one_that_hides() -> None:
+def test_an_entry_that_all_may_see_counts_for_all_who_have_none_of_their_own() -> None:
     """One namespace's private entry took the host from everybody else."""
     world = MeshWorld(*(CLIENT.format(one) for one in ("a", "bb", "ccc")), declared("a", "."))
     world.apply(declared("bb", "'*'", "192.0.2.2"))
-    assert [seen_by(world, one) for one in ("a", "bb", "ccc")] == [["192.0.2.2"]] * 3
+    assert [seen_by(world, one) for one in ("a", "bb", "ccc")] == [["192.0.2.1"], ["192.0.2.2"], ["192.0.2.2"]]
+
+
+def test_a_private_entry_is_for_those_that_it_names_and_the_own_one_comes_first() -> None:
+    world = MeshWorld(
+        *(CLIENT.format(one) for one in ("a", "bb", "ccc", "dddd")),
+        declared("a", "bb, ccc, .", "192.0.2.1"),
+        declared("bb", "ccc, dddd, .", "192.0.2.2"),
+    )
+    called = {"a": ["192.0.2.1"], "bb": ["192.0.2.2"], "ccc": ["192.0.2.1"], "dddd": ["192.0.2.2"]}
+    assert {one: seen_by(world, one) for one in called} == called
+    world.delete("ServiceEntry", "a", "bank")
+    assert {one: seen_by(world, one) for one in called} == {
+        "a": [],
+        **{one: ["192.0.2.2"] for one in ("bb", "ccc", "dddd")},
+    }
+
+
+def test_rules_of_a_host_are_those_of_the_namespace_that_declares_it() -> None:
+    rule = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: bank, namespace: {}}}
+spec: {{host: bank.example.com, trafficPolicy: {{connectionPool: {{tcp: {{connectTimeout: {}}}}}}}}}
+"""
+
+    def timeout(namespace: str) -> str:
+        return str(world.resources(CLUSTER, "client-0", namespace)["outbound|80||bank.example.com"]["connect_timeout"])
+
+    world = MeshWorld(
+        *(CLIENT.format(one) for one in ("a", "bb", "ccc")),
+        declared("a", "."),
+        declared("bb", "., ccc", "192.0.2.2"),
+        rule.format("a", "2s"),
+        rule.format("bb", "3s"),
+    )
+    assert [timeout(one) for one in ("a", "bb", "ccc")] == ["2s", "3s", "3s"]
+
+
+def test_a_namespaces_own_declaration_costs_nobody_else_anything() -> None:
+    """Another namespace's private entry concerns nobody but who sees it."""
+    world = MeshWorld(*(CLIENT.format(one) for one in ("a", "bb", "ccc")), declared("a", "."), declared("bb", "."))
+    before = {one: world.snapshot("client-0", one) for one in ("a", "ccc")}
+    world.apply(declared("bb", ".", "192.0.2.9"))
+    assert seen_by(world, "bb") == ["192.0.2.9"]
+    for namespace, snapshot in before.items():
+        assert world.snapshot("client-0", namespace).resources[CLUSTER] == snapshot.resources[CLUSTER]
 
 
 SPLIT = """
