@@ -223,6 +223,38 @@ spec:
     assert call(mesh, "sleep", stranger) == ["200"]
 
 
+def test_a_private_entry_is_what_a_host_is_for_its_own_namespace(mesh: Mesh) -> None:
+    """Another namespace's entry for the host counted, which nobody here may see. DNS and routes go by the own one."""
+    address = mesh.pods("stranger")[0]["status"]["podIP"]
+    declared = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: bank, namespace: {0}}}
+spec:
+  hosts: [bank.example.com]
+  exportTo: [.]
+  ports: [{{number: 80, name: http, protocol: HTTP, targetPort: 8080}}]
+  resolution: STATIC
+  endpoints: [{{address: {1}}}]
+"""
+    first = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: a-first}\n---"
+    with applied(mesh, declared.format("default", address) + first + declared.format("a-first", "192.0.2.1")):
+        wait_for(lambda: call(mesh, "sleep", "http://bank.example.com/get") == ["200"], 60, "the host's own server")
+
+
+def test_a_wildcard_may_begin_within_a_label(mesh: Mesh) -> None:
+    answers = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: fruit}
+spec: {hosts: ["*-fruit.example.com"], http: [{directResponse: {status: 203, body: {string: fruit}}}]}
+"""
+    hosts = ["ripe-fruit.example.com", "very.ripe-fruit.example.com.", "fruit.example.com"]
+    with applied(mesh, answers):
+        found = [body(mesh, "sleep", f"-H 'Host: {host}' http://server/status/204") for host in hosts]
+    assert found == ["fruit", "fruit", ""]
+
+
 def test_a_workload_that_is_no_pod_serves_beside_pods(mesh: Mesh) -> None:
     address = mesh.pods("stranger")[0]["status"]["podIP"]
     objects = f"""
