@@ -66,7 +66,7 @@ _CONFIG, _MIXER = "config.istio.io", ("v1alpha2",)
 
 
 def _plural(name: str) -> str:
-    if name.endswith("y"):
+    if name.endswith("y") and name[-2] not in "aeiou":
         return f"{name[:-1]}ies"
     return f"{name}es" if name.endswith("s") else f"{name}s"
 

@@ -473,6 +473,8 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format=f"%(asctime)s {settings.name} %(levelname)s %(name)s: %(message)s"
     )
+    # What programs ask each other is nobody's news.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     return_freed_memory()
     try:
         asyncio.run(ControlPlane(settings).serve())

@@ -94,9 +94,10 @@ def apply(
 
 
 def delete(
-    kind: Annotated[str, typer.Argument(help="A kind, plural or short name.", metavar="[KIND]")] = "",
+    kind: Annotated[str, typer.Argument(help="A kind, plural or short name, or KIND/NAME.", metavar="[KIND]")] = "",
     names: Annotated[
-        list[str] | None, typer.Argument(help="Names of objects of that kind.", metavar="[NAME]...")
+        list[str] | None,
+        typer.Argument(help="Names of objects of that kind, or more of KIND/NAME.", metavar="[NAME]..."),
     ] = None,
     file: FilesOption = [],  # noqa: B006 - typer reads the default, nobody changes it
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
@@ -111,16 +112,25 @@ def delete(
 
     They are named by kind and name, or stand in files; their removal is one revision.
     """
-    if bool(kind) == bool(file) or bool(kind) != bool(names):
-        raise typer.BadParameter("give KIND and NAME, or -f")
+    wanted = _named(kind, names or [])
+    if bool(kind) == bool(file) or bool(kind) != bool(wanted):
+        raise typer.BadParameter("give KIND and NAME, KIND/NAME, or -f")
     body: dict[str, Any] = {"namespace": namespace, "missing_ok": ignore_missing, "dry_run": dry_run, "who": user()}
     if file:
         from argosy.cli.sources import read_files
 
         body["files"] = read_files(file)
     else:
-        body["objects"] = [{"kind": kind, "name": name} for name in names or ()]
+        body["objects"] = [{"kind": kind, "name": name} for kind, name in wanted]
     tell_change(control().change("delete", body, wait_s=wait), wait_s=wait, dry_run=dry_run, output=output)
+
+
+def _named(kind: str, names: Sequence[str]) -> list[tuple[str, str]]:
+    """The kinds and names of `KIND NAME...` or `KIND/NAME...`; none if they are something else."""
+    if "/" not in kind:
+        return [(kind, name) for name in names if "/" not in name]
+    pairs = [word.partition("/")[::2] for word in (kind, *names)]
+    return pairs if all(all(pair) for pair in pairs) else []
 
 
 def rollback(

@@ -7,6 +7,8 @@ def test_names_plurals_and_short_names_resolve() -> None:
     for word in ("VirtualService", "virtualservice", "virtualservices", "vs"):
         assert resolve_kind(word) is KINDS["VirtualService"]
     assert resolve_kind("po") is KINDS["Pod"]
+    assert resolve_kind("apikeys") is KINDS["apikey"]
+    assert resolve_kind("logentries") is KINDS["logentry"]
     assert resolve_kind("nonsense") is None
 
 

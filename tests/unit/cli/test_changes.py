@@ -108,6 +108,12 @@ def test_delete_by_kind_and_name(mesh, service):
     assert mesh.run("delete", "svc", "web").stdout == "Service default/web removed\n"
 
 
+def test_delete_by_kind_and_name_in_one_word(mesh, service, route):
+    mesh.apply(f"{service}---\n{route}")
+    removed = "Service default/web removed\nVirtualService default/web removed\n"
+    assert mesh.run("delete", "svc/web", "vs/web").stdout == removed
+
+
 def test_delete_by_file(mesh, service, route):
     mesh.apply(f"{service}---\n{route}")
     result = mesh.run("delete", "-f", "-", input=route)
@@ -121,7 +127,9 @@ def test_delete_of_what_is_not_there_fails_unless_that_is_fine(mesh):
     assert mesh.run("delete", "svc", "web", "--ignore-missing").exit_code == 0
 
 
-@pytest.mark.parametrize("arguments", [(), ("svc",), ("svc", "web", "-f", "x")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("svc",), ("svc", "web", "-f", "x"), ("svc/web", "web"), ("svc/",), ("svc", "vs/web")]
+)
 def test_delete_wants_either_names_or_files(mesh, arguments):
     assert mesh.run("delete", *arguments).exit_code == 2
 
