@@ -76,7 +76,7 @@ def _providers(one: Object[Telemetry], providers: Mapping[str, ExtensionProvider
         for number, ref in enumerate(named):
             at = f"spec.{part}[{index}].providers[{number}].name"
             provider = provider_named(providers.values(), ref.name)
-            if provider is None and ref.name != BUILT_IN_PROVIDERS[part]:
+            if provider is None and ref.name.casefold() != BUILT_IN_PROVIDERS[part]:
                 message = f"there is no provider {ref.name!r}: nothing goes there"
                 yield _warning(one, "ARG0232", at, message, "declare it in extensionProviders")
             elif provider is not None and not _takes(provider, part):

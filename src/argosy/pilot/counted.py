@@ -100,5 +100,6 @@ def counted_by(
     named = {ref.name for entry in entries for ref in entry.providers} | {*config.default_providers.metrics}
     meant = {name: provider_named(config.extension_providers, name) for name in named}
     ours = {name for name, one in meant.items() if one is not None and one.prometheus is not None}
+    ours |= {name for name, one in meant.items() if one is None and name.casefold() == PROMETHEUS}
     default = config.default_providers.metrics or (PROMETHEUS,)
     return counting(entries, side, providers=frozenset({PROMETHEUS, *ours}), default=default, made=made)

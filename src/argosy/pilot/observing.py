@@ -99,7 +99,8 @@ def _log_rule(
 ) -> LogRule | None:
     provider = provider_named(providers, name)
     if provider is None:
-        return LogRule(name, expression) if name in (MESH_FILE, FILE_PROVIDER) else None
+        own = FILE_PROVIDER if name.casefold() == FILE_PROVIDER else name
+        return LogRule(own, expression) if own in (MESH_FILE, FILE_PROVIDER) else None
     taker = provider.logging
     if isinstance(taker, FileAccessLog):
         return LogRule(provider.name, expression)
@@ -159,7 +160,7 @@ def _tracer(
         own, host, port = address
         cluster = cluster_of(host, port)
         return TraceRule(own, cluster) if cluster else None
-    return TraceRule(OWN_COLLECTOR, MIXER_CLUSTER) if name in (None, OWN_COLLECTOR) else None
+    return TraceRule(OWN_COLLECTOR, MIXER_CLUSTER) if name is None or name.casefold() == OWN_COLLECTOR else None
 
 
 def _provided(provider: ExtensionProvider, cluster_of: ClusterOf) -> TraceRule | None:

@@ -32,7 +32,9 @@ def test_the_one_that_counts_is_named() -> None:
 def test_a_provider_is_known_by_its_name_in_any_case() -> None:
     text = (
         "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: t}\nspec:\n"
-        "  accessLogging: [{providers: [{name: LINES}, {name: other}]}]\n"
+        "  accessLogging: [{providers: [{name: LINES}, {name: other}, {name: Envoy}]}]\n"
+        "  metrics: [{providers: [{name: Prometheus}]}]\n"
+        "  tracing: [{providers: [{name: Argosy}]}]\n"
     )
     declared = {"lines": ExtensionProvider(name="lines", envoy_file_access_log=FileAccessLog())}
     found = [*analyze_telemetry([decode_object(one) for one in parse_documents(text)], {}, declared)]

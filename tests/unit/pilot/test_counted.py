@@ -100,6 +100,7 @@ def test_providers_of_the_mesh_configuration_are_known_by_their_names() -> None:
     assert counted_by((), "CLIENT", elsewhere).of("istio_requests_total").disabled
     shouted = entries("providers: [{name: MINE}]")
     assert counted_by(shouted, "CLIENT", config) == STANDARD
+    assert counted_by(entries("providers: [{name: Prometheus}]"), "CLIENT", parse_mesh_config("")) == STANDARD
 
 
 def test_attributes_that_attributegen_makes_are_written_out() -> None:

@@ -77,8 +77,8 @@ ONLY_SLOW = "accessLogging: [{providers: [{name: file}], filter: {expression: sl
         ((ONLY_SLOW, "accessLogging: [{filter: {expression: e}}]", "accessLogging: [{}]"), {"file": "e"},
          {"file": "e"}),
         ((ONLY_SLOW, "accessLogging: [{providers: [{name: file}]}]"), {"file": ""}, {"file": ""}),
-        (("accessLogging: [{providers: [{name: FILE}, {name: Als}]}]",), {"file": "", "als": ""},
-         {"file": "", "als": ""}),
+        (("accessLogging: [{providers: [{name: FILE}, {name: Als}, {name: Envoy}]}]",),
+         {"file": "", "als": "", "envoy": ""}, {"file": "", "als": "", "envoy": ""}),
     ],
 )  # fmt: skip
 def test_the_narrowest_object_says_where_logs_go(
@@ -129,7 +129,13 @@ def test_nothing_is_traced_where_nobody_asks() -> None:
 
 
 def test_without_a_provider_spans_go_to_the_meshs_own_collector() -> None:
-    for found in (traced(mesh="enableTracing: true"), traced("tracing: [{}]"), traced(own="tracing: {sampling: 1}")):
+    named = "tracing: [{providers: [{name: Argosy}]}]"
+    for found in (
+        traced(mesh="enableTracing: true"),
+        traced("tracing: [{}]"),
+        traced(own="tracing: {sampling: 1}"),
+        traced(named),
+    ):
         assert found is not None
         assert (found.provider, found.cluster, found.sampling) == ("argosy", "argosy-mixer", 1.0)
 
