@@ -345,6 +345,53 @@ def sample(request: pytest.FixtureRequest, mesh: Mesh) -> Iterator[Path]:
         yield file
 
 
+BY_TEAM = """
+apiVersion: config.istio.io/v1alpha2
+kind: attributemanifest
+metadata: {name: teams}
+spec: {attributes: {destination.team: {valueType: STRING}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: env}
+spec: {compiledAdapter: kubernetesenv}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: team}
+spec:
+  compiledTemplate: kubernetes
+  params: {destinationIp: destination.ip}
+  attributeBindings: {destination.team: '$out.destination_labels["app"] + "-team"'}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: team}
+spec: {actions: [{handler: env, instances: [team]}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: no-team}
+spec: {compiledAdapter: denier, params: {status: {code: 7, message: not this team}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: no-team}
+spec: {compiledTemplate: checknothing}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: no-team}
+spec: {match: destination.team == "ratings-team", actions: [{handler: no-team, instances: [no-team]}]}
+"""
+
+
+def test_rules_speak_of_attributes_that_other_rules_make(mesh: Mesh) -> None:
+    with applied(mesh, BY_TEAM):
+        assert answer(mesh, "sleep", RATINGS) == (403, "PERMISSION_DENIED:no-team.default:not this team")
+        assert answer(mesh, "sleep", DETAILS)[0] == 200
+
+
 @pytest.mark.parametrize("sample", ["deny-label"], indirect=True)
 def test_sample_deny_by_label(mesh: Mesh, sample: Path) -> None:
     refused = (403, "PERMISSION_DENIED:denyreviewsv3handler.default:Not allowed")

@@ -38,6 +38,7 @@ from argosy.graph.mtls import dump_caller
 from argosy.graph.view import build_view
 from argosy.mixer.access_record import AccessRecord
 from argosy.mixer.adapters.models import Models, build_models
+from argosy.mixer.attribute_generators import with_generated
 from argosy.mixer.check import Decision
 from argosy.mixer.exposition import expose, expose_proxy
 from argosy.mixer.mesh_addresses import MeshAddresses
@@ -142,6 +143,7 @@ class Mixer:
         """Decide one request."""
         attributes = request_attributes(facts, self.directory)
         namespace, open_ = facts.node.namespace, facts.fail_open
+        attributes = with_generated(self.checks.policy.generators, attributes, self.directory, namespace)
         wait_s = min(facts.wait_s, TIMEOUT_S)
         return await self.checks.check(namespace, attributes, facts.stream, fail_open=open_, wait_s=wait_s)
 

@@ -7,7 +7,7 @@ calls whose `source_uid` or addresses they choose. Source: Istio 1.4's template 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -18,7 +18,7 @@ from argosy.flow.directory import Directory
 from argosy.flow.workload import PodRef
 from argosy.mixer.attributes import Attributes, Value, ValueType, workload_uid
 from argosy.mixer.bind import BAD_EXPRESSION, BoundInstance, BoundRule, bad_expression, finding, params_field
-from argosy.mixer.expr import EvaluationError, Expression, compile_expression
+from argosy.mixer.expr import EvaluationError, Expression, KnownNames, compile_expression
 from argosy.mixer.syntax import ExpressionError
 
 TEMPLATE = "kubernetes"
@@ -98,8 +98,38 @@ def compile_generator(
     return AttributeGenerator(rule, inputs, bindings), findings
 
 
+def holds(match: Expression | None, bag: Attributes) -> bool:
+    """True if a rule's `match` holds; one that has no value does not."""
+    try:
+        return match is None or match.holds(bag)
+    except EvaluationError:
+        return False
+
+
+def with_generated(
+    generators: Iterable[AttributeGenerator],
+    bag: Attributes,
+    directory: Directory,
+    namespace: str,
+    matches: Callable[[Expression | None, Attributes], bool] = holds,
+) -> Attributes:
+    """The bag with what all generators add whose rules are about requests to `namespace` and match."""
+    for generator in generators:
+        if generator.rule.covers(namespace) and matches(generator.rule.match, bag):
+            bag = generate(generator, bag, directory)
+    return bag
+
+
+def left_open(generators: Iterable[AttributeGenerator], known: Attributes, is_known: KnownNames) -> KnownNames:
+    """`is_known` without the attributes that are not in `known`, and may be made."""
+    made = frozenset(name for generator in generators for name in generator.bindings)
+    return (lambda name: is_known(name) and (name in known or name not in made)) if made else is_known
+
+
 def generate(generator: AttributeGenerator, bag: Attributes, directory: Directory) -> Attributes:
     """The bag with the attributes that the generator adds."""
+    if all(name in bag for name in generator.bindings):
+        return bag
     output = {**_of_pod("source", _find(generator, bag, directory, "source"))}
     pod = _find(generator, bag, directory, "destination")
     output.update(_of_pod("destination", pod))

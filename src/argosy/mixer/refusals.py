@@ -19,6 +19,7 @@ import re2
 from argosy.api.mixer_adapters import DenierParams, ListCheckerParams, NoopParams
 from argosy.envoy.cel import FALSE, TRUE, Term, both, call, constant, either, negate, one_of
 from argosy.envoy.refusal import BODY_CHARS_MAX, HeaderChange, HeaderVariant, Refusal
+from argosy.mixer.attribute_generators import left_open
 from argosy.mixer.attributes import Attributes, ValueType
 from argosy.mixer.cel import Alternative, Compiler, NotCompilable, matches_regex
 from argosy.mixer.expr import EvaluationError, Expression, KnownNames, Unknown
@@ -58,6 +59,7 @@ def compile_checks(
 
     `known` and `is_known` are as for `may_match`; they must also answer for which service was called.
     """
+    is_known = left_open(policy.generators, known, is_known)
     compiler = Compiler(*(of_connections(known, is_known) if tcp else (known, is_known)), http=not tcp)
     refusals: list[Refusal] = []
     headers: list[tuple[Term, HeaderVariant]] = []

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from argosy.core.names import ObjectKey
 from argosy.flow.directory import Directory
-from argosy.mixer.attribute_generators import generate
+from argosy.mixer.attribute_generators import with_generated
 from argosy.mixer.attributes import Attributes
 from argosy.mixer.expr import EvaluationError, Expression
 from argosy.mixer.names import Ref
@@ -49,10 +49,7 @@ class Reporter:
     def report(self, bag: Attributes, directory: Directory, moment: datetime, now: float) -> Iterator[Delivery]:
         """What is to be delivered. `moment` is the report's own time, `now` this Mixer's."""
         namespace = _scope(bag)
-        for generator in self.policy.generators:
-            rule = generator.rule
-            if rule.covers(namespace) and self._matches(rule.match, bag):
-                bag = generate(generator, bag, directory)
+        bag = with_generated(self.policy.generators, bag, directory, namespace, self._matches)
         for found in self.policy.rules:
             if not found.covers(namespace) or not self._matches(found.match, bag):
                 continue

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from argosy.mixer.api_specs import API_KEY
+from argosy.mixer.attribute_generators import left_open
 from argosy.mixer.attributes import Attributes
 from argosy.mixer.expr import Expression, may_match
 from argosy.mixer.report_attributes import is_constant
@@ -32,14 +33,18 @@ def inbound_reports(policy: ReportPolicy, destination: Attributes) -> bool:
     """True if some rule could report a request to the workload that `destination` describes."""
     namespace = str(destination.get("destination.namespace", ""))
     return any(
-        rule.covers(namespace) and _may(rule.match, destination, "destination") for rule in policy.rules if rule.actions
+        rule.covers(namespace) and _may(policy, rule.match, destination, "destination")
+        for rule in policy.rules
+        if rule.actions
     )
 
 
 def outbound_reports(policy: ReportPolicy, source: Attributes) -> bool:
     """True if some rule could report a request of the workload that `source` describes, wherever it goes."""
     namespace = str(source.get("source.namespace", ""))
-    return any(rule.covers(namespace) and _may(rule.match, source, "source") for rule in policy.rules if rule.actions)
+    return any(
+        rule.covers(namespace) and _may(policy, rule.match, source, "source") for rule in policy.rules if rule.actions
+    )
 
 
 def header_needs(policy: ReportPolicy) -> HeaderNames:
@@ -57,8 +62,9 @@ def header_needs(policy: ReportPolicy) -> HeaderNames:
     return HeaderNames(tuple(sorted(request)), tuple(sorted(response)))
 
 
-def _may(match: Expression | None, known: Attributes, side: str) -> bool:
-    return match is None or may_match(match, known, lambda name: is_constant(side, name))
+def _may(policy: ReportPolicy, match: Expression | None, known: Attributes, side: str) -> bool:
+    is_known = left_open(policy.generators, known, lambda name: is_constant(side, name))
+    return match is None or may_match(match, known, is_known)
 
 
 def _expressions(policy: ReportPolicy) -> Iterator[Expression]:

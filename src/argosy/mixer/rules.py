@@ -19,6 +19,7 @@ from argosy.core.frozen import FrozenMap
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.mixer.adapters.models import Models, build_models
 from argosy.mixer.api_specs import BoundAPI, bind_apis
+from argosy.mixer.attribute_generators import ADAPTER, AttributeGenerator, compile_generator, left_open
 from argosy.mixer.attributes import Attributes, ValueType
 from argosy.mixer.bind import (
     ATTRIBUTES,
@@ -94,6 +95,8 @@ class CheckPolicy:
     findings: tuple[Finding, ...] = ()
     apis: tuple[BoundAPI, ...] = ()
     """What adds attributes to those of a request."""
+    generators: tuple[AttributeGenerator, ...] = ()
+    """Rules that do; what is wrong with them is told by whoever resolves reports."""
 
 
 def resolve_rules(objects: Iterable[Object[Any]]) -> CheckPolicy:
@@ -107,7 +110,7 @@ def resolve_rules(objects: Iterable[Object[Any]]) -> CheckPolicy:
     quotas, dangling = bind_quotas(given, vocabulary.types)
     apis, missing = bind_apis(given)
     findings = (*vocabulary.findings, *bindings.findings, *models.findings, *resolver.findings, *dangling, *missing)
-    return CheckPolicy(rules, quotas, FrozenMap(resolver.handlers), findings, apis)
+    return CheckPolicy(rules, quotas, FrozenMap(resolver.handlers), findings, apis, tuple(resolver.generators))
 
 
 def concern_of(policy: CheckPolicy, known: Attributes, is_known: KnownNames, namespace: str) -> tuple[bool, bool]:
@@ -136,6 +139,7 @@ def acting_rules(
     policy: CheckPolicy, known: Attributes, is_known: KnownNames, namespace: str, *, tcp: bool
 ) -> tuple[CheckRule, ...]:
     """The rules that may have something to say about such requests (or connections), in their order."""
+    is_known = left_open(policy.generators, known, is_known)
     charges = bool(policy.quotas) and known.get("context.reporter.kind") != "outbound"
     return tuple(
         rule
@@ -185,6 +189,7 @@ class _Resolver:
     def __init__(self, vocabulary: Mapping[str, ValueType], models: Models) -> None:
         self.findings: list[Finding] = []
         self.handlers: dict[Ref, Object[Handler]] = {}
+        self.generators: list[AttributeGenerator] = []
         self._vocabulary = vocabulary
         self._models = models
         self._usable: dict[Ref, bool] = {}
@@ -193,6 +198,12 @@ class _Resolver:
     def rule(self, rule: BoundRule) -> CheckRule | None:
         """The rule as far as it decides requests, or None."""
         actions = tuple(one for action in rule.actions for one in self._actions(action))
+        self.generators += [
+            compile_generator(rule, bound, self._vocabulary)[0]
+            for action in rule.actions
+            for bound in action.instances
+            if bound.template == ATTRIBUTES and action.object.spec.compiled_adapter == ADAPTER
+        ]
         types = {
             action.name: self._models.outputs(action.instances[0].object) for action in rule.actions if action.name
         }

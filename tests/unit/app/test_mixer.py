@@ -113,6 +113,53 @@ async def test_a_request_is_decided_by_the_rules_and_counted() -> None:
     assert (await one.check(facts("cart-2", "10.88.0.3"))).allowed
 
 
+MADE = (
+    DENY.replace('destination.labels["version"] == "v2"', 'destination.team == "cart-team"')
+    + """
+---
+apiVersion: config.istio.io/v1alpha2
+kind: attributemanifest
+metadata: {name: own, namespace: shop}
+spec: {attributes: {destination.team: {valueType: STRING}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: env, namespace: shop}
+spec: {compiledAdapter: kubernetesenv}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: team, namespace: shop}
+spec:
+  compiledTemplate: kubernetes
+  params: {destinationUid: destination.uid}
+  attributeBindings:
+    destination.team: $out.destination_labels["app"] + "-team"
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: team, namespace: shop}
+spec: {match: request.method == "GET", actions: [{handler: env, instances: [team]}]}
+"""
+)
+
+
+async def test_checks_know_the_attributes_that_rules_make() -> None:
+    one = mixer(CART, pod(), MADE)
+    assert one.findings() == []
+    assert not (await one.check(facts())).allowed
+    # The rule that makes the attribute does not match.
+    assert (await one.check(replace(facts(), method="POST"))).allowed
+
+
+def test_a_workload_is_concerned_by_rules_about_attributes_that_others_make() -> None:
+    port, cart = Concerns(), Destination("shop", FrozenMap({"app": "cart"}), "cart", "cart")
+    for text, concerned in ((MADE, True), (MADE.rpartition("---")[0], False)):
+        policy = port.policy([one for _kind, _key, one in added(text) if one is not None])
+        assert port.concerns(policy, cart).http is concerned
+        assert port.answers(policy, cart, CalledPort(8080, "cart.shop.svc.cluster.local")).asks is concerned
+
+
 async def test_its_metrics_tell_of_checks_and_of_what_its_program_adds() -> None:
     one = mixer(CART, pod(version="v2"), DENY)
     await one.check(facts())
