@@ -13,7 +13,7 @@ from argosy.api.mixer_adapters import DenierParams, ListCheckerParams, MemQuotaP
 from argosy.mixer.lists import ListChecker, ParamsError, make_entries
 from argosy.mixer.port import Call, LocalHandler, Verdict
 from argosy.mixer.quotas import MemQuotas
-from argosy.mixer.status import OK, STATUS_NAMES, parse_status_code
+from argosy.mixer.status import OK, parse_status_code
 
 FAILED_PRECONDITION = 9
 
@@ -64,8 +64,7 @@ def _make_denier(params: DenierParams) -> Denier:
     if code is None or code == OK:
         hint = "use 1 to 16 or a name, e.g. 7"
         raise ParamsError("status.code", f"{params.status.code!r} is not a gRPC error code", hint)
-    message = params.status.message or STATUS_NAMES[code]
-    return Denier(code, message, params.valid_duration, params.valid_use_count)
+    return Denier(code, params.status.message, params.valid_duration, params.valid_use_count)
 
 
 __all__ = ["Denier", "Noop", "ParamsError", "check_params", "make_handler"]

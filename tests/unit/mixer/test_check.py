@@ -151,7 +151,7 @@ def test_all_rules_are_asked_and_the_least_of_all_holds() -> None:
         handler("other", status={"code": 16}, validDuration="4s"),
     ]
     decision = decided(resolve_rules(objects))
-    assert decision.body == "RESOURCE_EXHAUSTED:deny.default:RESOURCE_EXHAUSTED"
+    assert decision.body == "RESOURCE_EXHAUSTED:deny.default:"
     assert (decision.rule, decision.valid_duration_s, decision.valid_use_count) == (ObjectKey("default", "b"), 3, 7)
 
 

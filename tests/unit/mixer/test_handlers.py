@@ -27,7 +27,7 @@ def test_denier_refuses_with_its_status() -> None:
 
 
 def test_denier_without_parameters_uses_istios_defaults() -> None:
-    assert asked("denier", {}) == Verdict(9, "FAILED_PRECONDITION", 5, 1000)
+    assert asked("denier", {}) == Verdict(9, "", 5, 1000)
 
 
 def test_denier_takes_codes_by_name() -> None:

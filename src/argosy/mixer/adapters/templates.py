@@ -93,7 +93,7 @@ class Template:
             code, text = UNKNOWN, f"status {code} of the adapter"
         return Verdict(
             code=code,
-            message=text or (STATUS_NAMES[code] if code != OK else ""),
+            message=text,
             valid_duration_s=_duration(result),
             valid_use_count=result.valid_use_count or USES_DEFAULT,
             output=FrozenMap(read(message.output)) if with_output else FrozenMap(),

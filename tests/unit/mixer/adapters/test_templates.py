@@ -144,7 +144,7 @@ def test_answers_of_checks() -> None:
         status={"code": 7, "message": "no"}, valid_duration={"seconds": 2, "nanos": 500_000_000}, valid_use_count=3
     )
     assert found.answer(told.SerializeToString(), "i") == Verdict(7, "no", 2.5, 3)
-    assert found.answer(answer(status={"code": 5}).SerializeToString(), "i").message == "NOT_FOUND"
+    assert found.answer(answer(status={"code": 5}).SerializeToString(), "i") == Verdict(5, "", 0.0, 10_000)
     assert found.answer(answer(status={"code": 5}).SerializeToString(), "i").answer is None
     assert found.answer(answer(status={"code": 99}).SerializeToString(), "i").code == 2
     with pytest.raises(AnswerError, match=f"is not a {MODEL}.CheckResult"):
