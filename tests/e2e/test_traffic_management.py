@@ -223,6 +223,21 @@ spec:
     assert call(mesh, "sleep", stranger) == ["200"]
 
 
+def test_an_egress_entry_without_a_port_listens_on_those_of_its_hosts(mesh: Mesh) -> None:
+    listening = """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: listening}
+spec:
+  workloadSelector: {labels: {app: sleep}}
+  egress: [{hosts: ["./*"], bind: 127.0.0.9, captureMode: NONE}]
+"""
+    with applied(mesh, listening):
+        request = "-H 'Host: server' http://127.0.0.9/get"
+        wait_for(lambda: call(mesh, "sleep", request) == ["200"], 60, "the listener for HTTP")
+        wait_for(lambda: echo(mesh, "sleep", "127.0.0.9", 7000, "x") == "hello x", 60, "the listener for TCP")
+
+
 def test_a_private_entry_is_what_a_host_is_for_its_own_namespace(mesh: Mesh) -> None:
     """Another namespace's entry for the host counted, which nobody here may see. DNS and routes go by the own one."""
     address = mesh.pods("stranger")[0]["status"]["podIP"]

@@ -234,7 +234,7 @@ class ListenerModel:
 
     def _bound(self, read: Reader, client: ClientScope) -> list[int]:
         egress = self._egress(read, client)
-        return [i for i, one in enumerate(egress) if one.port is not None and (one.bind or one.capture_mode == "NONE")]
+        return [i for i, one in enumerate(egress) if one.bind or one.capture_mode == "NONE"]
 
     def _bound_routes(self, read: Reader, client: ClientScope, bound: Iterable[int]) -> Iterator[int]:
         """The ports of such entries for HTTP: their routes are there even where no host is called on that port."""
@@ -245,16 +245,24 @@ class ListenerModel:
                 yield port.number
 
     def bound_listener(self, read: Reader, key: tuple[RouteScope, int]) -> Resources:
-        """The listener of one egress entry of a Sidecar that names an address, or whose clients are not captured."""
+        """The listeners of one egress entry of a Sidecar that names an address, or whose clients are not captured: one,
+        or without a port one for each port of its hosts that no other entry names."""
         scope, index = key
         egress = self._egress(read, scope.client)
-        if index >= len(egress) or egress[index].port is None:
+        if index >= len(egress):
             return ()
-        one, settings = egress[index], self.model.telemetry.settings(read, scope.observation)
-        assert one.port is not None
-        number, address = one.port.number, one.bind or "127.0.0.1"
-        if _is_http(one.port.protocol):
-            return (listeners.build_bound_http_listener(address, number, str(number), settings, title=one.port.name),)
+        one = egress[index]
+        if one.port is not None:
+            return self._bound_at(read, scope, one, one.port.number, http=_is_http(one.port.protocol))
+        named = {other.port.number for other in egress if other.port is not None}
+        uses = [use for use in read.get(self.uses, scope.client) or () if use.number not in {*named, *PROXY_PORTS}]
+        return tuple(made for use in uses for made in self._bound_at(read, scope, one, use.number, http=use.http))
+
+    def _bound_at(self, read: Reader, scope: RouteScope, one: EgressListener, number: int, *, http: bool) -> Resources:
+        address, settings = one.bind or "127.0.0.1", self.model.telemetry.settings(read, scope.observation)
+        if http:
+            title = one.port.name if one.port is not None else ""
+            return (listeners.build_bound_http_listener(address, number, str(number), settings, title=title),)
         for host in self.outbound.view(read, scope.client).hosts:
             record = self.model.record(read, scope.client, host)
             port = record.port(number) if record is not None else None

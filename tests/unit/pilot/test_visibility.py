@@ -128,6 +128,37 @@ def test_a_tcp_listener_of_its_own_leads_to_a_port_for_http_too() -> None:
     assert chain["filters"][-1]["typed_config"]["cluster"] == "outbound|80||c.two.svc.cluster.local"
 
 
+def bound(world: MeshWorld) -> dict[str, str]:
+    """Where the proxy listens itself for its application, and where that leads: a route configuration or a cluster."""
+    found = {}
+    for name, one in world.resources(LISTENER, "a-0", "one").items():
+        if name.startswith("127.") and one.get("bind_to_port", True):
+            (chain,) = one["filter_chains"]
+            config = chain["filters"][-1]["typed_config"]
+            found[name] = config["rds"]["route_config_name"] if "rds" in config else config["cluster"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("own", "address"),
+    [
+        ("bind: 127.0.0.9", "127.0.0.9"),
+        ("captureMode: NONE", "127.0.0.1"),
+        ("bind: 127.0.0.9, captureMode: NONE", "127.0.0.9"),
+    ],
+)
+def test_an_entry_without_a_port_listens_on_those_of_its_hosts(own: str, address: str) -> None:
+    """It was refused: a port had to be named."""
+    c = "outbound|9000||c.two.svc.cluster.local"
+    world = MeshWorld(*MESH, sidecar("one", f"{{hosts: ['two/*'], {own}}}"))
+    assert bound(world) == {f"{address}_80": "80", f"{address}_9000": c}
+    numbered = "{hosts: ['./*'], port: {number: 80, protocol: HTTP, name: web}}"
+    world.apply(sidecar("one", f"{numbered}, {{hosts: ['two/*'], {own}}}"))
+    assert bound(world) == {f"{address}_9000": c}
+    world.apply(sidecar("one", "{hosts: ['two/*']}"))
+    assert bound(world) == {}
+
+
 def test_where_a_delegate_copies_requests_to_stays_reachable() -> None:
     """The copies were lost without a word: the client had no cluster for them."""
     rules = """

@@ -127,9 +127,6 @@ def _validate_egress(check: Check, at: str, egress: EgressListener) -> None:
             check.error("ARG0124", f"{at}.port.protocol", message, "use HTTP, and one entry per port")
     elif egress.port is not None:
         check.port(f"{at}.port.number", 0)
-    elif egress.bind or egress.capture_mode == "NONE":
-        message = "an address or captureMode NONE needs a port"
-        check.error("ARG0110", at, message, "give port.number, port.protocol and port.name")
     if egress.bind and not is_ip(egress.bind):
         check.error("ARG0115", f"{at}.bind", f"{egress.bind!r} is not an IP address")
     check.not_empty(f"{at}.hosts", egress.hosts, "sidecar: egress listener must contain at least one host")
