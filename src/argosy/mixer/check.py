@@ -125,7 +125,10 @@ class Check:
     def give_back(self) -> None:
         """Give back all quota that was taken, or may have been: what is kept here at once, the rest by `returns`."""
         for one in (*self._passed, *self._asked):
-            if one.call is None or one.charge is None or (one.verdict is not None and not one.verdict.granted):
+            if one.call is None or one.charge is None:
+                continue
+            # Who answered too late may have given all the same.
+            if one.verdict is not None and not one.verdict.granted and not one.verdict.undecided:
                 continue
             if one.action.handler in self.handlers:
                 handler: object = self.handlers[one.action.handler]

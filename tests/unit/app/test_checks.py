@@ -331,6 +331,8 @@ async def test_one_that_cannot_tell_has_no_say_where_requests_pass() -> None:
     for fail_open, wanted, count in ((False, 14, 0), (True, 0, 1)):
         decision = await one.check("default", {"source.name": "x"}, fail_open=fail_open)
         assert (decision.code, decision.undecided, used(one)) == (wanted, True, count)
+        # It may have given, too late: only of the request that is refused it is told to take it back.
+        assert far.given_back == far.calls[:1]
     assert (one.asked, one.refused, one.undecided) == (2, 1, 2)
 
 
