@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -28,7 +29,7 @@ from argosy.mixer.api_specs import with_apis
 from argosy.mixer.attributes import Attributes
 from argosy.mixer.bind import finding
 from argosy.mixer.cache import CheckCache
-from argosy.mixer.check import Check, Decision, begin_check
+from argosy.mixer.check import Check, Decision, begin_check, without_attributes
 from argosy.mixer.handlers import make_handler
 from argosy.mixer.lists import ListChecker
 from argosy.mixer.names import Ref
@@ -123,7 +124,13 @@ class Checks:
         """
         now = self._clock.monotonic()
         self.asked += 1
+        deadline = now + time_of_check(wait_s)
         attributes = with_apis(self.policy.apis, attributes)
+        attributes, silent = await self._with_generated(namespace, attributes, deadline)
+        if silent and not fail_open:
+            self.refused += 1
+            self.undecided += 1
+            return silent[0]
         decision = self._cache.find(namespace, attributes, now)
         if decision is not None:
             self.hits += 1
@@ -133,12 +140,36 @@ class Checks:
             check = begin_check(
                 policy, self._local, seen, namespace=namespace, now=now, request=request, fail_open=fail_open
             )
-            decision = await self._decide(check, now + time_of_check(wait_s))
+            decision = await self._decide(check, deadline)
             if policy is self.policy:
                 self._cache.keep(namespace, attributes, seen.references, decision, now)
+        if silent:
+            words = tuple(word for one in silent for word in one.silent)
+            decision = replace(decision, undecided=True, silent=(*words, *decision.silent))
         self.refused += not decision.allowed
         self.undecided += decision.undecided
         return decision
+
+    async def _with_generated(
+        self, namespace: str, attributes: Attributes, deadline: float
+    ) -> tuple[Attributes, list[Decision]]:
+        """The attributes with those that adapters make, and what there is to say of adapters that cannot tell."""
+        asked = [
+            (one, call)
+            for one in self.policy.remote_generators
+            if (call := one.question(attributes, namespace)) is not None
+        ]
+        if not asked:
+            return attributes, []
+        left_s = max(deadline - self._clock.monotonic(), 0.0)
+        verdicts = await asyncio.gather(*(self._ask(call, left_s) for _one, call in asked))
+        silent = []
+        for (one, call), verdict in zip(asked, verdicts, strict=True):
+            if verdict.undecided:
+                silent.append(without_attributes(call.handler, verdict, one.rule.key))
+            else:
+                attributes = one.add(attributes, verdict.output)
+        return attributes, silent
 
     async def _decide(self, check: Check, deadline: float) -> Decision:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,8 +35,10 @@ from argosy.edge.report_push import Address, FluentdSender, OtlpSender, Pusher, 
 from argosy.flow.directory import Directory
 from argosy.mixer.access_record import AccessRecord
 from argosy.mixer.api_specs import with_apis
+from argosy.mixer.attribute_generators import RemoteGenerator
+from argosy.mixer.attributes import Attributes, Value
 from argosy.mixer.names import Ref
-from argosy.mixer.port import Call, RemoteHandler
+from argosy.mixer.port import Call, RemoteHandler, Verdict
 from argosy.mixer.report import Reporter
 from argosy.mixer.report_attributes import report_attributes
 from argosy.mixer.report_connections import ConnectionBytes
@@ -96,6 +98,8 @@ class ReportHandlers:
         self._sinks: dict[Ref, tuple[Handler, Sink]] = {}
         self._writers: dict[Target, LineWriter] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._asking: set[asyncio.Task[None]] = set()
+        """Reports that wait for attributes."""
         self._delivered: dict[Ref, int] = {}
         self._faults: dict[Ref, int] = {}
 
@@ -132,9 +136,36 @@ class ReportHandlers:
         deltas = self._connections.advance(record)
         if not self.policy.rules:
             return
-        now = self._clock.now()
         moment = datetime.fromtimestamp(record.start + record.duration_s, UTC)
         bag = with_apis(self.policy.apis, report_attributes(record, deltas, directory))
+        asked = self._reporter.questions(bag, directory)
+        if asked:
+            self._ask_first(asked, bag, directory, moment)
+        else:
+            self._deliver(bag, directory, moment)
+
+    def _ask_first(
+        self, asked: list[tuple[RemoteGenerator, Call]], bag: Attributes, directory: Directory, moment: datetime
+    ) -> None:
+        """Have adapters asked for attributes, then deliver; where too many wait, or one cannot tell, without them."""
+        if len(self._asking) >= REMOTE_VALUES_MAX:
+            self._deliver(bag, directory, moment)
+            return
+
+        async def ask() -> None:
+            made = bag
+            for one, call in asked:
+                found = self._sinks.get(one.handler)
+                if found is not None and isinstance(found[1], _RemoteSink):
+                    made = one.add(made, await found[1].ask(call))
+            self._deliver(made, directory, moment)
+
+        task = asyncio.get_running_loop().create_task(ask())
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    def _deliver(self, bag: Attributes, directory: Directory, moment: datetime) -> None:
+        now = self._clock.now()
         for delivery in self._reporter.report(bag, directory, moment, now):
             self._delivered[delivery.handler] = self._delivered.get(delivery.handler, 0) + 1
             if isinstance(delivery.value, MetricValue):
@@ -190,6 +221,8 @@ class ReportHandlers:
         try:
             await asyncio.Event().wait()
         finally:
+            for task in self._asking:
+                task.cancel()
             for _spec, sink in self._sinks.values():
                 sink.close()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -374,6 +407,7 @@ class _RemoteSink:
     def __init__(self, ref: Ref, remote: RemoteHandler) -> None:
         self._ref, self._remote = ref, remote
         self._waiting: asyncio.Queue[RemoteValue] = asyncio.Queue(REMOTE_VALUES_MAX)
+        self._callers = asyncio.Semaphore(REMOTE_CALLERS)
         self._dropped = self._failures = 0
         self._last_error = ""
         self.task = asyncio.get_running_loop().create_task(self._run())
@@ -385,6 +419,13 @@ class _RemoteSink:
             self._waiting.put_nowait(value)
         except asyncio.QueueFull:
             self._dropped += 1
+
+    async def ask(self, call: Call) -> Mapping[str, Value]:
+        """What an adapter gives back; nothing, if it cannot tell."""
+        async with self._callers:
+            verdict = await self._remote.check(call, math.inf)
+        self._told(verdict)
+        return verdict.output
 
     def close(self) -> None:
         self.task.cancel()
@@ -407,6 +448,9 @@ class _RemoteSink:
             call = Call(self._ref, value.instance, value.template, value.values)
             verdict = await self._remote.check(call, math.inf)
             # What could not be told once is not told again: an adapter that is slow must not be sent more.
-            self._last_error = verdict.message if verdict.undecided else ""
-            self._failures += verdict.undecided
+            self._told(verdict)
             self._dropped += verdict.undecided
+
+    def _told(self, verdict: Verdict) -> None:
+        self._last_error = verdict.message if verdict.undecided else ""
+        self._failures += verdict.undecided

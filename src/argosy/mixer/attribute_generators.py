@@ -1,4 +1,5 @@
-"""Rules that make attributes: the template `kubernetes`, answered by `kubernetesenv` from the mesh's own registry.
+"""Rules that make attributes: the template `kubernetes`, answered by `kubernetesenv` from the mesh's own registry, and
+templates of adapters out of process, whom somebody else asks.
 
 Given a bag and the directory, gives the bag with what the instance's `attributeBindings` say. What is in the bag
 already stays: reports come with what the registry knows, so that these rules matter for names of their own and for
@@ -13,12 +14,18 @@ from ipaddress import ip_address
 
 import msgspec
 
+from argosy.api.meta import Object
+from argosy.api.mixer import Instance
 from argosy.core.errors import Finding
 from argosy.flow.directory import Directory
 from argosy.flow.workload import PodRef
 from argosy.mixer.attributes import Attributes, Value, ValueType, workload_uid
 from argosy.mixer.bind import BAD_EXPRESSION, BoundInstance, BoundRule, bad_expression, finding, params_field
 from argosy.mixer.expr import EvaluationError, Expression, KnownNames, compile_expression
+from argosy.mixer.instances import evaluate_fields
+from argosy.mixer.names import Ref
+from argosy.mixer.port import Call
+from argosy.mixer.report_instances import RemoteInstance, compile_remote
 from argosy.mixer.syntax import ExpressionError
 
 TEMPLATE = "kubernetes"
@@ -68,6 +75,56 @@ class AttributeGenerator:
         return (*self.inputs.values(), *self.bindings.values())
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteGenerator:
+    """One rule's instance for an adapter out of process, and which attributes it makes of the answer."""
+
+    rule: BoundRule
+    handler: Ref
+    instance: RemoteInstance
+    bindings: Mapping[str, Expression]
+
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        """All that it evaluates of the bag."""
+        return (*self.instance.expressions, *self.bindings.values())
+
+    def question(self, bag: Attributes, namespace: str) -> Call | None:
+        """What is to be asked about a request to `namespace`, if anything: an instance without a value asks nothing."""
+        if (
+            not self.rule.covers(namespace)
+            or not holds(self.rule.match, bag)
+            or all(name in bag for name in self.bindings)
+        ):
+            return None
+        try:
+            values = evaluate_fields(self.instance.fields, bag)
+        except EvaluationError:
+            return None
+        return Call(self.handler, self.instance.ref, self.instance.template, values)
+
+    def add(self, bag: Attributes, output: Mapping[str, Value]) -> Attributes:
+        """The bag with what the answer makes."""
+        return _bound(self.bindings, bag, {f"{_VIEW}{name}": value for name, value in output.items()})
+
+
+Generator = AttributeGenerator | RemoteGenerator
+
+
+def compile_remote_generator(
+    rule: BoundRule,
+    handler: Ref,
+    bound: BoundInstance,
+    outputs: Mapping[str, ValueType],
+    vocabulary: Mapping[str, ValueType],
+) -> tuple[RemoteGenerator | None, list[Finding]]:
+    """The generator, or None and what is wrong with its fields; bindings that are wrong are left out."""
+    instance, findings = compile_remote(bound, vocabulary)
+    types = {f"{_VIEW}{name}": kind for name, kind in outputs.items()}
+    bindings, bad = _compile_bindings(bound.object, vocabulary, types)
+    return (RemoteGenerator(rule, handler, instance, bindings) if instance is not None else None), [*findings, *bad]
+
+
 def compile_generator(
     rule: BoundRule, bound: BoundInstance, vocabulary: Mapping[str, ValueType]
 ) -> tuple[AttributeGenerator, list[Finding]]:
@@ -75,7 +132,6 @@ def compile_generator(
     about, spec = bound.object, bound.object.spec
     findings: list[Finding] = []
     inputs: dict[str, Expression] = {}
-    bindings: dict[str, Expression] = {}
     for member in msgspec.structs.fields(spec.params):
         text = getattr(spec.params, member.name)
         if member.name in _INPUTS and text:
@@ -83,7 +139,17 @@ def compile_generator(
                 inputs[member.name] = compile_expression(text, expect=_INPUTS[member.name], vocabulary=vocabulary)
             except ExpressionError as error:
                 findings.append(bad_expression(about, params_field(about, member.encode_name), text, error))
-    for name, text in spec.attribute_bindings.items():
+    bindings, bad = _compile_bindings(about, vocabulary, ADAPTER_OUTPUTS)
+    return AttributeGenerator(rule, inputs, bindings), [*findings, *bad]
+
+
+def _compile_bindings(
+    about: Object[Instance], vocabulary: Mapping[str, ValueType], outputs: Mapping[str, ValueType]
+) -> tuple[dict[str, Expression], list[Finding]]:
+    """The bindings that fit what the template gives back, and what is wrong with the others."""
+    bindings: dict[str, Expression] = {}
+    findings: list[Finding] = []
+    for name, text in about.spec.attribute_bindings.items():
         field = f"spec.attributeBindings.{name}"
         kind = vocabulary.get(name)
         if kind is None:
@@ -92,10 +158,10 @@ def compile_generator(
             continue
         try:
             changed = text.replace(_OUT, _VIEW)
-            bindings[name] = compile_expression(changed, expect=kind, vocabulary={**vocabulary, **ADAPTER_OUTPUTS})
+            bindings[name] = compile_expression(changed, expect=kind, vocabulary={**vocabulary, **outputs})
         except ExpressionError as error:
             findings.append(bad_expression(about, field, text, error))
-    return AttributeGenerator(rule, inputs, bindings), findings
+    return bindings, findings
 
 
 def holds(match: Expression | None, bag: Attributes) -> bool:
@@ -120,7 +186,7 @@ def with_generated(
     return bag
 
 
-def left_open(generators: Iterable[AttributeGenerator], known: Attributes, is_known: KnownNames) -> KnownNames:
+def left_open(generators: Iterable[Generator], known: Attributes, is_known: KnownNames) -> KnownNames:
     """`is_known` without the attributes that are not in `known`, and may be made."""
     made = frozenset(name for generator in generators for name in generator.bindings)
     return (lambda name: is_known(name) and (name in known or name not in made)) if made else is_known
@@ -138,9 +204,14 @@ def generate(generator: AttributeGenerator, bag: Attributes, directory: Director
         container = pod.container(port if isinstance(port, int) else 0)
         if container is not None:
             output["output.destination_container_name"] = container.name
+    return _bound(generator.bindings, bag, output)
+
+
+def _bound(bindings: Mapping[str, Expression], bag: Attributes, output: Mapping[str, Value]) -> Attributes:
+    """The bag with what bindings make of an output; what it has already stays."""
     view = {**bag, **output}
     made: dict[str, Value] = {}
-    for name, expression in generator.bindings.items():
+    for name, expression in bindings.items():
         if name in bag:
             continue
         try:

@@ -287,6 +287,13 @@ def begin_check(
     return check
 
 
+def without_attributes(handler: Ref, verdict: Verdict, rule: ObjectKey) -> Decision:
+    """What holds of a request about which an adapter could not say the attributes that `rule` wants of it."""
+    body = f"{STATUS_NAMES[verdict.code]}:{handler.label}:{verdict.message}"
+    silent = (f"{handler.label}: {verdict.message}",)
+    return Decision(verdict.code, http_status(verdict.code), body, rule, 0.0, 0, undecided=True, silent=silent)
+
+
 def _refuses(asked: _Asked) -> bool:
     verdict = asked.verdict
     assert verdict is not None

@@ -59,7 +59,7 @@ def compile_checks(
 
     `known` and `is_known` are as for `may_match`; they must also answer for which service was called.
     """
-    is_known = left_open(policy.generators, known, is_known)
+    is_known = left_open(policy.all_generators, known, is_known)
     compiler = Compiler(*(of_connections(known, is_known) if tcp else (known, is_known)), http=not tcp)
     refusals: list[Refusal] = []
     headers: list[tuple[Term, HeaderVariant]] = []

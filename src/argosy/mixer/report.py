@@ -12,10 +12,11 @@ from datetime import datetime
 
 from argosy.core.names import ObjectKey
 from argosy.flow.directory import Directory
-from argosy.mixer.attribute_generators import with_generated
+from argosy.mixer.attribute_generators import RemoteGenerator, with_generated
 from argosy.mixer.attributes import Attributes
 from argosy.mixer.expr import EvaluationError, Expression
 from argosy.mixer.names import Ref
+from argosy.mixer.port import Call
 from argosy.mixer.report_instances import Evaluated
 from argosy.mixer.report_rules import ReportPolicy, ReportRule
 from argosy.mixer.report_values import ReportValue
@@ -45,6 +46,15 @@ class Reporter:
         """Take over another policy; rules that stay go on with their intervals."""
         self.policy = policy
         self._samplers = {rule.key: self._samplers.get(rule.key, Sampler()) for rule in policy.rules if rule.sampling}
+
+    def questions(self, bag: Attributes, directory: Directory) -> list[tuple[RemoteGenerator, Call]]:
+        """Which attributes adapters are to be asked for before the report."""
+        if not self.policy.remote_generators:
+            return []
+        namespace = _scope(bag)
+        bag = with_generated(self.policy.generators, bag, directory, namespace)
+        asked = ((one, one.question(bag, namespace)) for one in self.policy.remote_generators)
+        return [(one, call) for one, call in asked if call is not None]
 
     def report(self, bag: Attributes, directory: Directory, moment: datetime, now: float) -> Iterator[Delivery]:
         """What is to be delivered. `moment` is the report's own time, `now` this Mixer's."""

@@ -63,7 +63,7 @@ def header_needs(policy: ReportPolicy) -> HeaderNames:
 
 
 def _may(policy: ReportPolicy, match: Expression | None, known: Attributes, side: str) -> bool:
-    is_known = left_open(policy.generators, known, lambda name: is_constant(side, name))
+    is_known = left_open(policy.all_generators, known, lambda name: is_constant(side, name))
     return match is None or may_match(match, known, is_known)
 
 
@@ -75,7 +75,7 @@ def _expressions(policy: ReportPolicy) -> Iterator[Expression]:
             yield rule.sampling.share
         for action in rule.actions:
             yield from action.instance.expressions
-    for generator in policy.generators:
+    for generator in policy.all_generators:
         yield from generator.expressions
 
 

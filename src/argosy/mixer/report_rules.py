@@ -18,7 +18,13 @@ from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.mixer import attribute_generators
 from argosy.mixer.adapters.models import Models, build_models
 from argosy.mixer.api_specs import BoundAPI, bind_apis
-from argosy.mixer.attribute_generators import AttributeGenerator, compile_generator
+from argosy.mixer.attribute_generators import (
+    AttributeGenerator,
+    Generator,
+    RemoteGenerator,
+    compile_generator,
+    compile_remote_generator,
+)
 from argosy.mixer.attributes import ValueType
 from argosy.mixer.bind import BoundAction, BoundInstance, BoundRule, bad_expression, bind_rules
 from argosy.mixer.expr import Expression, compile_expression
@@ -66,11 +72,17 @@ class ReportPolicy:
 
     rules: tuple[ReportRule, ...] = ()
     generators: tuple[AttributeGenerator, ...] = ()
+    remote_generators: tuple[RemoteGenerator, ...] = ()
     handlers: Mapping[Ref, Object[Handler]] = field(default_factory=dict)
     definitions: Definitions = field(default_factory=Definitions)
     findings: tuple[Finding, ...] = ()
     apis: tuple[BoundAPI, ...] = ()
     """What adds attributes to those of a request; what is wrong with them is told by whoever resolves checks."""
+
+    @property
+    def all_generators(self) -> tuple[Generator, ...]:
+        """Whoever makes attributes."""
+        return (*self.generators, *self.remote_generators)
 
 
 def resolve_reports(objects: Iterable[Object[Any]]) -> ReportPolicy:
@@ -95,6 +107,7 @@ class _Resolver:
         self._remotes: dict[Ref, RemoteInstance | None] = {}
         self._handlers: dict[Ref, Object[Handler] | None] = {}
         self._generators: list[AttributeGenerator] = []
+        self._remote_generators: list[RemoteGenerator] = []
 
     def resolve(self, bound: Iterable[BoundRule]) -> ReportPolicy:
         rules = tuple(found for rule in bound if (found := self._rule(rule)) is not None)
@@ -105,7 +118,8 @@ class _Resolver:
         definitions, findings = define_metrics(ordered, dimensions)
         types = {one.ref: one.fields["value"].type for one in instances if "value" in one.fields}
         findings += judge_lines(ordered, _fed(rules), types, dimensions)
-        return ReportPolicy(rules, tuple(self._generators), handlers, definitions, (*self._findings, *findings))
+        generators = tuple(self._generators), tuple(self._remote_generators)
+        return ReportPolicy(rules, *generators, handlers, definitions, (*self._findings, *findings))
 
     def _rule(self, rule: BoundRule) -> ReportRule | None:
         actions = tuple(one for action in rule.actions for one in self._actions(rule, action))
@@ -120,10 +134,22 @@ class _Resolver:
                 generator, findings = compile_generator(rule, bound, self._vocabulary)
                 self._generators.append(generator)
                 self._findings.extend(findings)
+            elif not adapter and self._models.generates(bound.object):
+                self._generate(rule, action, bound)
             elif bound.template in TEMPLATES if adapter else self._models.reports(bound.object):
                 instance = self._instance(bound) if adapter else self._remote(bound)
                 if self._handler(action) is not None and instance is not None:
                     yield ReportAction(action.handler, instance)
+
+    def _generate(self, rule: BoundRule, action: BoundAction, bound: BoundInstance) -> None:
+        outputs = self._models.outputs(bound.object)
+        made, findings = compile_remote_generator(rule, action.handler, bound, outputs, self._vocabulary)
+        if made is not None:
+            wrong = list(self._models.judge_instance(bound.object, self._vocabulary))
+            findings += wrong
+            if not wrong and self._handler(action) is not None:
+                self._remote_generators.append(made)
+        self._findings.extend(findings)
 
     def _instance(self, bound: BoundInstance) -> ReportInstance | None:
         if bound.ref not in self._instances:

@@ -19,7 +19,15 @@ from argosy.core.frozen import FrozenMap
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.mixer.adapters.models import Models, build_models
 from argosy.mixer.api_specs import BoundAPI, bind_apis
-from argosy.mixer.attribute_generators import ADAPTER, AttributeGenerator, compile_generator, left_open
+from argosy.mixer.attribute_generators import (
+    ADAPTER,
+    AttributeGenerator,
+    Generator,
+    RemoteGenerator,
+    compile_generator,
+    compile_remote_generator,
+    left_open,
+)
 from argosy.mixer.attributes import Attributes, ValueType
 from argosy.mixer.bind import (
     ATTRIBUTES,
@@ -97,6 +105,13 @@ class CheckPolicy:
     """What adds attributes to those of a request."""
     generators: tuple[AttributeGenerator, ...] = ()
     """Rules that do; what is wrong with them is told by whoever resolves reports."""
+    remote_generators: tuple[RemoteGenerator, ...] = ()
+    """Rules that do by asking somebody."""
+
+    @property
+    def all_generators(self) -> tuple[Generator, ...]:
+        """Both."""
+        return (*self.generators, *self.remote_generators)
 
 
 def resolve_rules(objects: Iterable[Object[Any]]) -> CheckPolicy:
@@ -110,7 +125,15 @@ def resolve_rules(objects: Iterable[Object[Any]]) -> CheckPolicy:
     quotas, dangling = bind_quotas(given, vocabulary.types)
     apis, missing = bind_apis(given)
     findings = (*vocabulary.findings, *bindings.findings, *models.findings, *resolver.findings, *dangling, *missing)
-    return CheckPolicy(rules, quotas, FrozenMap(resolver.handlers), findings, apis, tuple(resolver.generators))
+    return CheckPolicy(
+        rules,
+        quotas,
+        FrozenMap(resolver.handlers),
+        findings,
+        apis,
+        tuple(resolver.generators),
+        tuple(resolver.remote_generators),
+    )
 
 
 def concern_of(policy: CheckPolicy, known: Attributes, is_known: KnownNames, namespace: str) -> tuple[bool, bool]:
@@ -139,7 +162,7 @@ def acting_rules(
     policy: CheckPolicy, known: Attributes, is_known: KnownNames, namespace: str, *, tcp: bool
 ) -> tuple[CheckRule, ...]:
     """The rules that may have something to say about such requests (or connections), in their order."""
-    is_known = left_open(policy.generators, known, is_known)
+    is_known = left_open(policy.all_generators, known, is_known)
     charges = bool(policy.quotas) and known.get("context.reporter.kind") != "outbound"
     return tuple(
         rule
@@ -190,6 +213,7 @@ class _Resolver:
         self.findings: list[Finding] = []
         self.handlers: dict[Ref, Object[Handler]] = {}
         self.generators: list[AttributeGenerator] = []
+        self.remote_generators: list[RemoteGenerator] = []
         self._vocabulary = vocabulary
         self._models = models
         self._usable: dict[Ref, bool] = {}
@@ -204,6 +228,7 @@ class _Resolver:
             for bound in action.instances
             if bound.template == ATTRIBUTES and action.object.spec.compiled_adapter == ADAPTER
         ]
+        self.remote_generators += [one for action in rule.actions for one in self._generators(rule, action)]
         types = {
             action.name: self._models.outputs(action.instances[0].object) for action in rule.actions if action.name
         }
@@ -218,10 +243,22 @@ class _Resolver:
         for bound in action.instances:
             if bound.template in REPORT_TEMPLATES or bound.template == ATTRIBUTES or self._models.reports(bound.object):
                 continue
+            if self._models.generates(bound.object):
+                continue
             instance = self._instance(bound)
             if self._is_usable(action) and instance is not None:
                 self._warn_of_uncounted(action, instance)
                 yield CheckAction(action.name, action.handler, instance)
+
+    def _generators(self, rule: BoundRule, action: BoundAction) -> Iterator[RemoteGenerator]:
+        for bound in action.instances:
+            if action.object.spec.compiled_adapter or not self._models.generates(bound.object):
+                continue
+            outputs = self._models.outputs(bound.object)
+            made, _told = compile_remote_generator(rule, action.handler, bound, outputs, self._vocabulary)
+            wrong = list(self._models.judge_instance(bound.object, self._vocabulary))
+            if made is not None and not wrong and self._is_usable(action):
+                yield made
 
     def _is_usable(self, action: BoundAction) -> bool:
         if action.handler not in self._usable:

@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
-from tests.unit.mixer.adapters.sets import documents
+from tests.unit.mixer.adapters.sets import documents, template
+from tests.unit.mixer.adapters.sets import objects as adapters
 from tests.virtual_time import run_in_virtual_time
 
 from argosy.api import decode_object, parse_documents
@@ -351,6 +352,39 @@ async def test_a_check_that_nobody_waits_for_any_more_costs_nothing_if_it_refuse
     assert used(one) == fail_open
     await one.close()
     assert far.given_back == ([] if fail_open else far.calls)
+
+
+WHO = template((("user", 1, "string"),), variety=3, output=(("team", 2, "string"),))
+TEAMS = f"""
+template who {{descriptor: "{WHO}"}}
+adapter who {{templates: [who]}}
+handler who {{adapter: who, connection: {{address: "who:1"}}}}
+instance who {{template: who, params: {{user: source.name}}, attributeBindings: {{request.team: $out.team}}}}
+rule who {{actions: [{{handler: who, instances: [who]}}]}}
+attributemanifest own {{attributes: {{request.team: {{valueType: STRING}}}}}}
+handler deny {{compiledAdapter: denier, params: {{status: {{code: 7}}}}}}
+instance all {{compiledTemplate: checknothing}}
+rule deny {{match: 'request.team == "blue"', actions: [{{handler: deny, instances: [all]}}]}}
+"""
+
+
+async def test_an_adapter_says_attributes_that_rules_speak_of() -> None:
+    far = Far()
+    one = Checks(SystemClock(), place, (lambda handler, _place: far if handler.spec.adapter else None,))
+    one.set_policy(resolve_rules(adapters(TEAMS)))
+    for team, code in (("blue", 7), ("red", 0), ("blue", 7)):
+        far.verdict = Verdict(output={"team": team})
+        decision = await one.check("ns", {"source.name": "x"})
+        assert (decision.code, decision.undecided) == (code, False)
+    assert [call.values for call in far.calls] == [{"user": "x"}] * 3
+    # Without the attribute nobody can tell; where requests pass then, the rules that do without it go on.
+    far.verdict = Verdict(14, "gone", undecided=True)
+    for fail_open, code in ((False, 14), (True, 0)):
+        decision = await one.check("ns", {"source.name": "x"}, fail_open=fail_open)
+        assert (decision.code, decision.undecided, decision.silent) == (code, True, ("who.ns: gone",))
+    assert (one.asked, one.refused, one.undecided) == (5, 3, 2)
+    await one.close()
+    assert far.closed
 
 
 @pytest.fixture

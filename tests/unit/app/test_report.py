@@ -207,6 +207,38 @@ rule far {{actions: [{{handler: far, instances: [told]}}]}}
 """
 
 
+METRIC = "{instanceName: calls, kind: COUNTER, labelNames: [team]}"
+WHO = f"""
+template who {{descriptor: "{template((("path", 1, "string"),), variety=3, output=(("team", 2, "string"),))}"}}
+adapter who {{templates: [who]}}
+handler who {{adapter: who, connection: {{address: "who:9070"}}}}
+instance who {{template: who, params: {{path: request.path}}, attributeBindings: {{request.team: $out.team}}}}
+rule who {{actions: [{{handler: who, instances: [who]}}]}}
+attributemanifest own {{attributes: {{request.team: {{valueType: STRING}}}}}}
+instance calls {{compiledTemplate: metric, params: {{value: "1", dimensions: {{team: request.team | "none"}}}}}}
+handler page {{compiledAdapter: prometheus, params: {{metrics: [{METRIC}]}}}}
+rule page {{actions: [{{handler: page, instances: [calls]}}]}}
+"""
+
+
+async def test_an_adapter_says_attributes_that_reports_have(tmp_path: Path) -> None:
+    remote = Remote(Verdict(output={"team": "blue"}), Verdict(UNAVAILABLE, "gone", undecided=True))
+    made = handlers(tmp_path, remote)
+    made.use(resolve_reports(replace(one, namespace="default") for one in adapters(WHO)))
+    assert made.findings() == []
+    for _ in range(2):
+        made.on_record(inbound(), DIRECTORY)
+    async with asyncio.timeout(60):
+        while told(made)["mixer_report_values_total", "page.handler.default"] < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    page = made.expose().decode()
+    assert 'team="blue"} 1.0' in page
+    assert 'team="none"} 1.0' in page
+    assert told(made)["mixer_report_failures_total", "who.handler.default"] == 1
+    made.use(resolve_reports([]))
+    await asyncio.sleep(0)
+
+
 async def test_adapters_out_of_process_are_told_and_a_slow_one_costs_no_more_than_its_queue(tmp_path: Path) -> None:
     remote = Remote(Verdict(), Verdict(UNAVAILABLE, "nobody there", undecided=True))
     made = handlers(tmp_path, remote)

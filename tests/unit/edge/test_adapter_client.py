@@ -12,7 +12,7 @@ import grpc
 import pytest
 from tests.e2e.certificates import Authority
 from tests.unit.edge.token_server import token_server
-from tests.unit.mixer.adapters.sets import KEYED, look, objects
+from tests.unit.mixer.adapters.sets import KEYED, look, objects, template
 
 from argosy.api.meta import Seconds
 from argosy.api.mixer import Connection, ConnectionAuthentication, MutualAuthentication, OAuth, TlsAuthentication
@@ -71,6 +71,18 @@ async def test_an_adapter_is_asked_and_its_output_kept() -> None:
         await asked.close()
     assert [(one.code, dict(one.output), one.undecided) for one in verdicts] == [(0, {"value": "v"}, False)] * 3
     assert len(seen) == 3
+
+
+async def test_an_adapter_gives_attributes_back() -> None:
+    descriptor = template((("key", 1, "string"),), variety=3, output=(("team", 2, "string"),))
+    given = objects(look().replace(KEYED, descriptor))
+    answer = read_template(descriptor).response(team="blue").SerializeToString()
+    async with serving(lambda _: answer) as (port, _):
+        asked = client(port)
+        asked._ask = lambda call: build_models(given).question(given[2], call, "")
+        verdict = await asked.check(CALL, 60.0)
+        await asked.close()
+    assert (verdict.code, verdict.undecided, dict(verdict.output)) == (0, False, {"team": "blue"})
 
 
 @pytest.mark.parametrize(

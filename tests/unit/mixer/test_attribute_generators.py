@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from argosy.mixer.attribute_generators import generate
-from argosy.mixer.report_values import MetricValue
+from typing import Any
 
+import pytest
+
+from argosy.mixer.attribute_generators import generate
+from argosy.mixer.report_rules import resolve_reports
+from argosy.mixer.report_values import MetricValue
+from argosy.mixer.rules import resolve_rules
+
+from .adapters.sets import adapter_config, template
+from .adapters.sets import objects as adapters
 from .mesh import DIRECTORY
 from .reports import (
     METRIC,
@@ -68,3 +76,63 @@ def test_who_is_not_in_the_registry_makes_nothing() -> None:
     (generator,) = policy(text).generators
     made = generate(generator, {}, DIRECTORY)
     assert made == {"origin.uid": "unknown", "origin.user": "unknown"}
+
+
+WHO = template((("user", 1, "string"),), variety=3, output=(("team", 2, "string"), ("level", 3, "int64")))
+REMOTE = f"""
+template who {{descriptor: "{WHO}"}}
+adapter who {{templates: [who], config: "{adapter_config()}"}}
+handler who {{adapter: who, connection: {{address: "who:9070"}}, params: {{table: {{a: b}}}}}}
+instance who {{template: who, params: {{user: 'request.headers["user"]'}}, attributeBindings: BINDINGS}}
+rule who {{match: 'request.method == "GET"', actions: [{{handler: who, instances: [who]}}]}}
+attributemanifest own {{attributes: {{request.team: {{valueType: STRING}}, request.level: {{valueType: INT64}}}}}}
+"""
+BINDINGS = "{request.team: $out.team, request.level: $out.level + 1}"
+
+
+def remote(bindings: str = BINDINGS) -> list[Any]:
+    return adapters(REMOTE.replace("BINDINGS", bindings))
+
+
+def test_an_adapter_is_asked_for_attributes_where_its_rule_matches_and_they_are_missing() -> None:
+    found = resolve_rules(remote())
+    assert (found.findings, resolve_reports(remote()).findings) == ((), ())
+    assert found.rules == ()
+    (generator,) = found.remote_generators
+    assert resolve_reports(remote()).remote_generators == (generator,)
+    assert generator.handler in found.handlers
+    bag = {"request.method": "GET", "request.headers": {"user": "ann"}}
+    call = generator.question(bag, "ns")
+    assert call is not None
+    assert (str(call.handler), str(call.instance), call.template, call.values) == (
+        "who.handler.ns",
+        "who.instance.ns",
+        "who",
+        {"user": "ann"},
+    )
+    assert generator.add(bag, {"team": "blue", "level": 3}) == {**bag, "request.team": "blue", "request.level": 4}
+    assert generator.add({**bag, "request.team": "red"}, {"team": "blue"}) == {**bag, "request.team": "red"}
+    for other, namespace in (
+        ({**bag, "request.method": "POST"}, "ns"),
+        (bag, "elsewhere"),
+        ({"request.method": "GET"}, "ns"),
+        ({**bag, "request.team": "", "request.level": 1}, "ns"),
+        ({}, "ns"),
+    ):
+        assert generator.question(other, namespace) is None
+
+
+@pytest.mark.parametrize(
+    "bindings, field, words",
+    [
+        ("{request.level: $out.team}", "request.level", "must be INT64, is STRING"),
+        ("{request.team: $out.tame}", "request.team", "unknown attribute output.tame"),
+        ("{request.tame: $out.team}", "request.tame", "unknown attribute request.tame"),
+    ],
+)
+def test_bindings_must_have_the_types_of_the_templates_output(bindings: str, field: str, words: str) -> None:
+    (found,) = resolve_reports(remote(bindings)).findings
+    assert (found.code, found.field) == ("ARG0911", f"spec.attributeBindings.{field}")
+    assert words in found.message
+    (generator,) = resolve_rules(remote(bindings)).remote_generators
+    assert generator.bindings == {}

@@ -75,6 +75,10 @@ class Models:
         """True if the instance is a report, about which no request waits."""
         return self._is_of(instance, Variety.REPORT)
 
+    def generates(self, instance: Object[Instance]) -> bool:
+        """True if the instance asks for attributes, which all rules have then."""
+        return self._is_of(instance, Variety.ATTRIBUTE_GENERATOR)
+
     def grants(self, instance: Object[Instance]) -> bool:
         """True if the instance asks for quota, whatever its template is called."""
         return self._is_of(instance, Variety.QUOTA)

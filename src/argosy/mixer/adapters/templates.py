@@ -86,6 +86,8 @@ class Template:
             return _granted(message, instance)
         if self.variety is Variety.REPORT:
             return Verdict()
+        if self.variety is Variety.ATTRIBUTE_GENERATOR:
+            return Verdict(output=FrozenMap(read(message)))
         with_output = self.variety is Variety.CHECK_WITH_OUTPUT
         result = message.result if with_output else message
         code, text = result.status.code, result.status.message
@@ -136,12 +138,12 @@ def read_template(text: str) -> Template:
     if request is None or response is None or instance is None:
         raise DescriptorError(f"lacks the messages of {package}.{services[0].name}, or InstanceMsg")
     kind = Variety(variety) if variety in list(Variety) else None
-    if kind is None or kind is Variety.ATTRIBUTE_GENERATOR:
-        raise DescriptorError("is of a variety that out-of-process adapters cannot have here")
+    if kind is None:
+        raise DescriptorError("is of a variety that out-of-process adapters cannot have")
     _need(request, ("instances" if kind is Variety.REPORT else "instance", "adapter_config", "dedup_id"))
     if kind in (Variety.CHECK, Variety.QUOTA):
         _need(response, ("quotas",) if kind is Variety.QUOTA else ("status", "valid_duration", "valid_use_count"))
-    outputs: dict[str, ValueType] = {}
+    outputs = _output_types(response.DESCRIPTOR) if kind is Variety.ATTRIBUTE_GENERATOR else {}
     if kind is Variety.CHECK_WITH_OUTPUT:
         _need(response, ("result", "output"))
         outputs = _output_types(response.DESCRIPTOR.fields_by_name["output"].message_type)

@@ -125,7 +125,7 @@ def template(
     others: Mapping[str, Fields] | None = None,
     package: str = "look",
 ) -> str:
-    """The base64 of a template `look` with `InstanceMsg`'s fields, and `OutputMsg`'s for variety 4."""
+    """The base64 of a template `look` with `InstanceMsg`'s fields, and `OutputMsg`'s for varieties 3 and 4."""
     instances = (
         ("instances", 1, f"list:{package}.InstanceMsg") if variety == 1 else ("instance", 1, f"{package}.InstanceMsg")
     )
@@ -137,14 +137,16 @@ def template(
         **(others or {}),
     }
     answer = {0: "CheckResult", 1: "ReportResult", 2: "QuotaResult"}.get(variety)
-    if answer is None:
-        messages["OutputMsg"] = output
+    answer_type = f".{MODEL}.{answer}"
+    if variety == 3:
+        messages["OutputMsg"], answer_type = output, f".{package}.OutputMsg"
+    elif answer is None:
+        messages["OutputMsg"], answer_type = output, f".{package}.HandleLookResponse"
         messages["HandleLookResponse"] = (("result", 1, f"{MODEL}.CheckResult"), ("output", 2, f"{package}.OutputMsg"))
     base = _base()
     own = file("look.proto", package, messages, *(one.name for one in base))
     service = own.service.add(name="HandleLookService")
-    output_type = f".{MODEL}.{answer}" if answer else f".{package}.HandleLookResponse"
-    service.method.add(name="HandleLook", input_type=f".{package}.HandleLookRequest", output_type=output_type)
+    service.method.add(name="HandleLook", input_type=f".{package}.HandleLookRequest", output_type=answer_type)
     # What the extensions of the file options are, as bytes: this program does not know them.
     own.options.MergeFromString(b"\xf8\xd2\xe4\x93\x02" + bytes([variety]) + b"\x82\xdd\xe4\x93\x02\x04look")
     return encoded([*base, own])

@@ -220,7 +220,6 @@ def test_reports_are_sent_as_lists() -> None:
         (template((("key", 1, "bytes"),)), "has a type that templates cannot have"),
         (template((("m", 2, "map:look.Who"),), others={"Who": ()}), "must be single values"),
         (template((("self", 1, "look.InstanceMsg"),)), "nested too deeply"),
-        (template((), variety=3), "of a variety that out-of-process adapters cannot have"),
         (template((), variety=9), "of a variety that out-of-process adapters cannot have"),
     ],
 )
@@ -233,3 +232,23 @@ def test_a_set_is_bounded() -> None:
     with pytest.raises(DescriptorError, match="longer than"):
         read_descriptor_set("A" * (4 * 1024 * 1024 + 1))
     assert read_template(KEYED) is read_template(KEYED)
+
+
+def test_a_template_that_makes_attributes_gives_back_what_its_output_has() -> None:
+    output = (
+        ("team", 2, "string"),
+        ("level", 3, "int64"),
+        ("since", 4, f"{POLICY}.TimeStamp"),
+        ("all", 5, "map:string"),
+    )
+    found = read_template(template((("user", 1, "string"),), variety=3, output=output))
+    assert found.outputs == {
+        "team": ValueType.STRING,
+        "level": ValueType.INT64,
+        "since": ValueType.TIMESTAMP,
+        "all": ValueType.STRING_MAP,
+    }
+    request = found.request.FromString(found.ask("i", {"user": "ann"}, ("", b""), dedup_id="1", quota=None))
+    assert (request.instance.name, request.instance.user) == ("i", "ann")
+    verdict = found.answer(found.response(team="blue", level=3).SerializeToString(), "i")
+    assert (verdict.code, verdict.output["team"], verdict.output["level"]) == (0, "blue", 3)
