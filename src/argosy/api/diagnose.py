@@ -192,7 +192,10 @@ def _wrong_type(path: FieldPath, expected: str, value: Any) -> Problem:
     got = "null" if value is None else _JSON_NAMES.get(type(value), type(value).__name__)
     hint = ""
     if expected == "a string" and isinstance(value, (int, float, bool)):
-        hint = f'quote it: "{str(value).lower() if isinstance(value, bool) else value}"'
+        # YAML also has `no`, `on` and the like for these.
+        hint = (
+            f"quote it: unquoted it means {str(value).lower()}" if isinstance(value, bool) else f'quote it: "{value}"'
+        )
     elif isinstance(value, str) and _is_quoted(value, expected):
         hint = "remove the quotes"
     elif isinstance(value, str) and value and expected == "a list":

@@ -27,7 +27,7 @@ from argosy.mixer.headers import HeaderEdit, evaluate_headers, output_attributes
 from argosy.mixer.instances import evaluate_fields
 from argosy.mixer.names import Ref
 from argosy.mixer.port import USES_MAX, VALID_S_MAX, Call, LocalHandler, LocalKeeper, QuotaAsked, Verdict
-from argosy.mixer.quota_specs import Charge
+from argosy.mixer.quota_specs import Charge, is_named
 from argosy.mixer.rules import CheckAction, CheckPolicy, CheckRule
 from argosy.mixer.status import OK, PERMISSION_DENIED, RESOURCE_EXHAUSTED, STATUS_NAMES, http_status
 
@@ -167,7 +167,7 @@ class Check:
             _Wanted(rule, action, Charge(named[0].quota, sum(charge.amount for charge in named)))
             for rule in self._matching
             for action in rule.actions
-            if action.charges and (named := [one for one in charges if _names(one.quota, action.instance.ref)])
+            if action.charges and (named := [one for one in charges if is_named(one.quota, action.instance.ref)])
         ]
         order = [charge.quota for charge in charges]
         wanted.sort(key=lambda one: order.index(one.charge.quota))
@@ -298,9 +298,3 @@ def _refuses(asked: _Asked) -> bool:
     verdict = asked.verdict
     assert verdict is not None
     return verdict.code != OK or (asked.charge is not None and verdict.granted < asked.charge.amount)
-
-
-def _names(written: str, ref: Ref) -> bool:
-    """True if a QuotaSpec's `written` means the instance `ref`: by its short name in any case, as Istio compares, or in
-    full."""
-    return written.lower() == ref.name.lower() or written == str(ref)

@@ -11,13 +11,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from argosy.api.meta import Object, StringMatch
-from argosy.api.mixer import AttributeMatch, Instance, QuotaRule, QuotaSpec, ServiceReference
+from argosy.api.mixer import (
+    INSTANCE_KINDS,
+    AttributeMatch,
+    Instance,
+    QuotaRule,
+    QuotaSpec,
+    Rule,
+    ServiceReference,
+)
 from argosy.core.errors import Finding
 from argosy.core.hosts import service_host
 from argosy.core.names import ObjectKey
 from argosy.mixer.attributes import VOCABULARY, Attributes, ValueType
 from argosy.mixer.bind import BAD_EXPRESSION, DANGLING, finding
 from argosy.mixer.functions import compile_regex
+from argosy.mixer.names import Ref, parse_reference
 from argosy.mixer.values import text_of
 
 ALL = "*"
@@ -99,18 +108,37 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def _of_nothing(specs: Iterable[Object[QuotaSpec]], objects: Iterable[Object[Any]]) -> Iterator[Finding]:
-    """Charges of quotas that no instance has the name of."""
+    """Charges of quotas that no instance has the name of, or that no rule gives to a handler."""
+    objects = tuple(objects)
     instances = [one for one in objects if isinstance(one.spec, Instance)]
-    short = {one.name.lower() for one in instances}
-    known = {f"{one.name}.{one.kind}.{one.namespace}" for one in instances}
+    ruled = {
+        parse_reference(name, namespace=one.namespace, kinds=INSTANCE_KINDS)
+        for one in objects
+        if isinstance(one.spec, Rule)
+        for action in one.spec.actions
+        for name in action.instances
+    }
     for spec in specs:
         for index, rule in enumerate(spec.spec.rules):
             for number, charge in enumerate(rule.quotas):
-                if charge.quota not in known and charge.quota.lower() not in short:
-                    field = f"spec.rules[{index}].quotas[{number}].quota"
-                    message = f"no instance is named {charge.quota}, so nothing is charged"
-                    hint = "create it with the template quota, or correct its name"
-                    yield finding(spec, DANGLING, field, message, hint)
+                meant = [
+                    ref for one in instances if is_named(charge.quota, ref := Ref(one.kind, one.namespace, one.name))
+                ]
+                if ruled.intersection(meant):
+                    continue
+                field = f"spec.rules[{index}].quotas[{number}].quota"
+                message = f"no instance is named {charge.quota}, so nothing is charged"
+                hint = "create it with the template quota, or correct its name"
+                if meant:
+                    message = f"no rule gives {meant[0]} to a handler, so nothing is charged"
+                    hint = "name it in the actions of a rule"
+                yield finding(spec, DANGLING, field, message, hint)
+
+
+def is_named(written: str, ref: Ref) -> bool:
+    """True if a QuotaSpec's `written` means the instance `ref`: by its short name in any case, as Istio compares, or in
+    full."""
+    return written.lower() == ref.name.lower() or written == str(ref)
 
 
 def host_of(service: ServiceReference, namespace: str) -> str:

@@ -107,7 +107,7 @@ spec: {}
 
 def test_values_that_yaml_mistook_get_the_hint_to_quote_them() -> None:
     text = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: a\n  labels:\n    enabled: yes\n    version: 1.0\n"
-    assert [f[3] for f in _findings(text)] == ['quote it: "true"', 'quote it: "1.0"']
+    assert [f[3] for f in _findings(text)] == ["quote it: unquoted it means true", 'quote it: "1.0"']
 
 
 @pytest.mark.parametrize(

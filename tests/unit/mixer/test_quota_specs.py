@@ -46,8 +46,18 @@ def test_all_services_may_be_meant_and_a_charge_that_is_left_out_is_one() -> Non
     assert [(one.quota, one.amount) for one in bound[0].charges({})] == [("a", 2), ("b", 1)]
 
 
-@pytest.mark.parametrize("quota, told", [("a", False), ("a.instance.default", False), ("b", True)])
-def test_a_charge_of_a_quota_that_is_not_there_is_told(quota: str, told: bool) -> None:
+@pytest.mark.parametrize(
+    "quota, rules, told",
+    [
+        ("a", ["a"], ""),
+        ("A", ["a.instance"], ""),
+        ("a.instance.default", ["a.default"], ""),
+        ("b", ["a"], "no instance is named b, so nothing is charged"),
+        ("a", [], "no rule gives a.instance.default to a handler, so nothing is charged"),
+        ("a", ["b"], "no rule gives a.instance.default to a handler, so nothing is charged"),
+    ],
+)
+def test_a_charge_that_nobody_counts_is_told(quota: str, rules: list[str], told: str) -> None:
     spec = made_from("QuotaSpec", "default", "s", {"rules": [{"quotas": [{"quota": quota, "charge": 1}]}]})
     to = {"quotaSpecs": [{"name": "s"}], "services": [{"service": "*"}]}
     _bound, findings = bind_quotas(
@@ -56,10 +66,14 @@ def test_a_charge_of_a_quota_that_is_not_there_is_told(quota: str, told: bool) -
             made_from("QuotaSpecBinding", "default", "b", to),
             made_from("QuotaSpecBinding", "default", "b2", to),
             made_from("instance", "default", "a", {"compiledTemplate": "quota", "params": {"dimensions": {}}}),
+            *(
+                made_from("rule", "default", f"r{number}", {"actions": [{"handler": "h", "instances": [name]}]})
+                for number, name in enumerate(rules)
+            ),
         ]
     )
-    assert [(one.code, one.field) for one in findings] == (
-        [("ARG0910", "spec.rules[0].quotas[0].quota")] if told else []
+    assert [(one.code, one.field, one.message) for one in findings] == (
+        [("ARG0910", "spec.rules[0].quotas[0].quota", told)] if told else []
     )
 
 
