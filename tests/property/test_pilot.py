@@ -13,7 +13,7 @@ from argosy.core.frozen import EMPTY
 from argosy.core.names import ObjectKey, parse_cluster_name
 from argosy.envoy import api
 from argosy.pilot.build.resource import CLUSTER, ROUTE, VIRTUAL_HOST
-from argosy.pilot.scopes import OwnHost, RuleScope
+from argosy.pilot.scopes import OwnHost, RuleScope, exported
 from argosy.testing.worlds import MeshWorld
 from argosy.xds.messages import Snapshot
 
@@ -114,11 +114,25 @@ def peer_authentications(draw: st.DrawFn) -> dict[str, Any]:
     return document("security.istio.io/v1", "PeerAuthentication", where, "default", spec)
 
 
+@st.composite
+def sidecars(draw: st.DrawFn) -> dict[str, Any]:
+    seen = st.sampled_from(["./*", "*/*", "a/*", "b/out.example", f"*/{draw(hosts())}", "~/*"])
+    spec: dict[str, Any] = {"egress": [{"hosts": draw(st.lists(seen, min_size=1, max_size=2, unique=True))}]}
+    if draw(st.booleans()):
+        spec["egress"][0]["bind"] = "127.0.0.9"
+    if draw(st.booleans()):
+        spec["workloadSelector"] = {"labels": {"app": "client"}}
+    where = draw(st.sampled_from([*NAMESPACES, "istio-system"]))
+    return document("networking.istio.io/v1", "Sidecar", where, draw(st.sampled_from(["one", "two"])), spec)
+
+
 def document(version: str, kind: str, namespace: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
 
 
-documents = st.one_of(services(), pods(), virtual_services(), destination_rules(), entries(), peer_authentications())
+documents = st.one_of(
+    services(), pods(), virtual_services(), destination_rules(), entries(), sidecars(), peer_authentications()
+)
 meshes = st.lists(documents, max_size=12)
 
 
@@ -183,6 +197,8 @@ def exists(world: MeshWorld, key: ObjectKey, cluster: str) -> bool:
     host = parts.host if owner is None else OwnHost(parts.host, owner)
     record = world.world.engine.observe(world.model.host, host)
     if record is None or record.port(parts.port) is None:
+        return False
+    if not exported(record.export_to, record.key.namespace, key.namespace):
         return False
     scope = world.world.engine.observe(world.model.rule_scope, (key.namespace, EMPTY)) or RuleScope()
     found = world.world.engine.observe(world.model.rule, (scope, host))
