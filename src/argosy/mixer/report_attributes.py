@@ -25,7 +25,7 @@ from argosy.mixer.access_record import AccessRecord, Address, ConnectionEvent, D
 from argosy.mixer.attributes import Attributes, Value
 from argosy.mixer.http_forms import protocol_of, query_params
 from argosy.mixer.pod_attributes import put, put_pod, put_service, put_workload
-from argosy.mixer.status import code_of_http
+from argosy.mixer.status import code_of_http, http_status
 from argosy.mixer.token_attributes import claims_of, put_claims
 
 _RBAC = "envoy.filters.http.rbac"
@@ -91,7 +91,8 @@ def _checked(bag: dict[str, Value], record: AccessRecord) -> None:
             bag["quota.cache_hit"] = False
     elif record.http is not None and record.route.startswith(REFUSAL_ROUTE):
         rule = record.route.removeprefix(REFUSAL_ROUTE).partition(" ")[2]
-        _put_check(bag, code_of_http(record.http.code), f"refused by rule {rule}", kept=True)
+        code = record.http.grpc_status or code_of_http(record.http.code)
+        _put_check(bag, code, f"refused by rule {rule}", kept=True)
 
 
 def _put_check(bag: dict[str, Value], code: int, message: str, *, kept: bool) -> None:
@@ -221,7 +222,9 @@ def _response(bag: dict[str, Value], record: AccessRecord, http: HTTPPart, ended
     bag["response.duration"] = timedelta(seconds=record.duration_s)
     bag["response.size"] = http.response_body_bytes
     bag["response.total_size"] = http.response_body_bytes + http.response_header_bytes
-    bag["response.code"] = http.code
+    refused = bag.get("check.error_code")
+    # What was refused to a client of gRPC has the status that others get, as in Istio.
+    bag["response.code"] = http_status(refused) if http.grpc_status and isinstance(refused, int) else http.code
     if http.grpc_status is not None:
         bag["response.grpc_status"] = str(http.grpc_status)
     trailers = {**http.response_headers, **http.response_trailers}

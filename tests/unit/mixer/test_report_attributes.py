@@ -213,6 +213,10 @@ CHECK = ("check.error_code", "check.error_message", "check.cache_hit", "quota.ca
             inbound(route="refusal 0003 default/deny", http=http_part(code=403)),
             (7, "refused by rule default/deny", True, None),
         ),
+        (
+            inbound(route="refusal 0003 default/deny", http=http_part(code=200, grpc_status=16)),
+            (16, "refused by rule default/deny", True, None),
+        ),
         (inbound(route="default", http=http_part(code=403)), (None, None, None, None)),
         (
             connection(ConnectionEvent.CLOSE, 1, 2, metadata=FrozenMap({"envoy.filters.network.ext_authz": {
@@ -223,6 +227,20 @@ CHECK = ("check.error_code", "check.error_message", "check.cache_hit", "quota.ca
 )  # fmt: skip
 def test_what_came_of_the_check_is_reported(record: AccessRecord, told: tuple[Any, ...]) -> None:
     assert tuple(shown(bag(record), CHECK).values()) == told
+
+
+@pytest.mark.parametrize(
+    "changes, code",
+    [
+        ({"metadata": checked(code=7.0, message="no", kept=False, charged=False)}, 403),
+        ({"route": "refusal 0003 default/deny"}, 403),
+        ({"metadata": checked(code=0, message="", kept=True, charged=False)}, 200),
+        ({}, 200),
+    ],
+)
+def test_a_refused_call_of_grpc_has_the_code_that_others_get(changes: dict[str, Any], code: int) -> None:
+    made = bag(inbound(http=http_part(code=200, grpc_status=7), **changes))
+    assert (made["response.code"], made["response.grpc_status"]) == (code, "7")
 
 
 def test_the_services_of_the_source_are_those_that_lead_to_its_pod() -> None:
