@@ -98,6 +98,9 @@ class ClusterName(NamedTuple):
         return f"{self.direction}|{self.port}|{self.subset}|{self.host}"
 
 
+_SNI = "outbound_."
+
+
 def outbound_cluster(host: str, port: int, subset: str = "") -> str:
     """Name of the cluster by which clients reach `host:port` (and one subset of it)."""
     return str(ClusterName("outbound", port, subset, host))
@@ -105,7 +108,7 @@ def outbound_cluster(host: str, port: int, subset: str = "") -> str:
 
 def sni_cluster(host: str, port: int, subset: str = "") -> str:
     """The server name in mesh TLS by which a gateway that passes it on finds the cluster; dots, as names have."""
-    return f"outbound_.{port}_.{subset}_.{host}"
+    return f"{_SNI}{port}_.{subset}_.{host}"
 
 
 def inbound_cluster(port: int) -> str:
@@ -119,6 +122,18 @@ def parse_cluster_name(name: str) -> ClusterName | None:
     if len(parts) != 4 or not (parts[1].isascii() and parts[1].isdigit()):
         return None
     return ClusterName(parts[0], int(parts[1]), parts[2], parts[3])
+
+
+def called_service(cluster: str) -> str:
+    """The host that a cluster leads to; for traffic that belongs to none, which kind it is of; else empty."""
+    parsed = parse_cluster_name(cluster)
+    if parsed is not None:
+        return parsed.host
+    if cluster.startswith(_SNI):
+        return cluster.rpartition("_.")[2]
+    # It is counted as what passes through: nobody declared what is called.
+    kind = PASSTHROUGH_CLUSTER if cluster == DIRECT_CLUSTER else cluster
+    return kind if kind in (PASSTHROUGH_CLUSTER, BLACKHOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER) else ""
 
 
 DENIED_BY_HEADER = "x-argosy-denied-by"

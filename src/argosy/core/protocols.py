@@ -36,6 +36,11 @@ class Protocol(StrEnum):
         return self in (Protocol.HTTP2, Protocol.GRPC)
 
     @property
+    def is_http1(self) -> bool:
+        """True where the connection to the upstream speaks HTTP/1, unless a policy says otherwise."""
+        return self is Protocol.HTTP
+
+    @property
     def is_tls(self) -> bool:
         """True where the application brings its own TLS."""
         return self in (Protocol.HTTPS, Protocol.TLS)

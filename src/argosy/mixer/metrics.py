@@ -37,6 +37,8 @@ CLOCK_STEP_S = 60.0
 """A flush that is older than the last one by more than this is a newer one, after the clock was set back."""
 REPORTING_S = 10.0
 """A proxy that was heard from so recently counts as one that reports."""
+# How long a WebSocket lived is nobody's latency.
+_UPGRADED = "101"
 _TCP_BYTES = (t.TCP_SENT, t.TCP_RECEIVED)
 
 _SeriesKey = tuple[str, Tags]
@@ -345,6 +347,8 @@ class MetricsAggregator:
             if added is None or counts_all(tags):
                 continue
             joined = self._join(process, node, tags)
+            if name == t.DURATION and joined.outcome.code == _UPGRADED:
+                continue
             family = self._histograms[name]
             labels = self.budget.admit(owner, joined.labels, now)
             known = family.get(labels)

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from argosy.core.names import called_service
+
 REQUESTS = "istio_requests_total"
 DURATION = "istio_request_duration_milliseconds"
 REQUEST_BYTES = "istio_request_bytes"
@@ -46,6 +48,8 @@ HISTOGRAMS: dict[str, str] = {
 Tags = tuple[tuple[str, str], ...]
 CALL = "call"
 """The tag that holds most others, as `name=value|...`: a tag of its own for each would cost the proxy more."""
+_CLUSTER = "|cluster="
+"""The last thing in `call`, where a proxy says which cluster it called: that has the same mark in its name."""
 CONNECTION = "conn"
 MESSAGES = "messages"
 """`<of the client>,<of the server>@<minute>`: a counter with it counts calls that had so many messages."""
@@ -114,8 +118,11 @@ def take_apart(tags: Tags) -> Tags:
     found: list[tuple[str, str]] = []
     for name, value in tags:
         if name == CALL:
-            parts = (part.partition("=") for part in value.split("|"))
+            said, marked, cluster = value.rpartition(_CLUSTER)
+            parts = (part.partition("=") for part in (said if marked else value).split("|"))
             found += [(key, text) for key, equals, text in parts if equals]
+            if marked:
+                found.append(("service", called_service(cluster)))
         elif name == LEFT:
             found += [(key, OVERFLOW) for key in value.split(",")]
         else:

@@ -135,7 +135,7 @@ class InboundModel:
             served.setdefault(number, (Protocol.TCP, ""))
         return tuple(
             InboundPort(
-                number, _speaks(protocol), service, self._mode(read, key, number), pool=pool, http1=_is_http1(protocol)
+                number, _speaks(protocol), service, self._mode(read, key, number), pool=pool, http1=protocol.is_http1
             )
             for number, (protocol, service) in sorted(served.items())
         )
@@ -169,7 +169,7 @@ class InboundModel:
             for port in record.ports:
                 number = key.port_number(port.target or port.number)
                 if number is not None:
-                    found.setdefault(number, _is_http1(port.protocol))
+                    found.setdefault(number, port.protocol.is_http1)
         return tuple(sorted(found.items()))
 
     def _of_ingress(
@@ -197,15 +197,11 @@ class InboundModel:
             pool=one.connection_pool or limits.inbound_connection_pool,
             name=one.port.name,
             bind=(one.bind or "0.0.0.0") if one.capture_mode == "NONE" else "",
-            http1=_is_http1(protocol),
+            http1=protocol.is_http1,
         )
 
     def _mode(self, read: Reader, key: ProxyClass, port: int) -> str:
         return read.get(self.model.server_mode, ServerKey(key.namespace, key.labels, port)) or policy.PERMISSIVE
-
-
-def _is_http1(protocol: Protocol) -> bool:
-    return protocol.is_http and not protocol.is_http2
 
 
 def _speaks(protocol: Protocol) -> Speaks:

@@ -337,7 +337,9 @@ class OutboundModel:
             traffic = policy.traffic_policy(rule, destination.subset, number)
             record = self.model.record(read, client, host)
             called = record.port(number) if record is not None else None
-            detected = called is not None and called.protocol is Protocol.AUTO
+            protocol = called.protocol if called is not None else Protocol.AUTO
+            http = traffic.connection_pool.http if traffic.connection_pool is not None else None
+            more_than_http1 = http is not None and (http.h2_upgrade_policy == "UPGRADE" or http.use_client_protocol)
             cluster = outbound_cluster(host, number, destination.subset)
             pool = traffic.connection_pool.tcp if traffic.connection_pool is not None else None
             dynamic = record is not None and called is not None and record.resolution == dynamic_dns.RESOLUTION
@@ -346,10 +348,11 @@ class OutboundModel:
                 traffic.load_balancer,
                 traffic.tunnel,
                 pool,
-                detected,
+                called is not None and protocol is Protocol.AUTO,
                 dynamic_port=called.target_number if dynamic and called is not None else 0,
                 operation=f"{host}:{number}/*",
                 known=record is not None and not record.routed_only,
+                http1=protocol.is_http1 and not more_than_http1,
             )
 
         return resolve

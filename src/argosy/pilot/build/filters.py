@@ -28,6 +28,7 @@ _BY_XFF = "envoy.extensions.http.original_ip_detection.xff.v3.XffConfig"
 _ROUTER = "envoy.extensions.filters.http.router.v3.Router"
 _CORS = "envoy.extensions.filters.http.cors.v3.Cors"
 _FAULT = "envoy.extensions.filters.http.fault.v3.HTTPFault"
+_COUNTER = "envoy.filters.http.grpc_stats"
 _MESSAGES = "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig"
 _LIMIT = "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit"
 CONNECTIONS_MAX = 10_000
@@ -129,8 +130,16 @@ def _reports(settings: MeshSettings, *, inbound: bool) -> Any:
 
 
 def _message_counter() -> Any:
-    """Counts the messages of gRPC streams, for what is counted when they end."""
-    return http_filter("envoy.filters.http.grpc_stats", message(_MESSAGES)(emit_filter_state=True))
+    """Counts the messages of gRPC streams, for what is counted when they end. It costs requests of all kinds as much as
+    half of the counting does, so it works only where routes ask for it."""
+    return http_filter(_COUNTER, message(_MESSAGES)(emit_filter_state=True), disabled=True)
+
+
+def counted_messages() -> dict[str, Any]:
+    """Settings of a virtual host that is called by gRPC, or may be."""
+    # The filter takes no settings of routes; those that are optional wake it all the same.
+    made = message("envoy.config.route.v3.FilterConfig")
+    return {_COUNTER: pack(made(is_optional=True, config=pack(message(_MESSAGES)())))}
 
 
 def _told_client() -> list[Any]:
@@ -204,9 +213,16 @@ def _normalization(mode: str, *, edge: bool) -> dict[str, Any]:
     return made if mode == "BASE" else {**made, "merge_slashes": True}
 
 
+SLEEPING = frozenset({"envoy.filters.http.cors", "envoy.filters.http.fault", _COUNTER})
+"""Filters that work only where routes have settings for them, unless an EnvoyFilter configures them."""
+
+
 def route_filters() -> list[Any]:
-    """The filters that routes have settings for; without such settings they do nothing."""
-    return [_http("envoy.filters.http.cors", _CORS), _http("envoy.filters.http.fault", _FAULT)]
+    """The filters that routes have settings for. Where they have none, they are not even made for a request."""
+    return [
+        http_filter("envoy.filters.http.cors", message(_CORS)(), disabled=True),
+        http_filter("envoy.filters.http.fault", message(_FAULT)(), disabled=True),
+    ]
 
 
 def _http(name: str, type_name: str) -> Any:

@@ -304,7 +304,7 @@ def _filters(port: InboundPort, context: InboundContext, *, mtls: bool, server_n
     manager = filters.http_connection_manager(
         stat_prefix=f"inbound_{port.number}",
         access_log=[
-            *telemetry.stats_loggers(tags, context.settings.observation.counting),
+            *telemetry.stats_loggers(tags, context.settings.observation.counting, grpc=not port.http1),
             *access_log.log_loggers(context.settings, http=True),
             *note_loggers(http=True),
             *([access_log.audit_log()] if context.audited else []),
@@ -380,6 +380,7 @@ def build_inbound_route(
             **authz.route_settings(authorization, claim_headers),
             **refusals.route_settings(checking),
             **check.route_settings(checking, port.service),
+            **({} if port.http1 else filters.counted_messages()),
         },
     }
     made = message("envoy.config.route.v3.RouteConfiguration")(

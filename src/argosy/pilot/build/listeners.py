@@ -313,7 +313,7 @@ def _manager(name: str, route: str, settings: MeshSettings, *, refused: bool = F
         stat_prefix=f"outbound_{name}",
         access_log=[
             *refusals,
-            *telemetry.stats_loggers(telemetry.source_tags("http"), settings.observation.counting),
+            *telemetry.stats_loggers(telemetry.source_tags("http", refused=refused), settings.observation.counting),
             *access_log.log_loggers(settings, http=True),
         ],
         settings=settings,

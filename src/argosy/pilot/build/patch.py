@@ -21,6 +21,7 @@ from argosy.envoy import values as v
 from argosy.envoy.api import decode, encode, pack
 from argosy.envoy.merge import merge
 from argosy.envoy.patch_values import PATCHED_TYPES, PatchValueError, patch_value
+from argosy.pilot.build.filters import SLEEPING
 from argosy.pilot.build.resource import CLUSTER, LISTENER, ROUTE, VIRTUAL_HOST, resource_of_bytes
 from argosy.xds.messages import Resource
 
@@ -266,6 +267,9 @@ def _edit(filters: Any, patch: ConfigPatch, anchor: str, last: frozenset[str] = 
         for one in filters:
             if one.name in (anchor, value.name) if anchor else one.name == value.name:
                 merge(one, value, replace_lists=operation == "MERGE_AND_REPLACE_LIST")
+                if one.name in SLEEPING:
+                    # What somebody configures for all requests is not for some routes only.
+                    one.disabled = value.disabled
     elif operation == "REPLACE":
         if found is not None:
             filters[found].CopyFrom(value)

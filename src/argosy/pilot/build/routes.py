@@ -20,9 +20,8 @@ from argosy.core.labels import selects
 from argosy.core.names import BLACKHOLE_CLUSTER, DIRECT_CLUSTER, gateway_name
 from argosy.envoy import values as v
 from argosy.envoy.api import encode, message
-from argosy.pilot.build import direct
+from argosy.pilot.build import direct, filters
 from argosy.pilot.build.check import ATTRIBUTES_HEADER, name_services
-from argosy.pilot.build.filters import ADS
 from argosy.pilot.build.resource import ROUTE, VIRTUAL_HOST, resource_of_bytes
 from argosy.pilot.build.route_action import build_route, default_route
 from argosy.pilot.build.route_match import asks_for_safe_method, build_match, matches_all, repeatable
@@ -47,6 +46,8 @@ class Target(NamedTuple):
     """What a call of it is, for those who trace it."""
     known: bool = True
     """Somebody declares the host; what is routed to any other is answered 503."""
+    http1: bool = False
+    """It is called by HTTP/1 in any case: no gRPC call succeeds there."""
 
     @property
     def by_source(self) -> bool:
@@ -116,11 +117,14 @@ def build_virtual_host(
     object hides another's routes. Source: istio.io, "Split large virtual services".
     """
     clusters: set[str] = set()
+    only_http1 = True
 
     def resolve_noted(destination: Destination, namespace: str) -> Target:
+        nonlocal only_http1
         target = resolve(destination, namespace)
         if target.known:
             clusters.add(target.cluster)
+        only_http1 &= target.http1
         return target
 
     made_of: list[tuple[bool, dict[str, Any]]] = []
@@ -139,6 +143,7 @@ def build_virtual_host(
         routes=routes,
         include_request_attempt_count=True,
         require_tls="ALL" if require_tls else "NONE",
+        typed_per_filter_config={} if only_http1 else filters.counted_messages(),
     )
     return VirtualHostPart(name, encode(made), frozenset(clusters), len(routes))
 
@@ -198,6 +203,7 @@ def _catch_all(name: str, cluster: str, *, by_address: bool) -> VirtualHostPart:
         domains=["*"],
         routes=[*([direct.route()] if by_address else []), route],
         include_request_attempt_count=True,
+        typed_per_filter_config=filters.counted_messages(),
     )
     clusters = frozenset() if cluster == BLACKHOLE_CLUSTER else frozenset({cluster})
     return VirtualHostPart(name, encode(made), clusters | ({DIRECT_CLUSTER} if by_address else set()))
@@ -213,7 +219,7 @@ def build_open_route_configuration(name: str, filter_settings: Mapping[str, Any]
 
     `filter_settings`: what its filters do for all of them, by the filter's name.
     """
-    made = _head(name, vhds={"config_source": ADS}, typed_per_filter_config=dict(filter_settings))
+    made = _head(name, vhds={"config_source": filters.ADS}, typed_per_filter_config=dict(filter_settings))
     return resource_of_bytes(ROUTE, name, encode(made))
 
 

@@ -27,13 +27,14 @@ from argosy.pilot.build.metric_tags import metric_tags
 from argosy.pilot.counted import STANDARD, Counted, Counting
 
 CALL = "call"
+CLUSTER = "cluster"
+"""The last one in `call`, because a cluster's name may hold what parts them."""
 CONNECTION = "conn"
 MESSAGES = "messages"
 REST = "rest"
 """On a statistic that counts everything: the tags by which others count the same, as far as they have room."""
 _STATS = "envoy.extensions.access_loggers.stats.v3.Config"
 _CONDITION = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
-_GRPC = r"application/grpc(\+.*)?"
 # A fixed value of 0 is refused; connections have no response code.
 _ZERO = "%RESPONSE_CODE%"
 _NEVER_CONNECTED = "!has(upstream.local_address)"
@@ -62,24 +63,26 @@ _LIVE_SCOPE: Mapping[str, Any] = {
 }
 
 
-def source_tags(protocol: str) -> dict[str, str]:
-    """What a client's side says: what was called, who answered."""
+def source_tags(protocol: str, *, refused: bool = False) -> dict[str, str]:
+    """What a client's side says: what was called, who answered. `refused`: some requests the proxy answers itself,
+    because nobody declares their hosts."""
     return {
         "reporter": "source",
         "protocol": protocol,
         # A pod that is called by its address has no metadata; its certificate says who it is.
         "peer": _first_of(("UPSTREAM_METADATA", "argosy:workload"), ("UPSTREAM_PEER_DNS_SAN", "")),
         "peer_id": "%UPSTREAM_PEER_URI_SAN%",
-        # What the proxy refuses by itself goes to no cluster.
-        "service": _first_of(("CLUSTER_METADATA", "argosy:service"), ("METADATA", "ROUTE:argosy:service")),
         **_result_tags(protocol),
+        # The cluster's name has the service in it; to look into its metadata costs the proxy five times as much.
+        CLUSTER: _CALLED_OR_REFUSED if refused else "%UPSTREAM_CLUSTER_RAW%",
     }
 
 
 def destination_tags(protocol: str, *, service: str, mtls: bool) -> dict[str, str]:
     """What a server's side says, for one service and one kind of connection."""
     # A connection that ended before its client showed a certificate is known by its address alone.
-    known = _first_of(("DOWNSTREAM_PEER_DNS_SAN", ""), ("DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT", ""))
+    certified = ("DOWNSTREAM_PEER_DNS_SAN", ""), ("DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT", "")
+    known = _first_of(*certified) if protocol == "tcp" else "%DOWNSTREAM_PEER_DNS_SAN%"
     peer = {"peer": known, "peer_id": "%DOWNSTREAM_PEER_URI_SAN%"}
     # Who connected, not whom the caller says it calls for: nobody is to be blamed for another's request.
     unknown = {"peer_ip": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"}
@@ -99,16 +102,25 @@ def _first_of(*operators: tuple[str, str]) -> str:
     return f"%COALESCE({json.dumps({'operators': made})})%"
 
 
+# What the proxy refuses by itself goes to no cluster.
+_CALLED_OR_REFUSED = _first_of(("UPSTREAM_CLUSTER_RAW", ""), ("METADATA", "ROUTE:argosy:service"))
+
+
 def _result_tags(protocol: str) -> dict[str, str]:
     if protocol == "tcp":
         return {"flags": "%RESPONSE_FLAGS%"}
     return {"code": "%RESPONSE_CODE%", "flags": "%RESPONSE_FLAGS%"}
 
 
-def stats_loggers(tags: Mapping[str, str], counting: Counting = STANDARD) -> list[Any]:
-    """The loggers that count for one connection manager or TCP proxy, with the exceptions of Telemetry objects."""
-    made = _http_stats if tags["protocol"] == "http" else _tcp_stats
-    return made(_Stats(tags, counting))
+def stats_loggers(tags: Mapping[str, str], counting: Counting = STANDARD, *, grpc: bool = True) -> list[Any]:
+    """The loggers that count for one connection manager or TCP proxy, with the exceptions of Telemetry objects.
+
+    `grpc`: requests may be gRPC, which is counted by itself.
+    """
+    stats = _Stats(tags, counting)
+    if tags["protocol"] != "http":
+        return _tcp_stats(stats)
+    return [*_http_stats(stats, apart=grpc), *(_grpc_stats(stats) if grpc else ())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +147,10 @@ class _Stats:
 
     def _tags(self, counted: Counted) -> list[Any]:
         said, apart = metric_tags(counted, source=self.tags["reporter"] == "source")
-        text = "|".join(f"{name}={value}" for name, value in {**self.tags, **said}.items())
+        all_said = {**self.tags, **said}
+        if CLUSTER in all_said:
+            all_said[CLUSTER] = all_said.pop(CLUSTER)
+        text = "|".join(f"{name}={value}" for name, value in all_said.items())
         return [_tag(CALL, text), *(_tag(name, value) for name, value in apart.items())]
 
 
@@ -143,15 +158,18 @@ def _tag(name: str, value: str) -> dict[str, str]:
     return {"name": name, "value_format": value}
 
 
-def _http_stats(plain: _Stats) -> list[Any]:
+def _http_stats(stats: _Stats, *, apart: bool) -> list[Any]:
+    """Requests, without those of gRPC where these are counted `apart`."""
+    condition = _NO_GRPC if apart else None
+    return _logger(condition, counters=_requests(stats), histograms=[*_sizes(stats), *_duration(stats)])
+
+
+def _grpc_stats(plain: _Stats) -> list[Any]:
     grpc = plain.saying(protocol="grpc", grpc="%GRPC_STATUS_NUMBER%")
     return [
-        *_logger(_is_grpc(False), counters=_requests(plain), histograms=_sizes(plain)),
-        # How long a WebSocket lived is nobody's latency.
-        *_logger(_all(_is_grpc(False), _no_upgrade()), histograms=_duration(plain)),
-        *_logger(_is_grpc(True), counters=_requests(grpc), histograms=[*_sizes(grpc), *_duration(grpc)]),
-        *_logger(_all(_is_grpc(True), _if(_UNARY)), counters=_unary(grpc)),
-        *_plain_logger(_all(_is_grpc(True), _if(_STREAM)), _LIVE_SCOPE, counters=_streams(grpc)),
+        *_logger(_GRPC, counters=_requests(grpc), histograms=[*_sizes(grpc), *_duration(grpc)]),
+        *_logger(_all(_MAYBE_GRPC, _if(_UNARY)), counters=_unary(grpc)),
+        *_plain_logger(_all(_MAYBE_GRPC, _if(_STREAM)), _LIVE_SCOPE, counters=_streams(grpc)),
     ]
 
 
@@ -243,7 +261,7 @@ def _value(name: str, tags: list[Any], value: str) -> dict[str, Any]:
     return {"stat": {"name": name, "tags": tags}, "value_format": value}
 
 
-def _logger(condition: Mapping[str, Any], **stats: list[Any]) -> list[Any]:
+def _logger(condition: Mapping[str, Any] | None, **stats: list[Any]) -> list[Any]:
     """The loggers of some statistics that stay, if there are any."""
     chosen = {kind: [stat for stat in each if _chosen(stat)] for kind, each in stats.items()}
     plain = {kind: [_all_of(stat) if _chosen(stat) else stat for stat in each] for kind, each in stats.items()}
@@ -262,7 +280,7 @@ def _all_of(stat: Mapping[str, Any]) -> dict[str, Any]:
     return {**stat, "stat": {**stat["stat"], "tags": [*kept, _tag(REST, ",".join(names))]}}
 
 
-def _plain_logger(condition: Mapping[str, Any], scope: Mapping[str, Any], **stats: list[Any]) -> list[Any]:
+def _plain_logger(condition: Mapping[str, Any] | None, scope: Mapping[str, Any], **stats: list[Any]) -> list[Any]:
     """The logger of some statistics, if there are any."""
     if not any(stats.values()):
         return []
@@ -295,19 +313,14 @@ def _lived(seconds: float) -> dict[str, Any]:
     return {"duration_filter": _comparison("GE", int(seconds * 1000))}
 
 
-def _no_upgrade() -> dict[str, Any]:
-    return {"or_filter": {"filters": [{"status_code_filter": _comparison(op, at)} for op, at in _NOT_101]}}
-
-
-_NOT_101 = (("LE", 100), ("GE", 102))
-
-
-def _is_grpc(wanted: bool) -> dict[str, Any]:
-    header = {
-        "name": "content-type",
-        "string_match": {"safe_regex": {"regex": _GRPC}},
-        "invert_match": not wanted,
-        # A request without a content type is none; without this neither condition would hold.
-        "treat_missing_header_as_empty": True,
-    }
+def _content_type(**match: Any) -> dict[str, Any]:
+    # A request without a content type is no gRPC; without the last setting no condition would hold for it.
+    header = {"name": "content-type", **match, "treat_missing_header_as_empty": True}
     return {"header_filter": {"header": header}}
+
+
+_EXACTLY = {"safe_regex": {"regex": r"application/grpc(\+.*)?"}}
+_NO_GRPC = _content_type(string_match=_EXACTLY, invert_match=True)
+# Almost no request is gRPC, and a prefix is compared faster than an expression.
+_MAYBE_GRPC = _content_type(string_match={"prefix": "application/grpc"})
+_GRPC = _all(_MAYBE_GRPC, _content_type(string_match=_EXACTLY))

@@ -13,7 +13,7 @@ from argosy.pilot.build.refusals import AGAIN, CONDITIONS
 from argosy.pilot.checking import ASLEEP, Checking, Concern
 from argosy.pilot.mesh import MeshSettings
 
-PORT = InboundPort(8080, Speaks.HTTP, "web.default.svc.cluster.local", "PERMISSIVE")
+PORT = InboundPort(8080, Speaks.HTTP, "web.default.svc.cluster.local", "PERMISSIVE", http1=True)
 JWT = "envoy.filters.http.jwt_authn"
 DENY, ALLOW, CHECK = "envoy.filters.http.rbac.deny", "envoy.filters.http.rbac.allow", "envoy.filters.http.ext_authz"
 OPEN, ANSWERS = "argosy.check.open", "argosy.check.answers"
@@ -57,6 +57,19 @@ def test_a_policy_changes_the_routes_of_an_http_port_and_not_its_chains() -> Non
     assert set(settings(policy("DENY"), policy("ALLOW"))) == {DENY, ALLOW}
 
 
+def test_messages_are_counted_where_a_call_of_grpc_can_succeed() -> None:
+    """The counter costs every request, so it sleeps at ports that are called by HTTP/1."""
+    for http1 in (True, False):
+        port = InboundPort(8080, Speaks.HTTP, "web", "PERMISSIVE", http1=http1)
+        route = build_inbound_route(port, Authorization(())).body or b""
+        (host,) = api.decode("envoy.config.route.v3.RouteConfiguration", route).virtual_hosts
+        assert ("envoy.filters.http.grpc_stats" in host.typed_per_filter_config) is not http1
+        context = InboundContext(authorization=Authorization(()), mode="PERMISSIVE", settings=MeshSettings())
+        made = api.decode("envoy.config.listener.v3.Listener", build_inbound_listener([port], context).body or b"")
+        text = str(api.to_dict(made))
+        assert ("istio_request_messages_total" in text) is not http1
+
+
 @pytest.mark.parametrize("speaks,refused", [(Speaks.AUTO, True), (Speaks.TCP, False), (Speaks.HTTP, False)])
 def test_where_tokens_count_what_is_not_http_is_refused_on_ports_that_are_detected(
     speaks: Speaks, refused: bool
@@ -94,7 +107,7 @@ def test_deny_is_asked_before_allow_and_mixer_last() -> None:
         *last,
     ]
     # All that judge requests sleep until a route wakes them.
-    assert [one.get("disabled", False) for one in filters] == [False] + [True] * 10 + [False] * 2
+    assert [one.get("disabled", False) for one in filters] == [False] + [True] * 11 + [False]
 
 
 def test_only_a_checked_route_wakes_the_question_to_mixer_and_names_the_service() -> None:

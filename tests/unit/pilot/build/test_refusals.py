@@ -8,7 +8,7 @@ from argosy.pilot.build.inbound import InboundPort, Speaks, build_inbound_route
 from argosy.pilot.build.refusals import AGAIN, CONDITIONS
 from argosy.pilot.checking import Checking, Concern
 
-PORT = InboundPort(8080, Speaks.HTTP, "web.default.svc.cluster.local", "PERMISSIVE")
+PORT = InboundPort(8080, Speaks.HTTP, "web.default.svc.cluster.local", "PERMISSIVE", http1=True)
 GET = call("_==_", path("request.method"), constant("GET"))
 REFUSALS = (
     Refusal("default/z", 403, "PERMISSION_DENIED:h.default:no", GET),
