@@ -33,6 +33,8 @@ class Directory(Protocol):
 
     def services_of(self, pod: PodRef) -> tuple[str, ...]: ...
 
+    def only_workload_of(self, host: str) -> WorkloadRef | None: ...
+
 
 class MeshDirectory:
     """A directory over given pods and services; immutable."""
@@ -91,6 +93,11 @@ class MeshDirectory:
             services = self._selecting.get(pod.namespace, ())
             self._of_pods[key] = tuple(sorted(host for host, labels in services if selects(labels, pod.labels)))
         return self._of_pods[key]
+
+    def only_workload_of(self, host: str) -> WorkloadRef | None:
+        """The workload that a service leads to, if it is only one."""
+        found = {pod.workload for pod in self._pods.values() if host in self.services_of(pod)}
+        return found.pop() if len(found) == 1 else None
 
 
 def service_ref(directory: Directory, host: str) -> ServiceRef:

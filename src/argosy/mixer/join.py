@@ -181,6 +181,9 @@ def _peer_end(directory: Directory, tag: dict[str, str]) -> _End:
     if name := _peer_workload(peer):
         workload, namespace = name
         return _End(directory.workload(namespace, workload) or WorkloadRef(namespace, workload), principal)
+    if peer and tag.get("reporter") == SOURCE and (only := directory.only_workload_of(tag.get("service", ""))):
+        # Its application ends TLS itself, with a certificate of its own.
+        return _End(only, principal)
     address = _address(tag.get("peer_ip", "") or peer)
     pod = directory.pod_at(address) if address else None
     if pod is not None:

@@ -37,7 +37,6 @@ CLOCK_STEP_S = 60.0
 """A flush that is older than the last one by more than this is a newer one, after the clock was set back."""
 REPORTING_S = 10.0
 """A proxy that was heard from so recently counts as one that reports."""
-# How long a WebSocket lived is nobody's latency.
 _UPGRADED = "101"
 _TCP_BYTES = (t.TCP_SENT, t.TCP_RECEIVED)
 
@@ -211,6 +210,8 @@ class MetricsAggregator:
             if counts_all(tags):
                 continue
             joined = self._join(process, node, tags)
+            if _no_latency(name, joined):
+                continue
             known = histograms.setdefault(name, {}).setdefault(joined.labels, Histogram())
             known.add_counts(seen.counts, count=seen.count, total=seen.total)
             if joined.counts in self._counters:
@@ -347,7 +348,7 @@ class MetricsAggregator:
             if added is None or counts_all(tags):
                 continue
             joined = self._join(process, node, tags)
-            if name == t.DURATION and joined.outcome.code == _UPGRADED:
+            if _no_latency(name, joined):
                 continue
             family = self._histograms[name]
             labels = self.budget.admit(owner, joined.labels, now)
@@ -372,6 +373,11 @@ class MetricsAggregator:
             joined = cached[1]
         process.joined[tags] = (revision, joined)
         return joined
+
+
+def _no_latency(name: str, joined: Joined) -> bool:
+    """How long a WebSocket lived is nobody's latency."""
+    return name == t.DURATION and joined.outcome.code == _UPGRADED
 
 
 def _count(counters: FlowCounters, name: str, joined: Joined, added: float) -> None:

@@ -5,11 +5,13 @@ import pytest
 from argosy.core.names import (
     ClusterName,
     ObjectKey,
+    called_service,
     gateway_key,
     gateway_name,
     inbound_cluster,
     outbound_cluster,
     parse_cluster_name,
+    sni_cluster,
 )
 
 
@@ -48,6 +50,25 @@ def test_a_cluster_name_goes_there_and_back(name: str, text: str, parts: Cluster
 )
 def test_other_names_have_no_parts(name: str) -> None:
     assert parse_cluster_name(name) is None
+
+
+@pytest.mark.parametrize(
+    ("cluster", "service"),
+    [
+        (outbound_cluster("a.shop.svc.cluster.local", 80, "v1"), "a.shop.svc.cluster.local"),
+        (sni_cluster("a.shop.svc.cluster.local", 80, "v1"), "a.shop.svc.cluster.local"),
+        (sni_cluster("*.a.com", 443), "*.a.com"),
+        (inbound_cluster(8080), ""),
+        ("PassthroughCluster", "PassthroughCluster"),
+        ("DirectPodCluster", "PassthroughCluster"),
+        ("BlackHoleCluster", "BlackHoleCluster"),
+        ("InboundPassthroughCluster", "InboundPassthroughCluster"),
+        ("somebodys-own", ""),
+        ("", ""),
+    ],
+)
+def test_a_cluster_says_which_service_is_called(cluster: str, service: str) -> None:
+    assert called_service(cluster) == service
 
 
 def test_a_digit_that_is_no_ascii_is_no_port() -> None:

@@ -1,9 +1,10 @@
 """Few tags to Istio's labels (reference of the standard metrics)."""
 
-from argosy.flow.workload import UNKNOWN
+from argosy.flow.directory import MeshDirectory
+from argosy.flow.workload import UNKNOWN, ServiceRef
 from argosy.mixer.join import STANDARD_LABELS, join
 
-from .mesh import DIRECTORY, TRUST, node, tags
+from .mesh import DIRECTORY, PODS, TRUST, node, tags
 
 
 def test_source_report_has_istios_full_label_set() -> None:
@@ -125,6 +126,18 @@ def test_the_name_in_a_foreign_certificate_is_nobodys_address_and_no_proof_of_pl
     )
     assert joined.flow.destination == UNKNOWN
     assert joined.flow.security == "unknown"
+
+
+def test_a_server_with_a_certificate_of_its_own_is_known_by_its_service() -> None:
+    """Only where one workload alone can have answered."""
+    host = "reviews.default.svc.cluster.local"
+    services = [ServiceRef(host, "reviews", "default")]
+    found = []
+    for labels in ({"app": "reviews", "version": "v2"}, {"app": "reviews"}):
+        directory = MeshDirectory(PODS, services, {host: labels})
+        joined = join(directory, node("productpage-v1"), tags(peer="reviews.example.com", peer_id=""))
+        found.append((joined.flow.destination.name, joined.flow.security))
+    assert found == [("reviews-v2", "unknown"), ("", "unknown")]
 
 
 def test_what_a_proxy_refuses_has_the_name_of_the_black_hole() -> None:

@@ -135,6 +135,21 @@ def test_a_histogram_that_says_so_counts_requests_too() -> None:
     assert (total(aggregator), recent(aggregator, 30)) == (10, 10)
 
 
+def test_how_long_an_upgraded_stream_lived_is_no_latency() -> None:
+    aggregator = MetricsAggregator(DIRECTORY)
+    lived = [
+        HistogramSample(name, tags(code=code, **counts), 1, 900, [0] * len(BOUNDS) + [1])
+        for code in ("101", "200")
+        for name, counts in ((REQUEST_BYTES, {"counts": REQUESTS}), (DURATION, {}))
+    ]
+    aggregator.receive(NODE, Flush([], lived), 1)
+    for histograms in (dict(aggregator.histograms()), aggregator.of_proxy(NODE)[1]):
+        found = {name: {dict(labels)["response_code"] for labels in family} for name, family in histograms.items()}
+        assert found[DURATION] == {"200"}
+        assert found[REQUEST_BYTES] == {"101", "200"}
+    assert total(aggregator) == 2
+
+
 def test_a_new_mixer_learns_all_that_proxies_have_counted() -> None:
     """Histograms as well as counters, so that they still agree."""
     aggregator = MetricsAggregator(DIRECTORY)

@@ -113,6 +113,21 @@ def test_filters_are_put_where_they_were_asked_for() -> None:
     ]
 
 
+def test_a_filter_that_somebody_configures_works_for_all_requests() -> None:
+    """Others sleep where routes have no settings for them."""
+    value = (
+        "{name: envoy.filters.http.fault, typed_config: {'@type': "
+        "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault, max_active_faults: 7}}"
+    )
+    below = "{name: envoy.filters.network.http_connection_manager, subFilter: {name: envoy.filters.http.fault}}"
+    match = f"{{listener: {{filterChain: {{filter: {below}}}}}}}"
+    patch = f"{{applyTo: HTTP_FILTER, match: {match}, patch: {{operation: MERGE, value: {value}}}}}"
+    shown = as_json(MeshWorld(WEB, patched(patch)).snapshot("other-0").of(LISTENER)["0.0.0.0_80"])
+    filters = shown["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"]
+    found = {one["name"].rpartition(".")[2]: one.get("disabled", False) for one in filters}
+    assert found == {"cors": True, "fault": False, "grpc_stats": True, "router": False}
+
+
 def test_filters_are_found_by_their_former_names_too() -> None:
     """Such patches matched nothing, and nothing was said."""
     lua = (

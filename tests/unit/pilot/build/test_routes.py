@@ -35,6 +35,23 @@ def routes(rule: str, client: RouteClient = CLIENT, balancer: LoadBalancer | Non
     return list(message("envoy.config.route.v3.VirtualHost").FromString(part.body).routes)
 
 
+@pytest.mark.parametrize("others_http1", [True, False])
+def test_messages_are_counted_where_one_destination_may_be_called_by_grpc(others_http1: bool) -> None:
+    (document,) = parse_documents(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\n"
+        "spec: {hosts: [a], http: [{route: [{destination: {host: a}, weight: 1}, {destination: {host: b}, weight: 1}]}]}"
+    )
+    part = build_virtual_host(
+        name="a",
+        domains=["a"],
+        rules=[ClientRule(one, CLIENT) for one in owned_rules([decode_object(document)], lambda *_names: None)],
+        resolve=lambda to, _namespace: Target(to.host, http1=to.host == "a" or others_http1),
+        fallback=None,
+    )
+    made = message("envoy.config.route.v3.VirtualHost").FromString(part.body)
+    assert ("envoy.filters.http.grpc_stats" in made.typed_per_filter_config) is not others_http1
+
+
 def test_setting_the_host_rewrites_it_and_is_no_header() -> None:
     """Envoy refuses a route configuration that sets the host as a header."""
     (route,) = routes("{route: [{destination: {host: b}}], headers: {request: {set: {Host: c, x: y}}}}")

@@ -34,7 +34,7 @@ def counted(logger: dict[str, Any]) -> dict[str, dict[str, str]]:
 def test_a_client_names_who_answered() -> None:
     tags = source_tags("http")
     assert (tags["reporter"], tags["protocol"]) == ("source", "http")
-    assert tags["peer"].index("argosy:workload") < tags["peer"].index("UPSTREAM_PEER_DNS_SAN"), "metadata, else proof"
+    assert tags["peer"].index("UPSTREAM_PEER_DNS_SAN") < tags["peer"].index("argosy:workload"), "proof, else metadata"
     assert "security" not in tags
     assert tags["cluster"] == "%UPSTREAM_CLUSTER_RAW%"
     refused = source_tags("http", refused=True)["cluster"]
