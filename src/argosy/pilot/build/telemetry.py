@@ -1,8 +1,9 @@
 """What proxies count: Envoy's stats access logger, with one tag that says everything.
 
-What costs in the proxy is the number of tags, not their length: each is formatted, hashed and stored by itself, for
-each of a request's statistics. So all that the proxy alone knows stands in one tag, `call`, as `name=value|...`;
-Mixer takes it apart, once for each series, and joins the rest (`docs/decisions/0005-telemetry-in-envoy.md`).
+What costs in the proxy is the number of tags, more than their length: each is formatted, hashed and stored by itself,
+for each of a request's statistics. So all that the proxy alone knows stands in one tag, `call`, as `name=value|...`, in
+the form that it finds fastest; Mixer takes it apart, once for each series, and joins the rest
+(`docs/decisions/0005-telemetry-in-envoy.md`).
 The number of statistics costs as well: requests have no counter of their own, since the histogram of their sizes has
 one (`counts=`, as long as no Telemetry object tells the two apart).
 Tags of Telemetry objects may have values that clients choose, so statistics with such tags are few; beside them is one

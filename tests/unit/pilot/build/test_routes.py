@@ -39,7 +39,8 @@ def routes(rule: str, client: RouteClient = CLIENT, balancer: LoadBalancer | Non
 def test_messages_are_counted_where_one_destination_may_be_called_by_grpc(others_http1: bool) -> None:
     (document,) = parse_documents(
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\n"
-        "spec: {hosts: [a], http: [{route: [{destination: {host: a}, weight: 1}, {destination: {host: b}, weight: 1}]}]}"
+        "spec: {hosts: [a], http: [{route: [{destination: {host: a}, weight: 1}, "
+        "{destination: {host: b}, weight: 1}]}]}"
     )
     part = build_virtual_host(
         name="a",
