@@ -184,7 +184,9 @@ class RedisQuotas:
         """Of the counter, and of the answer to this request."""
         request = call.quota.deduplication_id if call.quota is not None else ""
         dimensions = (f"{name}={value}" for name, value in dimensions_of(call).items())
-        return [_key(self._scope, quota.name, *dimensions), _key(self._scope, quota.name, "again", request)]
+        # What was counted in one window means nothing in another: who edits it begins to count anew.
+        counter = (self._scope, quota.name, f"{round(quota.valid_duration * 1000)}/{_bucket_ms(quota)}")
+        return [_key(*counter, *dimensions), _key(*counter, "again", request)]
 
     async def _connected(self) -> Redis:
         at, known = self._place(self._params.redis_server_url), self._credentials()

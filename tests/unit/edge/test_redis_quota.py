@@ -234,6 +234,24 @@ async def test_what_was_given_in_a_window_that_ended_is_not_given_back(algorithm
     await one.close()
 
 
+async def test_another_window_begins_to_count_anew_and_another_limit_goes_on(port: int) -> None:
+    """A handler that is edited: its Redis knows what was counted before."""
+
+    async def given(quota: RedisQuotaParams, *, amount: int = 5) -> list[int]:
+        one = RedisQuotas(quota, lambda _address: ("127.0.0.1", port), "edited")
+        found = [(await one.check(call(amount, destination="page"), 60.0)).granted for _ in range(2)]
+        await one.close()
+        return found
+
+    windows = [("fixed", 900.0, 0.5), ("rolling", 900.0, 0.5), ("rolling", 900.0, 60.0), ("fixed", 950.0, 0.5)]
+    for algorithm, window_s, bucket_s in windows:
+        assert await given(params(algorithm, window_s, bucket_s)) == [5, 0]
+    (quota,) = params("fixed", 900.0).quotas
+    more = RedisQuotaOverride(dimensions=FrozenMap({"destination": "page"}), max_amount=7)
+    wider = msgspec.structs.replace(quota, overrides=(more,))
+    assert await given(msgspec.structs.replace(params("fixed", 900.0), quotas=(wider,)), amount=2) == [2, 0]
+
+
 async def test_a_redis_that_is_not_there_decides_nothing_and_is_found_again(tmp_path: Path) -> None:
     number = free_port()
     one = RedisQuotas(params("fixed"), lambda _address: ("127.0.0.1", number), "gone")
