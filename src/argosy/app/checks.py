@@ -100,12 +100,16 @@ class Checks:
         self._starved: set[Ref] = set()
 
     def set_policy(self, policy: CheckPolicy) -> None:
-        """Go over to another policy. Handlers whose objects are the same go on with what they have."""
-        for ref in [ref for ref, one in self._objects.items() if policy.handlers.get(ref) != one]:
+        """Go over to another policy. Handlers whose parameters are the same go on with what they have."""
+        specs = {ref: one.spec for ref, one in policy.handlers.items()}
+        before = dict(self._local)
+        for ref in [ref for ref, one in self._objects.items() if specs.get(ref) != one.spec]:
             self._drop(ref)
         for ref, one in policy.handlers.items():
-            if ref not in self._objects:
-                self._add(ref, one)
+            if ref in self._objects:
+                self._objects[ref] = one
+            else:
+                self._add(ref, one, before.get(ref))
         self.policy = policy
         self._cache = CheckCache()
 
@@ -280,12 +284,14 @@ class Checks:
 
     # -- handlers -----------------------------------------------------------------------------------------------
 
-    def _add(self, ref: Ref, one: Object[Handler]) -> None:
+    def _add(self, ref: Ref, one: Object[Handler], before: LocalHandler | None) -> None:
         self._objects[ref] = one
         local = make_handler(one.spec.params)
         if local is not None:
             self._local[ref] = local
             if isinstance(local, ListChecker) and local.provider_url:
+                if isinstance(before, ListChecker):
+                    local.take_over(before)
                 self._readers[ref] = asyncio.get_running_loop().create_task(self._read_list(local, one.namespace))
             return
         remote = next((made for make in self._makers if (made := make(one, self._place)) is not None), None)

@@ -83,6 +83,7 @@ class ListChecker:
         self._params = params
         self._entries: ListEntries = make_entries(params.entry_type, params.overrides)
         self._read_at: float | None = None
+        self._text = ""
         self.problem = "" if not params.provider_url else "it was not read yet"
 
     def check(self, call: Call, now: float) -> Verdict:
@@ -114,7 +115,12 @@ class ListChecker:
         except ValueError as error:
             self.problem = str(error)
             return
-        self._read_at, self.problem = now, ""
+        self._text, self._read_at, self.problem = text, now, ""
+
+    def take_over(self, other: ListChecker) -> None:
+        """Go on with what `other` has read of the same list: an edit of other parameters leaves no gap."""
+        if other.provider_url == self.provider_url and other._read_at is not None:
+            self.receive(other._text, other._read_at)
 
     def failed(self, reason: str) -> None:
         """The list could not be read."""

@@ -43,9 +43,14 @@ class Reporter:
         """How many instances and matches had no value."""
 
     def use(self, policy: ReportPolicy) -> None:
-        """Take over another policy; rules that stay go on with their intervals."""
-        self.policy = policy
-        self._samplers = {rule.key: self._samplers.get(rule.key, Sampler()) for rule in policy.rules if rule.sampling}
+        """Take over another policy; rules that sample as before go on with their intervals."""
+        before = {rule.key: rule.sampling for rule in self.policy.rules}
+        old, self.policy = self._samplers, policy
+        self._samplers = {
+            rule.key: old[rule.key] if rule.key in old and before[rule.key] == rule.sampling else Sampler()
+            for rule in policy.rules
+            if rule.sampling is not None
+        }
 
     def questions(self, bag: Attributes, directory: Directory) -> list[tuple[RemoteGenerator, Call]]:
         """Which attributes adapters are to be asked for before the report."""

@@ -148,6 +148,15 @@ async def test_counters_outlive_a_change_of_other_objects_and_not_of_their_own()
     assert one.dump() == {"count.memquota.default": [{"quota": "q.quota.default", "dimensions": {}, "used": 1}]}
 
 
+async def test_counters_outlive_what_is_written_beside_the_parameters() -> None:
+    one = checks(QUOTA)
+    assert await codes(one, 3) == [0, 0, 8]
+    labelled = QUOTA.replace("{name: count}", "{name: count, labels: {team: a}}", 1)
+    assert labelled != QUOTA
+    one.set_policy(resolve_rules(objects(labelled)))
+    assert await codes(one, 1) == [8]
+
+
 async def test_alike_requests_are_answered_from_memory_but_quotas_never() -> None:
     one = checks(DENY)
     assert await codes(one, 3) == [7, 7, 7]

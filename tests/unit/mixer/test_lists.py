@@ -71,6 +71,18 @@ def test_a_list_from_elsewhere_holds_with_the_overrides_until_its_time_is_up() -
     assert "HTTP 500" in asked(one, "a", 311.0).message
 
 
+def test_an_edited_handler_goes_on_with_what_was_read_of_the_same_list() -> None:
+    one = checker(**FROM)
+    one.receive("a\n", 10.0)
+    edited = checker(**{**FROM, "overrides": ["mine"], "blacklist": True})
+    edited.take_over(one)
+    assert [asked(edited, value, 20.0).code for value in ("a", "mine", "own")] == [7, 7, 0]
+    assert asked(edited, "a", 311.0).code == 14
+    for other in (checker(**{**FROM, "providerUrl": "http://other/list"}), checker(overrides=["x"])):
+        other.take_over(one)
+        assert asked(other, "a", 20.0).code != 0
+
+
 def test_a_list_with_an_entry_that_cannot_be_used_changes_nothing() -> None:
     one = checker(**{**FROM, "overrides": [], "entryType": "IP_ADDRESSES"})
     one.receive("10.0.0.0/8", 0.0)

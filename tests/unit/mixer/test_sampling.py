@@ -55,6 +55,9 @@ def test_beyond_a_number_one_in_some_is_taken_until_the_interval_ends() -> None:
     assert [taken(START + second) for second in range(8)] == [1, 1, 0, 0, 1, 0, 0, 1]
     reporter.use(policy(metric(more=limit)))  # the same rule goes on
     assert [taken(START + 9), taken(START + 11)] == [0, 1]
+    assert [taken(START + 12), taken(START + 13)] == [1, 0]
+    reporter.use(policy(metric(more=limit.replace("samplingDuration: 10s", "samplingDuration: 1s"))))
+    assert [taken(START + 14), taken(START + 16)] == [1, 1]  # its interval is its own
 
 
 def test_without_a_wish_all_are_taken() -> None:
