@@ -29,11 +29,13 @@ from argosy.mixer.report_values import (
     RemoteValue,
     ReportValue,
     TraceSpanValue,
+    number_of,
 )
-from argosy.mixer.syntax import ExpressionError
+from argosy.mixer.syntax import Constant, ExpressionError
 
 T = ValueType
-_NUMBERS = frozenset({T.INT64, T.DOUBLE, T.DURATION})
+_NUMBERS = frozenset({T.INT64, T.DOUBLE, T.DURATION, T.STRING})
+"""What handlers take for a number: of a text only requests tell."""
 _STRING = frozenset({T.STRING})
 _TIME = frozenset({T.TIMESTAMP})
 _NUMBER = frozenset({T.INT64})
@@ -174,6 +176,8 @@ def _compile(text: str, expect: frozenset[ValueType], vocabulary: Mapping[str, V
     made = compile_expression(text, vocabulary=vocabulary)
     if made.type not in expect:
         raise ExpressionError(f"must be {' or '.join(sorted(expect))}, is {made.type}", 1)
+    if expect is _NUMBERS and isinstance(made.tree, Constant) and number_of(made.tree.value) is None:
+        raise ExpressionError("is not a number", 1)
     return made
 
 

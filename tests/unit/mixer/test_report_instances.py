@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from argosy.core.frozen import FrozenMap
 from argosy.mixer.access_record import AccessRecord, ConnectionEvent
-from argosy.mixer.report_values import LogEntryValue, NothingValue, TraceSpanValue
+from argosy.mixer.report_values import LogEntryValue, MetricValue, NothingValue, TraceSpanValue, number_of
 
 from .reports import (
     START,
     connection,
     deliveries,
+    http_part,
     inbound,
+    metric,
     outbound,
     policy,
 )
@@ -100,3 +105,14 @@ def test_a_rewritten_span_of_a_client_is_the_parent_of_its_servers() -> None:
 def test_a_log_entry_whose_time_only_requests_have_is_none_for_connections() -> None:
     values = [one.value for one in deliveries(policy(LOG), connection(ConnectionEvent.CLOSE, 1, 1))]
     assert values == [NothingValue("nothing.reportnothing.default")]
+
+
+@pytest.mark.parametrize("sent, counted", [("5", 5.0), ("1e3", 1000.0), ("abc", None), ("", None)])
+def test_a_metric_may_be_a_text_that_is_a_number(sent: str, counted: float | None) -> None:
+    """As of Istio 1.4's prometheus adapter: whether it is one is known of each request only."""
+    found = policy(metric(value='request.headers["end-user"]'))
+    assert found.findings == ()
+    http = http_part(request_headers=FrozenMap({"end-user": sent}))
+    (delivery,) = deliveries(found, inbound(http=http))
+    assert isinstance(delivery.value, MetricValue)
+    assert number_of(delivery.value.value) == counted

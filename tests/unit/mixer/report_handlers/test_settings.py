@@ -19,7 +19,8 @@ from ..reports import (
     "changed, finding",
     [
         (("response.code | 0", "nobody.knows"), ("ARG0911", "spec.params.dimensions.code")),
-        (("'\"1\"'", '\'"x" + "y"\''), ("ARG0911", "spec.params.value")),
+        (("'\"1\"'", "'\"x\"'"), ("ARG0911", "spec.params.value")),
+        (("'\"1\"'", "request.time"), ("ARG0911", "spec.params.value")),
         (("kind: COUNTER", "kind: UNSPECIFIED"), ("ARG0912", "spec.params.metrics[0].kind")),
         (
             ("kind: COUNTER", "kind: DISTRIBUTION, buckets: {linear_buckets: {num_finite_buckets: 0}}"),
