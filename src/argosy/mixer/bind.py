@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
@@ -192,9 +193,20 @@ class _Binder:
         found = self._by_kind.get(ref.kind, {}).get(ObjectKey(ref.namespace, ref.name))
         if found is None:
             message = f"{ref.kind} {ref.namespace}/{ref.name} does not exist"
-            hint = f"create it, or correct the name in {field}"
+            hint = self._meant(ref) or f"create it, or correct the name in {field}"
             self.findings.append(finding(rule, DANGLING, field, message, hint))
         return found
+
+    def _meant(self, ref: Ref) -> str:
+        """What may have been meant by the name of nothing: the same of another kind or elsewhere, or a similar one."""
+        kinds = HANDLER_KINDS if ref.kind in HANDLER_KINDS else INSTANCE_KINDS
+        alike = [Ref(kind, *key) for kind in kinds for key in self._by_kind.get(kind, {}) if key.name == ref.name]
+        if alike:
+            meant = min(alike, key=lambda one: (one.namespace != ref.namespace, one))
+            return f"there is {meant.kind} {meant.namespace}/{meant.name}: write {meant}"
+        beside = [key.name for key in self._by_kind.get(ref.kind, {}) if key.namespace == ref.namespace]
+        near = get_close_matches(ref.name, beside, n=1)
+        return f"did you mean {near[0]}?" if near else ""
 
 
 def _template(written: str) -> str:

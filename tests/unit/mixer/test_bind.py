@@ -75,3 +75,23 @@ def test_the_vocabulary_can_be_more_than_istios() -> None:
 def test_an_instance_that_an_action_names_twice_is_given_once() -> None:
     found = bind_rules([handler(), instance(), rule(of=("nothing", "nothing.instance.default", "nothing.default"))])
     assert [str(one.ref) for one in found.rules[0].actions[0].instances] == ["nothing.instance.default"]
+
+
+@pytest.mark.parametrize(
+    "written, hint",
+    [
+        ("closed", "there is denier default/closed: write closed.denier.default"),
+        ("closed.denierr", "there is denier default/closed: write closed.denier.default"),
+        ("night", "there is handler istio-system/night: write night.handler.istio-system"),
+        ("nigth.istio-system", "did you mean night?"),
+        ("else", "create it, or correct the name in spec.actions[0].handler"),
+    ],
+)
+def test_a_name_of_nothing_is_told_with_what_may_be_meant(written: str, hint: str) -> None:
+    objects = [
+        made_from("denier", "default", "closed", {}),
+        made_from("handler", "istio-system", "night", {"compiledAdapter": "denier"}),
+        instance(),
+        rule(to=written),
+    ]
+    assert [(one.code, one.hint) for one in bind_rules(objects).findings] == [("ARG0910", hint)]
