@@ -186,6 +186,77 @@ spec: {{actions: [{{handler: costs, instances: [calls]}}]}}
 """
 
 
+TEAM = template((("user", 1, "string"),), variety=3, output=(("team", 2, "string"),), package="team")
+TEAMS = f"""
+apiVersion: config.istio.io/v1alpha2
+kind: template
+metadata: {{name: team, namespace: istio-system}}
+spec: {{descriptor: "{TEAM}"}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: adapter
+metadata: {{name: teams, namespace: istio-system}}
+spec: {{templates: [team], sessionBased: true}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: attributemanifest
+metadata: {{name: teams, namespace: istio-system}}
+spec: {{attributes: {{request.team: {{valueType: STRING}}}}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {{name: teams, namespace: istio-system}}
+spec: {{adapter: teams, connection: {{address: "reports:9071"}}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {{name: team, namespace: istio-system}}
+spec:
+  template: team
+  params: {{user: 'request.useragent | "nobody"'}}
+  attributeBindings: {{request.team: $out.team}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {{name: teams, namespace: istio-system}}
+spec: {{actions: [{{handler: teams, instances: [team]}}]}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {{name: only-anns, namespace: istio-system}}
+spec: {{compiledAdapter: listchecker, params: {{overrides: [anns]}}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {{name: by-team, namespace: istio-system}}
+spec: {{compiledTemplate: listentry, params: {{value: request.team}}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {{name: only-anns, namespace: istio-system}}
+spec: {{match: 'destination.labels["app"] == "httpbin"', actions: [{{handler: only-anns, instances: [by-team]}}]}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {{name: by-team-count, namespace: istio-system}}
+spec: {{compiledTemplate: metric, params: {{value: "1", dimensions: {{team: request.team | "none"}}}}}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {{name: by-team, namespace: istio-system}}
+spec:
+  compiledAdapter: prometheus
+  params: {{metrics: [{{name: by_team, instanceName: by-team-count, kind: COUNTER, labelNames: [team]}}]}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {{name: by-team, namespace: istio-system}}
+spec:
+  match: destination.labels["app"] == "httpbin" && context.reporter.kind == "inbound"
+  actions: [{{handler: by-team, instances: [by-team-count]}}]
+"""
+
+
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     require_corpus()
@@ -323,3 +394,13 @@ def test_reports_go_to_an_adapter_and_one_that_is_away_holds_nobody_up(mesh: Mes
         assert told() == sorted(f"told /anything/{n}" for n in range(20))
         with scaled_to_nothing(mesh, "reports"):
             assert call(mesh, "sleep", *paths) == ["200"] * 20
+
+
+def test_an_adapter_says_attributes_that_checks_and_reports_speak_of(mesh: Mesh) -> None:
+    with applied(mesh, TEAMS):
+        wait_for(lambda: call(mesh, "sleep", f"-A zoe {HEADERS}") == ["403"], 60, "an adapter that answers")
+        ask = [f"-A {user} {HEADERS}" for user in ("ann", "bob", "ann")]
+        assert call(mesh, "sleep", *ask) == ["200", "403", "200"]
+        wait_for(lambda: mesh.count("istio_by_team", team="anns") == 2, 60, "reports of anns")
+        wait_for(lambda: mesh.count("istio_by_team", team="bobs") == 1, 60, "the report of a request that was refused")
+    assert call(mesh, "sleep", f"-A bob {HEADERS}") == ["200"]

@@ -1,6 +1,6 @@
 """An adapter out of process that takes reports of a template `look`, and prints the key of each instance; of a template
 `metric`, and prints value and dimensions; of a template `cost` it grants each key two, and no more until the program
-ends.
+ends; of a template `team` it says that everybody is of the team `<user>s`.
 
 python report_adapter.py PORT
 """
@@ -34,6 +34,11 @@ COST = {
     "Granted": (("granted_amount", 3, "int64"),),
     "Answered": (("key", 1, "string"), ("value", 2, "Granted")),
     "Answer": (("quotas", 1, "Answered[]"),),
+}
+TEAM = {
+    "Instance": (("user", 1, "string"),),
+    "Request": (("instance", 1, "Instance"),),
+    "Answer": (("team", 2, "string"),),
 }
 """Maps are declared as the repeated entries that they are on the wire."""
 BUDGET = 2
@@ -69,6 +74,12 @@ async def main(port: str) -> None:
             answer.quotas.add(key=one.key).value.granted_amount = one.value.amount if fits else 0
         return bytes(answer.SerializeToString())
 
+    teams = build_messages("team_adapter", TEAM)
+
+    async def team(data: bytes, _: grpc.aio.ServicerContext) -> bytes:
+        request: Any = teams["Request"].FromString(data)
+        return bytes(teams["Answer"](team=f"{request.instance.user}s").SerializeToString())
+
     server = grpc.aio.server()
     method = {"HandleLook": grpc.unary_unary_rpc_method_handler(take)}
     counting = {"HandleLook": grpc.unary_unary_rpc_method_handler(count)}
@@ -78,6 +89,9 @@ async def main(port: str) -> None:
             grpc.method_handlers_generic_handler("look.HandleLookService", method),
             grpc.method_handlers_generic_handler("metric.HandleLookService", counting),
             grpc.method_handlers_generic_handler("cost.HandleLookService", granting),
+            grpc.method_handlers_generic_handler(
+                "team.HandleLookService", {"HandleLook": grpc.unary_unary_rpc_method_handler(team)}
+            ),
         )
     )
     server.add_insecure_port(f"0.0.0.0:{port}")
