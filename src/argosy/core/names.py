@@ -124,7 +124,7 @@ def parse_cluster_name(name: str) -> ClusterName | None:
     return ClusterName(parts[0], int(parts[1]), parts[2], parts[3])
 
 
-def called_service(cluster: str) -> str:
+def service_of_cluster(cluster: str) -> str:
     """The host that a cluster leads to; for traffic that belongs to none, which kind it is of; else empty."""
     parsed = parse_cluster_name(cluster)
     if parsed is not None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from argosy.core.names import called_service
+from argosy.core.names import service_of_cluster
 
 REQUESTS = "istio_requests_total"
 DURATION = "istio_request_duration_milliseconds"
@@ -122,7 +122,7 @@ def take_apart(tags: Tags) -> Tags:
             parts = (part.partition("=") for part in (said if marked else value).split("|"))
             found += [(key, text) for key, equals, text in parts if equals]
             if marked:
-                found.append(("service", called_service(cluster)))
+                found.append(("service", service_of_cluster(cluster)))
         elif name == LEFT:
             found += [(key, OVERFLOW) for key in value.split(",")]
         else:

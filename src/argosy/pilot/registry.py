@@ -1,8 +1,8 @@
 """The service registry: which hosts there are, where their endpoints are, who serves them.
 
 Given tracked reads of Services, ServiceEntries and Pods, gives `HostRecord`s and `Endpoint`s; a Kubernetes Service wins
-over a ServiceEntry of the same host, and among ServiceEntries one that all may see, then the first by namespace and
-name.
+over a ServiceEntry of the same host. Of several ServiceEntries one that all may see counts, then the first by namespace
+and name; a namespace that a private one is for goes by the nearest (`find_owner`).
 """
 
 from __future__ import annotations

@@ -5,12 +5,12 @@ import pytest
 from argosy.core.names import (
     ClusterName,
     ObjectKey,
-    called_service,
     gateway_key,
     gateway_name,
     inbound_cluster,
     outbound_cluster,
     parse_cluster_name,
+    service_of_cluster,
     sni_cluster,
 )
 
@@ -68,7 +68,7 @@ def test_other_names_have_no_parts(name: str) -> None:
     ],
 )
 def test_a_cluster_says_which_service_is_called(cluster: str, service: str) -> None:
-    assert called_service(cluster) == service
+    assert service_of_cluster(cluster) == service
 
 
 def test_a_digit_that_is_no_ascii_is_no_port() -> None:
