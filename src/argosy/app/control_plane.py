@@ -64,9 +64,9 @@ from argosy.edge.tls import CertificateSource, ClientTLS, Issuer, RequireIdentit
 from argosy.edge.tokens import PUBLIC_FILE, TokenSubject, load_or_create_issuer, load_public_key, write_file
 from argosy.edge.unix_socket import private_listener
 from argosy.edge.xds_server import XdsServer
-from argosy.galley.state import Galley
+from argosy.galley.state import Analyzer, Galley
 from argosy.local.node_spec import CAPTURED_CIDR
-from argosy.mixer.analyze import analyze_rules
+from argosy.mixer.analyze import ANALYZED_KINDS, analyze_rules
 from argosy.mixer.exposition import expose_rows
 from argosy.mixer.validate import validate_expressions
 from argosy.pilot.mesh import KINDS as PILOT_KINDS
@@ -267,7 +267,7 @@ class ControlPlane:
     def _build_galley(self) -> list[grpc.GenericRpcHandler]:
         store = SQLiteStore(self.home / DATABASE_FILE)
         service = self.parts.galley = GalleyService(
-            Galley(store, validators=[validate_expressions], analyzers=[analyze_rules]),
+            Galley(store, validators=[validate_expressions], analyzers=[Analyzer(ANALYZED_KINDS, analyze_rules)]),
             self.clock,
             expected={name: kinds for name, kinds in READ_KINDS.items() if name not in self.settings.components},
         )

@@ -22,8 +22,8 @@ from argosy.core.errors import ArgosyError
 from argosy.edge.async_control import control_client
 from argosy.edge.directory_source import read_source
 from argosy.galley.memory import MemoryStore
-from argosy.galley.state import Galley
-from argosy.mixer.analyze import analyze_rules
+from argosy.galley.state import Analyzer, Galley
+from argosy.mixer.analyze import ANALYZED_KINDS, analyze_rules
 from argosy.mixer.validate import validate_expressions
 
 PODS_S = 120.0
@@ -40,7 +40,7 @@ def up(options: UpOptions, tell: Tell = print) -> int:
 def check_files(options: UpOptions) -> None:
     """Refuse bad files before anything is started. Raises `ArgosyError` with every finding."""
     documents = [document for file in options.files for document in read_source(Path(file))]
-    Galley(MemoryStore(), validators=[validate_expressions], analyzers=[analyze_rules]).apply(
+    Galley(MemoryStore(), validators=[validate_expressions], analyzers=[Analyzer(ANALYZED_KINDS, analyze_rules)]).apply(
         documents, now=0.0, who="", dry_run=True
     )
 

@@ -46,8 +46,8 @@ from argosy.edge.own_faults import own_faults
 from argosy.galley.diff import diff_change
 from argosy.galley.memory import MemoryStore
 from argosy.galley.nearby import hint_of_absent
-from argosy.galley.state import Applied, Change, Galley
-from argosy.mixer.analyze import analyze_rules
+from argosy.galley.state import Analyzer, Applied, Change, Galley
+from argosy.mixer.analyze import ANALYZED_KINDS, analyze_rules
 from argosy.mixer.traces import TraceStore
 from argosy.mixer.validate import validate_expressions
 
@@ -420,7 +420,9 @@ def read_documents(body: ChangeRequest) -> list[Document]:
 def analyze_documents(documents: Sequence[Document], namespace: str = DEFAULT_NAMESPACE) -> list[Finding]:
     """All findings about documents that are to be a whole configuration, errors too; nothing is kept."""
     try:
-        galley = Galley(MemoryStore(), validators=[validate_expressions], analyzers=[analyze_rules])
+        galley = Galley(
+            MemoryStore(), validators=[validate_expressions], analyzers=[Analyzer(ANALYZED_KINDS, analyze_rules)]
+        )
         applied = galley.apply(documents, now=0.0, who="", namespace=namespace, dry_run=True)
     except ArgosyError as error:
         return list(error.findings)

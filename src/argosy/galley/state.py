@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from argosy.api import DEFAULT_NAMESPACE, KINDS, Document, Object, decode_document, decode_object
 from argosy.api.meta import NOWHERE
@@ -23,8 +23,12 @@ from argosy.galley.publish import Publication
 from argosy.galley.store import Revision, Store, StoredObject
 from argosy.xds.messages import Snapshot
 
-Analyzer = Callable[[Sequence[Object[Any]]], list[Finding]]
-"""What looks at all objects, and gives findings."""
+
+class Analyzer(NamedTuple):
+    """What looks at all objects, and gives findings; a change of other `kinds` brings about none."""
+
+    kinds: frozenset[str]
+    analyze: Callable[[Sequence[Object[Any]]], list[Finding]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ class Galley:
         """Findings about how the accepted objects fit together. With `objects`, all of them as they were read before,
         it may run in a thread: it reads nothing that changes."""
         given = self.objects() if objects is None else objects
-        return [*analyze_objects(given), *(finding for analyzer in self._analyzers for finding in analyzer(given))]
+        return [*analyze_objects(given), *(finding for one in self._analyzers for finding in one.analyze(given))]
 
     def placed(self, finding: Finding) -> Finding:
         """The finding at the line of its field, or where its object was written: whoever found it may not know."""
@@ -157,11 +161,12 @@ class Galley:
         """What analyzers find about objects that change, and what a change brings about others: a rule whose handler
         goes."""
         touched = {(change.kind, change.key) for change in changes}
-        before, after = self._world(self._entries), self._world(target)
+        concerned = [one for one in self._analyzers if any(kind in one.kinds for kind, _key in touched)]
+        before, after = (self._world(self._entries), self._world(target)) if concerned else ([], [])
         found = []
-        for analyzer in self._analyzers if changes else ():
-            told = analyzer(after)
-            known = {_bare(one) for one in analyzer(before)} if told else ()
+        for analyzer in concerned:
+            told = analyzer.analyze(after)
+            known = {_bare(one) for one in analyzer.analyze(before)} if told else ()
             found += [one for one in told if _about(one) in touched or _bare(one) not in known]
         return [target[_about(one)].document.placed(one) for one in found]
 

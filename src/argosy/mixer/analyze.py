@@ -31,6 +31,8 @@ from argosy.mixer.vocabulary import resolve_vocabulary
 _CODES = frozenset({DANGLING, BAD_TEMPLATE, BAD_PARAMS, UNCOUNTED, UNKNOWABLE, BAD_ADAPTER_PARAMS, BAD_TEMPLATE_FIELD})
 _KINDS = frozenset(MIXER_KINDS)
 _CREDENTIALS = frozenset({"username", "password", "ca.crt", "tls.crt", "tls.key"})
+ANALYZED_KINDS = _KINDS | {"Secret", "Service", "ServiceEntry"}
+"""What the findings are about, and what they depend on."""
 _BINDINGS = ("QuotaSpecBinding", "HTTPAPISpecBinding")
 
 

@@ -10,7 +10,7 @@ from argosy.core.errors import ArgosyError, Finding, Level
 from argosy.core.names import ObjectKey
 from argosy.galley.memory import MemoryStore
 from argosy.galley.publish import config_type_url
-from argosy.galley.state import Applied, Galley
+from argosy.galley.state import Analyzer, Applied, Galley
 from argosy.galley.store import Revision, StoredObject
 
 
@@ -238,6 +238,28 @@ def test_further_validators_are_asked() -> None:
 
     with pytest.raises(ArgosyError, match=r"f\.yaml:4: error ARG9999"):
         _apply(Galley(MemoryStore(), validators=[refuse]), _service("a"))
+
+
+def test_analyzers_are_asked_about_changes_of_their_kinds_only() -> None:
+    asked: list[list[str]] = []
+
+    def without_b(objects: Sequence[Object[object]]) -> list[Finding]:
+        names = [one.name for one in objects if one.kind == "Service"]
+        asked.append(names)
+        lonely = [name for name in names if "b" not in names]
+        return [Finding("ARG0910", Level.WARNING, "b is gone", "Service", "default", name) for name in lonely]
+
+    galley = Galley(MemoryStore(), analyzers=[Analyzer(frozenset({"Service"}), without_b)])
+    assert _apply(galley, _service("a") + _service("b")).findings == ()
+    del asked[:]
+    gone = galley.delete([("Service", ObjectKey("default", "b"))], now=6.0, who="tester").findings
+    # What changes nothing of a finding is not told of it again, but who is changed itself is.
+    assert [one.name for one in gone] == ["a"]
+    assert [one.name for one in _apply(galley, _service("c")).findings] == ["c"]
+    assert [one.name for one in _apply(galley, _service("a", port=81)).findings] == ["a"]
+    del asked[:]
+    _apply(galley, "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n")
+    assert asked == []
 
 
 def test_policies_may_select_pods_that_only_the_platform_knows() -> None:

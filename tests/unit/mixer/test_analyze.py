@@ -5,8 +5,8 @@ import pytest
 from argosy.api import parse_documents
 from argosy.core.names import ObjectKey
 from argosy.galley.memory import MemoryStore
-from argosy.galley.state import Applied, Galley
-from argosy.mixer.analyze import analyze_rules
+from argosy.galley.state import Analyzer, Applied, Galley
+from argosy.mixer.analyze import ANALYZED_KINDS, analyze_rules
 from argosy.mixer.validate import validate_expressions
 
 from .mesh import objects
@@ -43,14 +43,14 @@ spec:
     ],
 )
 def test_what_does_not_fit_is_told_with_its_line(old: str, new: str, code: str, line: int) -> None:
-    galley = Galley(MemoryStore(), analyzers=[analyze_rules])
+    galley = Galley(MemoryStore(), analyzers=[Analyzer(ANALYZED_KINDS, analyze_rules)])
     applied = galley.apply(parse_documents(TEXT.replace(old, new, 1), "f.yaml"), now=0.0, who="")
     assert [(one.code, str(one.origin)) for one in applied.findings] == [(code, f"f.yaml:{line}")]
     assert [one.code for one in galley.analyze()] == [code]
 
 
 def test_what_fits_is_not_mentioned() -> None:
-    galley = Galley(MemoryStore(), analyzers=[analyze_rules])
+    galley = Galley(MemoryStore(), analyzers=[Analyzer(ANALYZED_KINDS, analyze_rules)])
     assert galley.apply(parse_documents(TEXT, "f.yaml"), now=0.0, who="").findings == ()
 
 
@@ -59,7 +59,7 @@ def told(applied: Applied) -> list[tuple[str, str, str]]:
 
 
 def test_a_change_tells_what_it_brings_about_others() -> None:
-    galley = Galley(MemoryStore(), analyzers=[analyze_rules])
+    galley = Galley(MemoryStore(), analyzers=[Analyzer(ANALYZED_KINDS, analyze_rules)])
     galley.apply(parse_documents(TEXT, "f.yaml"), now=0.0, who="")
     gone = [("handler", ObjectKey("default", "deny"))]
     dangling = [("ARG0910", "rule default/deny", "f.yaml:17")]
@@ -72,7 +72,7 @@ def test_a_change_tells_what_it_brings_about_others() -> None:
 
 
 def test_an_edited_instance_tells_of_the_handler_that_it_breaks() -> None:
-    galley = Galley(MemoryStore(), analyzers=[analyze_rules])
+    galley = Galley(MemoryStore(), analyzers=[Analyzer(ANALYZED_KINDS, analyze_rules)])
     galley.apply(parse_documents(REPORTING, "f.yaml"), now=0.0, who="")
     applied = galley.apply(
         parse_documents(REPORTING.replace("{a: request.host}", "{b: request.host}"), "g.yaml"), now=1.0, who=""
@@ -97,7 +97,9 @@ spec: {compiledTemplate: listentry, params: {value: till.place | "none"}}
 
 def test_attributes_are_unknown_only_where_no_manifest_declares_them() -> None:
     ruled = TEXT.replace("spec:\n  actions:", "spec:\n  match: till.open\n  actions:")
-    galley = Galley(MemoryStore(), validators=[validate_expressions], analyzers=[analyze_rules])
+    galley = Galley(
+        MemoryStore(), validators=[validate_expressions], analyzers=[Analyzer(ANALYZED_KINDS, analyze_rules)]
+    )
     applied = galley.apply(parse_documents(ruled + DECLARED, "f.yaml"), now=0.0, who="")
     # An instance that nobody uses is judged, too.
     assert [(one.code, one.object, one.field) for one in applied.findings] == [
@@ -163,7 +165,9 @@ spec: {actions: [{handler: page, instances: [m]}]}
     ],
 )
 def test_what_reports_cannot_be_made_of_is_told_once(old: str, new: str, code: str, field: str) -> None:
-    galley = Galley(MemoryStore(), validators=[validate_expressions], analyzers=[analyze_rules])
+    galley = Galley(
+        MemoryStore(), validators=[validate_expressions], analyzers=[Analyzer(ANALYZED_KINDS, analyze_rules)]
+    )
     applied = galley.apply(parse_documents(REPORTING.replace(old, new, 1), "f.yaml"), now=0.0, who="")
     assert [(one.code, one.field) for one in applied.findings] == ([(code, field)] if code else [])
     assert all(one.origin for one in applied.findings)
@@ -205,7 +209,7 @@ spec:
 
 @pytest.mark.parametrize("kind, specs", [("QuotaSpecBinding", "quotaSpecs"), ("HTTPAPISpecBinding", "apiSpecs")])
 def test_a_binding_to_a_service_that_does_not_exist_is_told_with_its_line(kind: str, specs: str) -> None:
-    galley = Galley(MemoryStore(), analyzers=[analyze_rules])
+    galley = Galley(MemoryStore(), analyzers=[Analyzer(ANALYZED_KINDS, analyze_rules)])
     text = BOUND.replace("KIND", kind).replace("  SPECS: []\n", f"  {specs}: [{{name: s}}]\n")
     applied = galley.apply(parse_documents(text, "f.yaml"), now=0.0, who="")
     (found,) = [one for one in applied.findings if one.field.startswith("spec.services")]
@@ -229,7 +233,7 @@ def test_a_binding_to_a_service_that_does_not_exist_is_told_with_its_line(kind: 
 )
 @pytest.mark.parametrize("named", [True, False])
 def test_a_handler_whose_secret_is_not_there_is_told(secret: str, told: str, *, named: bool) -> None:
-    galley = Galley(MemoryStore(), analyzers=[analyze_rules])
+    galley = Galley(MemoryStore(), analyzers=[Analyzer(ANALYZED_KINDS, analyze_rules)])
     text = """
 apiVersion: config.istio.io/v1alpha2
 kind: redisquota
