@@ -27,11 +27,11 @@ from argosy.edge.opa_client import OpaClient
 from argosy.edge.redis_quota import RedisQuotas
 from argosy.mixer.api_specs import with_apis
 from argosy.mixer.attributes import Attributes
-from argosy.mixer.bind import finding
+from argosy.mixer.bind import finding, params_field
 from argosy.mixer.cache import CheckCache
 from argosy.mixer.check import Check, Decision, begin_check, without_attributes
 from argosy.mixer.handlers import make_handler
-from argosy.mixer.lists import ListChecker
+from argosy.mixer.lists import NOT_YET, ListChecker
 from argosy.mixer.names import Ref
 from argosy.mixer.port import NOT_ASKED, Call, LocalHandler, RemoteHandler, RemoteKeeper, Verdict
 from argosy.mixer.references import RecordedAttributes
@@ -270,6 +270,12 @@ class Checks:
             elif ref in self._starved:
                 hint = "see which handlers that are asked before it are slow, and give them less time"
                 found.append(finding(about, UNANSWERED, "spec", NOT_ASKED, hint))
+        for ref, local in sorted(self._local.items(), key=lambda item: item[0]):
+            if isinstance(local, ListChecker) and local.problem not in ("", NOT_YET):
+                at, about = params_field(self._objects[ref], "providerUrl"), self._objects[ref]
+                message = f"the list at {local.provider_url} cannot be read: {local.problem}"
+                hint = "correct it, or see whether its server runs; what was read holds on for `ttl`"
+                found.append(finding(about, UNANSWERED, at, message, hint))
         return found
 
     def dump(self) -> Mapping[str, Any]:

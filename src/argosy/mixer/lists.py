@@ -21,6 +21,8 @@ from argosy.mixer.port import Call, Verdict
 from argosy.mixer.status import INVALID_ARGUMENT, OK, PERMISSION_DENIED, UNAVAILABLE
 from argosy.mixer.values import text_of
 
+NOT_YET = "it was not read yet"
+
 
 class ParamsError(ValueError):
     """A parameter is wrong: `field` is its path below the parameters."""
@@ -84,7 +86,7 @@ class ListChecker:
         self._entries: ListEntries = make_entries(params.entry_type, params.overrides)
         self._read_at: float | None = None
         self._text = ""
-        self.problem = "" if not params.provider_url else "it was not read yet"
+        self.problem = "" if not params.provider_url else NOT_YET
 
     def check(self, call: Call, now: float) -> Verdict:
         """PERMISSION_DENIED names the value, as Istio's does."""

@@ -459,3 +459,32 @@ spec: {{actions: [{{handler: list.listchecker, instances: [value.listentry]}}]}}
     await wait_for("b", 0)
     await wait_for("a", 7)
     await one.close()
+
+
+async def test_a_list_that_cannot_be_read_is_told() -> None:
+    one = checks(
+        """
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: list}
+spec: {compiledAdapter: listchecker, params: {providerUrl: "http://127.0.0.1:9/list"}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: listentry
+metadata: {name: value}
+spec: {value: source.name}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: list}
+spec: {actions: [{handler: list, instances: [value.listentry]}]}
+"""
+    )
+    assert one.findings() == []  # nobody has tried yet
+    async with asyncio.timeout(60):
+        while not one.findings():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    (found,) = one.findings()
+    assert (found.code, found.object, found.field) == ("ARG0934", "handler default/list", "spec.params.providerUrl")
+    assert found.message.startswith("the list at http://127.0.0.1:9/list cannot be read: ")
+    await one.close()
