@@ -50,7 +50,20 @@ STANDARD_LABELS = frozenset(
     }
 )
 _STANDARD_TAGS = frozenset(
-    {"reporter", "protocol", "peer", "peer_id", "peer_ip", "service", "security", "code", "flags", "grpc", "counts"}
+    {
+        "reporter",
+        "protocol",
+        "peer",
+        "peer_id",
+        "peer_ip",
+        "service",
+        "security",
+        "code",
+        "flags",
+        "grpc",
+        "counts",
+        "bodies",
+    }
 )
 _CONTRACT = _STANDARD_TAGS | {"drop"}
 _OF_PEER = "peer."
@@ -60,13 +73,15 @@ _ESCAPED = "tag."
 class Joined(NamedTuple):
     """A series resolved: its labels in output order, its flow, and how its requests ended.
 
-    `counts`: the counter that a histogram's number of values is added to; empty: none.
+    `counts`: the counter that a histogram's number of values is added to; empty: none. `bodies`: `all` where requests
+    are counted of which only those with a body are in the histogram of request sizes, `some` in that one.
     """
 
     labels: Labels
     flow: FlowKey
     outcome: Outcome
     counts: str = ""
+    bodies: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +124,7 @@ def join(directory: Directory, node: Node, tags: Tags) -> Joined:
     )
     if not tag.keys() <= _STANDARD_TAGS:
         labels = _customized(labels, tag, _pod_of(directory, peer))
-    return Joined(labels, flow, outcome, tag.get("counts", ""))
+    return Joined(labels, flow, outcome, tag.get("counts", ""), tag.get("bodies", ""))
 
 
 def _customized(labels: Labels, tag: dict[str, str], peer: PodRef | None) -> Labels:

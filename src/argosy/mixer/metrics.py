@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from argosy.core.errors import Finding, Level
 from argosy.flow.counters import CarriedMemory, CounterMemory, HistogramMemory, Observed
 from argosy.flow.directory import Directory
-from argosy.flow.histogram import Histogram
+from argosy.flow.histogram import BOUNDS, Histogram
 from argosy.flow.history import FlowHistory
 from argosy.flow.minutes import MinuteLog
 from argosy.flow.misread import MisreadLedger
@@ -38,6 +38,7 @@ CLOCK_STEP_S = 60.0
 REPORTING_S = 10.0
 """A proxy that was heard from so recently counts as one that reports."""
 _UPGRADED = "101"
+_ALL = "all"
 _TCP_BYTES = (t.TCP_SENT, t.TCP_RECEIVED)
 
 _SeriesKey = tuple[str, Tags]
@@ -206,6 +207,7 @@ class MetricsAggregator:
             labels = join_note(self._directory, node, tags) if noted else self._join(process, node, sample.tags).labels
             family = counters.setdefault(name, {})
             family[labels] = family.get(labels, 0.0) + sample.value
+        empty = _Empty()
         for (name, tags), seen in process.histograms.dump().items():
             if counts_all(tags):
                 continue
@@ -214,9 +216,12 @@ class MetricsAggregator:
                 continue
             known = histograms.setdefault(name, {}).setdefault(joined.labels, Histogram())
             known.add_counts(seen.counts, count=seen.count, total=seen.total)
+            empty.note(joined, joined.labels, seen.count)
             if joined.counts in self._counters:
                 family = counters.setdefault(joined.counts, {})
                 family[joined.labels] = family.get(joined.labels, 0.0) + seen.count
+        if empty:
+            empty.add_to(histograms.setdefault(t.REQUEST_BYTES, {}))
         return counters, histograms
 
     def findings(self) -> tuple[Finding, ...]:
@@ -343,6 +348,7 @@ class MetricsAggregator:
     ) -> None:
         left = list(left_histograms(flush.histograms, process.histograms.get))
         process.histograms.begin()
+        empty = _Empty()
         for name, tags, count, total, counts in (*flush.histograms, *left):
             added = process.histograms.advance((name, tags), count, total, counts)
             if added is None or counts_all(tags):
@@ -356,11 +362,13 @@ class MetricsAggregator:
             if known is None:
                 known = family[labels] = Histogram()
             known.add_counts(added.counts, count=added.count, total=added.total)
+            empty.note(joined, labels, added.count)
             if recent:
                 for counters in self._history.touch(joined.flow, now):
                     _observe(counters, name, added)
             if joined.counts in self._counters and added.count:
                 self._add(joined.counts, joined, added.count, owner, now, recent)
+        empty.add_to(self._histograms[t.REQUEST_BYTES])
 
     def _join(self, process: _Process, node: Node, tags: Tags) -> Joined:
         revision = self._directory.revision
@@ -373,6 +381,29 @@ class MetricsAggregator:
             joined = cached[1]
         process.joined[tags] = (revision, joined)
         return joined
+
+
+class _Empty:
+    """Requests without a body, by their labels: proxies leave them out of the histogram of request sizes."""
+
+    def __init__(self) -> None:
+        self._counts: dict[Labels, float] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+    def note(self, joined: Joined, labels: Labels, count: float) -> None:
+        """Take note of one series: of all requests, or of those that may have one."""
+        if joined.bodies:
+            sign = 1.0 if joined.bodies == _ALL else -1.0
+            self._counts[labels] = self._counts.get(labels, 0.0) + sign * count
+
+    def add_to(self, sizes: dict[Labels, Histogram]) -> None:
+        """Add them, each as a size of 0."""
+        for labels, count in self._counts.items():
+            if count > 0:
+                known = sizes.setdefault(labels, Histogram())
+                known.add_counts([count, *[0.0] * len(BOUNDS)], count=count, total=0.0)
 
 
 def _no_latency(name: str, joined: Joined) -> bool:

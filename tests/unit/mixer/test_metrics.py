@@ -11,7 +11,16 @@ from argosy.flow.directory import MeshDirectory
 from argosy.flow.histogram import BOUNDS
 from argosy.mixer.budget import LabelBudget
 from argosy.mixer.metrics import MetricsAggregator
-from argosy.mixer.telemetry import DURATION, REQUEST_BYTES, REQUESTS, TCP_SENT, CounterSample, Flush, HistogramSample
+from argosy.mixer.telemetry import (
+    DURATION,
+    REQUEST_BYTES,
+    REQUESTS,
+    RESPONSE_BYTES,
+    TCP_SENT,
+    CounterSample,
+    Flush,
+    HistogramSample,
+)
 
 from .mesh import DIRECTORY, PODS, node, pod, tags
 
@@ -297,6 +306,40 @@ def test_totals_equal_the_truth_under_restarts_resets_and_lost_streams(seed: int
         truth += added
         aggregator.receive(node(name), flush(counts[name], now - born[name] if with_age else None), now)
         assert total(aggregator) == pytest.approx(truth)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_requests_without_a_body_are_sizes_of_nothing(seed: int) -> None:
+    """Proxies tell of them by another histogram alone; restarts and lost flushes change nothing of the sum."""
+    dice = random.Random(seed)
+    aggregator = MetricsAggregator(DIRECTORY)
+    everything, bodies, born, now = 0, 0, 0.0, 0.0
+    truth = {"all": 0, "some": 0}
+
+    def sample(name: str, which: str, count: int) -> HistogramSample:
+        return HistogramSample(name, tags(bodies=which), count, 12.0 * count, histogram(name, count, 0).counts)
+
+    for _ in range(30):
+        now += dice.choice((1, 5, 60))
+        if dice.random() < 0.1:
+            now += 5
+            everything, bodies, born = 0, 0, now
+        with_body = dice.randrange(0, 20)
+        without = dice.randrange(0, 20)
+        everything, bodies = everything + with_body + without, bodies + with_body
+        truth["all"] += with_body + without
+        truth["some"] += with_body
+        sent = [sample(RESPONSE_BYTES, "all", everything), sample(REQUEST_BYTES, "some", bodies)]
+        dice.shuffle(sent)
+        aggregator.receive(NODE, Flush([], [one for one in sent if one.observed], now - born), now)
+        found = dict(aggregator.histograms())[REQUEST_BYTES].values()
+        assert sum(one.total for one in found) == truth["all"]
+        assert sum(one.counts[0] for one in found) == truth["all"] - truth["some"]
+        assert sum(one.sum for one in found) == 12 * truth["some"]
+        of_proxy = aggregator.of_proxy(NODE)[1].get(REQUEST_BYTES, {}).values()
+        assert sum(one.total for one in of_proxy) == everything
+        assert sum(one.counts[0] for one in of_proxy) == everything - bodies
 
 
 def test_who_reports_is_seen_when_nobody_does() -> None:

@@ -26,6 +26,7 @@ RESERVED = frozenset(
         "flags",
         "grpc",
         "counts",
+        "bodies",
         DROP,
     }
     | {"call", "conn", "messages", "rest", "left"}

@@ -4,8 +4,9 @@ What costs in the proxy is the number of tags, more than their length: each is f
 for each of a request's statistics. So all that the proxy alone knows stands in one tag, `call`, as `name=value|...`, in
 the form that it finds fastest; Mixer takes it apart, once for each series, and joins the rest
 (`docs/decisions/0005-telemetry-in-envoy.md`).
-The number of statistics costs as well: requests have no counter of their own, since the histogram of their sizes has
-one (`counts=`, as long as no Telemetry object tells the two apart).
+The number of statistics costs as well: requests have no counter of their own, since the histogram of their answers'
+sizes has one (`counts=`, as long as no Telemetry object tells the two apart); and a GET that has no body is not in the
+histogram of request sizes, because Mixer knows of it from the other (`bodies=`).
 Tags of Telemetry objects may have values that clients choose, so statistics with such tags are few; beside them is one
 without, of which Mixer makes what the others had no room for.
 
@@ -28,6 +29,8 @@ from argosy.pilot.build.metric_tags import metric_tags
 from argosy.pilot.counted import STANDARD, Counted, Counting
 
 CALL = "call"
+ALL, SOME = "all", "some"
+"""Of which requests a histogram is: those whose bodies are in another one are among `all`, the others are empty."""
 CLUSTER = "cluster"
 """The last one in `call`, because a cluster's name may hold what parts them."""
 CONNECTION = "conn"
@@ -146,6 +149,11 @@ class _Stats:
         """Whether two statistics are wanted with the same tags."""
         return self.counting.of(one) == self.counting.of(other) and not self.counting.of(one).disabled
 
+    def chosen(self, name: str) -> bool:
+        """Whether a statistic has tags of which clients may choose the values."""
+        _said, apart = metric_tags(self.counting.of(name), source=self.tags["reporter"] == "source")
+        return any("%" in value for value in apart.values())
+
     def _tags(self, counted: Counted) -> list[Any]:
         said, apart = metric_tags(counted, source=self.tags["reporter"] == "source")
         all_said = {**self.tags, **said}
@@ -162,7 +170,15 @@ def _tag(name: str, value: str) -> dict[str, str]:
 def _http_stats(stats: _Stats, *, apart: bool) -> list[Any]:
     """Requests, without those of gRPC where these are counted `apart`."""
     condition = _NO_GRPC if apart else None
-    return _logger(condition, counters=_requests(stats), histograms=[*_sizes(stats), *_duration(stats)])
+    if not stats.alike(_REQUEST_BYTES, _RESPONSE_BYTES) or stats.chosen(_REQUEST_BYTES):
+        # What has no room in one histogram would look like requests without a body.
+        return _logger(condition, counters=_requests(stats), histograms=[*_sizes(stats), *_duration(stats)])
+    all_of_them, bodies = stats.saying(bodies=ALL), stats.saying(bodies=SOME)
+    some = _all(_MAYBE_BODY, condition) if condition else _MAYBE_BODY
+    return [
+        *_logger(condition, counters=_requests(stats), histograms=[*_answers(all_of_them), *_duration(stats)]),
+        *_logger(some, histograms=_bodies(bodies)),
+    ]
 
 
 def _grpc_stats(plain: _Stats) -> list[Any]:
@@ -178,17 +194,23 @@ _REQUESTS, _REQUEST_BYTES, _RESPONSE_BYTES = "istio_requests_total", "istio_requ
 
 
 def _requests(stats: _Stats) -> list[Any]:
-    """The counter of requests, unless the histogram of their sizes counts them."""
-    if stats.alike(_REQUESTS, _REQUEST_BYTES):
+    """The counter of requests, unless the histogram of their answers' sizes counts them."""
+    if stats.alike(_REQUESTS, _RESPONSE_BYTES):
         return []
     return [_one(name, tags) for name, tags in stats.each(_REQUESTS)]
 
 
 def _sizes(stats: _Stats) -> list[Any]:
-    received = stats.saying(counts=_REQUESTS) if stats.alike(_REQUESTS, _REQUEST_BYTES) else stats
-    sizes = [_value(name, tags, "%BYTES_RECEIVED%") for name, tags in received.each(_REQUEST_BYTES)]
-    sizes += [_value(name, tags, "%BYTES_SENT%") for name, tags in stats.each(_RESPONSE_BYTES)]
-    return [{**size, "unit": "Bytes"} for size in sizes]
+    return [*_bodies(stats), *_answers(stats)]
+
+
+def _bodies(stats: _Stats) -> list[Any]:
+    return [{**_value(name, tags, "%BYTES_RECEIVED%"), "unit": "Bytes"} for name, tags in stats.each(_REQUEST_BYTES)]
+
+
+def _answers(stats: _Stats) -> list[Any]:
+    sent = stats.saying(counts=_REQUESTS) if stats.alike(_REQUESTS, _RESPONSE_BYTES) else stats
+    return [{**_value(name, tags, "%BYTES_SENT%"), "unit": "Bytes"} for name, tags in sent.each(_RESPONSE_BYTES)]
 
 
 def _duration(stats: _Stats) -> list[Any]:
@@ -325,3 +347,20 @@ _NO_GRPC = _content_type(string_match=_EXACTLY, invert_match=True)
 # Almost no request is gRPC, and a prefix is compared faster than an expression.
 _MAYBE_GRPC = _content_type(string_match={"prefix": "application/grpc"})
 _GRPC = _all(_MAYBE_GRPC, _content_type(string_match=_EXACTLY))
+
+
+def _has(name: str) -> dict[str, Any]:
+    return {"header_filter": {"header": {"name": name, "present_match": True}}}
+
+
+# A request of HTTP/1 that says nothing of a body has none (RFC 9112, 6.3), unless its connection is upgraded. HTTP/2
+# need not say it, but nobody gives a GET a body of unknown length.
+_NO_GET = {"name": ":method", "string_match": {"exact": "GET"}, "invert_match": True}
+_MAYBE_BODY = {
+    "or_filter": {
+        "filters": [
+            {"header_filter": {"header": _NO_GET}},
+            *(_has(name) for name in ("content-length", "transfer-encoding", "upgrade")),
+        ]
+    }
+}

@@ -83,42 +83,70 @@ def test_everything_has_istios_names_and_one_tag(protocol: str) -> None:
 
 
 def test_a_request_is_counted_by_one_logger_as_http_or_as_grpc() -> None:
-    plain, grpc, *messages = made(source_tags("http"))
+    plain, bodies, grpc, *messages = made(source_tags("http"))
     prefix, exactly = (one["header_filter"]["header"] for one in grpc["filter"]["and_filter"]["filters"])
     headers = [plain["filter"]["header_filter"]["header"], prefix, exactly]
     assert [one.get("invert_match", False) for one in headers] == [True, False, False]
     assert {one["name"] for one in headers} == {"content-type"}
     assert headers[0]["string_match"] == exactly["string_match"]
-    assert counted(plain)["istio_request_bytes"]["protocol"] == "http"
+    assert bodies["filter"]["and_filter"]["filters"][1] == plain["filter"]
+    assert counted(plain)["istio_response_bytes"]["protocol"] == "http"
     found = counted(grpc)["istio_request_bytes"]
     assert (found["protocol"], found["grpc"]) == ("grpc", "%GRPC_STATUS_NUMBER%")
-    assert "grpc" not in counted(plain)["istio_request_bytes"]
+    assert "grpc" not in counted(plain)["istio_response_bytes"]
     assert [set(counted(one)) for one in messages] == [
         {"istio_request_messages_total", "istio_response_messages_total"}
     ] * 2
 
 
 def test_where_no_grpc_succeeds_one_logger_counts_all() -> None:
-    (plain,) = (api.to_dict(one) for one in stats_loggers(source_tags("http"), grpc=False))
+    plain, bodies = (api.to_dict(one) for one in stats_loggers(source_tags("http"), grpc=False))
     assert "filter" not in plain
-    assert set(counted(plain)) == HISTOGRAMS.keys()
+    assert set(counted(plain)) == HISTOGRAMS.keys() - {"istio_request_bytes"}
+    assert set(counted(bodies)) == {"istio_request_bytes"}
 
 
-def test_the_histogram_of_sizes_counts_the_requests() -> None:
+def test_a_get_that_says_nothing_of_a_body_is_not_in_the_histogram_of_request_sizes() -> None:
+    plain, bodies = (api.to_dict(one) for one in stats_loggers(source_tags("http"), grpc=False))
+    conditions = [one["header_filter"]["header"] for one in bodies["filter"]["or_filter"]["filters"]]
+    assert [(one["name"], "present_match" in one, one.get("invert_match", False)) for one in conditions] == [
+        (":method", False, True),
+        ("content-length", True, False),
+        ("transfer-encoding", True, False),
+        ("upgrade", True, False),
+    ]
+    assert counted(plain)["istio_response_bytes"]["bodies"] == "all"
+    assert counted(bodies)["istio_request_bytes"]["bodies"] == "some"
+    assert "bodies" not in counted(plain)["istio_request_duration_milliseconds"]
+
+
+@pytest.mark.parametrize("tag", ["'x'", "request.host"])
+def test_where_series_may_find_no_room_or_differ_all_requests_are_in_it(tag: str) -> None:
+    """What is missing in one histogram would look like requests without a body."""
+    tagged = Counted(tags=(("mine", tag),))
+    both = Counting((("istio_request_bytes", tagged), ("istio_response_bytes", tagged)))
+    one = Counting((("istio_request_bytes", tagged),))
+    for counting, apart in ((both, tag == "'x'"), (one, False), (STANDARD, True)):
+        loggers = [api.to_dict(each) for each in stats_loggers(source_tags("http"), counting, grpc=False)]
+        said = [tags for logger in loggers for tags in counted(logger).values()]
+        assert any("bodies" in tags for tags in said) is apart
+
+
+def test_the_histogram_of_answers_sizes_counts_the_requests() -> None:
     """A statistic less for each request. Where the two are told apart, each is for itself."""
 
     def found(*changed: tuple[str, Counted]) -> dict[str, str]:
         loggers = made(source_tags("http"), Counting(changed))
         plain = {name: tags for logger in loggers for name, tags in counted(logger).items()}
-        return {name: plain[name].get("counts", "") for name in (REQUESTS, "istio_request_bytes") if name in plain}
+        return {name: plain[name].get("counts", "") for name in (REQUESTS, "istio_response_bytes") if name in plain}
 
     tagged, off = Counted(tags=(("mine", "'x'"),)), Counted(disabled=True)
-    assert found() == {"istio_request_bytes": REQUESTS}
-    assert found((REQUESTS, tagged), ("istio_request_bytes", tagged)) == {"istio_request_bytes": REQUESTS}
-    assert found((REQUESTS, tagged)) == {REQUESTS: "", "istio_request_bytes": ""}
-    assert found(("istio_request_bytes", off)) == {REQUESTS: ""}
-    assert found((REQUESTS, off)) == {"istio_request_bytes": ""}
-    assert found((REQUESTS, off), ("istio_request_bytes", off)) == {}
+    assert found() == {"istio_response_bytes": REQUESTS}
+    assert found((REQUESTS, tagged), ("istio_response_bytes", tagged)) == {"istio_response_bytes": REQUESTS}
+    assert found((REQUESTS, tagged)) == {REQUESTS: "", "istio_response_bytes": ""}
+    assert found(("istio_response_bytes", off)) == {REQUESTS: ""}
+    assert found((REQUESTS, off)) == {"istio_response_bytes": ""}
+    assert found((REQUESTS, off), ("istio_response_bytes", off)) == {}
 
 
 def test_every_tcp_logger_says_of_what_it_wants_to_hear() -> None:
