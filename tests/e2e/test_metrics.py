@@ -45,6 +45,17 @@ kind: Service
 metadata: {name: grpc-server}
 spec: {selector: {app: grpc-server}, ports: [{name: grpc, port: 50051}]}
 """
+BODIES = """
+import http.client
+connection = http.client.HTTPConnection("web", 80, timeout=60)
+chunks = iter([b"x" * 4, b"x" * 5])
+for body in None, b"x" * 5, None:
+    connection.request("GET", "/", body)
+    assert connection.getresponse().read() is not None
+for body in b"", b"x" * 7, chunks:
+    connection.request("POST", "/", body)
+    assert connection.getresponse().read() is not None
+"""
 TALK = """
 import socket, sys
 connection = socket.create_connection((sys.argv[1], int(sys.argv[2])))
@@ -230,6 +241,23 @@ def test_sums_are_exact_while_mixer_is_killed_and_a_workload_is_rolled(mesh: Mes
     # They were left out meanwhile, and told again; each of the two times is seen only by who looks often enough.
     assert False in seen.phases, seen.phases
     assert seen.phases[-1], seen.phases
+
+
+def test_bodies_of_requests_have_their_sizes_and_a_request_without_one_has_none(mesh: Mesh) -> None:
+    """Whichever way a body is announced. Requests without one stand in a proxy's other histograms alone."""
+    names = ("istio_request_bytes_count", "istio_request_bytes_sum", "istio_requests_total")
+    before = {(side, name): total(mesh, side, name) for side in ("source", "destination") for name in names}
+    empty = {side: sizes_of_nothing(mesh, side) for side in ("source", "destination")}
+    in_pod(mesh, "sleep", sys.executable, "-c", BODIES)
+    for side in ("source", "destination"):
+        wait_for(lambda side=side: total(mesh, side) - before[side, names[2]] == 6, 60, f"the {side} says all")
+        count, size = (total(mesh, side, name) - before[side, name] for name in names[:2])
+        assert (count, size, sizes_of_nothing(mesh, side) - empty[side]) == (6, 5 + 7 + 9, 3)
+
+
+def sizes_of_nothing(mesh: Mesh, side: str) -> float:
+    """Requests to `web` whose bodies had less than one byte, as one side says."""
+    return mesh.count("istio_request_bytes_bucket", reporter=side, destination_service_name="web", le="0.5")
 
 
 def total(mesh: Mesh, side: str, name: str = "istio_requests_total") -> float:
