@@ -1,12 +1,13 @@
-"""What standard metrics cost: `python -m bench.telemetry [--rounds N] [--seconds S]`.
+"""What standard metrics cost: `python -m bench.telemetry [--meshes M] [--rounds N] [--seconds S]`.
 
 A whole mesh on this machine. Two pairs of pods, each a client and a server with sidecars and mutual TLS between them;
 in one pair's namespace a Telemetry object disables all metrics. Load runs on both in turns, several rounds in one run,
-and figures are medians of ratios, because everything else on the machine changes from minute to minute. At saturation
-(several connections, as much as goes through) a request waits for the CPU that others take; with one request at a time
-it shows what it takes by itself, with the rest of the one before, because the next comes as soon as there is an answer;
-at a steady rate, as users call, that rest is over when the next comes. Then Mixer's CPU at several rates, and what a
-request takes more when Mixer is asked about it. Needs root, `wrk` and `h2load`.
+and figures are medians of ratios, because everything else on the machine changes from minute to minute. One process is
+quicker than another of its kind, by a few per cent and as long as it lives, so several meshes are asked in turn.
+At saturation (several connections, as much as goes through) a request waits for the CPU that others take; with one
+request at a time it shows what it takes by itself, with the rest of the one before, because the next comes as soon as
+there is an answer; at a steady rate, as users call, that rest is over when the next comes. Then Mixer's CPU at several
+rates, and what a request takes more when Mixer is asked about it. Needs root, `wrk` and `h2load`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.e2e.harness import Mesh, local_addresses, running
@@ -86,6 +87,7 @@ class Costs:
     saturated: Ratios
     alone: Ratios
     steady: Ratios
+    meshes: int
     rounds: int
     cpu_us: float
     mixer: dict[int, float]
@@ -96,7 +98,8 @@ class Costs:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.telemetry")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--meshes", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4)
     given = parser.parse_args()
     missing = [name for name in ("wrk", "h2load") if not shutil.which(name)]
@@ -104,31 +107,48 @@ def main() -> int:
         print(f"needs root, and {', '.join(missing) or 'wrk'}", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory(prefix="argosy-bench-") as name:
-        print(json.dumps(asdict(measure(Path(name), given.rounds, given.seconds)), indent=2))
+        print(json.dumps(asdict(measure(Path(name), given.meshes, given.rounds, given.seconds)), indent=2))
     return 0
 
 
-def measure(folder: Path, rounds: int, seconds: int) -> Costs:
-    """Start the mesh, load it, stop it."""
+def measure(folder: Path, meshes: int, rounds: int, seconds: int) -> Costs:
+    """Start each mesh, load it, stop it. Mixer is measured in the last one."""
     (folder / "mesh.yaml").write_text("".join(_pair(name) for name in PAIRS) + f"---{SILENT}")
-    with running(folder / "mesh", folder / "mesh.yaml", split=True) as mesh:
-        pairs = {name: _Pair.of(mesh, name) for name in PAIRS}
+    found = _Found()
+    for number in range(meshes):
+        with running(folder / f"mesh-{number}", folder / "mesh.yaml", split=True) as mesh:
+            pairs = {name: _Pair.of(mesh, name) for name in PAIRS}
+            found.compare(pairs, rounds, seconds)
+            if number < meshes - 1:
+                continue
+            mixer = mesh.host_pid("settings/mixer.json")
+            share = {rate: pairs["counted"].mixer_share(rate, seconds, mixer) for rate in RATES}
+            unasked = pairs["counted"].load(seconds, connections=1)
+            mesh.apply(ASKED)
+            asked = pairs["counted"].load(seconds, connections=1)
+
+    cpu = statistics.median(one["silent"].cpu_us for one in found.saturated)
+    ratios = (_ratios(one) for one in (found.saturated, found.alone, found.steady))
+    return Costs(*ratios, meshes, rounds, cpu, share, unasked, asked)
+
+
+@dataclass(slots=True)
+class _Found:
+    """Loads of both pairs, round by round."""
+
+    saturated: list[dict[str, Load]] = field(default_factory=list)
+    alone: list[dict[str, Load]] = field(default_factory=list)
+    steady: list[dict[str, Load]] = field(default_factory=list)
+
+    def compare(self, pairs: Mapping[str, _Pair], rounds: int, seconds: int) -> None:
+        """Load the pairs in turns."""
         for pair in pairs.values():
             pair.load(1)
-        saturated, alone, steady = [], [], []
-        for number in range(rounds):
-            order = PAIRS if number % 2 else tuple(reversed(PAIRS))
-            saturated.append({name: pairs[name].load(seconds) for name in order})
-            alone.append({name: pairs[name].load(seconds, connections=1) for name in order})
-            steady.append({name: pairs[name].steady(STEADY, seconds) for name in order})
-        mixer = mesh.host_pid("settings/mixer.json")
-        share = {rate: pairs["counted"].mixer_share(rate, seconds, mixer) for rate in RATES}
-        unasked = pairs["counted"].load(seconds, connections=1)
-        mesh.apply(ASKED)
-        asked = pairs["counted"].load(seconds, connections=1)
-
-    cpu = statistics.median(one["silent"].cpu_us for one in saturated)
-    return Costs(_ratios(saturated), _ratios(alone), _ratios(steady), rounds, cpu, share, unasked, asked)
+        for _ in range(rounds):
+            order = PAIRS if len(self.saturated) % 2 else tuple(reversed(PAIRS))
+            self.saturated.append({name: pairs[name].load(seconds) for name in order})
+            self.alone.append({name: pairs[name].load(seconds, connections=1) for name in order})
+            self.steady.append({name: pairs[name].steady(STEADY, seconds) for name in order})
 
 
 def _ratios(found: Sequence[Mapping[str, Load]]) -> Ratios:
