@@ -82,13 +82,30 @@ def test_everything_has_istios_names_and_one_tag(protocol: str) -> None:
     assert names == (http if protocol == "http" else tcp | OPEN_BYTES.keys())
 
 
+def holds(condition: dict[str, Any], content_type: str) -> bool:
+    """Whether a log filter on the content type holds, as Envoy does it."""
+    ((kind, given),) = condition.items()
+    if kind in ("and_filter", "or_filter"):
+        return (all if kind == "and_filter" else any)(holds(one, content_type) for one in given["filters"])
+    header = given["header"]
+    assert (header["name"], header["treat_missing_header_as_empty"]) == ("content-type", True)
+    ((how, text),) = header["string_match"].items()
+    found = content_type == text if how == "exact" else content_type.startswith(text)
+    return found is not header.get("invert_match", False)
+
+
 def test_a_request_is_counted_by_one_logger_as_http_or_as_grpc() -> None:
     plain, bodies, grpc, *messages = made(source_tags("http"))
-    prefix, exactly = (one["header_filter"]["header"] for one in grpc["filter"]["and_filter"]["filters"])
-    headers = [plain["filter"]["header_filter"]["header"], prefix, exactly]
-    assert [one.get("invert_match", False) for one in headers] == [True, False, False]
-    assert {one["name"] for one in headers} == {"content-type"}
-    assert headers[0]["string_match"] == exactly["string_match"]
+    for content_type, wanted in {
+        "": False,
+        "text/html": False,
+        "application/grpc": True,
+        "application/grpc+proto": True,
+        "application/grpc-web": False,
+        "application/grpc-web+proto": False,
+    }.items():
+        assert holds(grpc["filter"], content_type) is wanted
+        assert holds(plain["filter"], content_type) is not wanted
     assert bodies["filter"]["and_filter"]["filters"][1] == plain["filter"]
     assert counted(plain)["istio_response_bytes"]["protocol"] == "http"
     found = counted(grpc)["istio_request_bytes"]
