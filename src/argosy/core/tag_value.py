@@ -27,6 +27,23 @@ _RENAMED = {
     "node": "xds.node",
 }
 _OWN_NAMES = re.compile(rf"(?<![\w.'\"])({'|'.join(_RENAMED)})\b(?!\s*\()")
+COUNTED_TAGS = frozenset(
+    {
+        "reporter",
+        "protocol",
+        "peer",
+        "peer_id",
+        "peer_ip",
+        "service",
+        "security",
+        "code",
+        "flags",
+        "grpc",
+        "counts",
+        "bodies",
+    }
+)
+"""What proxies say of what they count, between Pilot, which has them say it, and Mixer."""
 PEER_ATTRIBUTES = frozenset(
     {
         "name",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from argosy.core.names import BLACKHOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER, PASSTHROUGH_CLUSTER
+from argosy.core.tag_value import COUNTED_TAGS
 from argosy.flow.directory import Directory, service_ref
 from argosy.flow.record import DESTINATION, MUTUAL_TLS, PLAINTEXT, SOURCE, UNKNOWN_SECURITY, FlowKey, Outcome
 from argosy.flow.workload import UNKNOWN, PodRef, ServiceRef, WorkloadRef
@@ -49,23 +50,7 @@ STANDARD_LABELS = frozenset(
         "connection_security_policy",
     }
 )
-_STANDARD_TAGS = frozenset(
-    {
-        "reporter",
-        "protocol",
-        "peer",
-        "peer_id",
-        "peer_ip",
-        "service",
-        "security",
-        "code",
-        "flags",
-        "grpc",
-        "counts",
-        "bodies",
-    }
-)
-_CONTRACT = _STANDARD_TAGS | {"drop"}
+_CONTRACT = COUNTED_TAGS | {"drop"}
 _OF_PEER = "peer."
 _ESCAPED = "tag."
 
@@ -122,7 +107,7 @@ def join(directory: Directory, node: Node, tags: Tags) -> Joined:
         *_outcome_labels(protocol, outcome),
         ("connection_security_policy", flow.security if reporter == DESTINATION else NOBODY),
     )
-    if not tag.keys() <= _STANDARD_TAGS:
+    if not tag.keys() <= COUNTED_TAGS:
         labels = _customized(labels, tag, _pod_of(directory, peer))
     return Joined(labels, flow, outcome, tag.get("counts", ""), tag.get("bodies", ""))
 

@@ -6,31 +6,14 @@ their own, which the proxy fills in. Names that Mixer uses itself get a prefix. 
 
 from __future__ import annotations
 
-from argosy.core.tag_value import FormatValue, PeerValue, TagValueError, parse_tag_value
+from argosy.core.tag_value import COUNTED_TAGS, FormatValue, PeerValue, TagValueError, parse_tag_value
 from argosy.pilot.counted import Counted
 
 DROP = "drop"
 OF_PEER = "peer."
 ESCAPED = "tag."
 UNKNOWN = "unknown"
-RESERVED = frozenset(
-    {
-        "reporter",
-        "protocol",
-        "peer",
-        "peer_id",
-        "peer_ip",
-        "service",
-        "security",
-        "code",
-        "flags",
-        "grpc",
-        "counts",
-        "bodies",
-        DROP,
-    }
-    | {"call", "conn", "messages", "rest", "left"}
-)
+RESERVED = COUNTED_TAGS | {DROP, "call", "conn", "messages", "rest", "left"}
 
 
 def metric_tags(counted: Counted, *, source: bool) -> tuple[dict[str, str], dict[str, str]]:
