@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -63,7 +64,11 @@ def register(app: typer.Typer) -> None:
     add(
         "validate",
         rich_help_panel=PANEL,
-        epilog=examples("argosy validate manifests/", "kustomize build . | argosy validate -"),
+        epilog=examples(
+            "argosy validate manifests/",
+            "argosy validate services.yaml routes/ --fail-on=warning -o json",
+            "kustomize build . | argosy validate -",
+        ),
     )(validate)
     add(
         "analyze",
@@ -204,7 +209,8 @@ def validate(
 ) -> None:
     """Check files by themselves, without a mesh.
 
-    Their shape, their meaning, and how the objects fit together.
+    Their shape, their meaning, and how the objects fit together: by the same rules as `apply` and `analyze`. The
+    files are the whole configuration, so a Service that they do not have counts as missing.
     """
     from argosy.api import parse_documents
     from argosy.cli.sources import read_files
@@ -235,18 +241,28 @@ def analyze(
     """Say what is wrong with the configuration.
 
     That of the running mesh; with -f: as it would be if the files were applied. Includes what could not be built,
-    and what a proxy refused. `validate` checks files without a mesh.
+    and what a proxy refused. Without a mesh (in CI) `argosy validate` takes the files alone, with the same rules.
     """
-    from argosy.edge.control_client import parse_finding
-
-    if named or file:
-        from argosy.cli.sources import read_files
-
-        answer = control().post("analyze", {"files": read_files([*named, *file]), "namespace": namespace})
-        findings = [parse_finding(one) for one in answer["findings"]]
-    else:
-        findings = control().findings()
+    findings = _with_the_mesh([*named, *file], namespace) if named or file else control().findings()
     _judge(findings, fail_on, output, fine="no findings")
+
+
+def _with_the_mesh(named: list[str], namespace: str) -> list[Finding]:
+    """What would be wrong with the running mesh's configuration if these files were applied."""
+    from argosy.cli.sources import read_files
+    from argosy.core.errors import ArgosyError
+    from argosy.edge.control_client import NOT_RUNNING, parse_finding
+
+    try:
+        answer = control().post("analyze", {"files": read_files(named), "namespace": namespace})
+    except ArgosyError as error:
+        if error.findings[0].code != NOT_RUNNING:
+            raise
+        of = [] if namespace == DEFAULT_NAMESPACE else ["-n", namespace]
+        alone = shlex.join(["argosy", "validate", *of, *named])
+        hint = f"`{alone}` checks the files by themselves, with the same rules"
+        raise ArgosyError.of(NOT_RUNNING, error.findings[0].message, hint=hint) from None
+    return [parse_finding(one) for one in answer["findings"]]
 
 
 def _judge(findings: Sequence[Finding], fail_on: FailOn, output: Output, *, fine: str) -> None:

@@ -231,3 +231,12 @@ def test_without_a_mesh_the_error_says_how_to_start_one(no_mesh: Path, arguments
     assert "error ARG0701: the mesh is not running" in result.stderr
     assert "hint: `argosy up` starts it" in result.stderr
     assert result.stdout == ""
+
+
+def test_analyze_of_files_without_a_mesh_names_the_command_that_needs_none(no_mesh: Path, tmp_path: Path, service):
+    file = tmp_path / "my web.yaml"
+    file.write_text(service)
+    result = CliRunner().invoke(build_app(), ["analyze", "-n", "shop", "-f", str(file)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"hint: `argosy validate -n shop '{file}'` checks the files by themselves" in result.stderr
+    assert CliRunner().invoke(build_app(), ["validate", str(file)]).exit_code == 0
