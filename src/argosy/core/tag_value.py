@@ -41,6 +41,7 @@ COUNTED_TAGS = frozenset(
         "grpc",
         "counts",
         "bodies",
+        "ms",
     }
 )
 """What proxies say of what they count, between Pilot, which has them say it, and Mixer."""

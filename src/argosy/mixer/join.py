@@ -59,7 +59,8 @@ class Joined(NamedTuple):
     """A series resolved: its labels in output order, its flow, and how its requests ended.
 
     `counts`: the counter that a histogram's number of values is added to; empty: none. `bodies`: `all` where requests
-    are counted of which only those with a body are in the histogram of request sizes, `some` in that one.
+    are counted of which only those with a body are in the histogram of request sizes, `some` in that one. `took_ms`: how
+    long each of a histogram's values took, where they are not in that of durations; else None.
     """
 
     labels: Labels
@@ -67,6 +68,7 @@ class Joined(NamedTuple):
     outcome: Outcome
     counts: str = ""
     bodies: str = ""
+    took_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,9 @@ def join(directory: Directory, node: Node, tags: Tags) -> Joined:
     )
     if not tag.keys() <= COUNTED_TAGS:
         labels = _customized(labels, tag, _pod_of(directory, peer))
-    return Joined(labels, flow, outcome, tag.get("counts", ""), tag.get("bodies", ""))
+    took = tag.get("ms", "")
+    took_ms = int(took) if took.isdecimal() else None
+    return Joined(labels, flow, outcome, tag.get("counts", ""), tag.get("bodies", ""), took_ms)
 
 
 def _customized(labels: Labels, tag: dict[str, str], peer: PodRef | None) -> Labels:

@@ -8,6 +8,7 @@ directory has changed. Bounded by a `LabelBudget`, for each workload and for the
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -214,8 +215,9 @@ class MetricsAggregator:
             joined = self._join(process, node, tags)
             if _no_latency(name, joined):
                 continue
-            known = histograms.setdefault(name, {}).setdefault(joined.labels, Histogram())
-            known.add_counts(seen.counts, count=seen.count, total=seen.total)
+            for family_name, values in _told(name, joined, seen):
+                known = histograms.setdefault(family_name, {}).setdefault(joined.labels, Histogram())
+                known.add_counts(values.counts, count=values.count, total=values.total)
             empty.note(joined, joined.labels, seen.count)
             if joined.counts in self._counters:
                 family = counters.setdefault(joined.counts, {})
@@ -356,16 +358,17 @@ class MetricsAggregator:
             joined = self._join(process, node, tags)
             if _no_latency(name, joined):
                 continue
-            family = self._histograms[name]
             labels = self.budget.admit(owner, joined.labels, now)
-            known = family.get(labels)
-            if known is None:
-                known = family[labels] = Histogram()
-            known.add_counts(added.counts, count=added.count, total=added.total)
+            for family_name, values in _told(name, joined, added):
+                family = self._histograms[family_name]
+                known = family.get(labels)
+                if known is None:
+                    known = family[labels] = Histogram()
+                known.add_counts(values.counts, count=values.count, total=values.total)
+                if recent:
+                    for counters in self._history.touch(joined.flow, now):
+                        _observe(counters, family_name, values)
             empty.note(joined, labels, added.count)
-            if recent:
-                for counters in self._history.touch(joined.flow, now):
-                    _observe(counters, name, added)
             if joined.counts in self._counters and added.count:
                 self._add(joined.counts, joined, added.count, owner, now, recent)
         empty.add_to(self._histograms[t.REQUEST_BYTES])
@@ -404,6 +407,15 @@ class _Empty:
             if count > 0:
                 known = sizes.setdefault(labels, Histogram())
                 known.add_counts([count, *[0.0] * len(BOUNDS)], count=count, total=0.0)
+
+
+def _told(name: str, joined: Joined, values: Observed) -> Iterator[tuple[str, Observed]]:
+    """What one series says: its own values, and how long their requests took where it says so (`ms=`)."""
+    yield name, values
+    if joined.took_ms is not None and not _no_latency(t.DURATION, joined):
+        counts = [0.0] * (len(BOUNDS) + 1)
+        counts[bisect_left(BOUNDS, joined.took_ms)] = values.count
+        yield t.DURATION, Observed(values.count, joined.took_ms * values.count, tuple(counts))
 
 
 def _no_latency(name: str, joined: Joined) -> bool:

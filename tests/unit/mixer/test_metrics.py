@@ -342,6 +342,57 @@ def test_requests_without_a_body_are_sizes_of_nothing(seed: int) -> None:
         assert sum(one.counts[0] for one in of_proxy) == everything - bodies
 
 
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_quick_requests_are_durations_too(seed: int) -> None:
+    """Proxies tell of them by the histogram of answers' sizes; restarts and lost flushes change nothing of the sum."""
+    dice = random.Random(seed)
+    aggregator = MetricsAggregator(DIRECTORY)
+    born, now = 0.0, 0.0
+    since = {"0": 0, "1": 0, "": 0}
+    truth = dict(since)
+
+    def sample(took: str, count: int) -> HistogramSample:
+        said = tags(bodies="all", ms=took) if took else tags(bodies="all")
+        return HistogramSample(RESPONSE_BYTES, said, count, 12.0 * count, histogram(RESPONSE_BYTES, count, 0).counts)
+
+    for _ in range(30):
+        now += dice.choice((1, 5, 60))
+        if dice.random() < 0.1:
+            now += 5
+            since, born = dict.fromkeys(since, 0), now
+        for took in since:
+            added = dice.randrange(0, 20)
+            since[took] += added
+            truth[took] += added
+        slow = since[""]
+        sent = [
+            *(sample(took, count) for took, count in since.items()),
+            HistogramSample(DURATION, tags(), slow, 70.0 * slow, histogram(DURATION, slow, 0).counts),
+        ]
+        dice.shuffle(sent)
+        aggregator.receive(NODE, Flush([], [one for one in sent if one.observed], now - born), now)
+        found = dict(aggregator.histograms())[DURATION].values()
+        for bucket, took in ((0, "0"), (1, "1"), (4, "")):
+            assert sum(one.counts[bucket] for one in found) == truth[took]
+        assert sum(one.total for one in found) == sum(truth.values())
+        assert sum(one.sum for one in found) == truth["1"] + 70.0 * truth[""]
+        of_proxy = aggregator.of_proxy(NODE)[1].get(DURATION, {}).values()
+        assert sum(one.total for one in of_proxy) == sum(since.values())
+        sizes = dict(aggregator.histograms())[RESPONSE_BYTES].values()
+        assert sum(one.total for one in sizes) == sum(truth.values())
+
+
+def test_how_long_an_upgraded_connection_lived_is_nobodys_latency_however_short() -> None:
+    aggregator = MetricsAggregator(DIRECTORY)
+    counts = histogram(RESPONSE_BYTES, 3, 0).counts
+    sample = HistogramSample(RESPONSE_BYTES, tags(code="101", ms="0"), 3, 0.0, counts)
+    aggregator.receive(NODE, Flush([], [sample], 1.0), 1.0)
+    found = dict(aggregator.histograms())
+    assert not found[DURATION]
+    assert sum(one.total for one in found[RESPONSE_BYTES].values()) == 3
+
+
 def test_who_reports_is_seen_when_nobody_does() -> None:
     aggregator = MetricsAggregator(DIRECTORY)
     aggregator.receive(NODE, flush(1), 10)

@@ -6,7 +6,8 @@ the form that it finds fastest; Mixer takes it apart, once for each series, and 
 (`docs/decisions/0005-telemetry-in-envoy.md`).
 The number of statistics costs as well: requests have no counter of their own, since the histogram of their answers'
 sizes has one (`counts=`, as long as no Telemetry object tells the two apart); and a GET that has no body is not in the
-histogram of request sizes, because Mixer knows of it from the other (`bodies=`).
+histogram of request sizes, because Mixer knows of it from the other (`bodies=`); nor is a quick request in that of
+durations, because the one of sizes says how long it took (`ms=`).
 Tags of Telemetry objects may have values that clients choose, so statistics with such tags are few; beside them is one
 without, of which Mixer makes what the others had no room for.
 
@@ -37,6 +38,8 @@ CONNECTION = "conn"
 MESSAGES = "messages"
 REST = "rest"
 """On a statistic that counts everything: the tags by which others count the same, as far as they have room."""
+# Requests that took no longer have a series for each millisecond: few, and to whom the proxy's own time matters.
+_QUICK_MS = 1
 _STATS = "envoy.extensions.access_loggers.stats.v3.Config"
 _CONDITION = "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 # A fixed value of 0 is refused; connections have no response code.
@@ -174,10 +177,23 @@ def _http_stats(stats: _Stats, *, apart: bool) -> list[Any]:
         # What has no room in one histogram would look like requests without a body.
         return _logger(condition, counters=_requests(stats), histograms=[*_sizes(stats), *_duration(stats)])
     all_of_them, bodies = stats.saying(bodies=ALL), stats.saying(bodies=SOME)
-    some = _all(_MAYBE_BODY, condition) if condition else _MAYBE_BODY
     return [
-        *_logger(condition, counters=_requests(stats), histograms=[*_answers(all_of_them), *_duration(stats)]),
-        *_logger(some, histograms=_bodies(bodies)),
+        *_answered(stats, all_of_them, condition),
+        *_logger(_all(_MAYBE_BODY, condition), histograms=_bodies(bodies)),
+    ]
+
+
+def _answered(stats: _Stats, all_of_them: _Stats, condition: Mapping[str, Any] | None) -> list[Any]:
+    """Requests by their answers: the quick ones in one histogram, the others in that of durations too."""
+    requests, answers = _requests(stats), _answers(all_of_them)
+    if not stats.alike(_DURATION, _RESPONSE_BYTES):
+        return _logger(condition, counters=requests, histograms=[*answers, *_duration(stats)])
+    quick = _answers(all_of_them.saying(ms="%DURATION%"))
+    return [
+        *_logger(_all(_took("LE", _QUICK_MS), condition), counters=requests, histograms=quick),
+        *_logger(
+            _all(_took("GE", _QUICK_MS + 1), condition), counters=requests, histograms=[*answers, *_duration(stats)]
+        ),
     ]
 
 
@@ -191,6 +207,7 @@ def _grpc_stats(plain: _Stats) -> list[Any]:
 
 
 _REQUESTS, _REQUEST_BYTES, _RESPONSE_BYTES = "istio_requests_total", "istio_request_bytes", "istio_response_bytes"
+_DURATION = "istio_request_duration_milliseconds"
 
 
 def _requests(stats: _Stats) -> list[Any]:
@@ -214,7 +231,7 @@ def _answers(stats: _Stats) -> list[Any]:
 
 
 def _duration(stats: _Stats) -> list[Any]:
-    names = stats.each("istio_request_duration_milliseconds")
+    names = stats.each(_DURATION)
     return [{**_value(name, tags, "%DURATION%"), "unit": "Milliseconds"} for name, tags in names]
 
 
@@ -268,7 +285,8 @@ def _live_stats(stats: _Stats) -> list[Any]:
         each = [*tags, _tag(CONNECTION, "%CONNECTION_ID%")]
         gauges.append({**_value(name, each, _CARRIED[_OPEN[name]]), "set": periodic})
         zeros.append({**_value(name, each, _ZERO), "set": end})
-    ended = _all(_at("TcpConnectionEnd"), _lived(stats.counting.period_s or report.TCP_PERIOD_S))
+    period_s = stats.counting.period_s or report.TCP_PERIOD_S
+    ended = _all(_at("TcpConnectionEnd"), _took("GE", int(period_s * 1000)))
     return [
         *_logger(_at("TcpPeriodic"), counters=begun),
         *_plain_logger(_at("TcpPeriodic"), _LIVE_SCOPE, gauges=gauges),
@@ -315,8 +333,10 @@ def _plain_logger(condition: Mapping[str, Any] | None, scope: Mapping[str, Any],
 # --- when ------------------------------------------------------------------------------------------------------------
 
 
-def _all(*conditions: Mapping[str, Any]) -> dict[str, Any]:
-    return {"and_filter": {"filters": list(conditions)}}
+def _all(*conditions: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Those that are there, of which one at least is; the cheapest stands first."""
+    filters = [one for one in conditions if one is not None]
+    return {"and_filter": {"filters": filters}} if len(filters) > 1 else filters[0]
 
 
 def _at(log_type: str) -> dict[str, Any]:
@@ -332,8 +352,9 @@ def _comparison(op: str, value: int) -> dict[str, Any]:
     return {"comparison": {"op": op, "value": {"default_value": value, "runtime_key": "argosy.unset"}}}
 
 
-def _lived(seconds: float) -> dict[str, Any]:
-    return {"duration_filter": _comparison("GE", int(seconds * 1000))}
+def _took(op: str, milliseconds: int) -> dict[str, Any]:
+    """By how long it was: `LE` or `GE` so many."""
+    return {"duration_filter": _comparison(op, milliseconds)}
 
 
 def _any(*conditions: Mapping[str, Any]) -> dict[str, Any]:

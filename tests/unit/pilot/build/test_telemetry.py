@@ -95,7 +95,10 @@ def holds(condition: dict[str, Any], content_type: str) -> bool:
 
 
 def test_a_request_is_counted_by_one_logger_as_http_or_as_grpc() -> None:
-    plain, bodies, grpc, *messages = made(source_tags("http"))
+    quick, plain, bodies, grpc, *messages = made(source_tags("http"))
+    (took, no_grpc), (_slow, same) = (one["filter"]["and_filter"]["filters"] for one in (quick, plain))
+    assert "duration_filter" in took
+    assert no_grpc == same
     for content_type, wanted in {
         "": False,
         "text/html": False,
@@ -105,8 +108,8 @@ def test_a_request_is_counted_by_one_logger_as_http_or_as_grpc() -> None:
         "application/grpc-web+proto": False,
     }.items():
         assert holds(grpc["filter"], content_type) is wanted
-        assert holds(plain["filter"], content_type) is not wanted
-    assert bodies["filter"]["and_filter"]["filters"][1] == plain["filter"]
+        assert holds(no_grpc, content_type) is not wanted
+    assert bodies["filter"]["and_filter"]["filters"][1] == no_grpc
     assert counted(plain)["istio_response_bytes"]["protocol"] == "http"
     found = counted(grpc)["istio_request_bytes"]
     assert (found["protocol"], found["grpc"]) == ("grpc", "%GRPC_STATUS_NUMBER%")
@@ -116,15 +119,39 @@ def test_a_request_is_counted_by_one_logger_as_http_or_as_grpc() -> None:
     ] * 2
 
 
-def test_where_no_grpc_succeeds_one_logger_counts_all() -> None:
-    plain, bodies = (api.to_dict(one) for one in stats_loggers(source_tags("http"), grpc=False))
-    assert "filter" not in plain
+def test_where_no_grpc_succeeds_nothing_asks_for_it() -> None:
+    quick, plain, bodies = (api.to_dict(one) for one in stats_loggers(source_tags("http"), grpc=False))
+    assert set(quick["filter"]) == set(plain["filter"]) == {"duration_filter"}
+    assert set(counted(quick)) == {"istio_response_bytes"}
     assert set(counted(plain)) == HISTOGRAMS.keys() - {"istio_request_bytes"}
     assert set(counted(bodies)) == {"istio_request_bytes"}
 
 
+def test_quick_requests_are_in_one_histogram_that_says_how_long_they_took() -> None:
+    """Each request is counted by one of two loggers, whose conditions leave no millisecond out and none twice."""
+    quick, slow, _bodies = (api.to_dict(one) for one in stats_loggers(source_tags("http"), grpc=False))
+    compared = [one["filter"]["duration_filter"]["comparison"] for one in (quick, slow)]
+    below, above = (one["value"]["default_value"] for one in compared)
+    assert [one.get("op", "EQ") for one in compared] == ["LE", "GE"]
+    assert above == below + 1
+    answers, again = (counted(one)["istio_response_bytes"] for one in (quick, slow))
+    assert answers == {**again, "ms": "%DURATION%"}
+
+
+@pytest.mark.parametrize(
+    "changed", [Counted(disabled=True), Counted(tags=(("mine", "'x'"),)), Counted(tags=(("request_protocol", None),))]
+)
+def test_where_durations_are_told_otherwise_they_are_counted_by_themselves(changed: Counted) -> None:
+    for name in ("istio_request_duration_milliseconds", "istio_response_bytes"):
+        loggers = stats_loggers(source_tags("http"), Counting(((name, changed),)), grpc=False)
+        said = [(metric, tags) for one in loggers for metric, tags in counted(api.to_dict(one)).items()]
+        assert not [metric for metric, tags in said if "ms" in tags]
+        both = {"istio_request_duration_milliseconds", "istio_response_bytes"}
+        assert both & {metric for metric, _ in said} == (both - {name} if changed.disabled else both)
+
+
 def test_a_get_that_says_nothing_of_a_body_is_not_in_the_histogram_of_request_sizes() -> None:
-    plain, bodies = (api.to_dict(one) for one in stats_loggers(source_tags("http"), grpc=False))
+    _quick, plain, bodies = (api.to_dict(one) for one in stats_loggers(source_tags("http"), grpc=False))
     conditions = [one["header_filter"]["header"] for one in bodies["filter"]["or_filter"]["filters"]]
     assert [(one["name"], "present_match" in one, one.get("invert_match", False)) for one in conditions] == [
         (":method", False, True),
