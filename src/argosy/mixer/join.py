@@ -59,8 +59,8 @@ class Joined(NamedTuple):
     """A series resolved: its labels in output order, its flow, and how its requests ended.
 
     `counts`: the counter that a histogram's number of values is added to; empty: none. `bodies`: `all` where requests
-    are counted of which only those with a body are in the histogram of request sizes, `some` in that one. `took_ms`: how
-    long each of a histogram's values took, where they are not in that of durations; else None.
+    are counted of which only those with a body are in the histogram of request sizes, `some` in that one. `took_ms`:
+    how long each of a histogram's values took, where they are not in that of durations; else None.
     """
 
     labels: Labels
