@@ -7,6 +7,7 @@ waits in their buffers outlives other changes of configuration.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,7 @@ from argosy.api.mixer_adapters import (
 )
 from argosy.core.clock import Clock
 from argosy.core.errors import Finding, Level
+from argosy.core.hosts import parse_host_port
 from argosy.edge.report_datagrams import LINE_BYTES_MAX, DatagramSender
 from argosy.edge.report_lines import LineWriter, Target, megabytes
 from argosy.edge.report_push import Address, FluentdSender, OtlpSender, Pusher, Resolve, Sender, ZipkinSender
@@ -49,6 +51,9 @@ from argosy.mixer.report_handlers.statsd import dogstatsd_lines, statsd_lines
 from argosy.mixer.report_handlers.stdio import LineFormat, line_format
 from argosy.mixer.report_rules import ReportPolicy
 from argosy.mixer.report_values import LogEntryValue, MetricValue, RemoteValue, ReportValue, TraceSpanValue
+from argosy.mixer.status import INTERNAL
+
+logger = logging.getLogger(__name__)
 
 UNDELIVERED = "ARG0930"
 LINES_FOLDER = "mixer-logs"
@@ -238,8 +243,7 @@ class ReportHandlers:
         if isinstance(params, StdioParams):
             return _LineSink(line_format(params), self._writer(params))
         if isinstance(params, FluentdParams):
-            host, _, port = params.address.rpartition(":")
-            sender = FluentdSender(host, int(port), self._in_namespace(about))
+            sender = FluentdSender(*_place(params.address), self._in_namespace(about))
             integers = params.integer_duration
 
             def entry(value: ReportValue, _moment: datetime) -> bytes | None:
@@ -249,8 +253,8 @@ class ReportHandlers:
 
             return self._push(entry, _pusher(params, sender))
         if isinstance(params, OtlpParams):
-            host, _, port = params.address.rpartition(":")
-            return self._push(_otlp, _pusher(params, OtlpSender(host, int(port), self._in_namespace(about))))
+            sending = OtlpSender(*_place(params.address), self._in_namespace(about))
+            return self._push(_otlp, _pusher(params, sending))
         if isinstance(params, ZipkinParams):
             return self._zipkin(params, self._in_namespace(about))
         if isinstance(params, (StatsdParams, DogstatsdParams)):
@@ -285,8 +289,7 @@ class ReportHandlers:
         def line(value: ReportValue, _moment: datetime) -> bytes | None:
             return lines.line(value, self._draw()) if isinstance(value, MetricValue) else None
 
-        host, _, port = params.address.rpartition(":")
-        sender = DatagramSender(host, int(port), self._in_namespace(about), bytes_max)
+        sender = DatagramSender(*_place(params.address), self._in_namespace(about), bytes_max)
         buffer = Buffer(
             wanted=wanted,
             entries_max=STATSD_LINES * KEEP_BUFFERS,
@@ -327,6 +330,13 @@ def _target(params: StdioParams, folder: Path) -> Target:
         age_days_max=params.max_days_before_rotation,
         files_max=params.max_rotated_files,
     )
+
+
+def _place(address: str) -> tuple[str, int]:
+    """Host and port; handlers whose address has none are not among those that are run."""
+    found = parse_host_port(address)
+    assert found is not None
+    return found
 
 
 def _pusher(params: FluentdParams | OtlpParams, sender: Sender) -> Pusher:
@@ -423,7 +433,7 @@ class _RemoteSink:
     async def ask(self, call: Call) -> Mapping[str, Value]:
         """What an adapter gives back; nothing, if it cannot tell."""
         async with self._callers:
-            verdict = await self._remote.check(call, math.inf)
+            verdict = await self._verdict(call)
         self._told(verdict)
         return verdict.output
 
@@ -444,12 +454,19 @@ class _RemoteSink:
     async def _tell(self) -> None:
         while True:
             value = await self._waiting.get()
-            # Nobody waits for a report: only the adapter's own time counts.
             call = Call(self._ref, value.instance, value.template, value.values)
-            verdict = await self._remote.check(call, math.inf)
+            verdict = await self._verdict(call)
             # What could not be told once is not told again: an adapter that is slow must not be sent more.
             self._told(verdict)
             self._dropped += verdict.undecided
+
+    async def _verdict(self, call: Call) -> Verdict:
+        try:
+            # Nobody waits for a report: only the adapter's own time counts.
+            return await self._remote.check(call, math.inf)
+        except Exception as error:
+            logger.exception("handler %s", self._ref)
+            return Verdict(INTERNAL, type(error).__name__, 0.0, 0, undecided=True)
 
     def _told(self, verdict: Verdict) -> None:
         self._last_error = verdict.message if verdict.undecided else ""

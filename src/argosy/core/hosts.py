@@ -2,15 +2,19 @@
 
 Rules are Istio's: a short name (no dot) in an object means `<name>.<the object's namespace>.svc.<domain>`; a wildcard
 is `*` alone, a leading `*.`, or a leading `*` within a label (`*-v1.example.com`, `*v1.example.com`); the longest exact
-name wins over any wildcard, a longer wildcard over a shorter one.
+name wins over any wildcard, a longer wildcard over a shorter one. Where somebody is to be connected to, a host stands
+in `host:port` or in a URL.
 """
 
 from __future__ import annotations
 
+import string
 from collections.abc import Container, Iterable
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 CLUSTER_DOMAIN = "cluster.local"
+_HOST = frozenset(string.ascii_letters + string.digits + "-_")
 
 
 def service_host(name: str, namespace: str, domain: str = CLUSTER_DOMAIN) -> str:
@@ -58,6 +62,30 @@ def is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def parse_host_port(text: str) -> tuple[str, int] | None:
+    """Host and port of `host:port`, where the host is a name or an address (of IPv6 in brackets, which are taken
+    away); None for what nobody could connect to."""
+    host, _colon, port = text.rpartition(":")
+    if not (port.isascii() and port.isdecimal() and len(port) < 6 and 0 < int(port) < 65536):
+        return None
+    if host.startswith("[") and host.endswith("]"):
+        return (host[1:-1], int(port)) if is_address(host[1:-1]) else None
+    labels = host.removesuffix(".").split(".")
+    is_name = len(host) < 254 and all(0 < len(one) < 64 and set(one) <= _HOST for one in labels)
+    return (host, int(port)) if is_name else None
+
+
+def is_http_url(text: str) -> bool:
+    """True for a URL of http or https with a host that somebody could connect to."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    named = f"[{host}]" if ":" in host else host
+    return parts.scheme in ("http", "https") and parse_host_port(f"{named}:{1 if port is None else port}") is not None
 
 
 def is_wildcard(host: str) -> bool:

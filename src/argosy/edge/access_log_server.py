@@ -151,7 +151,6 @@ def _record(
         downstream_direct=_address(common.downstream_direct_remote_address),
         downstream_local=_address(common.downstream_local_address),
         upstream_remote=_address(common.upstream_remote_address),
-        upstream_local=_address(common.upstream_local_address),
         peer_principal=_uri(tls.peer_certificate_properties),
         peer_workload=tags.get("peer_workload", ""),
         local_principal=_uri(tls.local_certificate_properties),
@@ -173,13 +172,6 @@ def _record(
         metadata=notes_of(common.metadata.filter_metadata),
         received_bytes=http.request_body_bytes if http is not None else received,
         sent_bytes=http.response_body_bytes if http is not None else sent,
-        time_to_last_request_byte_s=_seconds(common, "time_to_last_rx_byte"),
-        time_to_first_upstream_request_byte_s=_seconds(common, "time_to_first_upstream_tx_byte"),
-        time_to_last_upstream_request_byte_s=_seconds(common, "time_to_last_upstream_tx_byte"),
-        time_to_first_upstream_response_byte_s=_seconds(common, "time_to_first_upstream_rx_byte"),
-        time_to_last_upstream_response_byte_s=_seconds(common, "time_to_last_upstream_rx_byte"),
-        time_to_first_response_byte_s=_seconds(common, "time_to_first_downstream_tx_byte"),
-        time_to_last_response_byte_s=_seconds(common, "time_to_last_downstream_tx_byte"),
     )
 
 

@@ -166,16 +166,9 @@ async def fetch_bytes(
     uri: str, *, bytes_max: int, timeout_s: float, accept: str = "*/*", blocked: Iterable[Network] = NEVER
 ) -> bytes:
     """What stands at `uri`, at most `bytes_max` of it, under the same rules."""
-    try:
-        async with asyncio.timeout(timeout_s), _pool(tuple(blocked)) as pool:
-            body, _age = await _get(pool, uri, bytes_max=bytes_max, accept=accept)
-            return body
-    except TimeoutError:
-        raise FetchError(f"no answer of {uri} within {timeout_s:g} s") from None
-    except (OSError, httpcore.ConnectError) as error:
-        raise FetchError(f"cannot connect to {uri}: {_said(error)}") from None
-    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, ValueError) as error:
-        raise FetchError(f"cannot read {uri}: {_said(error)}") from None
+    async with _reading(uri, timeout_s), _pool(tuple(blocked)) as pool:
+        body, _age = await _get(pool, uri, bytes_max=bytes_max, accept=accept)
+        return body
 
 
 async def _get(

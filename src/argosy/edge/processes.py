@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SAID_CHARS_MAX = 300
 _RESET_SIGNALS = [signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD]
 
 
@@ -161,15 +160,3 @@ def spawn_node(argv: Sequence[str], spec: bytes, *, inherit: Sequence[int], log:
     # A specification is far below the size of a pipe's buffer, so this does not wait for the reader.
     os.write(theirs, spec + b"\n")
     return NodeProcess(process, theirs)
-
-
-async def read_until(descriptor: int, word: str, *, failure: str) -> None:
-    """Read what a program says up to the line `word`. If it ends before, raises OSError: `failure`, and its words."""
-    said = b""
-    while not said.endswith(f"{word}\n".encode()):
-        await readable(descriptor)
-        chunk = os.read(descriptor, 4096)
-        said += chunk
-        if not chunk:
-            text = said.decode(errors="replace").strip()[-SAID_CHARS_MAX:]
-            raise OSError(f"{failure}: {text or 'no message'}")

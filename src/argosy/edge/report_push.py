@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
@@ -18,6 +19,8 @@ import httpx
 
 from argosy.mixer.report_handlers import otlp, zipkin
 from argosy.mixer.report_handlers.buffer import Buffer
+
+logger = logging.getLogger(__name__)
 
 BACKOFF_S = (0.5, 15.0)
 CLOSE_S = 2.0
@@ -98,6 +101,11 @@ class Pusher:
             except asyncio.CancelledError:
                 self.buffer.give_back(batch)
                 raise
+            except Exception as error:
+                # What nobody foresaw costs this batch, not all that come after it.
+                logger.exception("a batch of reports")
+                self.buffer.dropped += len(batch)
+                self._failed(error)
             else:
                 self.last_error = ""
         return True

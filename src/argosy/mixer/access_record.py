@@ -118,7 +118,6 @@ class AccessRecord:
     """Who is connected."""
     downstream_local: Address = NOWHERE
     upstream_remote: Address = NOWHERE
-    upstream_local: Address = NOWHERE
     peer_principal: str = ""
     """URI of the certificate of who is connected; empty without mutual TLS."""
     peer_workload: str = ""
@@ -148,17 +147,10 @@ class AccessRecord:
     """Why the connection was ended, where something ended it."""
     metadata: FrozenMap[str, Any] = field(default_factory=FrozenMap)
     """Dynamic metadata by filter, as plain data: what authorization and token checks noted."""
-    # -- sizes and times
+    # -- sizes
     received_bytes: int = 0
     """From the client: of HTTP the body, of TCP all so far."""
     sent_bytes: int = 0
-    time_to_last_request_byte_s: float | None = None
-    time_to_first_upstream_request_byte_s: float | None = None
-    time_to_last_upstream_request_byte_s: float | None = None
-    time_to_first_upstream_response_byte_s: float | None = None
-    time_to_last_upstream_response_byte_s: float | None = None
-    time_to_first_response_byte_s: float | None = None
-    time_to_last_response_byte_s: float | None = None
 
     @property
     def check_note(self) -> Mapping[str, Any]:

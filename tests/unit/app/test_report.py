@@ -182,7 +182,7 @@ async def test_a_metric_of_the_standard_name_stands_in_for_the_standard_one(tmp_
 class Remote:
     """An adapter out of process that answers what it is told to."""
 
-    def __init__(self, *verdicts: Verdict) -> None:
+    def __init__(self, *verdicts: Verdict | Exception) -> None:
         self.verdicts = list(verdicts)
         self.calls: list[Call] = []
         self.closed = False
@@ -192,7 +192,10 @@ class Remote:
         self.calls.append(call)
         if not self.verdicts:
             await self.busy.wait()
-        return self.verdicts.pop(0) if self.verdicts else Verdict()
+        verdict = self.verdicts.pop(0) if self.verdicts else Verdict()
+        if isinstance(verdict, Exception):
+            raise verdict
+        return verdict
 
     async def close(self) -> None:
         self.closed = True
@@ -207,6 +210,7 @@ rule far {{actions: [{{handler: far, instances: [told]}}]}}
 """
 
 
+FAR_REF = "far.handler.ns"
 METRIC = "{instanceName: calls, kind: COUNTER, labelNames: [team]}"
 WHO = f"""
 template who {{descriptor: "{template((("path", 1, "string"),), variety=3, output=(("team", 2, "string"),))}"}}
@@ -259,6 +263,25 @@ async def test_adapters_out_of_process_are_told_and_a_slow_one_costs_no_more_tha
         made.on_record(inbound(), DIRECTORY)
     assert told(made)["mixer_report_waiting", str(handler)] == 1000
     assert told(made)["mixer_report_dropped_total", str(handler)] == 101
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    assert remote.closed
+
+
+async def test_a_fault_of_an_adapters_client_costs_one_report(tmp_path: Path) -> None:
+    remote = Remote(RuntimeError("unforeseen"), Verdict())
+    made = handlers(tmp_path, remote)
+    policy = resolve_reports(adapters(FAR))
+    made.use(replace(policy, rules=tuple(replace(rule, key=ObjectKey("default", "far")) for rule in policy.rules)))
+    running = asyncio.create_task(made.run())
+    for number in (1, 2):
+        made.on_record(inbound(), DIRECTORY)
+        async with asyncio.timeout(60):
+            while len(remote.verdicts) > 2 - number or told(made)["mixer_report_waiting", FAR_REF]:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+    assert told(made)["mixer_report_dropped_total", FAR_REF] == 1
+    assert made.findings() == []
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running

@@ -8,9 +8,11 @@ from argosy.core.hosts import (
     called_service,
     host_matches,
     hosts_overlap,
+    is_http_url,
     is_wildcard,
     may_be_routed_only,
     most_specific,
+    parse_host_port,
     resolve_host,
     service_host,
     service_of_host,
@@ -227,3 +229,50 @@ def test_a_wildcard_within_a_label_covers_what_ends_like_it_and_is_no_empty_text
         "*-v1.example.com"
     )
     assert called_service("*-v1.shop") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("redis:6379", ("redis", 6379)),
+        ("a.shop.svc.cluster.local.:1", ("a.shop.svc.cluster.local.", 1)),
+        ("my_host:65535", ("my_host", 65535)),
+        ("10.1.2.3:80", ("10.1.2.3", 80)),
+        ("[fe80::1]:80", ("fe80::1", 80)),
+        ("::1:80", None),
+        ("[a]:80", None),
+        ("a", None),
+        (":80", None),
+        ("a:", None),
+        ("a:0", None),
+        ("a:65536", None),
+        ("a:1e2", None),
+        ("a:\u0661", None),
+        ("a..b:80", None),
+        ("a b:80", None),
+        (f"{'a' * 64}.b:80", None),
+        (f"{'a.' * 130}b:80", None),
+    ],
+)
+def test_a_host_with_its_port_is_one_that_somebody_could_connect_to(text: str, found: tuple[str, int] | None) -> None:
+    assert parse_host_port(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("http://a", True),
+        ("https://a.b:8443/c?d", True),
+        ("http://[::1]:9411/api", True),
+        ("http://user@a/", True),
+        ("ftp://a", False),
+        ("a/b", False),
+        ("http:///b", False),
+        ("http://a:0/", False),
+        ("http://a:99999/", False),
+        ("http://a..b/", False),
+        ("http://[::1/", False),
+    ],
+)
+def test_urls_of_http_have_a_host_that_somebody_could_connect_to(text: str, is_one: bool) -> None:
+    assert is_http_url(text) is is_one

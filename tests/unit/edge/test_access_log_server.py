@@ -138,8 +138,6 @@ def test_a_request_becomes_a_record() -> None:
         attempts=2,
         metadata=FrozenMap({"envoy.filters.http.rbac": {"rule": "x"}}),
         received_bytes=3,
-        time_to_last_request_byte_s=0.001,
-        time_to_first_upstream_response_byte_s=0.015,
     )
     assert found.mtls
     assert not found.is_open

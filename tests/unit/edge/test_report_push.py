@@ -76,6 +76,19 @@ async def test_a_batch_goes_when_there_are_enough_or_its_time_has_come() -> None
         await until(lambda: timely.batches)
 
 
+async def test_a_fault_that_nobody_foresaw_costs_its_batch_and_no_other() -> None:
+    """A host that no name server can be asked about ended the sending, and nobody was told."""
+    sender = Memory(UnicodeError("label too long"))
+    async with pushing(sender) as pusher:
+        for message in (b"1", b"2", b"3", b"4"):
+            pusher.add(message)
+            if message == b"2":
+                await until(lambda: pusher.failures == 1)
+                assert (pusher.last_error, pusher.buffer.dropped) == ("label too long", 2)
+        await until(lambda: sender.batches == [[b"3", b"4"]])
+        assert pusher.last_error == ""
+
+
 async def test_what_fails_is_sent_again_and_what_is_refused_is_dropped() -> None:
     sender = Memory(ConnectionRefusedError(111, "Connection refused"), RefusedError("answered with 400"))
     async with pushing(sender) as pusher:

@@ -47,6 +47,8 @@ def test_plugins_that_can_be_run(spec: str) -> None:
         ("url: 'file://host/m.wasm'", "ARG0195", "spec.url"),
         ("url: 'file:m.wasm'", "ARG0195", "spec.url"),
         ("url: 'https://u:p@a/m'", "ARG0195", "spec.url"),
+        ("url: 'https://[::1/m'", "ARG0195", "spec.url"),
+        ("url: 'https://a:99999/m'", "ARG0195", "spec.url"),
         ("url: 'http://a.example/m.wasm'", "ARG0195", "spec.url"),
         (f"{FILE}, sha256: abc", "ARG0195", "spec.sha256"),
         (f"{FILE}, sha256: {'G' * 64}", "ARG0195", "spec.sha256"),

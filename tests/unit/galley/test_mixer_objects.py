@@ -59,6 +59,13 @@ def test_handlers_that_istio_takes(adapter: str, params: str) -> None:
         ("fluentd", "pushIntervalDuration: -1s", "ARG0107", "pushIntervalDuration"),
         ("fluentd", "pushTimeoutDuration: -1s", "ARG0107", "pushTimeoutDuration"),
         ("listchecker", "cachingUseCount: -1", "ARG0122", "cachingUseCount"),
+        ("listchecker", "providerUrl: 'http://[::1/list'", "ARG0122", "providerUrl"),
+        (
+            "redisquota",
+            "redisServerUrl: 'redis:99999', quotas: [{name: a, validDuration: 1s}]",
+            "ARG0122",
+            "redisServerUrl",
+        ),
     ],
 )
 def test_handlers_that_istio_refuses(adapter: str, params: str, code: str, field: str) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from argosy.api.attributegen import GeneratorError, Match, is_generator, parse_generator
 from argosy.api.extensions import TrafficExtension, TrafficSelector, WasmModule, WasmPlugin
 from argosy.core.generated_attributes import chain, is_name
+from argosy.core.hosts import is_http_url
 from argosy.core.tag_value import TagValueError, parse_tag_value
 from argosy.galley.validate.cel import EXPRESSION_CHARS_MAX, cel_problem
 from argosy.galley.validate.check import Check
@@ -115,13 +116,17 @@ def _generated(check: Check, at: str, match: Match) -> None:
 
 
 def _url(check: Check, at: str, module: WasmModule) -> None:
-    parts = urlsplit(module.url)
+    try:
+        parts = urlsplit(module.url)
+    except ValueError:
+        check.error("ARG0195", f"{at}.url", f"{module.url!r} is no URL")
+        return
     scheme = parts.scheme or "oci"
     if scheme == "file":
         if parts.netloc or not parts.path.startswith("/"):
             check.error("ARG0195", f"{at}.url", f"{module.url!r} names no file", "write file:///path/to/module.wasm")
     elif scheme in ("http", "https"):
-        if not parts.hostname or parts.username is not None:
+        if not is_http_url(module.url) or parts.username is not None:
             check.error("ARG0195", f"{at}.url", f"{module.url!r} is not an address of http or https")
         elif scheme == "http" and not module.sha256:
             message = "whoever is on the way could put a program into proxies"

@@ -109,9 +109,6 @@ def _validate(check: Check, config: MeshConfig) -> None:
     _trust_domain(check, f"{_AT}.trustDomain", config.trust_domain)
     for number, alias in enumerate(config.trust_domain_aliases):
         _trust_domain(check, f"{_AT}.trustDomainAliases[{number}]", alias or "?")
-    if config.enable_prometheus_merge:
-        message = "applications' own metrics are not merged into those of the mesh"
-        check.warn("ARG0151", f"{_AT}.enablePrometheusMerge", message, "scrape them where they are")
     if config.access_log_encoding == "JSON" and config.access_log_format:
         check.json_object(f"{_AT}.accessLogFormat", config.access_log_format)
     elif problem := format_problem(config.access_log_format):

@@ -6,8 +6,6 @@ rules. Source: Istio 1.4.
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 import re2
 
 from argosy.api.meta import StringMatch
@@ -46,6 +44,7 @@ from argosy.api.mixer_adapters import (
     StatsdParams,
 )
 from argosy.api.mixer_templates import TEMPLATES, ListEntry
+from argosy.core.hosts import is_http_url, parse_host_port
 from argosy.galley.validate.check import Check, member
 
 _ATTRIBUTE = re2.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z_][A-Za-z0-9_-]*)*")
@@ -110,9 +109,8 @@ def _validate_connection(check: Check, connection: Connection | None) -> None:
     if connection is None or not connection.address:
         check.not_empty(f"{at}.address", "", "the address of the adapter")
         return
-    host, _colon, port = connection.address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        check.error("ARG0105", f"{at}.address", f"{connection.address!r} names no port", "write host:port")
+    if parse_host_port(connection.address) is None:
+        check.error("ARG0105", f"{at}.address", f"{connection.address!r} is no host and port", "write host:port")
     check.duration(f"{at}.timeout", connection.timeout)
     ways = connection.authentication
     if ways is None:
@@ -141,7 +139,7 @@ def _validate_tls(check: Check, at: str, tls: TlsAuthentication) -> None:
     if tls.oauth is not None:
         check.not_empty(f"{at}.oauth.clientId", tls.oauth.client_id, "the name of Mixer as a client")
         check.not_empty(f"{at}.oauth.clientSecret", tls.oauth.client_secret, "the file of the client's secret")
-        if not _is_http_url(tls.oauth.token_url):
+        if not is_http_url(tls.oauth.token_url):
             message = f"{tls.oauth.token_url!r} is not the URL of a token server"
             check.error("ARG0122", f"{at}.oauth.tokenUrl", message, "e.g. https://accounts.example.com/token")
 
@@ -151,21 +149,13 @@ def _validate_opa(check: Check, at: str, params: OpaParams) -> None:
     if not params.server_url:
         hint = "Rego is evaluated by an OPA server: write its address, e.g. serverUrl: http://opa.default:8181"
         check.error("ARG0110", f"{at}.serverUrl", "the address of an OPA server is needed", hint)
-    elif not _is_http_url(params.server_url):
+    elif not is_http_url(params.server_url):
         check.error("ARG0122", f"{at}.serverUrl", f"{params.server_url!r} is not the URL of a server")
     check.not_empty(f"{at}.policy", params.policy, "at least one policy")
     root, *path = params.check_method.split(".")
     if root != "data" or not path or not all(path):
         message = f"{params.check_method!r} is not the name of a rule"
         check.error("ARG0101", f"{at}.checkMethod", message, "data.<package>.<rule>, e.g. data.mixerauthz.allow")
-
-
-def _is_http_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 def validate_instance(check: Check, instance: Instance) -> None:
@@ -321,7 +311,7 @@ def _validate_list(check: Check, at: str, params: ListCheckerParams) -> None:
         elif params.entry_type == "REGEX":
             check.regex(f"{at}.overrides[{index}]", entry)
     if params.provider_url:
-        if not params.provider_url.startswith(("http://", "https://")):
+        if not is_http_url(params.provider_url):
             hint = "http:// or https://"
             check.error("ARG0122", f"{at}.providerUrl", f"{params.provider_url!r} is not a URL that can be read", hint)
         if params.refresh_interval < 1.0:
@@ -391,8 +381,7 @@ def _validate_quotas(check: Check, at: str, params: MemQuotaParams | RedisQuotaP
 
 
 def _validate_redis(check: Check, at: str, params: RedisQuotaParams) -> None:
-    host, _colon, port = params.redis_server_url.rpartition(":")
-    if not host or not port.isdecimal():
+    if parse_host_port(params.redis_server_url) is None:
         message = f"{params.redis_server_url!r} is not an address"
         check.error("ARG0122", f"{at}.redisServerUrl", message, "host:port")
     _count(check, f"{at}.connectionPoolSize", params.connection_pool_size)

@@ -27,6 +27,7 @@ from argosy.api.mixer_adapters import (
     ZipkinParams,
 )
 from argosy.core.errors import Finding
+from argosy.core.hosts import is_http_url, parse_host_port
 from argosy.mixer.attributes import ValueType
 from argosy.mixer.bind import finding, params_field
 from argosy.mixer.names import Ref, parse_reference
@@ -237,10 +238,7 @@ def _judge_stdio(params: StdioParams) -> _Problem | None:
 
 
 def _judge_address(address: str) -> _Problem | None:
-    host, _, port = address.rpartition(":")
-    if host and port.isdecimal() and 0 < int(port) < 65536:
-        return None
-    return "address", f"{address!r} is no address", "host:port"
+    return None if parse_host_port(address) else ("address", f"{address!r} is no address", "host:port")
 
 
 def _judge_templates(params: Any) -> _Problem | None:
@@ -255,10 +253,9 @@ def _judge_templates(params: Any) -> _Problem | None:
 
 
 def _judge_zipkin(params: ZipkinParams) -> _Problem | None:
-    parts = urlsplit(params.url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not is_http_url(params.url):
         return "url", f"{params.url!r} is no URL", "http://zipkin.istio-system:9411/api/v2/spans"
-    if parts.path.rstrip("/").endswith("/api/v1/spans"):
+    if urlsplit(params.url).path.rstrip("/").endswith("/api/v1/spans"):
         return "url", "spans are sent in Zipkin's second form", "end it in /api/v2/spans"
     if not 0 <= params.sample_probability <= 1:
         return "sampleProbability", f"{params.sample_probability:g} is no probability", "0 to 1"

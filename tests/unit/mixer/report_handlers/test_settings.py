@@ -85,7 +85,9 @@ spec: {{actions: [{{handler: h, instances: [i]}}]}}
     assert judged("fluentd", "{address: nowhere}") == [("ARG0912", "spec.params.address")]
     assert judged("fluentd", "{}") == []
     assert judged("otlp", "{address: 'a:0'}") == [("ARG0912", "spec.params.address")]
-    assert judged("zipkin", "{url: 'ftp://a'}", "tracespan") == [("ARG0912", "spec.params.url")]
+    assert judged("fluentd", "{address: 'a..b:24224'}") == [("ARG0912", "spec.params.address")]
+    for url in ("ftp://a", "http://[::1/api/v2/spans", "http://a:99999/api/v2/spans", "http://a..b/api/v2/spans"):
+        assert judged("zipkin", f"{{url: '{url}'}}", "tracespan") == [("ARG0912", "spec.params.url")]
     assert judged("zipkin", "{url: 'http://a/api/v1/spans'}", "tracespan") == [("ARG0912", "spec.params.url")]
     assert judged("zipkin", "{url: 'http://a/api/v2/spans', sampleProbability: 2}", "tracespan") == [
         ("ARG0912", "spec.params.sampleProbability")
