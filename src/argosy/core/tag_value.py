@@ -109,6 +109,23 @@ def parse_tag_value(text: str) -> PeerValue | FormatValue:
     return FormatValue("".join(_format(one) for one in _summands(text)))
 
 
+def evaluated_parts(text: str) -> list[str]:
+    """The expressions in one that are evaluated, each where it stands in the text: all else is blank."""
+    parts, at = [], 0
+    for part in _summands(text.strip()):
+        at = text.index(part, at)
+        inner, begin = part, at
+        if (whole := _STRING.fullmatch(part)) and _balanced(whole["inner"]):
+            inner, begin = whole["inner"], at + whole.start("inner")
+        parts.append(_blank(text[:begin]) + inner)
+        at += len(part)
+    return parts
+
+
+def _blank(text: str) -> str:
+    return "".join(one if one == "\n" else " " for one in text)
+
+
 def _peer(text: str) -> PeerValue | None:
     found = _WHOLE_PEER.fullmatch(text)
     if found is None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from argosy.core.tag_value import FormatValue, PeerValue, TagValueError, parse_tag_value
+from argosy.core.tag_value import FormatValue, PeerValue, TagValueError, evaluated_parts, parse_tag_value
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,9 @@ def test_what_mixer_knows_is_asked_of_it(text: str, wanted: PeerValue) -> None:
 def test_what_nobody_can_work_out_is_refused(text: str, reason: str) -> None:
     with pytest.raises(TagValueError, match=reason.replace("(", r"\(").replace(")", r"\)")):
         parse_tag_value(text)
+
+
+def test_what_is_evaluated_stands_where_it_stood() -> None:
+    text = "'a' +\nstring( response.code ) + request.host"
+    assert evaluated_parts(text) == ["'a'", "     \n        response.code ", "     \n" + " " * 26 + "request.host"]
+    assert evaluated_parts(" response.code > 1 ") == [" response.code > 1"]

@@ -107,8 +107,10 @@ def _generated(check: Check, at: str, match: Match) -> None:
     if not match.condition:
         return
     if problem := cel_problem(match.condition):
-        check.error("ARG0191", f"{at}.condition", f"not an expression: {problem}")
-        return
+        if problem.refused:
+            check.error("ARG0191", f"{at}.condition", f"not an expression: {problem.message}", problem.hint)
+            return
+        check.warn("ARG0193", f"{at}.condition", problem.message, problem.hint)
     try:
         parse_tag_value(chain([(match.condition, "x")]))
     except TagValueError as error:

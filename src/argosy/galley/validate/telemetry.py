@@ -19,14 +19,21 @@ from argosy.api.telemetry import (
     Tracing,
 )
 from argosy.core.generated_attributes import is_name
-from argosy.core.tag_value import TagValueError, parse_tag_value
-from argosy.galley.validate.cel import cel_is_taken, cel_problem
+from argosy.core.tag_value import TagValueError, evaluated_parts, parse_tag_value
+from argosy.galley.validate.cel import CelProblem, cel_problem
 from argosy.galley.validate.check import Check, member
 from argosy.galley.validate.security import validate_selector
 
 CEL = "ARG0191"
-METRIC_ATTRIBUTES = ("upstream_peer", "downstream_peer", "node", "cluster_name", "route_name", "listener_direction")
-"""What expressions of metrics' tags may use besides Envoy's attributes: Istio's."""
+METRIC_ATTRIBUTES = {
+    "upstream_peer": "any",
+    "downstream_peer": "any",
+    "node": "envoy.config.core.v3.Node",
+    "cluster_name": "string",
+    "route_name": "string",
+    "listener_direction": "int",
+}
+"""What expressions of metrics' tags may use besides Envoy's attributes: Istio's, with their kinds."""
 
 
 def validate_telemetry(check: Check, telemetry: Telemetry) -> None:
@@ -85,18 +92,23 @@ def _validate_tag(check: Check, at: str, name: str, tag: TagOverride) -> None:
             check.error("ARG0110", f"{at}.value", "a value is needed", "write an expression, or operation: REMOVE")
         elif is_name(tag.value.strip()):
             return  # of attributegen; whether somebody makes it is told by the whole configuration
-        elif problem := cel_problem(tag.value, extra=METRIC_ATTRIBUTES, boolean=False):
-            _tell_expression(check, f"{at}.value", tag.value, problem, extra=METRIC_ATTRIBUTES)
+        elif problem := _tag_problem(tag.value):
+            _tell_expression(check, f"{at}.value", problem)
         else:
             _validate_use(check, f"{at}.value", tag.value)
 
 
-def _tell_expression(check: Check, at: str, text: str, problem: str, *, extra: Sequence[str] = ()) -> None:
-    """What is wrong with an expression; refused is what proxies refuse."""
-    if cel_is_taken(text, extra=extra):
-        check.warn("ARG0193", at, f"never has that value: {problem}")
+def _tag_problem(text: str) -> CelProblem | None:
+    """What is wrong with what the proxy evaluates of a tag's expression: texts are joined from several."""
+    found = (cel_problem(part, extra=METRIC_ATTRIBUTES, boolean=False) for part in evaluated_parts(text))
+    return next((problem for problem in found if problem is not None), None)
+
+
+def _tell_expression(check: Check, at: str, problem: CelProblem) -> None:
+    if problem.refused:
+        check.error(CEL, at, f"not an expression: {problem.message}", problem.hint)
     else:
-        check.error(CEL, at, f"not an expression: {problem}")
+        check.warn("ARG0193", at, problem.message, problem.hint)
 
 
 def _validate_use(check: Check, at: str, expression: str) -> None:
@@ -144,6 +156,6 @@ def _validate_logging(check: Check, at: str, logging: AccessLogging) -> None:
     _validate_providers(check, at, logging.providers)
     if logging.filter is not None and logging.filter.expression:
         if problem := cel_problem(logging.filter.expression):
-            _tell_expression(check, f"{at}.filter.expression", logging.filter.expression, problem)
+            _tell_expression(check, f"{at}.filter.expression", problem)
     elif logging.filter is not None:
         check.warn("ARG0151", f"{at}.filter", "without an expression it filters nothing")
