@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    name: Annotated[str, typer.Argument(help="The policy's name; all policies without it.", metavar="[NAME]")] = "",
+    name: Annotated[str, typer.Argument(help="The policy's name; all policies without it.", metavar="NAME")] = "",
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     all_namespaces: Annotated[bool, typer.Option("-A", "--all-namespaces", help="Policies of all namespaces.")] = False,
     output: OutputOption = Output.TABLE,

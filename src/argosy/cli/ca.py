@@ -138,7 +138,7 @@ def export() -> None:
 
 
 def trust(
-    trust_domain: Annotated[str, typer.Argument(help="The other trust domain.")],
+    trust_domain: Annotated[str, typer.Argument(metavar="DOMAIN", help="The other trust domain.")],
     bundle: Annotated[str, typer.Argument(metavar="FILE|URL", help="Its bundle: a file, - or an https address.")],
 ) -> None:
     """Believe workloads of another trust domain, by its own bundle and no other."""
@@ -150,7 +150,7 @@ def trust(
     say(f"trust domain {trust_domain} is believed by {counted(row['roots'], 'root')} of its own")
 
 
-def distrust(trust_domain: Annotated[str, typer.Argument(help="The other trust domain.")]) -> None:
+def distrust(trust_domain: Annotated[str, typer.Argument(metavar="DOMAIN", help="The other trust domain.")]) -> None:
     """Believe another trust domain no longer."""
     control().post("ca/bundles", {"trust_domain": trust_domain, "remove": True})
     say(f"trust domain {trust_domain} is believed no longer")

@@ -38,7 +38,7 @@ class FailOn(StrEnum):
 
 
 FailOnOption = Annotated[FailOn, typer.Option("--fail-on", help="The level of finding that gives exit code 1.")]
-_NamedFiles = Annotated[list[str], typer.Argument(metavar="[FILE|DIR|-]...", help="The same as with -f.")]
+_NamedFiles = Annotated[list[str], typer.Argument(metavar="FILE|DIR|-", help="The same as with -f.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -99,10 +99,10 @@ def apply(
 
 
 def delete(
-    kind: Annotated[str, typer.Argument(help="A kind, plural or short name, or KIND/NAME.", metavar="[KIND]")] = "",
+    kind: Annotated[str, typer.Argument(help="A kind, plural or short name, or KIND/NAME.", metavar="KIND")] = "",
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Names of objects of that kind, or more of KIND/NAME.", metavar="[NAME]..."),
+        typer.Argument(help="Names of objects of that kind, or more of KIND/NAME.", metavar="NAME"),
     ] = None,
     file: FilesOption = [],  # noqa: B006 - typer reads the default, nobody changes it
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
@@ -139,7 +139,7 @@ def _named(kind: str, names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def rollback(
-    revision: Annotated[int, typer.Argument(help="A revision of `argosy history`.", min=1)],
+    revision: Annotated[int, typer.Argument(metavar="REVISION", help="A revision of `argosy history`.", min=1)],
     wait: WaitOption = 0,
     dry_run: DryRunOption = False,
     output: OutputOption = Output.TABLE,
@@ -176,7 +176,9 @@ def show_changes(answer: dict[str, Any]) -> None:
 
 
 def history(
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many revisions, the newest first.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, help="How many revisions, the newest first.")
+    ] = 20,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List the revisions, the newest first."""

@@ -27,10 +27,11 @@ def get(
     kind: Annotated[
         str,
         typer.Argument(
-            help="A kind, plural or short name (vs, dr, gw, se, pa, ap, svc, po, deploy, ns, sa), or KIND/NAME."
+            metavar="KIND",
+            help="A kind, plural or short name (vs, dr, gw, se, pa, ap, svc, po, deploy, ns, sa), or KIND/NAME.",
         ),
     ],
-    name: Annotated[str, typer.Argument(help="The object's name; all objects without it.", metavar="[NAME]")] = "",
+    name: Annotated[str, typer.Argument(help="The object's name; all objects without it.", metavar="NAME")] = "",
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     all_namespaces: Annotated[bool, typer.Option("-A", "--all-namespaces", help="Objects of all namespaces.")] = False,
     output: Annotated[ObjectOutput, typer.Option("-o", "--output", help="How to print.")] = ObjectOutput.TABLE,

@@ -60,14 +60,13 @@ def graph(
     namespace: NamespacesOption = [],  # noqa: B006 - typer reads the default, nobody changes it
     type_: TypeOption = NodeType.VERSIONED_APP,
     at: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--at",
             metavar="TIME",
             help="As it was then: -10m, 14:05, '2026-11-28 14:05', 2026-11-28T13:05Z.",
-            show_default=False,
         ),
-    ] = "",
+    ] = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Show who talks to whom.
@@ -80,16 +79,17 @@ def graph(
     from argosy.cli.output import print_json, print_table
 
     params: dict[str, str | int] = {"window": window, "namespaces": ",".join(namespace), "type": type_.value}
-    view = control().get("graph", **params, **({"at": _moment(at)} if at else {}))
+    view = control().get("graph", **params, **({} if at is None else {"at": _moment(at)}))
     if output is Output.JSON:
         print_json(view)
         return
-    if at:
+    if at is not None:
         say(f"{_span(view['past'])}, {_revision(view['past'])}")
     names = {node["id"]: node_name(node) for node in view["nodes"]}
     headers = ("SOURCE", "DESTINATION", "PROTOCOL", "RATE", "ERRORS", "P95", "SECURITY")
     rows = [_edge_row(edge, names) for edge in view["edges"]]
-    print_table(headers, sorted(rows), empty="no traffic then" if at else f"no traffic in the last {window} s")
+    then = f"in the last {window} s" if at is None else "then"
+    print_table(headers, sorted(rows), empty=f"no traffic {then}{elsewhere(view, namespace)}")
     for line in _reasons(view, names):
         typer.echo(line)
 
@@ -124,6 +124,12 @@ def diff(
         headers, rows, empty="no edge appeared, is gone or changed" if answer["edges"] else "no traffic at either time"
     )
     _tell_configuration(answer["configuration"])
+
+
+def elsewhere(view: dict[str, Any], wanted: list[str]) -> str:
+    """Where there was traffic, if there was none where it was looked for."""
+    others = [name for name in view["namespaces"] if name not in wanted]
+    return f" in {', '.join(wanted)}; there was some in {', '.join(others)}" if wanted and others else ""
 
 
 def _moment(text: str) -> str:

@@ -73,7 +73,8 @@ def up(
         str, typer.Option("--envoy", metavar="PATH", help="Another Envoy than the one that comes along.")
     ] = "",
     console_port: Annotated[
-        int, typer.Option("--console-port", min=0, max=65535, help="The console's port; another if taken.")
+        int,
+        typer.Option("--console-port", metavar="PORT", min=0, max=65535, help="The console's port; another if taken."),
     ] = CONSOLE_PORT,
     console_host: Annotated[
         list[str],
@@ -103,9 +104,14 @@ def up(
         ),
     ] = "",
     history_days: Annotated[
-        float, typer.Option("--history-days", min=0, help="How long flows are kept for `graph --at`; 0: not at all.")
+        float,
+        typer.Option(
+            "--history-days", metavar="DAYS", min=0, help="How long flows are kept for `graph --at`; 0: not at all."
+        ),
     ] = HISTORY_DAYS,
-    history_mb: Annotated[float, typer.Option("--history-mb", min=0, help="And in how many MiB at most.")] = HISTORY_MB,
+    history_mb: Annotated[
+        float, typer.Option("--history-mb", metavar="MIB", min=0, help="And in how many MiB at most.")
+    ] = HISTORY_MB,
 ) -> None:
     """Start a mesh on this machine, with the given workloads."""
     from argosy.app.supervisor import UpOptions

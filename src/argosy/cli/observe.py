@@ -74,9 +74,9 @@ def dashboard(
 
 def status(
     kind: Annotated[
-        str, typer.Argument(help="Objects of this kind, of `all` kinds, or KIND/NAME.", metavar="[KIND]")
+        str, typer.Argument(help="Objects of this kind, of `all` kinds, or KIND/NAME.", metavar="KIND")
     ] = "",
-    name: Annotated[str, typer.Argument(help="The object's name; all objects without it.", metavar="[NAME]")] = "",
+    name: Annotated[str, typer.Argument(help="The object's name; all objects without it.", metavar="NAME")] = "",
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     all_namespaces: Annotated[bool, typer.Option("-A", "--all-namespaces", help="Objects of all namespaces.")] = False,
     output: OutputOption = Output.TABLE,

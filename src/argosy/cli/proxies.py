@@ -154,8 +154,10 @@ def proxy_config(
 
 def effective(
     pod: PodArgument,
-    host: Annotated[str, typer.Argument(help="Who is called: HOST or HOST:PORT.")],
-    path: Annotated[str, typer.Argument(help="Only routes that a request for this path may take.")] = "",
+    host: Annotated[str, typer.Argument(metavar="HOST", help="Who is called: HOST or HOST:PORT.")],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="Only routes that a request for this path may take.")
+    ] = "",
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     source: Annotated[
         Source, typer.Option("--source", help="What the Envoy really has, or what Pilot would have it have.")
@@ -240,9 +242,7 @@ def _from_pilot(row: dict[str, Any], section: Section) -> dict[str, Any]:
 
 
 def explain(
-    collection: Annotated[
-        str, typer.Argument(help="What is made: clusters, route, inbound, ...", metavar="[WHAT]")
-    ] = "",
+    collection: Annotated[str, typer.Argument(help="What is made: clusters, route, inbound, ...", metavar="WHAT")] = "",
     key: Annotated[str, typer.Option("--key", metavar="TEXT", help="Only keys that contain this text.")] = "",
     output: OutputOption = Output.TABLE,
 ) -> None:

@@ -46,7 +46,7 @@ def register(app: typer.Typer) -> None:
 def shift(
     service: Annotated[str, typer.Argument(metavar="SERVICE", help="The Service whose requests are split.")],
     weights: Annotated[
-        list[str], typer.Argument(metavar="SUBSET=WEIGHT...", help="Subsets, or versions of its workloads.")
+        list[str], typer.Argument(metavar="SUBSET=WEIGHT", help="Subsets, or versions of its workloads.")
     ],
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     apply: Annotated[bool, typer.Option("--apply", help="Do it; without, only say what would change.")] = False,

@@ -75,13 +75,15 @@ def tap(
         str,
         typer.Argument(
             help="deploy/NAME or a pod; without it the namespace, or the whole mesh.",
-            metavar="[deploy/NAME|POD]",
+            metavar="deploy/NAME|POD",
             autocompletion=_complete_target,
         ),
     ] = "",
     namespace: Annotated[
         str,
-        typer.Option("-n", "--namespace", metavar="NS", help="Only this namespace; the target's. [default: default]"),
+        typer.Option(
+            "-n", "--namespace", metavar="NS", help="Only this namespace, else all; the target's, else default."
+        ),
     ] = "",
     path: Annotated[
         list[str],
@@ -156,6 +158,10 @@ class _Notice:
     def __init__(self, whom: str, namespace: str, names: list[str]) -> None:
         self._whom, self._namespace, self._names = whom, namespace, names
 
+    def away(self) -> None:
+        """The mesh does not answer any more."""
+        say("the control plane does not answer; waiting for it")
+
     def __call__(self) -> None:
         from argosy.cli.pods import list_pods
         from argosy.cli.tap_lines import nobody
@@ -182,7 +188,7 @@ def _print(watch: Watch, notice: _Notice, *, limit: int, duration_s: float, outp
     colour = use_colour(sys.stdout)
     table = Table(colour=colour)
     seen = False
-    for found in _bounded(watch.requests(duration_s, notice), limit):
+    for found in _bounded(watch.requests(duration_s, notice, notice.away), limit):
         seen = True
         if found.pop("lost", 0):
             say("some requests are not shown: they came faster than they could be written")

@@ -130,10 +130,12 @@ class Watch:
         except ArgosyError:
             return
 
-    def requests(self, duration_s: float, on_open: Callable[[], None]) -> Iterator[Request]:
+    def requests(
+        self, duration_s: float, on_open: Callable[[], None], on_away: Callable[[], None]
+    ) -> Iterator[Request]:
         """Requests as they come; 0 is without an end. Raises `ArgosyError` if the mesh stays away.
 
-        `on_open`: called once Mixer has taken the filter.
+        `on_open`: called once Mixer has taken the filter. `on_away`: once the mesh does not answer any more.
         """
         import msgspec
 
@@ -159,6 +161,11 @@ class Watch:
                     raise
                 if time.monotonic() - seen > AWAY_S:
                     raise
+                if opened:
+                    opened = False
+                    on_away()
+            if until is not None and time.monotonic() >= until:
+                return
             time.sleep(0.2)
             self._due = 0.0
 

@@ -10,7 +10,10 @@ from argosy.cli.shell import Output, OutputOption, control, examples
 
 PANEL = "Observation"
 _BAR = 24
-_NONE = "no traces yet: spans come within seconds of a request; a Telemetry object says which requests are traced"
+_NONE = (
+    "no traces yet: spans come within seconds of a request that is traced; a Telemetry object of istio-system with "
+    "`tracing: [{randomSamplingPercentage: 100}]` traces all"
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -28,13 +31,20 @@ def register(app: typer.Typer) -> None:
 
 def trace(
     trace_id: Annotated[
-        str, typer.Argument(help="One trace, by its id or what the id begins with; all without.", metavar="[ID]")
+        str, typer.Argument(help="One trace, by its id or what the id begins with; all without.", metavar="ID")
     ] = "",
     service: Annotated[
-        str, typer.Option("--service", help="Those in which a service took part (`reviews`, `reviews.default`).")
+        str,
+        typer.Option(
+            "--service", metavar="NAME", help="Those in which a service took part (`reviews`, `reviews.default`)."
+        ),
     ] = "",
-    min_duration: Annotated[str, typer.Option("--min-duration", help="Those that took as long: 250ms, 2s.")] = "0",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many are listed, the newest first.")] = 20,
+    min_duration: Annotated[
+        str, typer.Option("--min-duration", metavar="TIME", help="Those that took as long: 250ms, 2s.")
+    ] = "0",
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=1000, help="How many are listed, the newest first.")
+    ] = 20,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """List traces, or show one as a tree.

@@ -26,7 +26,13 @@ PodArgument = Annotated[
 ]
 DeploymentArgument = Annotated[str, typer.Argument(help="The Deployment: deploy/NAME.", metavar="deploy/NAME")]
 ContainerOption = Annotated[
-    str, typer.Option("-c", "--container", help=f"A container; {PROXY_CONTAINER} is the sidecar. The first one else.")
+    str,
+    typer.Option(
+        "-c",
+        "--container",
+        metavar="NAME",
+        help=f"A container; {PROXY_CONTAINER} is the sidecar. The first one else.",
+    ),
 ]
 
 
@@ -128,7 +134,7 @@ def logs(
 
 def exec_(
     pod: PodArgument,
-    command: Annotated[list[str], typer.Argument(help="The command and its arguments.", metavar="-- COMMAND...")],
+    command: Annotated[list[str], typer.Argument(help="The command and its arguments.", metavar="-- COMMAND")],
     namespace: NamespaceOption = DEFAULT_NAMESPACE,
     container: ContainerOption = "",
     stdin: Annotated[bool, typer.Option("-i", "--stdin", help="Accepted: standard input is always passed.")] = False,

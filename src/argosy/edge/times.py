@@ -20,7 +20,7 @@ def parse_time(text: str, now: float) -> float:
     """Seconds since the epoch. Errors: `ArgosyError` ARG0943 with the forms that are known."""
     word = _iso(text.strip())
     try:
-        if word in ("now", ""):
+        if word == "now":
             return now
         if word.startswith("-"):
             return now - _span(word[1:])

@@ -142,9 +142,10 @@ def build_graph(window: FlowWindow, options: GraphOptions = GraphOptions()) -> G
         if _moved(sides.counters):
             for source, target in pairwise(path):
                 parts.setdefault((source, target, protocol), []).append(sides)
+    on_the_way = options.service_nodes and options.type is not GraphType.SERVICE
     return Graph(
         nodes=tuple(sorted({node for source, target, _ in parts for node in (source, target)})),
-        edges=tuple(_edge(*ends, parts[ends], window.seconds) for ends in sorted(parts)),
+        edges=tuple(_edge(*ends, parts[ends], window.seconds, on_the_way=on_the_way) for ends in sorted(parts)),
         seconds=window.seconds,
         until=window.until,
         namespaces=tuple(sorted(namespaces)),
@@ -257,14 +258,15 @@ def _service_node(key: FlowKey, *, reached: bool = False) -> Node:
     return Node(f"service/{key.service.host}", NodeKind.SERVICE, name, key.service.namespace, why=why)
 
 
-def _edge(source: Node, target: Node, protocol: str, parts: list[_Sides], seconds: float) -> Edge:
+def _edge(source: Node, target: Node, protocol: str, parts: list[_Sides], seconds: float, *, on_the_way: bool) -> Edge:
+    """One edge. `on_the_way`: a service that is called is a node between caller and workload."""
     counters = FlowCounters()
     for sides in parts:
         counters.merge(sides.counters)
     rates = ((outcome, count / seconds) for outcome, count in counters.requests.items() if count)
     outcomes = tuple(sorted(rates, key=lambda item: (-item[1], item[0])))
-    # A service node is drawn between two workloads: latency belongs to the whole way, shown on its second half.
-    latency = None if target.kind is NodeKind.SERVICE and not target.why else counters.latency
+    # Latency belongs to the whole way, shown on its second half.
+    latency = None if on_the_way and target.kind is NodeKind.SERVICE and not target.why else counters.latency
     http = protocol != "tcp"
     secure, known = (sum(column) for column in zip(*(sides.security() for sides in parts), strict=True))
     return Edge(

@@ -190,7 +190,11 @@ class Mesh:
         if query.at < 1_700_000_000:
             raise ArgosyError.of("ARG0940", "no flows are kept of then", hint="the history begins at noon")
         start = int(query.at // 60 * 60)
-        return {**GRAPH, "past": {"start": start, "end": start + 60, "watched_s": 20.0, "revision": 3}}
+        return {
+            **GRAPH,
+            "namespaces": sorted(query.namespaces),
+            "past": {"start": start, "end": start + 60, "watched_s": 20.0, "revision": 3},
+        }
 
     async def _diff(self, query: DiffQuery) -> dict[str, Any]:
         revisions = self.revisions

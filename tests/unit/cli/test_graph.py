@@ -1,5 +1,9 @@
 """The traffic graph on the command line."""
 
+import pytest
+
+from argosy.cli.graph import elsewhere
+
 CONFIG_MAP = """
 apiVersion: v1
 kind: ConfigMap
@@ -22,6 +26,19 @@ def test_graph_as_json_is_the_whole_view_of_what_was_asked(mesh):
     assert mesh.run("graph", "--window", "9999").exit_code == 1
 
 
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ([], ""),
+        (["default", "shop"], ""),
+        (["shpo"], " in shpo; there was some in default, shop"),
+        (["shop", "nope"], " in shop, nope; there was some in default"),
+    ],
+)
+def test_no_traffic_in_a_namespace_says_where_there_was_some(wanted, told):
+    assert elsewhere({"namespaces": ["default", "shop"]}, wanted) == told
+
+
 def test_graph_of_a_time_says_which_minute_and_revision_it_is_of(mesh):
     found = mesh.run("graph", "--at", "-10m")
     assert "(watched for 20 s of 60 s), revision 3" in found.stderr
@@ -35,6 +52,7 @@ def test_graph_of_a_time_that_is_not_kept_says_what_is(mesh):
     assert "ARG0940" in found.stderr
     assert "hint: the history begins at noon" in found.stderr
     assert "ARG0943" in mesh.run("graph", "--at", "soon").stderr
+    assert "ARG0943" in mesh.run("graph", "--at", "").stderr, "an empty variable is not now"
 
 
 def test_graph_diff_shows_what_changed_on_edges_and_in_the_configuration(mesh):

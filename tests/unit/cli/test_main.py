@@ -72,7 +72,7 @@ def test_unknown_commands_and_options_are_usage_errors():
         ("graph --type foo", "'foo' is none of app, versionedApp, workload, service"),
         ("trace --limit 0", "'--limit': must be at least 1"),
         ("trace --limit 5000", "'--limit': must be at most 1000"),
-        ("rollback x", "'revision': write a whole number"),
+        ("rollback x", "'REVISION': write a whole number"),
         ("tap --duration x", "'--duration': write a number"),
         ("apply routes.yaml", "Missing option '-f' / '--file'. Write `-f routes.yaml`"),
         ("diff manifests/", "Write `-f manifests/`"),

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from argosy.agent.pod import PodPlan
-from argosy.cli.tap_lines import Table, choose, nobody, watched
+from argosy.cli.tap_lines import Table, Watch, choose, nobody, watched
+from argosy.core.errors import ArgosyError
 from argosy.mixer.access_record import ConnectionEvent
 from argosy.mixer.tap import view
 
@@ -211,3 +212,33 @@ def test_a_watch_of_nobody_goes_on_and_says_so(tapped):
     assert result.exit_code == 0
     assert result.stderr.splitlines()[0] == "watching nope; Ctrl-C ends it"
     assert "no such request in 0.1 s" in result.stderr
+
+
+class Restarting:
+    """A mesh whose streams end as a test says; one more, and it does not answer."""
+
+    def __init__(self, *streams: list[bytes]) -> None:
+        self.streams = list(streams)
+
+    def post(self, path: str, body: object, *, wait_s: float = 0.0) -> dict[str, list[str]]:
+        return {"headers": []}
+
+    def lines(self, path: str, query: object):
+        if self.streams and self.streams[0]:
+            yield from self.streams.pop(0)
+        else:
+            self.streams = self.streams[1:]
+            raise ArgosyError.of("ARG0705", "no answer")
+
+
+def test_a_watch_outlives_a_restart_and_says_so():
+    told: list[str] = []
+    watch = Watch(Restarting([b'{"code": 1}'], [], [], [b"", b'{"code": 2}']), [], [], inbound=True, outbound=True)
+    found = watch.requests(0, lambda: told.append("watching"), lambda: told.append("away"))
+    assert [next(found)["code"], next(found)["code"]] == [1, 2]
+    assert told == ["watching", "away", "watching"]
+
+
+def test_its_duration_ends_a_watch_while_the_mesh_is_away():
+    watch = Watch(Restarting(), [], [], inbound=True, outbound=True)
+    assert list(watch.requests(0.1, lambda: None, lambda: None)) == []

@@ -52,7 +52,7 @@ def test_forms(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["yesterday", "10m", "-10", "-10x", "-m", "-", "25:00", "2026-13-01", "7", "14.05", "::"]
+    "text", ["", "yesterday", "10m", "-10", "-10x", "-m", "-", "25:00", "2026-13-01", "7", "14.05", "::"]
 )
 def test_what_is_no_time_is_told_with_the_forms_that_are(text: str) -> None:
     with pytest.raises(ArgosyError) as caught:

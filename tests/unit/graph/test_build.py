@@ -238,6 +238,7 @@ def test_the_four_types_of_graph_differ_in_what_a_node_is() -> None:
     assert names(of[GraphType.SERVICE]) == {(hosts[0], hosts[1])}
     for type_, found in of.items():
         assert sum(edge.rps for edge in found.edges) == pytest.approx(30), type_
+        assert all(edge.p95_ms is not None for edge in found.edges), type_
         assert len({node.id for node in found.nodes}) == len(found.nodes), type_
     assert not any(node.box or node.version for node in of[GraphType.APP].nodes)
 
