@@ -135,7 +135,7 @@ def check(
 ) -> None:
     """Say whether the mesh can run here, and is healthy."""
     from argosy.cli.output import print_json
-    from argosy.core.errors import errors_in
+    from argosy.core.errors import Level, errors_in
     from argosy.edge.platform_check import check_platform
 
     findings = check_platform(rootless=os.geteuid() != 0 if rootless is None else rootless)
@@ -147,7 +147,7 @@ def check(
         from argosy.cli.output import tell_findings
 
         tell_findings(findings)
-        if not findings:
+        if all(one.level is Level.INFO for one in findings):
             typer.echo("ok: pods can run here" + (", and the mesh is healthy" if running else ""))
         if not running:
             say("the mesh is not running; `argosy up` starts it")

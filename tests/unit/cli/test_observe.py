@@ -58,6 +58,14 @@ def test_check_of_a_healthy_mesh_says_so(mesh, platform, pod: PodPlan):
     assert (result.exit_code, result.stdout) == (0, "ok: pods can run here, and the mesh is healthy\n")
 
 
+@pytest.mark.parametrize(("level", "verdict"), [(Level.INFO, "ok: "), (Level.WARNING, "")])
+def test_what_is_only_worth_knowing_is_told_and_no_fault(no_mesh, platform, level: Level, verdict: str):
+    platform.append(Finding("ARG0611", level, "ip is old"))
+    result = CliRunner().invoke(build_app(), ["check"])
+    assert (result.exit_code, result.stdout[:4]) == (0, verdict)
+    assert "ip is old" in result.stderr
+
+
 def test_check_names_what_is_missing_and_what_is_behind(mesh, platform, pod: PodPlan, service):
     platform.append(Finding("ARG0611", Level.ERROR, "ip is not installed", hint="apt install iproute2"))
     mesh.add_pod(pod)
