@@ -145,6 +145,8 @@ def _unknown_kind(document: Document, name: str, api_version: str) -> Finding:
         return document.finding("ARG0007", message, field="kind", hint=hint)
     near = nearest_kind(name)
     hint = f"did you mean {near}?" if near else f"known kinds: {', '.join(KINDS)}"
+    if name == "Kustomization":
+        hint = "it says how objects are made: `kustomize build DIR | argosy apply -f -`, or `argosy validate -`"
     return document.finding("ARG0006", f"unknown kind {name!r}", field="kind", hint=hint)
 
 

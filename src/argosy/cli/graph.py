@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from argosy.cli.shell import Group, Output, OutputOption, control, examples, say
 
@@ -30,6 +31,14 @@ class NodeType(StrEnum):
 TypeOption = Annotated[NodeType, typer.Option("--type", help="What a node is.")]
 
 
+class _OfTimes(TyperCommand):
+    """A command with times as arguments: `-1h` is one, and no options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Nothing that begins with a blank is an option to the parser."""
+        return super().parse_args(ctx, [f" {arg}" if arg[:1] == "-" and arg[1:2].isdigit() else arg for arg in args])
+
+
 def register(app: typer.Typer) -> None:
     """Add `graph` and `graph diff`."""
     group = typer.Typer(cls=Group, invoke_without_command=True, rich_markup_mode=None)
@@ -43,8 +52,7 @@ def register(app: typer.Typer) -> None:
     )(graph)
     group.command(
         "diff",
-        # So that `-10m` is a time, and not options.
-        context_settings={"ignore_unknown_options": True},
+        cls=_OfTimes,
         epilog=examples(
             "argosy graph diff -10m now",
             "argosy graph diff 14:05 14:35 --window 300",
@@ -138,7 +146,7 @@ def _moment(text: str) -> str:
 
     from argosy.edge.times import parse_time
 
-    return f"{parse_time(text, time.time()):.3f}"
+    return f"{parse_time(text.strip(), time.time()):.3f}"
 
 
 def _span(past: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ import click
 import typer
 
 from argosy.core.errors import ArgosyError
+from argosy.core.hosts import service_of_host
 
 if TYPE_CHECKING:
     from argosy.edge.control_client import ControlClient
@@ -293,7 +294,11 @@ def _called(found: Request) -> str:
 
 def _request(found: Request) -> str:
     if found["protocol"] == "tcp":
-        return f"TCP {found['sni'] or found['service'] or found['upstream']['address']}"
+        # Names that proxies make for each other tell a person nothing.
+        asked = "" if found["sni"].startswith("outbound_") else found["sni"]
+        service = service_of_host(found["service"])
+        named = ".".join(reversed(service)) if service else found["service"]
+        return f"TCP {asked or named or found['sni'] or found['upstream']['address']}"
     return f"{found['method']} {found['path']}"
 
 

@@ -110,6 +110,12 @@ def test_values_that_yaml_mistook_get_the_hint_to_quote_them() -> None:
     assert [f[3] for f in _findings(text)] == ["quote it: unquoted it means true", 'quote it: "1.0"']
 
 
+def test_what_says_how_objects_are_made_is_no_misspelled_kind():
+    (found,) = _findings("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [a.yaml]\n")
+    assert found[0] == "ARG0006"
+    assert "kustomize build" in found[3]
+
+
 @pytest.mark.parametrize(
     "api_version, kind, code",
     [

@@ -76,6 +76,15 @@ def test_graph_diff_shows_what_changed_on_edges_and_in_the_configuration(mesh):
     assert len(mesh.run("graph", "diff", "-10m", "now", "--all").stdout.splitlines()) == len(lines) + 1
 
 
+@pytest.mark.parametrize("before", ["-1h", "-2h30m", "-90s", "-1d", "1800000030"])
+def test_a_time_of_the_past_is_no_option(mesh, before):
+    found = mesh.run("graph", "diff", before, "--all", "-0s")
+    assert found.exit_code == 0, found.output
+    assert found.stdout.startswith("CHANGE")
+    assert "ARG0943: '-1x'" in mesh.run("graph", "diff", "now", "-1x").stderr
+    assert "No such option: --al" in mesh.run("graph", "diff", before, "now", "--al").stderr
+
+
 def test_graph_diff_says_why_the_configuration_is_not_compared(mesh):
     mesh.revisions = (None, 2)
     assert "the revision of that time is not known" in mesh.run("graph", "diff", "-10m", "now").stderr

@@ -47,7 +47,7 @@ def test_requests_are_shown_with_their_reason_below(tapped):
         "upstream 10.88.0.6:80 of outbound|80||cart.shop.svc.cluster.local, 2 retries",
         "peer spiffe://cluster.local/ns/shop/sa/cart",
     ]
-    assert rest[4].split()[4:7] == ["TCP", "cart.shop.svc.cluster.local", "open"]
+    assert rest[4].split()[4:7] == ["TCP", "cart.shop", "open"]
 
 
 def test_json_is_one_object_a_line_and_the_lease_is_given_back(tapped):
@@ -153,6 +153,22 @@ def test_colour_is_for_terminals():
     assert "\x1b[" in coloured
     assert "\x1b[" not in "".join(Table(colour=False).lines_of(shown))
     assert coloured.rstrip("\x1b[0m").endswith("plaintext")
+
+
+@pytest.mark.parametrize(
+    ("sni", "service", "shown"),
+    [
+        ("outbound_.9000_._.echo.shop.svc.cluster.local", "echo.shop.svc.cluster.local", "TCP echo.shop"),
+        ("outbound_.9000_._.echo.shop.svc.cluster.local", "", "TCP outbound_.9000_._.echo.shop.svc.cluster.local"),
+        ("www.example.com", "*.example.com", "TCP www.example.com"),
+        ("", "PassthroughCluster", "TCP PassthroughCluster"),
+        ("", "", "TCP 10.88.0.6:80"),
+    ],
+)
+def test_a_connection_is_called_by_the_name_that_a_person_knows(sni, service, shown):
+    connection = view(replace(OUT, http=None, flags=(), event=ConnectionEvent.OPEN), DIRECTORY)
+    _head, line, *_ = Table(colour=False).lines_of({**connection, "sni": sni, "service": service})
+    assert f" {shown} " in line
 
 
 def test_a_column_grows_with_its_names_and_has_its_head_again():
