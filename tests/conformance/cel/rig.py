@@ -37,8 +37,21 @@ def logged(folder: Path, expressions: Sequence[str]) -> set[str]:
 
 def refusal(folder: Path, expression: str) -> str:
     """Why Envoy does not take a configuration with the expression as filter; empty if it does."""
+    return _refusal(folder, _logger(0, expression, Path("/dev/null")))
+
+
+def format_refusal(folder: Path, text: str) -> str:
+    """Why Envoy does not take a configuration with a format of access logs; empty if it does."""
+    without_query = message("envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery")()
+    formatters = [{"name": "envoy.formatter.req_without_query", "typed_config": pack(without_query)}]
+    line = {"text_format_source": {"inline_string": text}, "formatters": formatters}
+    config = message("envoy.extensions.access_loggers.file.v3.FileAccessLog")(path="/dev/null", log_format=line)
+    return _refusal(folder, {"name": "file", "typed_config": pack(config)})
+
+
+def _refusal(folder: Path, logger: Any) -> str:
     config = folder / "one.pb"
-    config.write_bytes(encode(_bootstrap(1, [_logger(0, expression, Path("/dev/null"))])))
+    config.write_bytes(encode(_bootstrap(1, [logger])))
     argv = [str(envoy_binary()), "--mode", "validate", "-c", str(config), "-l", "error"]
     found = subprocess.run(argv, capture_output=True, text=True, check=False)
     return (found.stdout + found.stderr).strip() if found.returncode else ""

@@ -99,6 +99,7 @@ NEVER = {
         "line 1, column 20: && takes true and false, not response.code (int)",
         "",
     ),
+    "request.path || response.code": ("line 1, column 1: || takes true and false, not request.path (string)", ""),
     "response.code ? true : false": ("line 1, column 1: ? : takes true and false, not response.code (int)", ""),
     "!request.path": ("line 1, column 2: ! takes true and false, not request.path (string)", ""),
     "-request.path == 'a'": ("line 1, column 1: - does not take request.path (string)", ""),
@@ -193,6 +194,7 @@ def test_what_follows_the_end_is_a_fault() -> None:
     "expression, told",
     [
         ("!has(request.refere)", "line 1, column 5: request has no attribute 'refere'"),
+        ("request.path || connection.mtls", "line 1, column 1: || takes true and false, not request.path (string)"),
         ("response.code != '503'", "line 1, column 15: it is always true: response.code is int, '503' is string"),
     ],
 )
@@ -213,19 +215,24 @@ PEERS = {"upstream_peer": "any", "node": "envoy.config.core.v3.Node"}
 
 def test_an_expression_of_a_tag_gives_anything_and_knows_peers() -> None:
     for expression in ("destination.port", "upstream_peer.labels['app']", "node.id", "request.method == 'GET'"):
-        assert cel_problem(expression, extra=PEERS, boolean=False) is None
+        assert cel_problem(expression, extra=PEERS, result="text") is None
 
 
 def test_a_tag_has_no_map_as_value() -> None:
-    problem = cel_problem("request.headers", extra=PEERS, boolean=False)
+    problem = cel_problem("request.headers", extra=PEERS, result="text")
     assert problem is not None
-    assert problem.message == "it gives a value of type map, which is none for a tag"
+    assert problem.message == "it gives a value of type map, which is no text"
+
+
+def test_a_result_may_be_anything() -> None:
+    assert cel_problem("request.headers", result="any") is None
+    assert cel_problem("till.open", result="any") is not None
 
 
 def test_names_in_a_tag_that_a_module_may_know_are_told_and_faults_beside_them_refused() -> None:
-    told = cel_problem("till.open", extra=PEERS, boolean=False)
+    told = cel_problem("till.open", extra=PEERS, result="text")
     assert told is not None
     assert (told.message, told.refused) == ("line 1, column 1: there is no attribute 'till.open'", False)
-    beside = cel_problem("till.open && nobody(1)", extra=PEERS, boolean=False)
+    beside = cel_problem("till.open && nobody(1)", extra=PEERS, result="text")
     assert beside is not None
     assert beside.refused

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import re2
@@ -25,7 +25,7 @@ PROGRAM_MAX = 100
 """The size of a compiled regular expression up to which Envoy takes it in an expression."""
 _PLACE = "<input>:"
 _KEYS_OF = {"map": frozenset({"bool", "int", "uint", "string"}), "list": frozenset({"int", "uint"})}
-_NO_TAGS = frozenset({"map", "list", "message", "type", "null"})
+_NO_TEXT = frozenset({"map", "list", "message", "type", "null"})
 _LITERALS = {
     "null_value": kinds.NULL,
     "bool_value": BOOL,
@@ -36,6 +36,7 @@ _LITERALS = {
     "bytes_value": kinds.BYTES,
 }
 _NO_EXTRA: Mapping[str, str] = {}
+Result = Literal["condition", "text", "any"]
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,13 @@ class CelProblem:
     refused: bool = True
 
 
-def cel_problem(expression: str, *, extra: Mapping[str, str] = _NO_EXTRA, boolean: bool = True) -> CelProblem | None:
+def cel_problem(
+    expression: str, *, extra: Mapping[str, str] = _NO_EXTRA, result: Result = "condition"
+) -> CelProblem | None:
     """What is wrong with an expression, first what refuses it; None if nothing is.
 
-    `extra`: names that it may use besides Envoy's attributes, with their kinds; `boolean`: it must be true or false,
-    else it gives a tag its value.
+    `extra`: names that it may use besides Envoy's attributes, with their kinds; where there are some, modules may know
+    others. `result`: what it has to give: true or false, what can be written as a text, or anything.
     """
     if len(expression) > EXPRESSION_CHARS_MAX:
         return CelProblem(f"it is longer than {EXPRESSION_CHARS_MAX} characters")
@@ -60,15 +63,15 @@ def cel_problem(expression: str, *, extra: Mapping[str, str] = _NO_EXTRA, boolea
     except RuntimeError as error:
         return CelProblem(_told(str(error)))
     parsed = message("cel.expr.ParsedExpr").FromString(message("google.protobuf.Any").FromString(serialized).value)
-    walk = _Walk(expression, parsed.source_info.positions, extra, boolean)
+    walk = _Walk(expression, parsed.source_info.positions, extra, result)
     try:
         made = walk.kind(parsed.expr)
     except _Fault as fault:
         return fault.problem
-    if boolean and made not in (BOOL, ANY):
+    if result == "condition" and made not in (BOOL, ANY):
         return CelProblem(f"it gives a value of type {made}, not true or false", "compare it with something")
-    if not boolean and made.name in _NO_TAGS:
-        return CelProblem(f"it gives a value of type {made}, which is none for a tag")
+    if result == "text" and made.name in _NO_TEXT:
+        return CelProblem(f"it gives a value of type {made}, which is no text")
     return walk.notes[0] if walk.notes else None
 
 
@@ -90,7 +93,7 @@ class _Walk:
     text: str
     positions: Mapping[int, int]
     extra: Mapping[str, str]
-    boolean: bool
+    result: Result
     notes: list[CelProblem] = field(default_factory=list)
 
     def kind(self, part: Any) -> Kind:
@@ -124,10 +127,9 @@ class _Walk:
         known = [*kinds.GROUPS, *self.extra]
         within = [f"{group}.{name}" for group, attributes in kinds.ATTRIBUTES.items() if name in attributes]
         hint = f"write {' or '.join(within)}" if within else _near(name, known) or f"there are {', '.join(known)}"
-        problem = self._problem(part, f"there is no attribute {whole or name!r}", hint, refused=self.boolean)
-        if self.boolean:
+        problem = self._problem(part, f"there is no attribute {whole or name!r}", hint, refused=not self.extra)
+        if problem.refused:
             raise _Fault(problem)
-        # Of a tag, a module of the user's may know it.
         self.notes.append(problem)
         return ANY
 
@@ -223,18 +225,25 @@ class _Walk:
         return made
 
     def _logical(self, part: Any, name: str, args: Sequence[Any]) -> Kind:
-        """`&&`, `||`, `!`: also where the other side decides, a side that is neither true nor false is a mistake."""
-        for one in args:
-            self._condition(one, name)
+        """`&&`, `||`, `!`. A side of `||` without a value is outvoted where the other is true: that alone counts."""
+        made = [self.kind(one) for one in args]
+        outvoted = name == "||" and any(kind in (BOOL, ANY) for kind in made)
+        for one, kind in zip(args, made, strict=True):
+            if kind not in (BOOL, ANY):
+                problem = self._condition_problem(one, name, kind, refused=not outvoted)
+                if problem.refused:
+                    raise _Fault(problem)
+                self.notes.append(problem)
         return BOOL
 
-    def _condition(self, part: Any, name: str) -> None:
-        made = self.kind(part)
-        if made not in (BOOL, ANY):
-            raise self._fault(part, f"{name} takes true and false, not {self._said(part, made)}", whole=True)
+    def _condition_problem(self, part: Any, name: str, kind: Kind, *, refused: bool) -> CelProblem:
+        text = f"{name} takes true and false, not {self._said(part, kind)}"
+        return self._problem(part, text, "", refused=refused, whole=True)
 
     def _choice(self, part: Any, name: str, args: Sequence[Any]) -> Kind:
-        self._condition(args[0], "? :")
+        condition = self.kind(args[0])
+        if condition not in (BOOL, ANY):
+            raise _Fault(self._condition_problem(args[0], "? :", condition, refused=True))
         one, other = self.kind(args[1]), self.kind(args[2])
         return one if one == other else ANY
 
@@ -284,7 +293,7 @@ class _Walk:
         hint = ""
         if name == "+" and {one.name, other.name} <= {"string", "list", "bytes", "any"}:
             hint = "proxies join no texts and no lists: compare the parts, or use matches()"
-            hint = hint if self.boolean else "write string(x) + string(y)"
+            hint = "write string(x) + string(y)" if self.extra else hint
         elif {one.name, other.name} <= kinds.NUMBERS:
             hint = self._hint(args, (one, other))
         message = f"{name} does not take {self._said(args[0], one)} and {self._said(args[1], other)}"

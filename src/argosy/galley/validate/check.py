@@ -235,12 +235,13 @@ class Check:
         if any(ord(char) < 32 or ord(char) == 127 for char in text):
             self.error("ARG0116", field, "control characters are not allowed here")
 
-    def json_object(self, field: str, text: str) -> None:
-        """A JSON object of strings, as access logs have it."""
+    def json_object(self, field: str, text: str) -> dict[str, Any] | None:
+        """A JSON object, as access logs have it: what it holds, if it is one."""
         try:
-            msgspec.json.decode(text, type=dict[str, Any])
+            return msgspec.json.decode(text, type=dict[str, Any])
         except msgspec.DecodeError as error:
             self.error("ARG0175", field, f"not a JSON object: {error}", 'write {"name": "%FORMAT%", ...}')
+            return None
 
     def export_to(self, values: Sequence[str], *, nobody: bool = False) -> None:
         """`.` (own namespace), `*` (all), `~` (none; with `nobody`) or a namespace; `*` and `~` stand alone."""

@@ -27,8 +27,8 @@ from argosy.core.spiffe import SpiffeID, SpiffeIDError
 from argosy.galley.validate.check import Check, is_dns_name, member
 from argosy.galley.validate.destination_rule import validate_locality
 from argosy.galley.validate.extension_provider import REFUSED, validate_providers
+from argosy.galley.validate.log_format import problems_in
 from argosy.galley.validate.telemetry import validate_custom_tags
-from argosy.galley.validate.telemetry_provider import format_problem
 
 _AT = f"data.{ENTRY}"
 _CONNECT_TIMEOUT_MAX_S = 3600.0
@@ -109,12 +109,20 @@ def _validate(check: Check, config: MeshConfig) -> None:
     _trust_domain(check, f"{_AT}.trustDomain", config.trust_domain)
     for number, alias in enumerate(config.trust_domain_aliases):
         _trust_domain(check, f"{_AT}.trustDomainAliases[{number}]", alias or "?")
-    if config.access_log_encoding == "JSON" and config.access_log_format:
-        check.json_object(f"{_AT}.accessLogFormat", config.access_log_format)
-    elif problem := format_problem(config.access_log_format):
-        check.error("ARG0192", f"{_AT}.accessLogFormat", problem)
+    _validate_log_format(check, config)
     if config.default_config.tracing is not None:
         _validate_tracing(check, f"{_AT}.defaultConfig.tracing", config.default_config.tracing)
+
+
+def _validate_log_format(check: Check, config: MeshConfig) -> None:
+    """A text, or the text of a JSON object of formats."""
+    at, text = f"{_AT}.accessLogFormat", config.access_log_format
+    if config.access_log_encoding != "JSON" or not text:
+        for _, problem in problems_in(at, text):
+            check.error("ARG0192", at, problem.message, problem.hint)
+    elif (fields := check.json_object(at, text)) is not None:
+        for place, problem in problems_in("", fields):
+            check.error("ARG0192", at, f"{place.removeprefix('.')}: {problem.message}", problem.hint)
 
 
 def _validate_tracing(check: Check, at: str, tracing: ProxyTracing) -> None:

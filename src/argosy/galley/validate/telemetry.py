@@ -22,6 +22,7 @@ from argosy.core.generated_attributes import is_name
 from argosy.core.tag_value import TagValueError, evaluated_parts, parse_tag_value
 from argosy.galley.validate.cel import CelProblem, cel_problem
 from argosy.galley.validate.check import Check, member
+from argosy.galley.validate.log_format import format_problem
 from argosy.galley.validate.security import validate_selector
 
 CEL = "ARG0191"
@@ -100,7 +101,7 @@ def _validate_tag(check: Check, at: str, name: str, tag: TagOverride) -> None:
 
 def _tag_problem(text: str) -> CelProblem | None:
     """What is wrong with what the proxy evaluates of a tag's expression: texts are joined from several."""
-    found = (cel_problem(part, extra=METRIC_ATTRIBUTES, boolean=False) for part in evaluated_parts(text))
+    found = (cel_problem(part, extra=METRIC_ATTRIBUTES, result="text") for part in evaluated_parts(text))
     return next((problem for problem in found if problem is not None), None)
 
 
@@ -147,6 +148,8 @@ def validate_custom_tags(check: Check, at: str, tags: Mapping[str, CustomTag]) -
             check.header_name(f"{here}.header.name", tag.header.name, pseudo=True)
         if tag.formatter is not None:
             check.not_empty(f"{here}.formatter.value", tag.formatter.value, "a format")
+            if problem := format_problem(tag.formatter.value, logs=False):
+                check.error("ARG0192", f"{here}.formatter.value", problem.message, problem.hint)
 
 
 # -- access logs ----------------------------------------------------------------------------------------------------

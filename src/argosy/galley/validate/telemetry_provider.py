@@ -5,12 +5,12 @@ Given a typed provider, adds findings to a `Check`. Source: Istio's MeshConfig.e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from argosy.api.extension_provider import ExtensionProvider
 from argosy.api.telemetry_provider import DynatraceSampler, HttpHeader, LogFormat, OtelHttp, OtelTracing, Service
-from argosy.galley.validate.check import Check, member
+from argosy.galley.validate.check import Check
+from argosy.galley.validate.log_format import problems_in
 
 _CODE = "ARG0189"
 _TAG_MAX = 65_535
@@ -118,52 +118,7 @@ def _validate_format(check: Check, at: str, made: LogFormat | None, *, both: boo
         return
     if not both:
         check.one_of(at, {"text": bool(made.text), "labels": made.labels is not None}, required=False)
-    if problem := format_problem(made.text):
-        check.error("ARG0192", f"{at}.text", problem)
-    if made.labels is not None:
-        _validate_labels(check, f"{at}.labels", made.labels)
-
-
-def _validate_labels(check: Check, at: str, labels: Mapping[str, Any]) -> None:
-    for name, value in labels.items():
-        if isinstance(value, Mapping):
-            _validate_labels(check, member(at, name), value)
-        elif isinstance(value, str) and (problem := format_problem(value)):
-            check.error("ARG0192", member(at, name), problem)
-
-
-def format_problem(text: str) -> str:
-    """What is wrong with a format of access logs, as far as its shape goes; empty if nothing is."""
-    at = 0
-    while (at := text.find("%", at)) >= 0:
-        if text[at + 1 : at + 2] == "%":
-            at += 2
-            continue
-        end = _command_end(text, at + 1)
-        if end < 0:
-            return f"{text[at : at + 40]!r} is not a command: it needs %NAME%, and %% is a percent sign"
-        at = end + 1
-    return ""
-
-
-def _command_end(text: str, at: int) -> int:
-    """Where the command ends that begins at `at`: `NAME`, `NAME(arguments)`, `NAME(arguments):length`, and then `%`."""
-    start = at
-    while at < len(text) and (text[at].isupper() or text[at].isdecimal() or text[at] == "_"):
-        at += 1
-    if at == start:
-        return -1
-    if text[at : at + 1] == "(":
-        at = text.find(")", at) + 1
-        # Arguments may have brackets themselves (CEL): the last one before the percent sign counts.
-        while at and text[at : at + 1] not in ("%", ":"):
-            at = text.find(")", at) + 1
-        if not at:
-            return -1
-    if text[at : at + 1] == ":":
-        at = start = at + 1
-        while text[at : at + 1].isdecimal():
-            at += 1
-        if at == start:
-            return -1
-    return at if text[at : at + 1] == "%" else -1
+    for place, problem in problems_in(f"{at}.text", made.text):
+        check.error("ARG0192", place, problem.message, problem.hint)
+    for place, problem in problems_in(f"{at}.labels", made.labels):
+        check.error("ARG0192", place, problem.message, problem.hint)
