@@ -16,14 +16,15 @@ FOLDER = Path(__file__).resolve().parents[1] / "examples" / "grafana"
 SCHEMA = 39
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 RATE = "[$__rate_interval]"
+ANY_TRAFFIC = '{__name__=~"istio_requests_total|istio_tcp_connections_opened_total"}'
 BY_WORKLOAD = "destination_workload, destination_workload_namespace"
 
 Panel = dict[str, Any]
 
 
 def panel(title: str, *queries: tuple[str, str], unit: str = "reqps", kind: str = "timeseries", wide: int = 8) -> Panel:
-    """A panel of (expression, legend) pairs; where it stands is set by `dashboard`."""
-    instant = kind in ("stat", "table")
+    """A panel of (expression, legend) pairs; where it stands is set by `dashboard`. A table is made by `table`."""
+    instant = kind == "stat"
     targets = [
         {
             "datasource": SOURCE,
@@ -32,16 +33,14 @@ def panel(title: str, *queries: tuple[str, str], unit: str = "reqps", kind: str 
             "legendFormat": legend,
             "instant": instant,
             "range": not instant,
-            **({"format": "table"} if kind == "table" else {}),
         }
         for n, (expression, legend) in enumerate(queries)
     ]
     options: dict[str, Any] = {
         "timeseries": {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi"}},
         "stat": {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}, "graphMode": "area"},
-        "table": {"showHeader": True},
     }[kind]
-    made = {
+    return {
         "title": title,
         "type": kind,
         "datasource": SOURCE,
@@ -50,9 +49,31 @@ def panel(title: str, *queries: tuple[str, str], unit: str = "reqps", kind: str 
         "options": options,
         "gridPos": {"h": 4 if kind == "stat" else 8, "w": wide},
     }
-    if kind == "table":
-        made["transformations"] = [{"id": "merge", "options": {}}]
-    return made
+
+
+def table(title: str, *columns: tuple[str, str, str]) -> Panel:
+    """A table of (expression, head, unit), a column for each and a row for each set of labels."""
+    made = panel(title, *((expression, head) for expression, head, _unit in columns), unit="short", wide=24)
+    for target in made["targets"]:
+        target.update(format="table", instant=True, range=False)
+    # Grafana calls the values of query A `Value #A`.
+    overrides = [
+        {
+            "matcher": {"id": "byName", "options": f"Value #{target['refId']}"},
+            "properties": [{"id": "displayName", "value": head}, {"id": "unit", "value": unit}],
+        }
+        for target, (_expression, head, unit) in zip(made["targets"], columns, strict=True)
+    ]
+    return {
+        **made,
+        "type": "table",
+        "fieldConfig": {"defaults": {"unit": "short"}, "overrides": overrides},
+        "options": {"showHeader": True},
+        "transformations": [
+            {"id": "merge", "options": {}},
+            {"id": "organize", "options": {"excludeByName": {"Time": True}}},
+        ],
+    }
 
 
 def dashboard(
@@ -86,8 +107,8 @@ def dashboard(
     }
 
 
-def variable(name: str, label: str, query: str) -> dict[str, Any]:
-    """A choice of a label's values."""
+def variable(name: str, label: str, query: str, regex: str = "") -> dict[str, Any]:
+    """A choice of a label's values; `regex` takes them out of what a `query_result` gives."""
     return {
         "name": name,
         "label": label,
@@ -95,12 +116,22 @@ def variable(name: str, label: str, query: str) -> dict[str, Any]:
         "datasource": SOURCE,
         "definition": query,
         "query": {"query": query, "refId": name},
+        "regex": regex,
         "refresh": 2,
         "sort": 1,
         "includeAll": False,
         "multi": False,
         "hide": 0,
     }
+
+
+def either_end(label: str, where: str = "") -> str:
+    """The values of a label of callers and of those who are called: who only calls is somebody, too."""
+    ends = []
+    for end in ("source", "destination"):
+        series = ANY_TRAFFIC.replace("}", f", {end}{where}}}") if where else ANY_TRAFFIC
+        ends.append(f"sum by ({end}_{label}) ({series})")
+    return f"query_result({' or '.join(ends)})"
 
 
 def requests(where: str, by: str = "") -> str:
@@ -123,6 +154,27 @@ def quantile(share_: float, where: str, by: str = "", metric: str = "istio_reque
 def tcp(direction: str, where: str, by: str = "") -> str:
     """Bytes a second of TCP."""
     return f"sum{f' by ({by})' if by else ''} (rate(istio_tcp_{direction}_bytes_total{{{where}}}{RATE}))"
+
+
+def connections(where: str) -> list[Panel]:
+    """What TCP carries and how many connections come and go; 0 where all is HTTP."""
+    opened, closed = (
+        f"sum(rate(istio_tcp_connections_{what}_total{{{where}}}{RATE}))" for what in ("opened", "closed")
+    )
+    return [
+        panel(
+            "TCP, bytes",
+            (f"{tcp('sent', where)} or vector(0)", "sent to clients"),
+            (f"{tcp('received', where)} or vector(0)", "received from clients"),
+            unit="Bps",
+        ),
+        panel(
+            "TCP, connections",
+            (f"{opened} or vector(0)", "opened"),
+            (f"{closed} or vector(0)", "closed"),
+            unit="cps",
+        ),
+    ]
 
 
 def quantiles(
@@ -194,15 +246,12 @@ def mesh() -> dict[str, Any]:
                 "{{source_workload}} to {{destination_workload}}",
             ),
         ),
-        panel(
+        table(
             "Workloads",
-            (requests(source, BY_WORKLOAD), "requests"),
-            (share(source, FAILED, BY_WORKLOAD), "failed"),
-            (quantile(0.5, source, BY_WORKLOAD), "p50"),
-            (quantile(0.99, source, BY_WORKLOAD), "p99"),
-            unit="short",
-            kind="table",
-            wide=24,
+            (requests(source, BY_WORKLOAD), "requests", "reqps"),
+            (share(source, FAILED, BY_WORKLOAD), "failed", "percentunit"),
+            (quantile(0.5, source, BY_WORKLOAD), "p50", "ms"),
+            (quantile(0.99, source, BY_WORKLOAD), "p99", "ms"),
         ),
     ]
     return dashboard("argosy-mesh", "Argosy Mesh", rows)
@@ -247,8 +296,9 @@ def service() -> dict[str, Any]:
             "Flags of responses",
             (requests(client, "response_flags"), "{{response_flags}}"),
         ),
+        *connections(server),
     ]
-    choice = variable("service", "Service", "label_values(istio_requests_total, destination_service)")
+    choice = variable("service", "Service", f"label_values({ANY_TRAFFIC}, destination_service)")
     return dashboard("argosy-service", "Argosy Service", rows, [choice])
 
 
@@ -281,13 +331,12 @@ def workload() -> dict[str, Any]:
             (quantile(0.99, out, "destination_service_name"), "{{destination_service_name}}"),
             unit="ms",
         ),
+        *connections(into),
     ]
     choices = [
-        variable("namespace", "Namespace", "label_values(istio_requests_total, destination_workload_namespace)"),
+        variable("namespace", "Namespace", either_end("workload_namespace"), '/namespace="([^"]+)"/'),
         variable(
-            "workload",
-            "Workload",
-            'label_values(istio_requests_total{destination_workload_namespace="$namespace"}, destination_workload)',
+            "workload", "Workload", either_end("workload", '_workload_namespace="$namespace"'), '/workload="([^"]+)"/'
         ),
     ]
     return dashboard("argosy-workload", "Argosy Workload", rows, choices)

@@ -101,11 +101,14 @@ def scraping(mesh: Mesh, folder: Path) -> Iterator[Prometheus]:
 
 
 def expressions(dashboard: Path, **variables: str) -> Iterator[tuple[str, str]]:
-    """(panel, expression) of a dashboard, with Grafana's variables filled in."""
-    for panel in json.loads(dashboard.read_text())["panels"]:
-        for target in panel["targets"]:
-            text: str = target["expr"]
-            for name, value in {"__rate_interval": "1m", **variables}.items():
-                text = text.replace(f"${name}", value)
-            assert "$" not in text, text
-            yield f"{dashboard.stem}: {panel['title']}", text
+    """(panel or variable, expression) of a dashboard, with Grafana's variables filled in."""
+    board = json.loads(dashboard.read_text())
+    asked = [(panel["title"], str(target["expr"])) for panel in board["panels"] for target in panel["targets"]]
+    for one in board["templating"]["list"]:
+        if isinstance(one["query"], dict) and one["query"]["query"].startswith("query_result("):
+            asked.append((one["label"], one["query"]["query"].removeprefix("query_result(").removesuffix(")")))
+    for title, text in asked:
+        for name, value in {"__rate_interval": "1m", **variables}.items():
+            text = text.replace(f"${name}", value)
+        assert "$" not in text, text
+        yield f"{dashboard.stem}: {title}", text
