@@ -1,6 +1,6 @@
 """Prometheus text of what the aggregator holds, and Mixer's own metrics.
 
-Uses `prometheus_client` for format and escaping; families are built for each scrape from the aggregator's state.
+Written for each scrape from the aggregator's state, in one go: what else this process does waits for it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import Metric
 from argosy.flow.histogram import BOUNDS, Histogram
 from argosy.mixer.join import Labels
 from argosy.mixer.metrics import Counters, Histograms, MetricsAggregator
+from argosy.mixer.prometheus_text import braces, bucket_heads, help_line, label_text, type_line
 from argosy.mixer.telemetry import COUNTERS, HISTOGRAMS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -29,16 +30,18 @@ def expose(
 
     `more` are families as they are; metrics `without` are left out, because somebody else tells them.
     """
+    left_out = frozenset(without)
+    counters = (one for one in aggregator.counters() if one[0] not in left_out)
+    histograms = (one for one in aggregator.histograms() if one[0] not in left_out)
     registry = CollectorRegistry()
-    registry.register(_Families(aggregator, tuple(more), frozenset(without)))
-    return generate_latest(registry) + expose_rows((*_own_metrics(aggregator.dump()), *own))
+    registry.register(_Ready(more))
+    own = (*_own_metrics(aggregator.dump()), *own)
+    return _page(_families(counters, histograms)) + generate_latest(registry) + expose_rows(own)
 
 
 def expose_proxy(counters: Counters, histograms: Histograms) -> bytes:
     """The text of Istio's metrics as one proxy has counted them."""
-    registry = CollectorRegistry()
-    registry.register(_OfProxy(counters, histograms))
-    return generate_latest(registry)
+    return _page(_families(counters.items(), histograms.items()))
 
 
 def expose_rows(rows: Iterable[tuple[str, str, str, float]]) -> bytes:
@@ -46,68 +49,58 @@ def expose_rows(rows: Iterable[tuple[str, str, str, float]]) -> bytes:
 
     Not by way of `generate_latest`: it declares every counter with `_total`, and some of Istio's names have none.
     """
-    lines = []
-    for name, kind, text, value in rows:
-        lines += [f"# HELP {name} {text}", f"# TYPE {name} {kind}", f"{name} {float(value)!r}"]
-    return ("\n".join(lines) + "\n").encode()
-
-
-class _Families:
-    """A collector over the aggregator."""
-
-    def __init__(
-        self,
-        aggregator: MetricsAggregator,
-        more: tuple[Metric, ...],
-        without: frozenset[str],
-    ) -> None:
-        self._aggregator, self._more, self._without = aggregator, more, without
-
-    def describe(self) -> list[Metric]:
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        counters = (one for one in self._aggregator.counters() if one[0] not in self._without)
-        histograms = (one for one in self._aggregator.histograms() if one[0] not in self._without)
-        yield from _families(counters, histograms)
-        yield from self._more
-
-
-class _OfProxy:
-    """A collector over what one proxy has counted."""
-
-    def __init__(self, counters: Counters, histograms: Histograms) -> None:
-        self._counters, self._histograms = counters, histograms
-
-    def describe(self) -> list[Metric]:
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        return _families(self._counters.items(), self._histograms.items())
+    return _page(
+        line for name, kind, text, value in rows for line in (*_head(name, kind, text), f"{name} {float(value)!r}")
+    )
 
 
 def _families(
     counters: Iterable[tuple[str, Mapping[Labels, float]]],
     histograms: Iterable[tuple[str, Mapping[Labels, Histogram]]],
-) -> Iterator[Metric]:
+) -> Iterator[str]:
+    known: dict[Labels, str] = {}
+    """Each set of labels is written once for all metrics: that is most of the work."""
     for name, series in counters:
-        family = Metric(name.removesuffix("_total"), COUNTERS[name], "counter")
+        yield from _head(name, "counter", COUNTERS[name])
         for labels, value in series.items():
-            family.add_sample(name, dict(labels), value)
-        yield family
+            yield f"{name}{braces(_text(labels, known))} {float(value)!r}"
     for name, observed in histograms:
-        family = Metric(name, HISTOGRAMS[name], "histogram")
+        yield from _head(name, "histogram", HISTOGRAMS[name])
         for labels, histogram in observed.items():
-            _add_histogram(family, name, labels, histogram)
-        yield family
+            text = _text(labels, known)
+            heads = bucket_heads(name, text, _LIMITS)
+            yield from [f"{head} {count!r}" for head, count in zip(heads, histogram.cumulative(), strict=True)]
+            yield f"{name}_sum{braces(text)} {histogram.sum!r}"
+            yield f"{name}_count{braces(text)} {histogram.total!r}"
 
 
-def _add_histogram(family: Metric, name: str, labels: Labels, histogram: Histogram) -> None:
-    base = dict(labels)
-    for limit, count in zip(_LIMITS, histogram.cumulative(), strict=True):
-        family.add_sample(f"{name}_bucket", {**base, "le": limit}, count)
-    family.add_sample(f"{name}_sum", base, histogram.sum)
-    family.add_sample(f"{name}_count", base, histogram.total)
+def _head(name: str, kind: str, text: str) -> tuple[str, str]:
+    return help_line(name, text), type_line(name, kind)
+
+
+def _text(labels: Labels, known: dict[Labels, str]) -> str:
+    found = known.get(labels)
+    if found is None:
+        found = known[labels] = label_text(sorted(labels))
+    return found
+
+
+def _page(lines: Iterable[str]) -> bytes:
+    text = "\n".join(lines)
+    return f"{text}\n".encode() if text else b""
+
+
+class _Ready:
+    """A collector of families that are there already."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._found = tuple(families)
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> tuple[Metric, ...]:
+        return self._found
 
 
 def _own_metrics(state: dict[str, int]) -> tuple[tuple[str, str, str, float], ...]:

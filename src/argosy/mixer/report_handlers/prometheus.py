@@ -9,13 +9,12 @@ counts when configuration changes. Source: Istio 1.4's `prometheus` adapter; Pro
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from prometheus_client.utils import floatToGoString
-
 from argosy.mixer.attributes import Value
+from argosy.mixer.prometheus_text import braces, bucket_heads, help_line, label_text, number, type_line
 from argosy.mixer.report_values import MetricValue, format_value, number_of
 
 SERIES_MAX = 20_000
@@ -116,8 +115,8 @@ class PrometheusRegistry:
         for metric in self._metrics.values():
             definition = metric.definition
             if definition.description:
-                lines.append(f"# HELP {definition.name} {_escape(definition.description)}")
-            lines.append(f"# TYPE {definition.name} {_TYPES[definition.kind]}")
+                lines.append(help_line(definition.name, definition.description))
+            lines.append(type_line(definition.name, _TYPES[definition.kind]))
             for labels, series in metric.series.items():
                 lines.extend(_samples(definition, labels, series))
         return "".join(f"{line}\n" for line in lines).encode()
@@ -173,32 +172,14 @@ def _bucket(bounds: tuple[float, ...], number: float) -> int:
 
 
 def _samples(definition: MetricDefinition, labels: Labels, series: _Series) -> Iterator[str]:
-    pairs = [(safe_name(name), value) for name, value in zip(definition.label_names, labels, strict=True)]
-    value = _number(series.value)
+    text = label_text((safe_name(name), value) for name, value in zip(definition.label_names, labels, strict=True))
+    value = number(series.value)
     if definition.kind != DISTRIBUTION:
-        yield f"{definition.name}{_braces(pairs)} {value}"
+        yield f"{definition.name}{braces(text)} {value}"
         return
-    limits = (*(_number(bound) for bound in definition.bounds), "+Inf")
+    heads = bucket_heads(definition.name, text, (*map(number, definition.bounds), "+Inf"))
     counts = tuple(accumulate(series.counts))
-    for limit, count in zip(limits, counts, strict=True):
-        yield f"{definition.name}_bucket{_braces([*pairs, ('le', limit)])} {count}"
-    yield f"{definition.name}_sum{_braces(pairs)} {value}"
-    yield f"{definition.name}_count{_braces(pairs)} {counts[-1]}"
-
-
-def _number(value: float) -> str:
-    text: str = floatToGoString(value)  # type: ignore[no-untyped-call]  # of prometheus_client, without types
-    return text
-
-
-def _braces(pairs: Iterable[tuple[str, str]]) -> str:
-    inside = ",".join(f'{name}="{_quote(value)}"' for name, value in pairs)
-    return f"{{{inside}}}" if inside else ""
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", r"\\").replace("\n", r"\n")
-
-
-def _quote(text: str) -> str:
-    return _escape(text).replace('"', r"\"")
+    for head, count in zip(heads, counts, strict=True):
+        yield f"{head} {count}"
+    yield f"{definition.name}_sum{braces(text)} {value}"
+    yield f"{definition.name}_count{braces(text)} {counts[-1]}"
