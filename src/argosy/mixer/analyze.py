@@ -19,7 +19,7 @@ from argosy.core.names import ObjectKey
 from argosy.mixer.adapters.models import BAD_ADAPTER_PARAMS, BAD_TEMPLATE_FIELD
 from argosy.mixer.bind import BAD_EXPRESSION, BAD_TEMPLATE, DANGLING, bad_expression, finding, params_field
 from argosy.mixer.checker import UnknownAttribute
-from argosy.mixer.expr import compile_expression
+from argosy.mixer.field_types import compile_typed
 from argosy.mixer.quota_specs import ALL, host_of
 from argosy.mixer.report_rules import resolve_reports
 from argosy.mixer.rules import BAD_PARAMS, UNCOUNTED, resolve_rules
@@ -60,9 +60,9 @@ def _undeclared(objects: Iterable[Object[Any]]) -> Iterator[Finding]:
     given = tuple(objects)
     vocabulary = resolve_vocabulary(given).types
     for about in given:
-        for field, text, expect in expressions_of(about):
+        for field, text, types in expressions_of(about):
             try:
-                compile_expression(text, expect=expect, vocabulary=vocabulary)
+                compile_typed(text, types, vocabulary)
             except UnknownAttribute as error:
                 yield bad_expression(about, field, text, error)
             except ExpressionError:

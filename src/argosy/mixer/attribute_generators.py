@@ -22,6 +22,7 @@ from argosy.flow.workload import PodRef
 from argosy.mixer.attributes import Attributes, Value, ValueType, workload_uid
 from argosy.mixer.bind import BAD_EXPRESSION, BoundInstance, BoundRule, bad_expression, finding, params_field
 from argosy.mixer.expr import EvaluationError, Expression, KnownNames, compile_expression
+from argosy.mixer.field_types import compile_typed, types_of
 from argosy.mixer.instances import evaluate_fields
 from argosy.mixer.names import Ref
 from argosy.mixer.port import Call
@@ -33,13 +34,6 @@ ADAPTER = "kubernetesenv"
 _OUT, _VIEW = "$out.", "output."
 _UID = "kubernetes://"
 T = ValueType
-_INPUTS = {
-    "source_uid": T.STRING,
-    "source_ip": T.IP_ADDRESS,
-    "destination_uid": T.STRING,
-    "destination_ip": T.IP_ADDRESS,
-    "destination_port": T.INT64,
-}
 ADAPTER_OUTPUTS: Mapping[str, ValueType] = {
     **{
         f"output.{side}_{name}": kind
@@ -134,9 +128,9 @@ def compile_generator(
     inputs: dict[str, Expression] = {}
     for member in msgspec.structs.fields(spec.params):
         text = getattr(spec.params, member.name)
-        if member.name in _INPUTS and text:
+        if text:
             try:
-                inputs[member.name] = compile_expression(text, expect=_INPUTS[member.name], vocabulary=vocabulary)
+                inputs[member.name] = compile_typed(text, types_of(TEMPLATE, member.name), vocabulary)
             except ExpressionError as error:
                 findings.append(bad_expression(about, params_field(about, member.encode_name), text, error))
     bindings, bad = _compile_bindings(about, vocabulary, ADAPTER_OUTPUTS)

@@ -14,7 +14,8 @@ import msgspec
 
 from argosy.core.frozen import FrozenMap
 from argosy.mixer.attributes import Attributes, ValueType
-from argosy.mixer.expr import Expression, compile_expression
+from argosy.mixer.expr import Expression
+from argosy.mixer.field_types import compile_typed, types_of
 from argosy.mixer.syntax import ExpressionError
 
 Fields = FrozenMap[str, Any]
@@ -30,10 +31,12 @@ class BadField:
     error: ExpressionError
 
 
-def compile_fields(params: Any, vocabulary: Mapping[str, ValueType]) -> tuple[Fields, list[BadField]]:
-    """The compiled fields, and those that cannot be."""
+def compile_fields(
+    params: Any, vocabulary: Mapping[str, ValueType], template: str = ""
+) -> tuple[Fields, list[BadField]]:
+    """The compiled fields, and those that cannot be. `template` is that of compiled adapters, if it is one."""
     bad: list[BadField] = []
-    made = _compile(params, vocabulary, "", bad)
+    made = _Compiler(vocabulary, template, bad).compile(params, "")
     return (made if isinstance(made, FrozenMap) else FrozenMap()), bad
 
 
@@ -48,22 +51,30 @@ def expressions_of(fields: Fields) -> Iterator[Expression]:
         yield from _expressions(field)
 
 
-def _compile(value: Any, vocabulary: Mapping[str, ValueType], path: str, bad: list[BadField]) -> Any:
-    if isinstance(value, str):
-        try:
-            return compile_expression(value, vocabulary=vocabulary)
-        except ExpressionError as error:
-            bad.append(BadField(path, value, error))
-            return None
-    if isinstance(value, tuple):
-        return tuple(_compile(item, vocabulary, f"{path}[{number}]", bad) for number, item in enumerate(value))
-    found = {}
-    for name, item in _items(value):
-        if item not in ("", None):
-            below = _compile(item, vocabulary, f"{path}.{name}" if path else name, bad)
-            if below is not None:
-                found[name] = below
-    return FrozenMap(found)
+@dataclass(frozen=True, slots=True)
+class _Compiler:
+    """Walks through parameters, with the path that leads to each."""
+
+    vocabulary: Mapping[str, ValueType]
+    template: str
+    bad: list[BadField]
+
+    def compile(self, value: Any, path: str) -> Any:
+        if isinstance(value, str):
+            try:
+                return compile_typed(value, types_of(self.template, path), self.vocabulary)
+            except ExpressionError as error:
+                self.bad.append(BadField(path, value, error))
+                return None
+        if isinstance(value, tuple):
+            return tuple(self.compile(item, f"{path}[{number}]") for number, item in enumerate(value))
+        found = {}
+        for name, item in _items(value):
+            if item not in ("", None):
+                below = self.compile(item, f"{path}.{name}" if path else name)
+                if below is not None:
+                    found[name] = below
+        return FrozenMap(found)
 
 
 def _items(value: Any) -> Iterable[tuple[str, Any]]:

@@ -1,7 +1,7 @@
 """Instances of report templates: their expressions, compiled once, and the value that a bag gives them.
 
 Given the parameters of an instance and the vocabulary; gives a `ReportInstance`, and findings for expressions that
-cannot be used. Each template says in `_FIELDS` which type its fields have. Source: Istio 1.4's templates.
+cannot be used. Source: Istio 1.4's templates.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from argosy.core.errors import Finding
 from argosy.core.frozen import EMPTY
 from argosy.mixer.attributes import Attributes, Value, ValueType
 from argosy.mixer.bind import BoundInstance, bad_expression, params_field
-from argosy.mixer.expr import Expression, compile_expression
+from argosy.mixer.expr import Expression
+from argosy.mixer.field_types import ANY, compile_typed, types_of
 from argosy.mixer.instances import Fields, compile_fields, evaluate_fields, expressions_of
 from argosy.mixer.names import Ref
 from argosy.mixer.report_values import (
@@ -29,45 +30,15 @@ from argosy.mixer.report_values import (
     RemoteValue,
     ReportValue,
     TraceSpanValue,
-    number_of,
 )
-from argosy.mixer.syntax import Constant, ExpressionError
+from argosy.mixer.syntax import ExpressionError
 
-T = ValueType
-_NUMBERS = frozenset({T.INT64, T.DOUBLE, T.DURATION, T.STRING})
-"""What handlers take for a number: of a text only requests tell."""
-_STRING = frozenset({T.STRING})
-_TIME = frozenset({T.TIMESTAMP})
-_NUMBER = frozenset({T.INT64})
-_TRUTH = frozenset({T.BOOL})
-_ADDRESS = frozenset({T.IP_ADDRESS})
-_ANY = frozenset(T)
-
-_RESOURCE = {"monitored_resource_type": _STRING}
-_FIELDS: Mapping[str, Mapping[str, frozenset[ValueType]]] = MappingProxyType(
-    {
-        "metric": {"value": _NUMBERS, **_RESOURCE},
-        "logentry": {"severity": _STRING, "timestamp": _TIME, **_RESOURCE},
-        "tracespan": {
-            **dict.fromkeys(("trace_id", "span_id", "parent_span_id", "span_name"), _STRING),
-            **dict.fromkeys(("start_time", "end_time"), _TIME),
-            **dict.fromkeys(("client_span", "rewrite_client_span_id"), _TRUTH),
-            **dict.fromkeys(("source_name", "destination_name", "api_protocol"), _STRING),
-            **dict.fromkeys(("source_ip", "destination_ip"), _ADDRESS),
-            **dict.fromkeys(
-                ("http_status_code", "request_size", "request_total_size", "response_size", "response_total_size"),
-                _NUMBER,
-            ),
-        },
-        "reportnothing": {},
-    }
-)
-"""Fields of templates that are expressions, and the types that they may have."""
 _MAPS = ("dimensions", "variables", "span_tags", "monitored_resource_dimensions")
 _SIZES = ("request_size", "request_total_size", "response_size", "response_total_size")
 _SPAN_ID = re2.compile(r"[0-9A-Fa-f]{1,16}")
 _CLIENTS = 0x5DA7_B1E0_93C4_2F68
-TEMPLATES = frozenset(_FIELDS)
+TEMPLATES = frozenset({"metric", "logentry", "tracespan", "reportnothing"})
+"""Those that report to compiled adapters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,24 +112,23 @@ def compile_instance(
 ) -> tuple[ReportInstance | None, list[Finding]]:
     """The instance, or None and what is wrong with it."""
     params = bound.object.spec.params
-    types = _FIELDS[bound.template]
     findings: list[Finding] = []
     fields: dict[str, Expression] = {}
     maps: dict[str, dict[str, Expression]] = {}
 
-    def add(into: dict[str, Expression], name: str, at: str, text: str, expect: frozenset[ValueType]) -> None:
+    def add(into: dict[str, Expression], name: str, at: str, text: str) -> None:
         try:
-            into[name] = _compile(text, expect, vocabulary)
+            into[name] = compile_typed(text, types_of(bound.template, name) if into is fields else ANY, vocabulary)
         except ExpressionError as error:
             findings.append(bad_expression(bound.object, params_field(bound.object, at), text, error))
 
     for member in msgspec.structs.fields(params):
         given = getattr(params, member.name)
-        if member.name in types and given:
-            add(fields, member.name, member.encode_name, given, types[member.name])
+        if isinstance(given, str) and given:
+            add(fields, member.name, member.encode_name, given)
         elif member.name in _MAPS:
             for key, text in given.items():
-                add(maps.setdefault(member.name, {}), key, f"{member.encode_name}.{key}", text, _ANY)
+                add(maps.setdefault(member.name, {}), key, f"{member.encode_name}.{key}", text)
     return (None if findings else ReportInstance(bound.ref, bound.template, fields, maps)), findings
 
 
@@ -170,15 +140,6 @@ def compile_remote(
     at = bound.object
     findings = [bad_expression(at, params_field(at, one.field), one.text, one.error) for one in bad]
     return (None if bad else RemoteInstance(bound.ref, bound.template, fields)), findings
-
-
-def _compile(text: str, expect: frozenset[ValueType], vocabulary: Mapping[str, ValueType]) -> Expression:
-    made = compile_expression(text, vocabulary=vocabulary)
-    if made.type not in expect:
-        raise ExpressionError(f"must be {' or '.join(sorted(expect))}, is {made.type}", 1)
-    if expect is _NUMBERS and isinstance(made.tree, Constant) and number_of(made.tree.value) is None:
-        raise ExpressionError("is not a number", 1)
-    return made
 
 
 def _metric(instance: ReportInstance, known: Evaluated, _moment: datetime) -> MetricValue:

@@ -290,7 +290,7 @@ class _Resolver:
 
     def _instance(self, bound: BoundInstance) -> CheckInstance | None:
         if bound.ref not in self._instances:
-            fields, bad = compile_fields(bound.object.spec.params, self._vocabulary)
+            fields, bad = compile_fields(bound.object.spec.params, self._vocabulary, bound.template)
             for one in bad:
                 at = params_field(bound.object, one.field)
                 self.findings.append(bad_expression(bound.object, at, one.text, one.error))

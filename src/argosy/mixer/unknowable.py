@@ -54,7 +54,7 @@ def unknowable(objects: Iterable[Object[Any]]) -> Iterator[Finding]:
     bound = frozenset(name for api in bind_apis(given)[0] for name in api.names)
     made = bound | {name for one in given if isinstance(one.spec, Instance) for name in one.spec.attribute_bindings}
     for about, sides in _sides(given, vocabulary):
-        for field, text, _expect in expressions_of(about):
+        for field, text, _types in expressions_of(about):
             for name, backed in _attributes(text, vocabulary):
                 if name not in made and name in VOCABULARY and _is_never_known(name, sides):
                     yield _told(about, field, name, sides, backed=backed)

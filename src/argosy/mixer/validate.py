@@ -19,10 +19,11 @@ from argosy.api.mixer_templates import InstanceParams
 from argosy.core.errors import Finding, Level
 from argosy.mixer.adapters.models import build_models
 from argosy.mixer.attribute_generators import ADAPTER_OUTPUTS, TEMPLATE
-from argosy.mixer.attributes import VOCABULARY, ValueType
+from argosy.mixer.attributes import VOCABULARY
 from argosy.mixer.bind import bad_expression, params_field
 from argosy.mixer.checker import UnknownAttribute
 from argosy.mixer.expr import compile_expression
+from argosy.mixer.field_types import ANY, BOOL, NUMBERS, Types, compile_typed, types_of
 from argosy.mixer.headers import REMOVE
 from argosy.mixer.syntax import ExpressionError
 from argosy.mixer.vocabulary import resolve_vocabulary
@@ -39,8 +40,8 @@ def validate_expressions(obj: Object[Any]) -> list[Finding]:
         return list(build_models([obj]).findings)
     return [
         _finding(obj, field, text, error)
-        for field, text, expect in expressions_of(obj)
-        if (error := _wrong(text, expect)) is not None
+        for field, text, types in expressions_of(obj)
+        if (error := _wrong(text, types)) is not None
     ] + list(_bad_bindings(obj))
 
 
@@ -64,9 +65,9 @@ def _finding(obj: Object[Any], field: str, text: str, error: ExpressionError) ->
     return replace(bad_expression(obj, field, text, error), code=WRONG, level=Level.ERROR)
 
 
-def _wrong(text: str, expect: ValueType | None) -> ExpressionError | None:
+def _wrong(text: str, types: Types) -> ExpressionError | None:
     try:
-        compile_expression(text, expect=expect)
+        compile_typed(text, types, VOCABULARY)
     except UnknownAttribute:
         return None  # a manifest may add it
     except ExpressionError as error:
@@ -74,15 +75,19 @@ def _wrong(text: str, expect: ValueType | None) -> ExpressionError | None:
     return None
 
 
-def expressions_of(obj: Object[Any]) -> Iterator[tuple[str, str, ValueType | None]]:
-    """Fields with their texts, and the type that each must have."""
+def expressions_of(obj: Object[Any]) -> Iterator[tuple[str, str, Types]]:
+    """Fields with their texts, and the types that each may have."""
     if isinstance(obj.spec, Rule):
         if obj.spec.match.strip():
-            yield "spec.match", obj.spec.match, ValueType.BOOL
-        yield from ((field, text, None) for field, text in _header_values(obj.spec))
+            yield "spec.match", obj.spec.match, BOOL
+        yield from ((field, text, ANY) for field, text in _header_values(obj.spec))
+        random = obj.spec.sampling.random if obj.spec.sampling is not None else None
+        if random is not None and random.attribute_expression:
+            yield "spec.sampling.random.attributeExpression", random.attribute_expression, NUMBERS
     elif isinstance(obj.spec, Instance) and isinstance(obj.spec.params, InstanceParams):
-        for name, text in _texts(obj.spec.params, ""):
-            yield params_field(obj, name), text, None
+        template = obj.spec.template_name
+        for name, field, text in _texts(obj.spec.params, "", ""):
+            yield params_field(obj, field), text, types_of(template, name)
 
 
 def _header_values(rule: Rule) -> Iterator[tuple[str, str]]:
@@ -95,16 +100,18 @@ def _header_values(rule: Rule) -> Iterator[tuple[str, str]]:
                     yield f"spec.{side}HeaderOperations[{index}].values[{number}]", text
 
 
-def _texts(params: msgspec.Struct, prefix: str) -> Iterator[tuple[str, str]]:
+def _texts(params: msgspec.Struct, path: str, field: str) -> Iterator[tuple[str, str, str]]:
+    """Texts with their paths, as Python writes them and as users do."""
     for name in params.__struct_fields__:
-        value, at = getattr(params, name), f"{prefix}{_camel(name)}"
+        value, below, at = getattr(params, name), f"{path}{name}", f"{field}{_camel(name)}"
         if isinstance(value, msgspec.Struct):
-            yield from _texts(value, f"{at}.")
+            yield from _texts(value, f"{below}.", f"{at}.")
         elif isinstance(value, str):
             if value and name not in _NO_EXPRESSIONS:
-                yield at, value
+                yield below, at, value
         elif value:
-            yield from ((f"{at}[{key}]" if "." in key else f"{at}.{key}", text) for key, text in value.items())
+            for key, text in value.items():
+                yield f"{below}.{key}", f"{at}[{key}]" if "." in key else f"{at}.{key}", text
 
 
 def _camel(name: str) -> str:

@@ -146,11 +146,10 @@ spec: {actions: [{handler: page, instances: [m]}]}
             "ARG0912",
             "spec.params.metrics[0].buckets",
         ),
-        ('"1"', """'"x"'""", "ARG0911", "spec.params.value"),
         ("request.host", "request.hots", "ARG0911", "spec.params.dimensions.a"),
         (
             "instances: [m]}]",
-            'instances: [m]}], sampling: {random: {attributeExpression: "1 +"}}',
+            "instances: [m]}], sampling: {random: {attributeExpression: request.sise}}",
             "ARG0911",
             "spec.sampling.random.attributeExpression",
         ),

@@ -132,3 +132,64 @@ def test_an_expression_of_a_member_with_dots_is_refused_with_its_line() -> None:
     with pytest.raises(ArgosyError) as refused:
         galley.apply(parse_documents(INSTANCE.format("source.ip + 1"), "f.yaml"), now=0.0, who="")
     assert [str(one.origin) for one in refused.value.findings] == ["f.yaml:7"]
+
+
+TYPED = """
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {{name: typed, namespace: shop}}
+spec: {{compiledTemplate: {0}, params: {1}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("template", "params", "field", "message"),
+    [
+        ("metric", "{value: request.headers}", "value", "must be DOUBLE or DURATION or INT64 or STRING, is STRING_MAP"),
+        ("metric", """{value: '"lots"'}""", "value", "is not a number"),
+        ("logentry", "{timestamp: request.path}", "timestamp", "must be TIMESTAMP, is STRING"),
+        ("logentry", "{severity: request.size}", "severity", "must be STRING, is INT64"),
+        ("tracespan", "{trace_id: request.size}", "traceId", "must be STRING, is INT64"),
+        ("tracespan", "{httpStatusCode: request.path}", "httpStatusCode", "must be INT64, is STRING"),
+        ("tracespan", """{clientSpan: '"true"'}""", "clientSpan", "must be BOOL, is STRING"),
+        ("tracespan", "{sourceIp: source.name}", "sourceIp", "must be IP_ADDRESS, is STRING"),
+        ("edge", "{timestamp: '5'}", "timestamp", "must be TIMESTAMP, is INT64"),
+        ("edge", "{sourceOwner: source.ip}", "sourceOwner", "must be STRING, is IP_ADDRESS"),
+        ("apikey", "{apiKey: request.query_params}", "apiKey", "must be STRING, is STRING_MAP"),
+        ("authorization", "{subject: {groups: request.size}}", "subject.groups", "must be STRING, is INT64"),
+        ("authorization", "{action: {path: 'true'}}", "action.path", "must be STRING, is BOOL"),
+        ("kubernetes", "{source_ip: source.name}", "sourceIp", "must be IP_ADDRESS, is STRING"),
+        ("kubernetes", "{destination_port: source.uid}", "destinationPort", "must be INT64, is STRING"),
+    ],
+)
+def test_a_field_that_is_of_another_type_is_refused_though_nobody_uses_it(
+    template: str, params: str, field: str, message: str
+) -> None:
+    [obj] = objects(TYPED.format(template, params))
+    [found] = validate_expressions(obj)
+    assert (found.code, found.field) == ("ARG0915", f"spec.params.{field}")
+    assert found.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("template", "params"),
+    [
+        ("metric", "{value: request.path, dimensions: {a: request.headers, b: source.ip, c: request.time}}"),
+        ("logentry", """{severity: '"5s"', timestamp: response.time, variables: {a: response.duration}}"""),
+        ("authorization", "{subject: {user: source.user, properties: {a: request.size}}, action: {method: my.own}}"),
+        ("listentry", "{value: source.ip}"),
+        ("quota", "{dimensions: {a: destination.labels}}"),
+        ("checknothing", "{}"),
+    ],
+)
+def test_a_field_of_the_right_type_is_accepted(template: str, params: str) -> None:
+    [obj] = objects(TYPED.format(template, params))
+    assert validate_expressions(obj) == []
+
+
+def test_how_requests_are_chosen_is_an_expression_too() -> None:
+    text = RULE.format("true").replace("[i]}]", "[i]}], sampling: {random: {attributeExpression: request.path}}")
+    [obj] = objects(text)
+    [found] = validate_expressions(obj)
+    assert (found.code, found.field) == ("ARG0915", "spec.sampling.random.attributeExpression")
+    assert "must be DOUBLE or INT64, is STRING" in found.message
