@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -349,8 +349,8 @@ class ControlPlane:
             return f"{', '.join(sorted(self._unread))} is still being read"
         return ""
 
-    def metrics(self) -> bytes:
-        """The text of `/metrics` of this program."""
+    def metrics(self) -> Iterable[bytes]:
+        """The text of `/metrics` of this program, in pieces."""
         denied = float(self.denials.counts.total())
         own = [
             ("argosy_ready", "gauge", "1 if this program can do its work.", float(not self.ready())),
@@ -362,7 +362,7 @@ class ControlPlane:
             own += [*self.parts.citadel.metrics(), *self.parts.keeper.metrics()]
         if self.parts.mixer is not None:
             return self.parts.mixer.metrics(own)
-        return expose_rows(own)
+        return [expose_rows(own)]
 
     def _status(self) -> dict[str, Any]:
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -175,8 +176,8 @@ class Mixer:
         for consumer in self.consumers:
             consumer(record)
 
-    def metrics(self, own: Sequence[tuple[str, str, str, float]] = ()) -> bytes:
-        """The text of `/metrics`."""
+    def metrics(self, own: Sequence[tuple[str, str, str, float]] = ()) -> Iterable[bytes]:
+        """The text of `/metrics`, in pieces."""
         self.aggregator.pass_time(self._clock.now())
         mine = (
             *self.checks.metrics(),
@@ -190,8 +191,8 @@ class Mixer:
         mine = (*mine, ("mixer_metrics_ready", "gauge", READY_HELP, float(told)))
         families = (*self.checks.families(), *reports.families())
         without = reports.defined if told else ALL_FAMILIES
-        page = expose(self.aggregator, (*mine, *kept, *own), more=families, without=without)
-        return page + reports.expose()
+        pieces = expose(self.aggregator, (*mine, *kept, *own), more=families, without=without)
+        return chain(pieces, reports.expose())
 
     def proxy_metrics(self, node_id: str) -> bytes:
         """What one proxy has counted, as the text of a page; nothing while totals are not whole (see `metrics`)."""

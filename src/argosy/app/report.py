@@ -180,8 +180,8 @@ class ReportHandlers:
             if (found := self._sinks.get(delivery.handler)) is not None:
                 found[1].take(delivery.value, moment)
 
-    def expose(self) -> bytes:
-        """The text of the metrics that handlers define."""
+    def expose(self) -> Iterator[bytes]:
+        """The text of the metrics that handlers define, in pieces."""
         self._registry.expire(self._clock.now())
         return self._registry.expose()
 

@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from argosy.core.errors import ArgosyError, Finding
+from argosy.edge.metrics_page import metrics_page
 from argosy.edge.span_intake import span_routes
 from argosy.edge.times import BAD_TIME, parse_time
 from argosy.graph.build import GraphType
@@ -33,7 +34,6 @@ WINDOWS_S = (30, 60, 300, 600)
 DEFAULT_WINDOW_S = 60
 PAST_WINDOW_S_MAX = 86_400
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
-_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECURITY_HEADERS = {
     b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -87,7 +87,8 @@ class ConsolePorts:
     """What the console shows, as functions of the process that serves it."""
 
     graph: Callable[[GraphQuery], Mapping[str, Any]]
-    metrics: Callable[[], bytes]
+    metrics: Callable[[], Iterable[bytes]]
+    """Prometheus text, in pieces."""
     ready: Callable[[], str]
     """Empty when ready, else why not."""
     past: Callable[[GraphQuery], Awaitable[Mapping[str, Any]]] | None = None
@@ -185,7 +186,7 @@ def _refused(error: ValueError | ArgosyError) -> Response:
 
 def _metrics(ports: ConsolePorts) -> _Handler:
     async def metrics(request: Request) -> Response:
-        return Response(ports.metrics(), media_type=_METRICS_TYPE)
+        return metrics_page(ports.metrics())
 
     return metrics
 
@@ -194,12 +195,12 @@ def _program_metrics(ports: ConsolePorts) -> _Handler:
     async def metrics(request: Request) -> Response:
         name = request.path_params["program"]
         if name == ports.name:
-            return Response(ports.metrics(), media_type=_METRICS_TYPE)
+            return metrics_page(ports.metrics())
         read = ports.programs().get(name)
         if read is None:
             return PlainTextResponse(f"there is no program {name!r} here\n", status_code=404)
         try:
-            return Response(await read(), media_type=_METRICS_TYPE)
+            return metrics_page([await read()])
         except OSError as error:
             return PlainTextResponse(f"{name} does not answer: {error}\n", status_code=502)
 

@@ -42,6 +42,7 @@ from argosy.edge.control_status import STATUS_KINDS, object_status
 from argosy.edge.control_tap import Tap, watch_routes
 from argosy.edge.control_traces import trace_routes
 from argosy.edge.galley_port import GalleyPort
+from argosy.edge.metrics_page import metrics_page
 from argosy.edge.own_faults import own_faults
 from argosy.galley.diff import diff_change
 from argosy.galley.memory import MemoryStore
@@ -58,7 +59,6 @@ BAD_REQUEST = "ARG0703"
 NO_SUCH_OBJECT = "ARG0302"
 NO_SUCH_KIND = "ARG0006"
 _T = TypeVar("_T")
-_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,8 @@ class ControlPorts:
 
     galley: Callable[[], GalleyPort | None]
     pilot: Callable[[], PilotPort | None]
-    metrics: Callable[[], bytes]
+    metrics: Callable[[], Iterable[bytes]]
+    """Prometheus text, in pieces."""
     graph: GraphPorts | None
     ready: Callable[[], str]
     """Empty when ready, else why not."""
@@ -375,12 +376,12 @@ class _Api:
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus text."""
-        return Response(self._ports.metrics(), media_type=_METRICS_TYPE)
+        return metrics_page(self._ports.metrics())
 
     async def proxy_metrics(self, request: Request) -> Response:
         """Prometheus text of one proxy: `node` is its id."""
         told = self._found("Mixer", self._ports.proxy_metrics)
-        return Response(told(request.query_params.get("node", "")), media_type=_METRICS_TYPE)
+        return metrics_page([told(request.query_params.get("node", ""))])
 
     async def status(self, request: Request) -> Response:
         """What this program says about itself."""

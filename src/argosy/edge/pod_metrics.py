@@ -23,11 +23,11 @@ from argosy.agent.bootstrap import ADMIN_SOCKET
 from argosy.agent.bootstrap_metrics import APPLICATION_SOCKET, MERGED_PAGE, METRICS_SOCKET, PAGE, TARGETS_PAGE
 from argosy.agent.pod import PodPlan
 from argosy.agent.scrape_targets import scrape_targets
+from argosy.core.names import PROMETHEUS_TEXT
 from argosy.edge.async_control import control_client
 from argosy.edge.probes import envoy_admin_page
 
 _log = logging.getLogger(__name__)
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 APPLICATION_S = 10.0
 APPLICATION_BYTES_MAX = 16 << 20
 _HEAD_BYTES_MAX = 16 << 10
@@ -63,10 +63,10 @@ class PodMetrics:
     async def page(self, path: str) -> tuple[str, bytes] | None:
         """Content type and text of a page; None if there is none."""
         if path == PAGE:
-            return CONTENT_TYPE, await self._own()
+            return PROMETHEUS_TEXT, await self._own()
         if path == MERGED_PAGE:
             parts = await asyncio.gather(self._own(), self._application())
-            return CONTENT_TYPE, b"".join(parts)
+            return PROMETHEUS_TEXT, b"".join(parts)
         if path == TARGETS_PAGE and self.plan.metrics.targets:
             return "application/json", msgspec.json.encode(scrape_targets(self.targets()))
         return None
@@ -154,7 +154,7 @@ async def _answer(metrics: PodMetrics, reader: asyncio.StreamReader, writer: asy
             words = head.partition(b"\r\n")[0].split(b" ")
             target = words[1].decode("latin-1") if len(words) > 1 else ""
             found = await metrics.page(target.partition("?")[0])
-            status, (kind, body) = ("200 OK", found) if found is not None else ("404 Not Found", (CONTENT_TYPE, b""))
+            status, (kind, body) = ("200 OK", found) if found is not None else ("404 Not Found", (PROMETHEUS_TEXT, b""))
             lines = [f"HTTP/1.1 {status}", f"content-type: {kind}", f"content-length: {len(body)}", "connection: close"]
             writer.write("\r\n".join([*lines, "", ""]).encode() + body)
             await writer.drain()

@@ -33,7 +33,7 @@ async def served(**more: object) -> AsyncIterator[int]:
     own = socket.create_server(("127.0.0.1", 0))
     port = own.getsockname()[1]
     settings = Settings(name="argosy", home="/", listen="", citadel_listen="", galley="", citadel="", **more)  # type: ignore[arg-type]
-    ports = ConsolePorts(graph=lambda query: {}, metrics=bytes, ready=str, on_spans=lambda spans: None)
+    ports = ConsolePorts(graph=lambda query: {}, metrics=tuple, ready=str, on_spans=lambda spans: None)
     callers = lambda address: address in (OUTWARD, "127.0.0.1")  # noqa: E731
     tasks = [asyncio.create_task(one) for one in serve_console(ports, settings, own.detach(), callers)]
     try:

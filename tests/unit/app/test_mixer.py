@@ -163,7 +163,7 @@ def test_a_workload_is_concerned_by_rules_about_attributes_that_others_make() ->
 async def test_its_metrics_tell_of_checks_and_of_what_its_program_adds() -> None:
     one = mixer(CART, pod(version="v2"), DENY)
     await one.check(facts())
-    text = one.metrics([("argosy_ready", "gauge", "1 if ready.", 1.0)]).decode()
+    text = b"".join(one.metrics([("argosy_ready", "gauge", "1 if ready.", 1.0)])).decode()
     for line in ("mixer_checks_total 1", "mixer_denials_total 1", "argosy_ready 1"):
         assert re.search(rf"^{line}(\.0)?$", text, re.MULTILINE), text
     assert "# TYPE mixer_checks_total counter" in text

@@ -165,10 +165,10 @@ async def test_metrics_go_as_lines_by_udp(tmp_path: Path) -> None:
 
 async def test_a_metric_of_the_standard_name_stands_in_for_the_standard_one(tmp_path: Path) -> None:
     mixer = Mixer(trust_domain="cluster.local", clock=HandClock(), home=tmp_path)
-    assert b"istio_requests_total" in mixer.metrics()
+    assert b"istio_requests_total" in b"".join(mixer.metrics())
     mixer.on_changes([(one.kind, one.key, one) for one in objects(INSTANCES, PAGE)], synced=True)
     mixer.on_record(inbound())
-    page = mixer.metrics().decode()
+    page = b"".join(mixer.metrics()).decode()
     assert page.count("# TYPE istio_requests_total counter") == 1
     samples = [
         (sample.labels, sample.value)
@@ -235,7 +235,7 @@ async def test_an_adapter_says_attributes_that_reports_have(tmp_path: Path) -> N
     async with asyncio.timeout(60):
         while told(made)["mixer_report_values_total", "page.handler.default"] < 2:  # noqa: ASYNC110
             await asyncio.sleep(0)
-    page = made.expose().decode()
+    page = b"".join(made.expose()).decode()
     assert 'team="blue"} 1.0' in page
     assert 'team="none"} 1.0' in page
     assert told(made)["mixer_report_failures_total", "who.handler.default"] == 1

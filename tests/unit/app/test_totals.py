@@ -34,7 +34,7 @@ class Run:
 
     def told(self) -> float | None:
         """The sum on the page; None if it has none."""
-        lines = self.mixer.metrics().decode().splitlines()
+        lines = b"".join(self.mixer.metrics()).decode().splitlines()
         found = [float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{REQUESTS}{{")]
         ready = next(line for line in lines if line.startswith("mixer_metrics_ready "))
         assert ready.endswith(" 1.0") or not found

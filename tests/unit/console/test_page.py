@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.needs_browser, pytest.mark.skipif(CHROMIUM is None, re
 @contextmanager
 def console(view: dict[str, Any]) -> Iterator[str]:
     """The console with this view, served on a free port of the loopback."""
-    ports = ConsolePorts(graph=lambda query: view, metrics=lambda: b"", ready=lambda: "")
+    ports = ConsolePorts(graph=lambda query: view, metrics=tuple, ready=lambda: "")
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(console_app(ports, static_folder()), log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

@@ -39,7 +39,7 @@ async def diff(query: DiffQuery) -> dict[str, object]:
 
 async def get(path: str, host: str = "localhost", *, ready: str = "", method: str = "GET") -> Response:
     ports = ConsolePorts(
-        graph=graph, metrics=lambda: b"istio_requests_total 1\n", ready=lambda: ready, past=past, diff=diff
+        graph=graph, metrics=lambda: [b"istio_requests_total 1\n"], ready=lambda: ready, past=past, diff=diff
     )
     app = console_app(ports, static_folder(), hosts=[*LOCAL_HOSTS, "console.example"])
     async with AsyncClient(transport=ASGITransport(app), base_url=f"http://{host}") as client:
@@ -80,7 +80,7 @@ async def test_foreign_host_names_are_refused(host: str) -> None:
 )
 async def test_a_console_for_some_callers_answers_to_nobody_else(address: str, host: str, status: int) -> None:
     """Nor to this machine's names, which say nothing where others can call."""
-    ports = ConsolePorts(graph=graph, metrics=bytes, ready=str)
+    ports = ConsolePorts(graph=graph, metrics=tuple, ready=str)
     app = console_app(ports, static_folder(), ["graph.example"], lambda caller: caller == "10.88.0.5")
     transport = ASGITransport(app, client=(address, 1))
     async with AsyncClient(transport=transport, base_url=f"http://{host}") as client:
@@ -109,7 +109,7 @@ async def test_the_graph_is_decorated_with_the_configuration_as_far_as_it_is_kno
 
     view = {"nodes": [], "edges": []}
     ports = ConsolePorts(
-        graph=lambda query: view, metrics=bytes, ready=str, past=past, diff=diff, configuration=configuration
+        graph=lambda query: view, metrics=tuple, ready=str, past=past, diff=diff, configuration=configuration
     )
     app = console_app(ports, static_folder())
     async with AsyncClient(transport=ASGITransport(app), base_url="http://localhost") as client:
@@ -196,7 +196,7 @@ async def test_prometheus_finds_every_program_at_the_address_it_asked(tmp_path: 
 
     ports = ConsolePorts(
         graph=graph,
-        metrics=lambda: b"istio_requests_total 1\n",
+        metrics=lambda: [b"istio_requests_total 1\n"],
         ready=str,
         programs=lambda: {"pilot": pilot, "citadel": citadel},
         name="mixer",

@@ -37,7 +37,7 @@ class Rig:
         given: dict[str, Any] = {
             "galley": lambda: self.galley,
             "pilot": lambda: None,
-            "metrics": lambda: b"a 1\n",
+            "metrics": lambda: [b"a 1\n"],
             "graph": None,
             "ready": lambda: self.unready,
             "status": lambda: {"name": "galley"},

@@ -12,7 +12,7 @@ from .mesh import DIRECTORY, node, tags
 def text(flush: Flush) -> str:
     aggregator = MetricsAggregator(DIRECTORY)
     aggregator.receive(node("productpage-v1"), flush, 1)
-    return expose(aggregator, [("argosy_up", "gauge", "Up.", 1)]).decode()
+    return b"".join(expose(aggregator, [("argosy_up", "gauge", "Up.", 1)])).decode()
 
 
 def samples(flush: Flush) -> dict[str, list[tuple[dict[str, str], float]]]:
@@ -52,7 +52,8 @@ def test_mixers_own_and_the_hosts_metrics_are_there() -> None:
 
 
 def test_counters_whose_names_have_no_ending_are_declared_as_they_are_called() -> None:
-    page = expose(MetricsAggregator(DIRECTORY), [("citadel_server_csr_count", "counter", "Requests.", 2)]).decode()
+    own = [("citadel_server_csr_count", "counter", "Requests.", 2.0)]
+    page = b"".join(expose(MetricsAggregator(DIRECTORY), own)).decode()
     lines = ("# HELP citadel_server_csr_count Requests.", "# TYPE citadel_server_csr_count counter")
     assert page.splitlines()[-3:] == [*lines, "citadel_server_csr_count 2.0"]
 
@@ -65,3 +66,25 @@ def test_one_proxys_page_has_its_own_series_and_nothing_of_mixers() -> None:
     (family,) = text_string_to_metric_families(page)
     assert [(one.name, one.value) for one in family.samples] == [("istio_requests_total", 3.0)]
     assert expose_proxy({}, {}) == b""
+
+
+def test_a_page_is_of_one_moment_whatever_is_counted_while_it_is_written() -> None:
+    aggregator = MetricsAggregator(DIRECTORY)
+
+    def flush(count: float) -> Flush:
+        many = [tags(code=str(code)) for code in range(100, 160)]
+        histograms = [HistogramSample(DURATION, one, count, count, [count, *[0] * 19]) for one in many]
+        return Flush([CounterSample(REQUESTS, one, count) for one in many], histograms)
+
+    aggregator.receive(node("productpage-v1"), flush(1), 1)
+    pieces = expose(aggregator)
+    first = next(pieces)
+    aggregator.receive(node("productpage-v1"), flush(5), 2)
+    page = b"".join([first, *pieces]).decode()
+    values = {
+        one.value
+        for family in text_string_to_metric_families(page)
+        if family.name.startswith("istio_")
+        for one in family.samples
+    }
+    assert values == {1}

@@ -1,8 +1,19 @@
 """Lines of Prometheus' text format."""
 
+from collections.abc import Iterator
+
 from prometheus_client.parser import text_string_to_metric_families
 
-from argosy.mixer.prometheus_text import braces, bucket_heads, help_line, label_text, number, type_line
+from argosy.mixer.prometheus_text import (
+    PIECE_LINES,
+    braces,
+    bucket_heads,
+    help_line,
+    label_text,
+    number,
+    pieces_of,
+    type_line,
+)
 
 
 def test_lines_are_read_as_they_were_meant() -> None:
@@ -34,3 +45,19 @@ def test_without_labels_there_are_no_braces_but_around_a_limit() -> None:
 
 def test_numbers_are_written_as_go_does() -> None:
     assert [number(one) for one in (1.0, 1e6, float("inf"))] == ["1.0", "1e+06", "+Inf"]
+
+
+def test_a_page_is_made_in_pieces_and_no_earlier_than_asked_for() -> None:
+    made: list[int] = []
+
+    def lines() -> Iterator[str]:
+        for one in range(PIECE_LINES + 1):
+            made.append(one)
+            yield str(one)
+
+    pieces = pieces_of(lines())
+    assert made == []
+    first = next(pieces)
+    assert (first.count(b"\n"), len(made)) == (PIECE_LINES, PIECE_LINES)
+    assert list(pieces) == [b"%d\n" % PIECE_LINES]
+    assert list(pieces_of([])) == []

@@ -9,12 +9,12 @@ counts when configuration changes. Source: Istio 1.4's `prometheus` adapter; Pro
 from __future__ import annotations
 
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 
 from argosy.mixer.attributes import Value
-from argosy.mixer.prometheus_text import braces, bucket_heads, help_line, label_text, number, type_line
+from argosy.mixer.prometheus_text import braces, bucket_heads, help_line, label_text, number, pieces_of, type_line
 from argosy.mixer.report_values import MetricValue, format_value, number_of
 
 SERIES_MAX = 20_000
@@ -109,17 +109,18 @@ class PrometheusRegistry:
             for labels in stale:
                 del metric.series[labels]
 
-    def expose(self) -> bytes:
-        """The text of all families."""
-        lines: list[str] = []
-        for metric in self._metrics.values():
+    def expose(self) -> Iterator[bytes]:
+        """The text of all families, in pieces; each series as it is when its piece is made."""
+        return pieces_of(self._lines(list(self._metrics.values())))
+
+    def _lines(self, metrics: Iterable[_Metric]) -> Iterator[str]:
+        for metric in metrics:
             definition = metric.definition
             if definition.description:
-                lines.append(help_line(definition.name, definition.description))
-            lines.append(type_line(definition.name, _TYPES[definition.kind]))
-            for labels, series in metric.series.items():
-                lines.extend(_samples(definition, labels, series))
-        return "".join(f"{line}\n" for line in lines).encode()
+                yield help_line(definition.name, definition.description)
+            yield type_line(definition.name, _TYPES[definition.kind])
+            for labels, series in list(metric.series.items()):
+                yield from _samples(definition, labels, series)
 
     def _admit(self, metric: _Metric, labels: Labels) -> _Series:
         found = metric.series.get(labels)

@@ -34,7 +34,7 @@ def value(number: Any, **dimensions: Any) -> MetricValue:
 
 def samples(made: PrometheusRegistry) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     # The parser wants counters to end in _total; Istio's need not.
-    text = made.expose().decode().replace(" counter\n", " untyped\n")
+    text = b"".join(made.expose()).decode().replace(" counter\n", " untyped\n")
     families = text_string_to_metric_families(text)
     return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
 
@@ -46,7 +46,7 @@ def test_counters_grow_by_what_is_observed() -> None:
     made = registry(CALLS)
     for _ in range(3):
         assert made.observe("istio_calls", value(2, who='a"\n\\', code=200, more="x"), 0) == ""
-    assert made.expose().decode() == (
+    assert b"".join(made.expose()).decode() == (
         '# HELP istio_calls Calls, "all" of them\\nand more\n'
         "# TYPE istio_calls counter\n"
         'istio_calls{who="a\\"\\n\\\\",code="200"} 6.0\n'
