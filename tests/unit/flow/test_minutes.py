@@ -79,7 +79,7 @@ def test_a_minute_gone_through_twice_keeps_its_rate() -> None:
 
 def test_bytes_give_the_same_flows() -> None:
     histogram = Histogram()
-    histogram.add([(5.0, 2.0)], count=3, total=9.0)
+    histogram.add_counts([0.0, 0.0, 2.0, *[0.0] * 16, 1.0], count=3, total=9.0)
     key = FlowKey(
         "destination", WorkloadRef("a", "b"), WorkloadRef("c"), ServiceRef("h", "n", "s"), "grpc", "none", "::1"
     )

@@ -8,7 +8,7 @@ from argosy.flow.record import FlowCounters, Outcome, is_failed_connection
 
 def test_merging_adds_every_counter() -> None:
     histogram = Histogram()
-    histogram.add([(10, 2)], count=2, total=15)
+    histogram.add_counts([0, 0, 0, 2, *[0] * 16], count=2, total=15)
     one = FlowCounters({Outcome("200", "-", ""): 2}, sent_bytes=1, opened=1)
     other = FlowCounters(
         {Outcome("200", "-", ""): 3, Outcome("503", "UH", ""): 1},

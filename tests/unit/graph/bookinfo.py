@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from argosy.core.frozen import FrozenMap
-from argosy.flow.histogram import Histogram
+from argosy.flow.histogram import BOUNDS, Histogram
 from argosy.flow.record import FlowCounters, FlowKey, FlowWindow, Outcome
 from argosy.flow.workload import NO_SERVICE, UNKNOWN, ServiceRef, WorkloadRef, workload_ref
 
@@ -30,7 +32,10 @@ LEGACY = workload("sleep", "", "legacy", sidecar=False)
 
 def latency(bound: float, count: float) -> Histogram:
     found = Histogram()
-    found.add([(bound, count * 0.9), (bound * 4, count)], count=count, total=bound * count * 0.7)
+    counts = [0.0] * (len(BOUNDS) + 1)
+    for limit, share in ((bound, 0.9), (bound * 4, 0.1)):
+        counts[bisect_left(BOUNDS, limit)] += count * share
+    found.add_counts(counts, count=count, total=bound * count * 0.7)
     return found
 
 
