@@ -11,6 +11,8 @@ from argosy.cli import graph, trace
 from argosy.cli.shell import DEFAULT_NAMESPACE, NamespaceOption, Output, OutputOption, control, examples, home, say
 
 PANEL = "Observation"
+CHECK_S = 10.0
+"""How long `check` and `status` wait for a program: one that hangs is what they have to tell."""
 
 
 def register(app: typer.Typer) -> None:
@@ -94,7 +96,7 @@ def status(
 
         show_status(kind, name, namespace, all_namespaces=all_namespaces, output=output)
         return
-    programs = control().statuses()
+    programs = control(timeout_s=CHECK_S).statuses()
     mesh = _mesh_file()
     if output is Output.JSON:
         print_json({**mesh, "programs": programs})
@@ -103,7 +105,7 @@ def status(
     addresses += [(f"gateway port {port}", address) for port, address in mesh.get("gateways", {}).items()]
     print_table(("WHAT", "ADDRESS"), addresses, empty="no addresses")
     typer.echo()
-    rows = [(str(one["name"]), str(one["pid"]), str(one["ready"]), _facts(one)) for one in programs]
+    rows = [(str(one["name"]), str(one["pid"] or ""), str(one["ready"]), _facts(one)) for one in programs]
     print_table(("PROGRAM", "PROCESS", "READY", "FACTS"), rows, empty="no programs")
 
 
@@ -160,7 +162,7 @@ def _is_running() -> bool:
     from argosy.edge.control_client import NOT_RUNNING
 
     try:
-        control().get("status")
+        control(timeout_s=CHECK_S).get("status")
     except ArgosyError as error:
         if error.findings[0].code != NOT_RUNNING:
             raise
@@ -189,19 +191,19 @@ def _health() -> list[Any]:
 
 
 def _told() -> list[Any]:
-    return list(control().findings())
+    return list(control(timeout_s=CHECK_S).findings())
 
 
 def _running_authority() -> list[Any]:
     from argosy.edge.control_client import parse_finding
 
-    return [parse_finding(one) for one in control().get("ca")["findings"]]
+    return [parse_finding(one) for one in control(timeout_s=CHECK_S).get("ca")["findings"]]
 
 
 def _programs() -> list[Any]:
     from argosy.core.errors import Finding, Level
 
-    rows = control().statuses()
+    rows = control(timeout_s=CHECK_S).statuses()
     return [
         Finding("ARG0710", Level.ERROR, f"{one['name']} is not ready: {one['ready']}")
         for one in rows
@@ -214,9 +216,9 @@ def _proxies() -> list[Any]:
     from argosy.core.errors import Finding, Level
 
     findings = []
-    rows = control().get("proxies")["proxies"]
+    rows = control(timeout_s=CHECK_S).get("proxies")["proxies"]
     connected = {(row["namespace"], row["pod"]) for row in rows}
-    for pod in control().get("objects/Pod")["objects"]:
+    for pod in control(timeout_s=CHECK_S).get("objects/Pod")["objects"]:
         key = (pod["metadata"]["namespace"], pod["metadata"]["name"])
         if is_ready(pod) and has_sidecar(pod) and key not in connected:
             message = f"proxy {'/'.join(key)} is not connected: it goes on with what it last heard"

@@ -156,11 +156,11 @@ def home() -> Path:
     return Path(os.environ.get("ARGOSY_HOME") or Path.home() / ".local" / "state" / "argosy")
 
 
-def control() -> ControlClient:
-    """The client of the running mesh."""
-    from argosy.edge.control_client import ControlClient
+def control(*, timeout_s: float = 0.0) -> ControlClient:
+    """The client of the running mesh. `timeout_s`: other than usual, how long a program may be silent."""
+    from argosy.edge.control_client import CALL_TIMEOUT_S, ControlClient
 
-    return ControlClient(home() / "run")
+    return ControlClient(home() / "run", timeout_s=timeout_s or CALL_TIMEOUT_S)
 
 
 def user() -> str:

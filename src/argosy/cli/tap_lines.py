@@ -141,14 +141,14 @@ class Watch:
         import msgspec
 
         until = time.monotonic() + duration_s if duration_s else None
-        opened = False
+        opened = known = False
         seen = time.monotonic()
         while True:
             try:
                 for line in self._mesh.lines("tap", self._query):
                     seen = time.monotonic()
                     if not opened:
-                        opened = True
+                        opened = known = True
                         on_open()
                     if line.strip():
                         yield msgspec.json.decode(line, type=dict[str, Any])
@@ -160,7 +160,8 @@ class Watch:
                 # The filter cannot be read, or there are too many: waiting does not help.
                 if error.findings[0].code not in ("ARG0701", "ARG0702", "ARG0705"):
                     raise
-                if time.monotonic() - seen > AWAY_S:
+                over = until is not None and time.monotonic() >= until and not known
+                if over or time.monotonic() - seen > AWAY_S:
                     raise
                 if opened:
                     opened = False

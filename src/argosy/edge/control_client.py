@@ -22,6 +22,7 @@ from argosy.edge.own_faults import own_faults
 NOT_RUNNING = "ARG0701"
 NO_ANSWER = "ARG0705"
 CALL_TIMEOUT_S = 30.0
+SILENCE_S = 10.0
 GLANCE_S = 3.0
 CONTROL = "control"
 # First part of the path after /v1/ -> the program that knows
@@ -71,9 +72,10 @@ class _Connection(http.client.HTTPConnection):
 class ControlClient:
     """Calls the programs of one mesh. All calls raise `ArgosyError`: the mesh's findings, or that it does not run."""
 
-    def __init__(self, run: Path) -> None:
-        """`run`: the folder with `control.sock`."""
+    def __init__(self, run: Path, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        """`run`: the folder with `control.sock`. `timeout_s`: how long a program may be silent."""
         self._run = run
+        self._timeout_s = timeout_s
 
     def get(self, path: str, **params: str | int) -> dict[str, Any]:
         """GET `/v1/<path>`: the answer's JSON."""
@@ -84,9 +86,12 @@ class ControlClient:
         return _decoded(self._call("GET", path, timeout_s=GLANCE_S))
 
     def lines(self, path: str, params: Sequence[tuple[str, str]]) -> Iterator[bytes]:
-        """GET `/v1/<path>`: an endless answer line by line, until it ends or the caller has enough."""
+        """GET `/v1/<path>`: an endless answer line by line, until it ends or the caller has enough.
+
+        It has a line at least every two seconds, so a shorter silence than that of a call means no answer.
+        """
         owner = self._owner(path)
-        connection = _Connection(self._run / f"{owner}.sock", CALL_TIMEOUT_S)
+        connection = _Connection(self._run / f"{owner}.sock", SILENCE_S)
         try:
             connection.request("GET", f"/v1/{quote(path)}?{urlencode(params)}")
             response = connection.getresponse()
@@ -97,7 +102,7 @@ class ControlClient:
         except (FileNotFoundError, ConnectionRefusedError):
             raise not_running(owner) from None
         except (OSError, http.client.HTTPException) as error:
-            raise self._no_answer(error) from None
+            raise self._no_answer(owner, error, SILENCE_S) from None
         finally:
             connection.close()
 
@@ -107,7 +112,7 @@ class ControlClient:
 
     def post(self, path: str, body: Mapping[str, Any], *, wait_s: float = 0.0) -> dict[str, Any]:
         """POST to `/v1/<path>`: the answer's JSON. `wait_s`: how long the mesh may wait before it answers."""
-        return _decoded(self._call("POST", path, body=body, timeout_s=CALL_TIMEOUT_S + wait_s))
+        return _decoded(self._call("POST", path, body=body, timeout_s=self._timeout_s + wait_s))
 
     def change(self, path: str, body: Mapping[str, Any], *, wait_s: float = 0.0) -> dict[str, Any]:
         """Make a change and, if `wait_s` is not 0, wait until the proxies run it, wherever Pilot is.
@@ -129,7 +134,7 @@ class ControlClient:
     def _known_to_pilot(self) -> list[Finding]:
         """What Pilot's program finds wrong; nothing while it is away, which stops no change."""
         try:
-            return [parse_finding(one) for one in _decoded(self._send("pilot", "GET", "analyze"))["findings"]]
+            return self._told("pilot")
         except ArgosyError:
             return []
 
@@ -151,16 +156,30 @@ class ControlClient:
             raise ArgosyError([Finding(NO_ANSWER, Level.ERROR, message), *error.findings]) from None
 
     def findings(self) -> list[Finding]:
-        """What is wrong now, by every program that has something to say; what two of them say, once."""
-        programs = [CONTROL, *(name for name in ("pilot", "mixer") if self._has(name))]
-        answers = [_decoded(self._send(program, "GET", "analyze"))["findings"] for program in programs]
-        own, *others = [[parse_finding(one) for one in answer] for answer in answers]
-        return list(dict.fromkeys([*own, *self._placed([one for found in others for one in found])]))
+        """What is wrong now, by every program that has something to say, and who of them does not answer; what two of
+        them say, once."""
+        found, away = self._told(CONTROL), list[Finding]()
+        others = list[Finding]()
+        for program in ("pilot", "mixer"):
+            try:
+                others += self._told(program) if self._has(program) else []
+            except ArgosyError as error:
+                away += error.findings
+        return list(dict.fromkeys([*found, *self._placed(others), *away]))
+
+    def _told(self, program: str) -> list[Finding]:
+        return [parse_finding(one) for one in _decoded(self._send(program, "GET", "analyze"))["findings"]]
 
     def statuses(self) -> list[dict[str, Any]]:
-        """What every running program says about itself."""
+        """What every program says about itself; of one that does not answer, that as `ready`, and no `pid`."""
         found = [_decoded(self._send(CONTROL, "GET", "status"))]
-        return found + [_decoded(self._send(name, "GET", "status")) for name in PROGRAMS[1:] if self._has(name)]
+        return found + [self._status(name) for name in PROGRAMS[1:] if self._has(name)]
+
+    def _status(self, program: str) -> dict[str, Any]:
+        try:
+            return _decoded(self._send(program, "GET", "status"))
+        except ArgosyError as error:
+            return {"name": program, "pid": None, "ready": error.findings[0].message}
 
     def _has(self, program: str) -> bool:
         return (self._run / f"{program}.sock").exists()
@@ -172,8 +191,10 @@ class ControlClient:
         owner = _OWNERS.get(path.partition("/")[0], CONTROL)
         return owner if self._has(owner) else CONTROL
 
-    def _no_answer(self, error: Exception) -> ArgosyError:
-        message = f"the control plane does not answer: {error or type(error).__name__}"
+    def _no_answer(self, program: str, error: Exception, timeout_s: float) -> ArgosyError:
+        who = "the control plane" if program == CONTROL else program
+        why = f"silent for {timeout_s:g} s" if isinstance(error, TimeoutError) else error or type(error).__name__
+        message = f"{who} does not answer: {why}"
         return ArgosyError.of(NO_ANSWER, message, hint=f"see logs/ in {self._run.parent}")
 
     def _send(
@@ -184,8 +205,9 @@ class ControlClient:
         *,
         params: Mapping[str, str | int] | None = None,
         body: Mapping[str, Any] | None = None,
-        timeout_s: float = CALL_TIMEOUT_S,
+        timeout_s: float | None = None,
     ) -> _Answer:
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
         content = None if body is None else msgspec.json.encode(body)
         target = f"/v1/{quote(path)}" + (f"?{urlencode(params)}" if params else "")
         connection = _Connection(self._run / f"{program}.sock", timeout_s)
@@ -196,7 +218,7 @@ class ControlClient:
         except (FileNotFoundError, ConnectionRefusedError):
             raise not_running(program) from None
         except (OSError, http.client.HTTPException) as error:
-            raise self._no_answer(error) from None
+            raise self._no_answer(program, error, timeout_s) from None
         finally:
             connection.close()
         if answer.status < 300:

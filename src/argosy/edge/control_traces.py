@@ -26,14 +26,15 @@ def trace_routes(found: Callable[[], TraceStore]) -> list[Route]:
     async def trace(request: Request) -> Response:
         wanted = request.path_params["trace_id"].lower()
         told = found().trace(wanted)
+        if told is None and (several := len(found().meant(wanted))):
+            message = f"{several} traces have an id that begins with {wanted}"
+            raise ArgosyError.of(NO_TRACE, message, hint="write more of it: `argosy trace` lists them")
         if told is None:
             hint = "only sampled requests are traced, and old traces make room for new ones: `argosy trace` lists them"
-            raise ArgosyError.of(
-                NO_TRACE, f"no trace, or more than one, has an id that begins with {wanted}", hint=hint
-            )
+            raise ArgosyError.of(NO_TRACE, f"no trace has an id that begins with {wanted}", hint=hint)
         return _json(told)
 
-    return [Route("/v1/traces", traces), Route("/v1/traces/{trace_id}", trace)]
+    return [Route("/v1/traces", traces), Route("/v1/traces/{trace_id:path}", trace)]
 
 
 def parse_trace_query(params: Mapping[str, str]) -> TraceQuery:

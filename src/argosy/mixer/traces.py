@@ -85,12 +85,15 @@ class TraceStore:
 
     def trace(self, trace_id: str) -> dict[str, Any] | None:
         """One trace with all its spans, each after its parent; the id may be cut short if it is clear."""
-        exact = self._traces.get(trace_id)
-        matching = [trace_id] if exact is not None else [one for one in self._traces if one.startswith(trace_id)]
+        matching = self.meant(trace_id)
         if len(matching) != 1:
             return None
         spans = list(self._traces[matching[0]].spans.values())
         return {**_summary(matching[0], spans), "tree": trace_tree(spans)}
+
+    def meant(self, trace_id: str) -> list[str]:
+        """The ids that `trace_id` stands for: itself, else all that begin so."""
+        return [trace_id] if trace_id in self._traces else [one for one in self._traces if one.startswith(trace_id)]
 
     def dump(self) -> dict[str, int]:
         """Plain data: how much there is."""

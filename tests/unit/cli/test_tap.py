@@ -256,5 +256,10 @@ def test_a_watch_outlives_a_restart_and_says_so():
 
 
 def test_its_duration_ends_a_watch_while_the_mesh_is_away():
-    watch = Watch(Restarting(), [], [], inbound=True, outbound=True)
-    assert list(watch.requests(0.1, lambda: None, lambda: None)) == []
+    told: list[str] = []
+    watch = Watch(Restarting([b""]), [], [], inbound=True, outbound=True)
+    assert list(watch.requests(0.1, lambda: told.append("watching"), lambda: told.append("away"))) == []
+    assert told == ["watching", "away"]
+    never = Watch(Restarting(), [], [], inbound=True, outbound=True)
+    with pytest.raises(ArgosyError, match="no answer"):
+        list(never.requests(0.1, lambda: told.append("never"), lambda: told.append("never")))

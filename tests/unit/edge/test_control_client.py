@@ -144,6 +144,25 @@ def test_findings_and_statuses_come_from_every_program(run, start):
     assert [one["name"] for one in ControlClient(run).statuses()] == ["galley", "pilot"]
 
 
+def test_a_program_that_is_away_is_told_beside_what_the_others_say(run, start):
+    found = Finding("ARG0201", Level.WARNING, "m")
+    start("control", {"name": "galley", "pid": 2, "ready": "ok", "findings": [found.dump()]})
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(run / "mixer.sock"))
+    client = ControlClient(run)
+    first, second = client.findings()
+    assert (first, second.code, second.message) == (found, "ARG0701", "mixer is not running")
+    assert client.statuses()[1] == {"name": "mixer", "pid": None, "ready": "mixer is not running"}
+
+
+def test_a_program_that_is_silent_is_named_with_how_long(run):
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(run / "mixer.sock"))
+        silent.listen()
+        with pytest.raises(ArgosyError, match=r"ARG0705: mixer does not answer: silent for 0\.05 s"):
+            ControlClient(run, timeout_s=0.05).get("graph")
+
+
 def test_what_cannot_be_placed_is_told_without_its_place(run, start):
     found = Finding("ARG0502", Level.ERROR, "refused", "Service", "shop", "cart")
     start("control", {"/v1/analyze": {"findings": []}}.get)

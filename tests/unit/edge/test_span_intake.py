@@ -13,6 +13,7 @@ from argosy.core.errors import ArgosyError
 from argosy.edge.control_traces import parse_trace_query, trace_routes
 from argosy.edge.span_intake import BODY_BYTES_MAX, TRACE_REQUEST, span_routes
 from argosy.envoy.api import message
+from argosy.mixer.spans import Span
 from argosy.mixer.traces import TraceQuery, TraceStore
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -89,7 +90,15 @@ def test_a_query_is_checked() -> None:
             parse_trace_query(wrong)
 
 
-async def test_a_trace_that_is_not_there_is_an_error_with_a_hint(client: httpx.AsyncClient) -> None:
-    with pytest.raises(ArgosyError) as told:
-        await client.get("/v1/traces/abc")
-    assert told.value.findings[0].code == "ARG0950"
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [("abc", "no trace has an id that begins with abc"), ("a/b", "begins with a/b"), ("ee", "2 traces have an id")],
+)
+async def test_a_trace_that_is_not_there_or_not_clear_is_an_error_with_a_hint(
+    client: httpx.AsyncClient, store: TraceStore, asked: str, words: str
+) -> None:
+    store.add([Span(f"ee{number:030x}", f"{1:016x}", "", "x", "a", "SERVER", 1, 1) for number in (1, 2)])
+    with pytest.raises(ArgosyError, match=words) as told:
+        await client.get(f"/v1/traces/{asked}")
+    (finding,) = told.value.findings
+    assert (finding.code, "`argosy trace` lists them" in finding.hint) == ("ARG0950", True)

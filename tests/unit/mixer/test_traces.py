@@ -40,6 +40,7 @@ def test_traces_are_found_by_service_duration_and_the_beginning_of_their_id() ->
     assert found is not None
     assert found["trace_id"] == "abd"
     assert (store.trace("ab"), store.trace("x")) == (None, None)
+    assert [store.meant(text) for text in ("ab", "abc", "x")] == [["abc", "abd"], ["abc"], []]
 
 
 def test_the_oldest_make_room() -> None:
