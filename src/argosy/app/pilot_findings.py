@@ -42,7 +42,7 @@ def asked_about(answers: Iterable[tuple[str, OwnAnswers]]) -> list[Finding]:
 
 def _asked_about(rule: str, reason: str, workloads: set[str]) -> Finding:
     namespace, _slash, name = rule.partition("/")
-    message = f"proxies of {', '.join(sorted(workloads))} ask Mixer about each request: {reason}"
+    message = f"proxies of {', '.join(sorted(workloads))} ask Mixer about each request, or TCP connection: {reason}"
     hint = "headers, paths, principals, addresses and server names need no call; labels of callers do"
     return Finding("ARG0505", Level.INFO, message, "rule", namespace, name, "spec", hint=hint)
 
