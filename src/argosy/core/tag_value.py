@@ -109,6 +109,12 @@ def parse_tag_value(text: str) -> PeerValue | FormatValue:
     return FormatValue("".join(_format(one) for one in _summands(text)))
 
 
+def label_of(tag: str) -> str:
+    """The label of Prometheus that a tag becomes: other characters are underscores, as Envoy writes them."""
+    made = "".join(one if one.isascii() and (one.isalnum() or one == "_") else "_" for one in tag)
+    return f"_{made}" if made[:1].isdecimal() else made
+
+
 def evaluated_parts(text: str) -> list[str]:
     """The expressions in one that are evaluated, each where it stands in the text: all else is blank."""
     parts, at = [], 0
@@ -134,6 +140,8 @@ def _peer(text: str) -> PeerValue | None:
     attribute = found["attribute"]
     if key:
         return PeerValue(found["end"], f"labels:{key}")
+    if attribute == "labels":
+        raise TagValueError(f"labels of a peer are asked one by one: {found['end']}_peer.labels['app']")
     if attribute not in PEER_ATTRIBUTES:
         raise TagValueError(
             f"of a peer nobody knows {attribute!r}: there are labels, {', '.join(sorted(PEER_ATTRIBUTES))}"

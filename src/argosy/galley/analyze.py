@@ -42,7 +42,7 @@ from argosy.galley.analyze_rbac import analyze_rbac
 from argosy.galley.analyze_rules import analyze_split_rules
 from argosy.galley.analyze_secrets import analyze_gateway_secrets
 from argosy.galley.analyze_sidecars import analyze_sidecars
-from argosy.galley.analyze_telemetry import analyze_telemetry
+from argosy.galley.analyze_telemetry import analyze_default_providers, analyze_telemetry
 from argosy.galley.analyze_tenancy import analyze_tenancy
 
 # The gateways that come with the mesh need not stand in anybody's files.
@@ -133,6 +133,7 @@ def analyze_objects(
                 findings.extend(analyze_peer_authentication(obj, around))
         elif obj.kind == "ConfigMap":
             findings.extend(analyze_providers(obj, world.ports))
+            findings.extend(analyze_default_providers(obj))
     told = analyze_telemetry(everything, world.workloads, around.providers)
     findings.extend(f for f in told if only is None or (f.kind, ObjectKey(f.namespace, f.name)) in only)
     findings.extend(analyze_rbac(everything, around, lambda one: only is None or (one.kind, one.key) in only))

@@ -11,11 +11,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import Any
 
-from argosy.api.extension_provider import ExtAuthzGrpc, ExtensionProvider
+from argosy.api.extension_provider import ExtAuthz, ExtAuthzGrpc, ExtensionProvider
 from argosy.api.kubernetes import ConfigMap, Deployment, Pod, Service
 from argosy.api.mesh_config import ENTRY, mesh_config_of
 from argosy.api.meta import Object
 from argosy.api.security import AuthorizationPolicy, Operation, PeerAuthentication, Rule, Source
+from argosy.api.telemetry_provider import Service as Taker
 from argosy.authz.conditions import needs_http
 from argosy.core.errors import Finding, Level
 from argosy.core.labels import selects
@@ -188,19 +189,24 @@ def _nobody(policy: Object[AuthorizationPolicy]) -> Iterator[Finding]:
 def analyze_providers(
     config_map: Object[ConfigMap], ports: Callable[[str], Collection[int] | None]
 ) -> Iterator[Finding]:
-    """Findings about the authorizers of the mesh configuration. `ports`: those of a host, None if there is no such."""
+    """Findings about the mesh configuration's authorizers, and who takes logs and spans. `ports`: those of a host, None
+    if there is no such."""
     for index, provider in enumerate(mesh_config_of({config_map.key: config_map}).extension_providers):
-        if (authorizer := provider.ext_authz) is None:
+        if (authorizer := provider.ext_authz) is not None:
+            asked: ExtAuthz | Taker = authorizer
+            effect = "what it is asked about is " + ("let pass" if authorizer.fail_open else "refused")
+        elif isinstance(taker := provider.tracing or provider.logging, Taker):
+            asked, effect = taker, "nothing goes there"
+        else:
             continue
-        known = ports(authorizer.service.rpartition("/")[2].lower())
+        known = ports(asked.service.rpartition("/")[2].lower())
         at = f"data.{ENTRY}"
         what = f"extensionProviders[{index}] {provider.name}"
-        effect = "what it is asked about is " + ("let pass" if authorizer.fail_open else "refused")
         if known is None:
-            message = f"{what}: no service has the host {authorizer.service}: {effect}"
+            message = f"{what}: no service has the host {asked.service}: {effect}"
             yield _warning(config_map, "ARG0201", at, message, "name a Service or ServiceEntry in full")
-        elif authorizer.port not in known:
-            message = f"{what}: {authorizer.service} has no port {authorizer.port}: {effect}"
+        elif asked.port not in known:
+            message = f"{what}: {asked.service} has no port {asked.port}: {effect}"
             yield _warning(config_map, "ARG0208", at, message, f"it has {_numbers(sorted(known))}")
 
 

@@ -9,19 +9,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from argosy.api.attributegen import is_generator, parse_generator
-from argosy.api.extension_provider import ExtensionProvider, provider_named
+from argosy.api.extension_provider import ExtensionProvider
 from argosy.api.extensions import TrafficExtension, WasmPlugin, wasm_of
+from argosy.api.kubernetes import ConfigMap
+from argosy.api.mesh_config import ENTRY, mesh_config_of
 from argosy.api.meta import Object
 from argosy.api.telemetry import Telemetry
-from argosy.api.telemetry_provider import BUILT_IN_PROVIDERS
 from argosy.core.errors import Finding, Level
 from argosy.core.generated_attributes import is_name
 from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE
 from argosy.galley.validate.check import member
+from argosy.galley.validate.extension_provider import provider_problem
 
 Labels = tuple[tuple[str, str], ...]
-_TAKEN = {"metrics": "metrics", "tracing": "spans", "accessLogging": "access logs"}
 
 
 def analyze_telemetry(
@@ -38,6 +39,19 @@ def analyze_telemetry(
         yield from _attributes(one, made)
         beside = [other for other in found if other.namespace == one.namespace and other.key != one.key]
         yield from _doubles(one, beside, [dict(labels) for labels in workloads.get(one.namespace, ())])
+
+
+def analyze_default_providers(config_map: Object[ConfigMap]) -> Iterator[Finding]:
+    """Findings about where telemetry goes by the mesh configuration."""
+    config = mesh_config_of({config_map.key: config_map})
+    defaults = config.default_providers
+    named = {"metrics": defaults.metrics, "tracing": defaults.tracing, "accessLogging": defaults.access_logging}
+    for part, names in named.items():
+        for index, name in enumerate(names):
+            message, hint = provider_problem(name, part, config.extension_providers)
+            if message:
+                what = f"defaultProviders.{part}[{index}]: {message}"
+                yield _warning(config_map, "ARG0232", f"data.{ENTRY}", what, hint)
 
 
 def _labels(one: Object[Telemetry]) -> Mapping[str, str]:
@@ -75,13 +89,9 @@ def _providers(one: Object[Telemetry], providers: Mapping[str, ExtensionProvider
     for part, index, named in entries:
         for number, ref in enumerate(named):
             at = f"spec.{part}[{index}].providers[{number}].name"
-            provider = provider_named(providers.values(), ref.name)
-            if provider is None and ref.name.casefold() != BUILT_IN_PROVIDERS[part]:
-                message = f"there is no provider {ref.name!r}: nothing goes there"
-                yield _warning(one, "ARG0232", at, message, "declare it in extensionProviders")
-            elif provider is not None and not _takes(provider, part):
-                message = f"provider {ref.name!r} does not take {_TAKEN[part]}: nothing goes there"
-                yield _warning(one, "ARG0232", at, message)
+            message, hint = provider_problem(ref.name, part, providers.values())
+            if message:
+                yield _warning(one, "ARG0232", at, message, hint)
 
 
 def _made(objects: Iterable[Object[Any]]) -> frozenset[tuple[str, str]]:
@@ -107,11 +117,6 @@ def _attributes(one: Object[Telemetry], made: frozenset[tuple[str, str]]) -> Ite
                     message = f"nobody makes an attribute {alone!r}: the tag says 'unknown'"
                     hint = "a WasmPlugin with attributegen would"
                     yield _warning(one, "ARG0233", f"{at}.value", message, hint)
-
-
-def _takes(provider: ExtensionProvider, part: str) -> bool:
-    given = {"metrics": provider.prometheus, "tracing": provider.tracing, "accessLogging": provider.logging}
-    return given[part] is not None
 
 
 def _warning(obj: Object[Any], code: str, at: str, message: str, hint: str = "") -> Finding:

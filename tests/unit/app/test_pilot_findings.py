@@ -13,7 +13,10 @@ def test_why_mixer_is_asked_is_told() -> None:
     by_labels = RULE.replace('destination.labels["app"] == "cart"', 'source.labels["app"] == "x"')
     [found] = told(by_labels)
     assert (found.code, found.level, found.kind, found.name) == ("ARG0505", Level.INFO, "rule", "deny")
-    assert found.message == "proxies of shop/cart ask Mixer about each request, or TCP connection: proxies look up headers only"
+    assert (
+        found.message
+        == "proxies of shop/cart ask Mixer about each request, or TCP connection: proxies look up headers only"
+    )
     assert told(RULE) == []
 
 

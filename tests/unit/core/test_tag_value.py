@@ -2,7 +2,7 @@
 
 import pytest
 
-from argosy.core.tag_value import FormatValue, PeerValue, TagValueError, evaluated_parts, parse_tag_value
+from argosy.core.tag_value import FormatValue, PeerValue, TagValueError, evaluated_parts, label_of, parse_tag_value
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,18 @@ def test_what_is_evaluated_stands_where_it_stood() -> None:
     text = "'a' +\nstring( response.code ) + request.host"
     assert evaluated_parts(text) == ["'a'", "     \n        response.code ", "     \n" + " " * 26 + "request.host"]
     assert evaluated_parts(" response.code > 1 ") == [" response.code > 1"]
+
+
+def test_labels_have_letters_digits_and_underscores() -> None:
+    assert [label_of(one) for one in ("request_host", "a-b c", "é", "1st", "")] == [
+        "request_host",
+        "a_b_c",
+        "_",
+        "_1st",
+        "",
+    ]
+
+
+def test_labels_of_a_peer_are_asked_one_by_one() -> None:
+    with pytest.raises(TagValueError, match=r"one by one: downstream_peer.labels\['app'\]"):
+        parse_tag_value("has(downstream_peer.labels) ? downstream_peer.labels : 'none'")

@@ -52,6 +52,9 @@ def test_what_a_proxy_can_work_out(expression: str) -> None:
 
 NEVER = {
     "response.code >= 400 && (response.flags == 0": ("line 1, column 45: missing ')' at '<EOF>'", ""),
+    "response.code = 400": ("line 1, column 15: token recognition error at: '= '", "write =="),
+    "connection.mtls\n& true": ("line 2, column 1: token recognition error at: '& '", "write &&"),
+    "connection.mtls and true": ("line 1, column 17: mismatched input 'and' expecting <EOF>", "write &&"),
     "response.cod >= 400": ("line 1, column 9: response has no attribute 'cod'", "did you mean code?"),
     "request['pat'] == '/'": ("line 1, column 8: request has no attribute 'pat'", "did you mean path?"),
     "response.code > 1\n && nobody(1)": ("line 2, column 11: proxies do not have nobody()", ""),
@@ -68,7 +71,7 @@ NEVER = {
     ),
     "response.code >= 'a'": (
         "line 1, column 15: >= does not compare response.code (int) with 'a' (string)",
-        "write the number without quotes",
+        "write a number",
     ),
     "request.headers['x-age'] > 3": (
         "line 1, column 26: > does not compare request.headers['x-age'] (string) with 3 (int)",

@@ -83,7 +83,7 @@ WRONG = {
     "%COMMON_DURATION(a:b:s)%": ("%COMMON_DURATION(a:b:s)%: it is not of the form begin:end:ms (or us, ns)", ""),
     "%CEL(response.code >= 'a')%": (
         "%CEL(response.code >= 'a')%: line 1, column 15: >= does not compare response.code (int) with 'a' (string)",
-        "write the number without quotes",
+        "write a number",
     ),
     "%CEL(request.headers)%": ("%CEL(request.headers)%: it gives a value of type map, which is no text", ""),
     '%COALESCE({"operators": []})%': ('%COALESCE({"operators": []})%: it needs operators', ""),

@@ -18,6 +18,7 @@ from cel_expr_python import cel
 
 from argosy.envoy.api import message
 from argosy.galley.validate import cel_types as kinds
+from argosy.galley.validate.cel_parts import dotted, first, written
 from argosy.galley.validate.cel_types import ANY, BOOL, Kind
 
 EXPRESSION_CHARS_MAX = 4096
@@ -61,7 +62,7 @@ def cel_problem(
     try:
         serialized = _parser().compile(expression, disable_check=True).serialize()
     except RuntimeError as error:
-        return CelProblem(_told(str(error)))
+        return _unread(str(error), expression)
     parsed = message("cel.expr.ParsedExpr").FromString(message("google.protobuf.Any").FromString(serialized).value)
     walk = _Walk(expression, parsed.source_info.positions, extra, result)
     try:
@@ -110,7 +111,7 @@ class _Walk:
 
     def _problem(self, part: Any, text: str, hint: str, *, refused: bool, whole: bool = False) -> CelProblem:
         """`whole`: it is about all of the part, from its first character on; else where its operator stands."""
-        before = self.text[: self.positions.get(_first(part).id if whole else part.id, 0)]
+        before = self.text[: self.positions.get(first(part).id if whole else part.id, 0)]
         place = f"line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
         return CelProblem(f"{place}: {text}", hint, refused)
 
@@ -136,7 +137,7 @@ class _Walk:
     def _select_expr(self, part: Any) -> Kind:
         select = part.select_expr
         if select.operand.WhichOneof("expr_kind") == "ident_expr":
-            held = self._ident_expr(select.operand, _dotted(part))
+            held = self._ident_expr(select.operand, dotted(part))
         else:
             held = self.kind(select.operand)
         found = self._member(part, held, select.field, select.test_only)
@@ -280,7 +281,7 @@ class _Walk:
         one = self.kind(args[0])
         if name == "-" and one == kinds.STRING and args[1].WhichOneof("expr_kind") == "ident_expr":
             header = f"{args[0].select_expr.field}-{args[1].ident_expr.name}"
-            hint = f"if the name is {header}, write {_dotted(args[0].select_expr.operand) or 'x'}['{header}']"
+            hint = f"if the name is {header}, write {dotted(args[0].select_expr.operand) or 'x'}['{header}']"
             raise self._fault(part, f"- does not take {self._said(args[0], one)}", hint)
         other = self.kind(args[1])
         fits = [
@@ -302,7 +303,7 @@ class _Walk:
     def _among(self, part: Any, name: str, args: Sequence[Any]) -> Kind:
         one, held = self.kind(args[0]), self.kind(args[1])
         if held.name not in ("list", "map", "any"):
-            hint = f"write {_source(args[1]) or 'x'}.contains(...)" if held.name == "string" else ""
+            hint = f"write {written(args[1]) or 'x'}.contains(...)" if held.name == "string" else ""
             raise self._fault(part, f"in looks in lists and maps, not in {self._said(args[1], held)}", hint)
         items = held.values if held.name == "list" else Kind(held.keys) if held.keys else None
         if items is not None and not _comparable(one, items):
@@ -314,7 +315,7 @@ class _Walk:
         call = part.call_expr
         name, args, of_value = call.function, list(call.args), False
         if call.HasField("target"):
-            before = _dotted(call.target)
+            before = dotted(call.target)
             if before and not self._is_value(before):
                 name = f"{before}.{name}"
             else:
@@ -378,26 +379,28 @@ class _Walk:
 
     def _said(self, part: Any, kind: Kind) -> str:
         """A part as a message names it."""
-        source = _source(part)
+        source = written(part)
         return f"{source} ({kind})" if source else str(kind)
 
     def _is(self, part: Any, kind: Kind) -> str:
         if kind == kinds.NULL:
             return "the other is null"
-        source = _source(part)
+        source = written(part)
         return f"{source} is {kind}" if source else f"one side is {kind}"
 
     def _hint(self, args: Sequence[Any], given: tuple[Kind, Kind]) -> str:
         """How two kinds may be brought together."""
         for part, one, other in zip(args, given, reversed(given), strict=True):
-            source = _source(part)
+            source = written(part)
             if one == kinds.NULL:
                 return "what is not there is not null: write has(...)"
             if other.name in ("duration", "timestamp") and one.name in ("string", "int", "uint", "double"):
                 return f"write {other}({_FORM_OF[other.name]})"
             if one == kinds.STRING and other.name in kinds.NUMBERS:
-                constant = part.WhichOneof("expr_kind") == "const_expr"
-                return "write the number without quotes" if constant else f"write {other}({source or '...'})"
+                if part.WhichOneof("expr_kind") != "const_expr":
+                    return f"write {other}({source or '...'})"
+                number = _reads("double", part.const_expr.string_value)
+                return "write the number without quotes" if number else "write a number"
             if one.name in kinds.NUMBERS and other.name in kinds.NUMBERS and one != other:
                 return f"write {other}({source or '...'})"
         return ""
@@ -437,42 +440,6 @@ def _reads(function: str, text: str) -> bool:
     return bool(found.type() != cel.Type.ERROR)
 
 
-def _dotted(part: Any) -> str:
-    """The name that a part is, as `a.b.c`; empty if it is another thing."""
-    form = part.WhichOneof("expr_kind")
-    if form == "ident_expr":
-        return str(part.ident_expr.name)
-    if form == "select_expr" and (before := _dotted(part.select_expr.operand)):
-        return f"{before}.{part.select_expr.field}"
-    return ""
-
-
-def _first(part: Any) -> Any:
-    """The part that stands first in a part."""
-    form = part.WhichOneof("expr_kind")
-    if form == "select_expr":
-        return _first(part.select_expr.operand) if not part.select_expr.test_only else part
-    call = part.call_expr
-    if form != "call_expr" or (call.function not in _OPERATORS and not call.HasField("target")):
-        return part
-    if call.HasField("target"):
-        return _first(call.target)
-    return part if call.function in ("!_", "-_") else _first(call.args[0])
-
-
-def _source(part: Any) -> str:
-    """A part that is short to tell, as it was written; else nothing."""
-    form = part.WhichOneof("expr_kind")
-    if form == "const_expr":
-        which = part.const_expr.WhichOneof("constant_kind")
-        value = getattr(part.const_expr, which) if which else None
-        return {"null_value": "null", "bool_value": str(value).lower()}.get(which, repr(value))
-    if form == "call_expr" and part.call_expr.function == "_[_]":
-        held, key = (_source(one) for one in part.call_expr.args)
-        return f"{held}[{key}]" if held and key else ""
-    return _dotted(part)
-
-
 def _form(name: str, way: kinds.Function) -> str:
     names = [f"'{'/'.join(sorted(one))}'" if one == {"string"} else "x" for one in way.takes]
     return f"x.{name}({', '.join(names[1:])})" if way.of_value else f"{name}({', '.join(names)})"
@@ -488,12 +455,19 @@ def _plain(error: Exception) -> str:
     return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
 
 
-def _told(error: str) -> str:
-    """The first fault, as `line 1, column 18: ...`."""
+_SPELLED = {"=": "write ==", "&": "write &&", "|": "write ||", "and": "write &&", "or": "write ||", "not": "write !"}
+
+
+def _unread(error: str, expression: str) -> CelProblem:
+    """The first fault of an expression that is none, as `line 1, column 18: ...`."""
     line = error.splitlines()[0].partition(_PLACE)[2]
     row, _, rest = line.partition(":")
     column, _, reason = rest.partition(":")
-    if not (row.isdecimal() and column.isdecimal()):
-        return error.splitlines()[0]
+    lines = expression.splitlines()
+    if not (row.isdecimal() and column.isdecimal() and 0 < int(row) <= len(lines)):
+        return CelProblem(error.splitlines()[0])
     reason = reason.strip().removeprefix("Syntax error: ").removesuffix(" [INVALID_ARGUMENT]")
-    return f"line {row}, column {column}: {reason}"
+    at = lines[int(row) - 1][int(column) - 1 :].split(maxsplit=1)
+    found = at[0] if at else ""
+    hint = _SPELLED.get(found, _SPELLED.get(found[:1], ""))
+    return CelProblem(f"line {row}, column {column}: {reason}", hint)

@@ -5,9 +5,10 @@ Given the typed providers, adds findings to a `Check`. Source: Istio's MeshConfi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from argosy.api.extension_provider import ExtAuthz, ExtAuthzGrpc, ExtAuthzHttp, ExtensionProvider
+from argosy.api.extension_provider import ExtAuthz, ExtAuthzGrpc, ExtAuthzHttp, ExtensionProvider, provider_named
+from argosy.api.telemetry_provider import BUILT_IN_PROVIDERS
 from argosy.galley.validate.check import Check
 from argosy.galley.validate.telemetry_provider import validate_telemetry_provider
 
@@ -35,6 +36,7 @@ REFUSED = {
 }
 """Kinds of providers that Istio has, and why they are refused."""
 _INSTEAD = "use opentelemetry"
+_TAKEN = {"metrics": "metrics", "tracing": "spans", "accessLogging": "access logs"}
 
 
 def validate_providers(check: Check, at: str, providers: Sequence[ExtensionProvider]) -> None:
@@ -42,6 +44,20 @@ def validate_providers(check: Check, at: str, providers: Sequence[ExtensionProvi
     check.unique(at, [(f"[{n}].name", one.name) for n, one in enumerate(providers)], "provider")
     for index, one in enumerate(providers):
         _validate(check, f"{at}[{index}]", one)
+
+
+def provider_problem(name: str, part: str, providers: Iterable[ExtensionProvider]) -> tuple[str, str]:
+    """What is wrong with naming a provider for a part of telemetry (`metrics`, `tracing`, `accessLogging`), and a hint;
+    nothing if it takes that."""
+    provider = provider_named(providers, name)
+    if provider is not None:
+        given = {"metrics": provider.prometheus, "tracing": provider.tracing, "accessLogging": provider.logging}
+        taken = given[part] is not None
+    else:
+        taken = name.casefold() == BUILT_IN_PROVIDERS[part]
+        if not taken and name.casefold() not in BUILT_IN_PROVIDERS.values():
+            return f"there is no provider {name!r}: nothing goes there", "declare it in extensionProviders"
+    return ("", "") if taken else (f"provider {name!r} does not take {_TAKEN[part]}: nothing goes there", "")
 
 
 def _validate(check: Check, at: str, provider: ExtensionProvider) -> None:

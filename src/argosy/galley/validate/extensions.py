@@ -108,7 +108,7 @@ def _generated(check: Check, at: str, match: Match) -> None:
         return
     if problem := cel_problem(match.condition):
         if problem.refused:
-            check.error("ARG0191", f"{at}.condition", f"not an expression: {problem.message}", problem.hint)
+            check.error("ARG0191", f"{at}.condition", problem.message, problem.hint)
             return
         check.warn("ARG0193", f"{at}.condition", problem.message, problem.hint)
     try:

@@ -109,13 +109,18 @@ def _validate(check: Check, config: MeshConfig) -> None:
     _trust_domain(check, f"{_AT}.trustDomain", config.trust_domain)
     for number, alias in enumerate(config.trust_domain_aliases):
         _trust_domain(check, f"{_AT}.trustDomainAliases[{number}]", alias or "?")
-    _validate_log_format(check, config)
+    _validate_log(check, config)
     if config.default_config.tracing is not None:
         _validate_tracing(check, f"{_AT}.defaultConfig.tracing", config.default_config.tracing)
 
 
-def _validate_log_format(check: Check, config: MeshConfig) -> None:
-    """A text, or the text of a JSON object of formats."""
+def _validate_log(check: Check, config: MeshConfig) -> None:
+    """Where the mesh's log is; its format is a text, or the text of a JSON object of formats."""
+    file = config.access_log_file
+    check.printable(f"{_AT}.accessLogFile", file)
+    if file and not file.startswith("/"):
+        message = f"{file!r} is a file in whatever folder a proxy runs in"
+        check.warn("ARG0151", f"{_AT}.accessLogFile", message, "write /dev/stdout, or the whole path of a file")
     at, text = f"{_AT}.accessLogFormat", config.access_log_format
     if config.access_log_encoding != "JSON" or not text:
         for _, problem in problems_in(at, text):
@@ -129,6 +134,9 @@ def _validate_tracing(check: Check, at: str, tracing: ProxyTracing) -> None:
     check.percent(f"{at}.sampling", tracing.sampling)
     check.at_least(f"{at}.maxPathTagLength", tracing.max_path_tag_length)
     validate_custom_tags(check, f"{at}.customTags", tracing.custom_tags)
+    tracers = {"zipkin": tracing.zipkin, "datadog": tracing.datadog}
+    tracers |= {kind: getattr(tracing, attribute) for kind, attribute in _REFUSED_TRACERS.items()}
+    check.one_of(at, {kind: tracer is not None for kind, tracer in tracers.items()}, required=False)
     for kind, attribute in _REFUSED_TRACERS.items():
         if getattr(tracing, attribute) is not None:
             message = f"{kind} is not there: {REFUSED[kind.removesuffix('Agent').lower()]}"

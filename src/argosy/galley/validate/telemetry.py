@@ -19,7 +19,7 @@ from argosy.api.telemetry import (
     Tracing,
 )
 from argosy.core.generated_attributes import is_name
-from argosy.core.tag_value import TagValueError, evaluated_parts, parse_tag_value
+from argosy.core.tag_value import TagValueError, evaluated_parts, label_of, parse_tag_value
 from argosy.galley.validate.cel import CelProblem, cel_problem
 from argosy.galley.validate.check import Check, member
 from argosy.galley.validate.log_format import format_problem
@@ -86,6 +86,8 @@ def _validate_custom_metric(check: Check, at: str, name: str) -> None:
 
 def _validate_tag(check: Check, at: str, name: str, tag: TagOverride) -> None:
     check.not_empty(at, name, "a tag's name")
+    if name != label_of(name):
+        check.warn("ARG0151", at, f"labels have letters, digits and '_': it is called {label_of(name)}")
     if tag.operation == "REMOVE" and tag.value:
         check.error("ARG0121", f"{at}.value", "a tag that is removed has no value", "remove value or operation")
     elif tag.operation == "UPSERT":
@@ -107,7 +109,7 @@ def _tag_problem(text: str) -> CelProblem | None:
 
 def _tell_expression(check: Check, at: str, problem: CelProblem) -> None:
     if problem.refused:
-        check.error(CEL, at, f"not an expression: {problem.message}", problem.hint)
+        check.error(CEL, at, problem.message, problem.hint)
     else:
         check.warn("ARG0193", at, problem.message, problem.hint)
 

@@ -6,7 +6,7 @@ their own, which the proxy fills in. Names that Mixer uses itself get a prefix. 
 
 from __future__ import annotations
 
-from argosy.core.tag_value import COUNTED_TAGS, FormatValue, PeerValue, TagValueError, parse_tag_value
+from argosy.core.tag_value import COUNTED_TAGS, FormatValue, PeerValue, TagValueError, label_of, parse_tag_value
 from argosy.pilot.counted import Counted
 
 DROP = "drop"
@@ -20,12 +20,13 @@ def metric_tags(counted: Counted, *, source: bool) -> tuple[dict[str, str], dict
     """What is said in the common tag, and what stands in tags of its own. `source`: by the client's side."""
     said: dict[str, str] = {}
     apart: dict[str, str] = {}
-    removed = [name for name, value in counted.tags if value is None]
+    removed = [label_of(name) for name, value in counted.tags if value is None]
     if removed:
         said[DROP] = ",".join(removed)
-    for name, value in counted.tags:
+    for tag, value in counted.tags:
         if value is None:
             continue
+        name = label_of(tag)
         try:
             found = parse_tag_value(value)
         except TagValueError:  # such an object is refused; one that came another way gets an honest label

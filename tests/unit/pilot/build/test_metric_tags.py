@@ -20,6 +20,11 @@ def test_what_the_proxy_knows_has_tags_of_its_own() -> None:
     assert apart == {"request_host": "%REQ(:AUTHORITY)%", "tag.service": "mine", "empty": "unknown"}
 
 
+def test_a_tag_is_called_as_its_label() -> None:
+    counted = Counted(tags=(("a-b", "'x'"), ("1st", "upstream_peer.name"), ("c|d", None)))
+    assert metric_tags(counted, source=True) == ({"drop": "c_d", "peer._1st": "name::"}, {"a_b": "x"})
+
+
 def test_each_side_knows_the_other_one_only() -> None:
     counted = Counted(tags=(("x", "downstream_peer.labels['app'].value"),))
     assert metric_tags(counted, source=False) == ({"peer.x": "labels:app:"}, {})
