@@ -125,7 +125,7 @@ def parse_uri(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def canonical_uri(text: str) -> str:
-    """The scheme in lower case; of web addresses the host as a DNS name, and no empty port."""
+    """The scheme in lower case, no empty fragment, blanks as `%20`; of web addresses the host as a name, no empty port."""
     if not text or any(ord(char) < 0x20 or ord(char) == 0x7F for char in text):
         raise ValueError(f"{text!r} is not a URI")
     matched = _SCHEME.fullmatch(text)
@@ -135,6 +135,10 @@ def canonical_uri(text: str) -> str:
         raise ValueError(f"{text!r} is not a URI: no scheme stands before the colon")
     if _badly_escaped(path) or _badly_escaped(authority):
         raise ValueError(f"{text!r} is not a URI: bad escape")
+    if rest.endswith("#") and rest.count("#") == 1:
+        rest = rest[:-1]
+    if path.startswith("/"):
+        rest = rest.replace(path, path.replace(" ", "%20"), 1)
     if authority:
         after = rest[len(authority) :]
         rest = f"{_canonical_authority(authority[2:], text, web=scheme in _WEB)}{after}"

@@ -77,6 +77,11 @@ def regex_matches(pattern: str, text: str) -> bool:
     return compile_regex(pattern).search(text) is not None
 
 
+def to_lower(text: str) -> str:
+    """Each character by itself, as Go does: a word's last sigma is as any other."""
+    return text.lower() if text.isascii() else "".join(char.lower()[0] for char in text)
+
+
 _CANONICAL: Mapping[ValueType, Callable[[Any], Any]] = MappingProxyType(
     {
         T.IP_ADDRESS: forms.canonical_ip,
@@ -123,7 +128,7 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
         "endsWith": Function(
             (T.STRING, T.STRING), T.BOOL, str.endswith, "the receiver ends with the text", method=True
         ),
-        "toLower": Function((T.STRING,), T.STRING, str.lower, "the text in lower case"),
+        "toLower": Function((T.STRING,), T.STRING, to_lower, "the text in lower case"),
         "size": Function((T.STRING,), T.INT64, lambda text: len(text.encode()), "how many bytes the text has in UTF-8"),
         "ip": Function((T.STRING,), T.IP_ADDRESS, forms.parse_ip, "an IPv4 or IPv6 address"),
         "timestamp": Function((T.STRING,), T.TIMESTAMP, forms.parse_timestamp, "a moment, written as in RFC 3339"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from math import isfinite
 
 from argosy.mixer.attributes import ValueType
 from argosy.mixer.tokens import ExpressionError as ExpressionError
@@ -208,8 +209,14 @@ def _found(token: Token) -> str:
 
 def _number(token: Token) -> int | float:
     text = token.text
-    if not text.removeprefix("-").isdigit():
-        return float(text)
+    digits = text.removeprefix("-")
+    if not digits.isdigit():
+        number = float(text)
+        if not isfinite(number):
+            raise ExpressionError(f"{text} is larger than numbers get", token.column)
+        return number
+    if digits.startswith("0") and not {"8", "9"}.isdisjoint(digits):
+        raise ExpressionError(f"{text} is no number", token.column, "leave out the leading zeros")
     value = int(text)
     if not INT_MIN <= value <= INT_MAX:
         raise ExpressionError(f"{text} does not fit in 64 bits", token.column)
