@@ -125,7 +125,8 @@ def parse_uri(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def canonical_uri(text: str) -> str:
-    """The scheme in lower case, no empty fragment, blanks as `%20`; of web addresses the host as a name, no empty port."""
+    """The scheme in lower case, no empty fragment, blanks as `%20`; of web addresses the host as a name, and no empty
+    port."""
     if not text or any(ord(char) < 0x20 or ord(char) == 0x7F for char in text):
         raise ValueError(f"{text!r} is not a URI")
     matched = _SCHEME.fullmatch(text)
