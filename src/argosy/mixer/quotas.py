@@ -2,8 +2,8 @@
 
 Given calls and the time, gives verdicts. Each combination of dimensions counts by itself; the first override whose
 dimensions all agree gives the limit. A request that asks again (the same deduplication id) is charged once, and may
-give back what it got. What is kept is bounded: cells that are empty go, and beyond `CELLS_MAX` the one that was not
-asked for longest.
+give back what it got. What is kept is bounded: cells in which nothing counts any more go while others come, and beyond
+`CELLS_MAX` the one that was not asked for longest.
 Source: Istio 1.4's memquota.
 """
 
@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
+from math import inf
 from typing import Any, NamedTuple
 
 from argosy.api.mixer_adapters import MemQuota, MemQuotaParams
@@ -20,6 +22,8 @@ from argosy.mixer.values import means, text_of
 
 TICK_S = 0.1
 CELLS_MAX = 100_000
+SWEPT = 2
+"""Of how many of the cells that were not asked for longest it is seen, with each question, whether they are empty."""
 REMEMBERED_MAX = 100_000
 RETURNS_S = 3.0
 """For how long a request that was refused after all may give back; a check takes less."""
@@ -67,8 +71,10 @@ class _Cell:
 
     given: deque[tuple[int, int]] = field(default_factory=deque)
     total: int = 0
+    until: float = 0.0
+    """The tick from which on nothing of it counts."""
 
-    def expire(self, before: int) -> None:
+    def expire(self, before: float) -> None:
         while self.given and self.given[0][0] <= before:
             self.total -= self.given.popleft()[1]
 
@@ -117,13 +123,14 @@ class MemQuotas:
         dimensions = dimensions_of(call)
         limit = _limit(quota, call)
         key = CellKey(quota.name, tuple(dimensions.items()))
-        cell = self._cell(key)
         tick = int(now / TICK_S)
-        if limit.window_s > 0:
-            cell.expire(tick - max(1, round(limit.window_s / TICK_S)))
+        window = max(1, round(limit.window_s / TICK_S)) if limit.window_s > 0 else inf
+        cell = self._cell(key, tick)
+        cell.expire(tick - window)
         granted = granted_of(asked.amount, limit.amount - cell.total, best_effort=asked.best_effort)
         if granted:
             cell.give(tick, granted)
+            cell.until = tick + window
         verdict = Verdict(granted=granted, valid_duration_s=limit.window_s)
         self._remember(_name(call), _Answer(now + self._remember_s, verdict, key, tick), now)
         return verdict
@@ -142,7 +149,10 @@ class MemQuotas:
             for key, cell in self._cells.items()
         ]
 
-    def _cell(self, key: CellKey) -> _Cell:
+    def _cell(self, key: CellKey, tick: int) -> _Cell:
+        for oldest in list(islice(self._cells, SWEPT)):
+            if self._cells[oldest].until <= tick:
+                del self._cells[oldest]
         found = self._cells.get(key)
         if found is None:
             found = self._cells[key] = _Cell()

@@ -132,3 +132,17 @@ def test_it_gives_back_for_as_long_as_a_check_may_take() -> None:
     assert granted(one, 3.5, request="b", destination="page") == 1
     back(one, 3.5, "a", destination="reviews")
     assert granted(one, 3.5, request="c", destination="reviews") == 1
+
+
+def test_cells_in_which_nothing_counts_any_more_go_while_others_come() -> None:
+    """Dimensions may be what clients choose."""
+    one = quotas()
+    for number in range(100):
+        assert granted(one, 100.0, destination="other", user=str(number)) == 1
+    assert granted(one, 100.0, destination="page") == 1
+    assert len(one.dump()) == 101
+    for _ in range(51):
+        granted(one, 101.5, destination="other", user="late")
+    # What lasts for five seconds still counts.
+    assert [row["dimensions"]["destination"] for row in one.dump()] == ["page", "other"]
+    assert [granted(one, 101.6, destination="page") for _ in range(2)] == [1, 0]
