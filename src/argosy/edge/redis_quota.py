@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -258,6 +259,10 @@ def _reason(error: BaseException) -> str:
             return f"its certificate cannot be trusted ({cause.verify_message})"
         if isinstance(cause, ssl.SSLError):
             return f"no TLS with it ({cause.reason or 'a certificate cannot be read'})"
+        if isinstance(cause, socket.gaierror):
+            return "its name has no address"
+        if isinstance(cause, ConnectionRefusedError):
+            return "nobody listens there"
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, TimeoutError):
         return "did not answer in time"

@@ -256,6 +256,7 @@ async def test_a_redis_that_is_not_there_decides_nothing_and_is_found_again(tmp_
     number = free_port()
     one = RedisQuotas(params("fixed"), lambda _address: ("127.0.0.1", number), "gone")
     verdict = await one.check(call(destination="page"), 60.0)
+    assert verdict.message.endswith("cannot be asked: nobody listens there")
     assert (verdict.code, verdict.undecided, verdict.granted) == (14, True, 0)
     assert "redis:6379" in verdict.message
     for _ in range(2):
