@@ -68,9 +68,11 @@ class Connection(BothSpellings, frozen=True, kw_only=True):
 class Handler(BothSpellings, frozen=True, kw_only=True):
     """One configured adapter: `compiled_adapter` of `ADAPTERS`, or an out-of-process `adapter` with `connection`.
 
-    `params` is the struct of the compiled adapter, a `FrozenMap` for all others.
+    `params` is the struct of the compiled adapter, a `FrozenMap` for all others. `name` means nothing beside that of
+    the object.
     """
 
+    name: str = ""
     compiled_adapter: str = ""
     adapter: str = ""
     connection: Connection | None = None
@@ -80,9 +82,11 @@ class Handler(BothSpellings, frozen=True, kw_only=True):
 class Instance(BothSpellings, frozen=True, kw_only=True):
     """How a template's values are made from attributes: `compiled_template` of `TEMPLATES`, or another `template`.
 
-    `params` is the struct of the template, a `FrozenMap` for templates that are not compiled in.
+    `params` is the struct of the template, a `FrozenMap` for templates that are not compiled in. `name` means nothing
+    beside that of the object.
     """
 
+    name: str = ""
     compiled_template: str = ""
     template: str = ""
     params: Any = NO_PARAMS

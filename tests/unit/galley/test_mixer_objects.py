@@ -100,3 +100,16 @@ def test_expressions_in_another_language_are_refused_by_name(kind: str, spec: st
             ("ARG0011", 'metadata.annotations["policy.istio.io/lang"]')
         ]
     assert found(kind, spec, ", annotations: {policy.istio.io/lang: CEXL}") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        ("handler", "compiledAdapter: noop"),
+        ("handler", "adapter: kv, connection: {address: 'kv:1'}"),
+        ("instance", "compiledTemplate: checknothing"),
+    ],
+)
+def test_a_name_beside_that_of_the_object_is_taken_and_told(kind: str, spec: str) -> None:
+    assert found(kind, f"{{name: it, {spec}}}") == []
+    assert found(kind, f"{{name: other, {spec}}}") == [("ARG0151", "spec.name")]

@@ -75,6 +75,7 @@ _CODES = frozenset(
 
 def validate_handler(check: Check, handler: Handler) -> None:
     """All rules about one handler, of whichever kind."""
+    _warn_of_name(check, handler)
     if handler.adapter and not handler.compiled_adapter:
         _validate_connection(check, handler.connection)
         return
@@ -102,6 +103,12 @@ def validate_handler(check: Check, handler: Handler) -> None:
         _warn_of_unused(check, at, handler.params)
     if isinstance(handler.params, (FluentdParams, OtlpParams)):
         _validate_pushing(check, at, handler.params)
+
+
+def _warn_of_name(check: Check, spec: Handler | Instance) -> None:
+    if spec.name and spec.name != check.obj.name:
+        message = f"rules know it as {check.obj.name}, by metadata.name"
+        check.warn("ARG0151", "spec.name", message, "leave it out")
 
 
 def _validate_connection(check: Check, connection: Connection | None) -> None:
@@ -160,6 +167,7 @@ def _validate_opa(check: Check, at: str, params: OpaParams) -> None:
 
 def validate_instance(check: Check, instance: Instance) -> None:
     """All rules about one instance, of whichever kind."""
+    _warn_of_name(check, instance)
     _validate_language(check)
     template = instance.compiled_template
     if not template and not instance.template:
