@@ -135,12 +135,11 @@ class _Binder:
 
     def bind(self, rule: Object[Rule]) -> BoundRule | None:
         """The rule, or None if its match is bad or nothing is left to do."""
-        match = None
-        if rule.spec.match.strip():
-            match = self._match(rule)
-            if match is None:
-                return None
+        always = not rule.spec.match.strip()
+        match = None if always else self._match(rule)
         actions = tuple(self._actions(rule))
+        if match is None and not always:
+            return None
         headers = rule.spec.request_header_operations or rule.spec.response_header_operations
         return BoundRule(rule, match, actions) if actions or headers else None
 

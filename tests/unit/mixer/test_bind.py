@@ -67,9 +67,19 @@ def test_a_rule_that_only_changes_headers_is_kept() -> None:
 
 def test_the_vocabulary_can_be_more_than_istios() -> None:
     one = rule('my.attribute == "x"')
-    assert [found.code for found in bind_rules([one]).findings] == ["ARG0911"]
+    assert [found.code for found in bind_rules([one, instance(), handler()]).findings] == ["ARG0911"]
     more = {**VOCABULARY, "my.attribute": ValueType.STRING}
     assert bind_rules([one, instance(), handler()], more).rules[0].match is not None
+
+
+def test_all_that_is_wrong_with_a_rule_is_told_at_once() -> None:
+    found = bind_rules([rule('my.attribute == "x"')])
+    assert [(one.code, one.field) for one in found.findings] == [
+        ("ARG0911", "spec.match"),
+        ("ARG0910", "spec.actions[0].handler"),
+        ("ARG0910", "spec.actions[0].instances[0]"),
+    ]
+    assert found.rules == ()
 
 
 def test_an_instance_that_an_action_names_twice_is_given_once() -> None:
