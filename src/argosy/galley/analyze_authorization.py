@@ -19,6 +19,7 @@ from argosy.api.security import AuthorizationPolicy, Operation, PeerAuthenticati
 from argosy.api.telemetry_provider import Service as Taker
 from argosy.authz.conditions import needs_http
 from argosy.core.errors import Finding, Level
+from argosy.core.hosts import called_service
 from argosy.core.labels import selects
 from argosy.core.names import ROOT_NAMESPACE, ObjectKey
 from argosy.core.protocols import Protocol, protocol_of_port
@@ -199,9 +200,12 @@ def analyze_providers(
             asked, effect = taker, "nothing goes there"
         else:
             continue
-        known = ports(asked.service.rpartition("/")[2].lower())
-        at = f"data.{ENTRY}"
-        what = f"extensionProviders[{index}] {provider.name}"
+        host = asked.service.rpartition("/")[2].lower()
+        known = ports(host)
+        if known is None and isinstance(asked, Taker) and (service := called_service(host)):
+            known = ports(service)
+        at = f"data.{ENTRY}.extensionProviders[{index}]"
+        what = f"provider {provider.name}"
         if known is None:
             message = f"{what}: no service has the host {asked.service}: {effect}"
             yield _warning(config_map, "ARG0201", at, message, "name a Service or ServiceEntry in full")

@@ -50,8 +50,8 @@ def analyze_default_providers(config_map: Object[ConfigMap]) -> Iterator[Finding
         for index, name in enumerate(names):
             message, hint = provider_problem(name, part, config.extension_providers)
             if message:
-                what = f"defaultProviders.{part}[{index}]: {message}"
-                yield _warning(config_map, "ARG0232", f"data.{ENTRY}", what, hint)
+                at = f"data.{ENTRY}.defaultProviders.{part}[{index}]"
+                yield _warning(config_map, "ARG0232", at, message, hint)
 
 
 def _labels(one: Object[Telemetry]) -> Mapping[str, str]:

@@ -53,6 +53,11 @@ def test_what_a_proxy_can_work_out(expression: str) -> None:
 NEVER = {
     "response.code >= 400 && (response.flags == 0": ("line 1, column 45: missing ')' at '<EOF>'", ""),
     "response.code = 400": ("line 1, column 15: token recognition error at: '= '", "write =="),
+    "%REQ(a)% == 'a'": (
+        "line 1, column 1: extraneous input '%' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', "
+        "NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}",
+        "commands of formats are none here: request.headers['x-name'], request.method, response.code",
+    ),
     "connection.mtls\n& true": ("line 2, column 1: token recognition error at: '& '", "write &&"),
     "connection.mtls and true": ("line 1, column 17: mismatched input 'and' expecting <EOF>", "write &&"),
     "response.cod >= 400": ("line 1, column 9: response has no attribute 'cod'", "did you mean code?"),
@@ -225,6 +230,12 @@ def test_a_tag_has_no_map_as_value() -> None:
     problem = cel_problem("request.headers", extra=PEERS, result="text")
     assert problem is not None
     assert problem.message == "it gives a value of type map, which is no text"
+
+
+def test_a_tag_s_texts_are_made_and_joined() -> None:
+    problem = cel_problem("request.path + 1", extra=PEERS, result="text")
+    assert problem is not None
+    assert problem.hint == "write string(x) + string(y)"
 
 
 def test_a_result_may_be_anything() -> None:

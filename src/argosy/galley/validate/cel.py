@@ -292,9 +292,10 @@ class _Walk:
         if fits:
             return fits[0] if len(fits) == 1 else ANY
         hint = ""
-        if name == "+" and {one.name, other.name} <= {"string", "list", "bytes", "any"}:
+        if name == "+" and self.extra and kinds.STRING in (one, other):
+            hint = "write string(x) + string(y)"
+        elif name == "+" and {one.name, other.name} <= {"string", "list", "bytes", "any"}:
             hint = "proxies join no texts and no lists: compare the parts, or use matches()"
-            hint = "write string(x) + string(y)" if self.extra else hint
         elif {one.name, other.name} <= kinds.NUMBERS:
             hint = self._hint(args, (one, other))
         message = f"{name} does not take {self._said(args[0], one)} and {self._said(args[1], other)}"
@@ -456,6 +457,7 @@ def _plain(error: Exception) -> str:
 
 
 _SPELLED = {"=": "write ==", "&": "write &&", "|": "write ||", "and": "write &&", "or": "write ||", "not": "write !"}
+_SPELLED["%"] = "commands of formats are none here: request.headers['x-name'], request.method, response.code"
 
 
 def _unread(error: str, expression: str) -> CelProblem:

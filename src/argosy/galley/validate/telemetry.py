@@ -37,6 +37,10 @@ METRIC_ATTRIBUTES = {
 """What expressions of metrics' tags may use besides Envoy's attributes: Istio's, with their kinds."""
 
 
+_OWN_END = {"CLIENT": "downstream", "SERVER": "upstream"}
+_OTHER_END = {"CLIENT": "upstream", "SERVER": "downstream"}
+
+
 def validate_telemetry(check: Check, telemetry: Telemetry) -> None:
     """All rules about one Telemetry."""
     validate_selector(check, telemetry.selector)
@@ -72,8 +76,17 @@ def _validate_override(check: Check, at: str, override: MetricsOverride) -> None
         check.one_of(f"{at}.match", given, required=False)
         if match.custom_metric is not None:
             _validate_custom_metric(check, f"{at}.match.customMetric", match.custom_metric)
+    if override.disabled and override.tag_overrides:
+        check.warn("ARG0151", f"{at}.tagOverrides", "the metrics are left out: their tags say nothing")
+    elif override.disabled is None and not override.tag_overrides:
+        check.warn("ARG0151", at, "without disabled and tagOverrides it changes nothing")
+    mode = match.mode if match is not None else "CLIENT_AND_SERVER"
     for name, tag in override.tag_overrides.items():
-        _validate_tag(check, member(f"{at}.tagOverrides", name), name, tag)
+        here = member(f"{at}.tagOverrides", name)
+        _validate_tag(check, here, name, tag)
+        if mode in _OWN_END and tag.value.startswith(f"{_OWN_END[mode]}_peer."):
+            message = f"with mode {mode} it is unknown: {_OWN_END[mode]}_peer is the end that counts"
+            check.warn("ARG0193", f"{here}.value", message, f"write {_OTHER_END[mode]}_peer")
 
 
 def _validate_custom_metric(check: Check, at: str, name: str) -> None:
