@@ -31,6 +31,7 @@ from argosy.core.errors import ArgosyError
 from argosy.core.labels import selects
 from argosy.core.protocols import choose_protocol
 from argosy.galley.validate.check import Check, is_label, member
+from argosy.galley.validate.mesh_config import validate_default_config
 
 REPLICAS_MAX = 1000
 POD_FIELDS = frozenset(
@@ -192,11 +193,11 @@ def _validate_checks(check: Check, metadata: str, annotations: Mapping[str, str]
 
 
 def _validate_proxy_config(check: Check, metadata: str, annotations: Mapping[str, str]) -> None:
+    """The annotations with settings of the pod's own proxy."""
     _validate_checks(check, metadata, annotations)
-    """The annotation with settings of the pod's own proxy."""
     at = member(f"{metadata}.annotations", PROXY_ANNOTATION)
     try:
-        parse_proxy_config(annotations.get(PROXY_ANNOTATION, ""))
+        validate_default_config(check, at, parse_proxy_config(annotations.get(PROXY_ANNOTATION, "")))
     except ArgosyError as error:
         for finding in error.findings:
             field = f"{at}.{finding.field}" if finding.field else at

@@ -16,6 +16,7 @@ from argosy.api.mesh_config import (
     NAME,
     NAMESPACE,
     OWN_ENTRY,
+    DefaultConfig,
     MeshConfig,
     ProxyTracing,
     parse_mesh_config,
@@ -28,6 +29,7 @@ from argosy.galley.validate.check import Check, is_dns_name, member
 from argosy.galley.validate.destination_rule import validate_locality
 from argosy.galley.validate.extension_provider import REFUSED, validate_providers
 from argosy.galley.validate.log_format import problems_in
+from argosy.galley.validate.proxy_config import validate_start
 from argosy.galley.validate.telemetry import validate_custom_tags
 
 _AT = f"data.{ENTRY}"
@@ -99,9 +101,7 @@ def _validate(check: Check, config: MeshConfig) -> None:
         check.error("ARG0015", f"{_AT}.enableClientSidePolicyCheck", message, hint)
     if config.locality_lb_setting is not None:
         validate_locality(check, f"{_AT}.localityLbSetting", config.locality_lb_setting)
-    if (kept := config.default_config.proxy_stats_matcher) is not None:
-        for index, text in enumerate(kept.inclusion_regexps):
-            check.regex(f"{_AT}.defaultConfig.proxyStatsMatcher.inclusionRegexps[{index}]", text)
+    validate_default_config(check, f"{_AT}.defaultConfig", config.default_config)
     validate_providers(check, f"{_AT}.extensionProviders", config.extension_providers)
     if config.root_namespace != NAMESPACE:
         message = f"the root namespace is {NAMESPACE}"
@@ -110,8 +110,18 @@ def _validate(check: Check, config: MeshConfig) -> None:
     for number, alias in enumerate(config.trust_domain_aliases):
         _trust_domain(check, f"{_AT}.trustDomainAliases[{number}]", alias or "?")
     _validate_log(check, config)
-    if config.default_config.tracing is not None:
-        _validate_tracing(check, f"{_AT}.defaultConfig.tracing", config.default_config.tracing)
+
+
+def validate_default_config(check: Check, at: str, config: DefaultConfig) -> None:
+    """Settings of proxies: all of them, or, in the annotation `proxy.istio.io/config`, a pod's own."""
+    environments = {"environmentVariables": config.environment_variables, "proxyMetadata": config.proxy_metadata}
+    validate_start(check, at, config.concurrency, environments)
+    check.at_least(f"{at}.gatewayTopology.numTrustedProxies", config.gateway_topology.num_trusted_proxies)
+    if (kept := config.proxy_stats_matcher) is not None:
+        for index, text in enumerate(kept.inclusion_regexps):
+            check.regex(f"{at}.proxyStatsMatcher.inclusionRegexps[{index}]", text)
+    if config.tracing is not None:
+        _validate_tracing(check, f"{at}.tracing", config.tracing)
 
 
 def _validate_log(check: Check, config: MeshConfig) -> None:
