@@ -103,9 +103,9 @@ def address(mesh: Mesh, workload: str) -> str:
     return next(str(one["status"]["podIP"]) for one in mesh.pods(workload) if one["metadata"]["namespace"] == NAMESPACE)
 
 
-def announce(mesh: Mesh) -> None:
-    """Tell the world's name server where everybody is."""
-    where = {name: address(mesh, workload) for name, workload in NAMES.items()}
+def announce(mesh: Mesh, **more: str) -> None:
+    """Tell the world's name server where everybody is; `more`: names beside the usual ones, and their workloads."""
+    where = {name: address(mesh, workload) for name, workload in {**NAMES, **more}.items()}
     in_pod(mesh, "resolver", "sh", "-c", f"echo '{json.dumps(where)}' > /tmp/names", namespace=NAMESPACE)
 
 

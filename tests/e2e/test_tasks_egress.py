@@ -23,7 +23,7 @@ from tests.e2e.egress import (
     rule,
     running_mesh,
 )
-from tests.e2e.harness import Mesh
+from tests.e2e.harness import Mesh, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -291,15 +291,36 @@ def test_the_mesh_answers_for_its_own_names_and_passes_on_all_others(mesh: Mesh,
         assert asked(mesh, "httpbin.org", kind) == entry_address, "the same name has the same address"
 
 
+def test_a_host_whose_name_is_made_known_late_is_reached_then(mesh: Mesh) -> None:
+    """Envoy would ask again as late as for a name that is known: after an hour here."""
+    refresh = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data: {mesh: "dnsRefreshRate: 3600s"}
+"""
+    hosts = {"late-dns.example.org": "DNS", "late-one.example.org": "DNS_ROUND_ROBIN"}
+    requests = [f"http://{host}/" for host in hosts]
+    entries = [entry(name.replace(".", "-"), name, HTTP, f"resolution: {kind}") for name, kind in hosts.items()]
+    with applied(mesh, refresh, *entries):
+        assert call(mesh, "sleep", *requests) == ["503", "503"]
+        outside.announce(mesh, **dict.fromkeys(hosts, "web"))
+        wait_for(lambda: call(mesh, "sleep", *requests) == ["301", "301"], 90, "both are found")
+
+
 def test_names_of_the_mesh_need_no_server_outside(mesh: Mesh) -> None:
-    with applied(mesh, HTTPBIN):
+    """Of those that others know, what was known counts: clusters that are replaced meanwhile serve on."""
+    with applied(mesh, HTTPBIN, CNN):
+        assert call(mesh, "sleep", "http://edition.cnn.com/") == ["301"]
         mesh.cli("scale", "deploy/resolver", "0", "-n", outside.NAMESPACE)
         try:
             mesh.wait_pods()
             for kind in ("udp", "tcp"):
                 assert asked(mesh, "httpbin.default.svc.cluster.local", kind).startswith("0 10.96.")
                 assert asked(mesh, "httpbin.org", kind).startswith("0 240.240.")
-            assert asked(mesh, "edition.cnn.com", "udp") == "2 -", "not: there is no such name"
+            assert asked(mesh, "never-asked.example.net", "udp") == "2 -", "not: there is no such name"
+            with applied(mesh, rule("cnn", "edition.cnn.com", "trafficPolicy: {loadBalancer: {simple: RANDOM}}")):
+                assert call(mesh, "sleep", "http://edition.cnn.com/") == ["301"]
             assert call(mesh, "sleep", "http://httpbin:8000/get") == ["200"]
         finally:
             mesh.cli("scale", "deploy/resolver", "1", "-n", outside.NAMESPACE)

@@ -123,7 +123,7 @@ async def serve_agent(settings: AgentSettings, ports: AgentPorts, clock: Clock) 
     workloads = Workloads(WorkloadsPorts(ask_workload, ports.report_health))
     resolvers = [
         await names.serve(settings.node_address, settings.dns_port),
-        await names.serve(settings.node_address, settings.proxy_dns_port, captured=False),
+        await names.serve(settings.node_address, settings.proxy_dns_port, proxies=True),
     ]
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

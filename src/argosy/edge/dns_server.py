@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, cast
@@ -24,7 +25,7 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
-from argosy.edge.dns_forward import Pending, Server, complete, encoded
+from argosy.edge.dns_forward import Forwarder, Pending, Server, encoded
 
 _log = logging.getLogger("argosy.dns")
 TTL_S = 5
@@ -76,34 +77,40 @@ class Names:
 class DNSServer:
     """Answers questions by the names in use; `use` swaps them."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, clock: Callable[[], float] = time.monotonic) -> None:
         self._names = names
         self._cache: dict[bytes, bytes] = {}
+        self.outside = Forwarder(clock)
 
     def use(self, names: Names) -> None:
         """Answer from other names from now on."""
         self._names = names
         self._cache.clear()
 
-    def answer(self, question: bytes, *, bytes_max: int = 65535, client: str = "") -> bytes | Pending | None:
+    def answer(
+        self, question: bytes, *, bytes_max: int = 65535, client: str = "", proxy: bool = False
+    ) -> bytes | Pending | None:
         """The answer to a message of `client` (an address; empty: it gets the platform's names).
 
+        `proxy`: it is an Envoy. One that hears that a name does not exist drops its hosts, and asks again as late as
+        for a name that does (a minute, by default); after SERVFAIL it keeps what it has, and asks again soon. So it
+        hears that of names outside.
         `Pending` where others must be asked; None for what is no question at all (nothing is sent then).
         """
-        captured = client in self._names.captured
+        captured = not proxy and client in self._names.captured
         whose, mesh = self._names.apart.get(client, ("", self._names.mesh))
         # The first two bytes are the client's id; the rest decides the answer.
-        key = question[2:] + bytes_max.to_bytes(4, "big") + captured.to_bytes(1, "big") + whose.encode()
+        key = question[2:] + bytes_max.to_bytes(4, "big") + bytes((captured, proxy)) + whose.encode()
         if (known := self._cache.get(key)) is not None:
             return question[:2] + known
-        made = self._make(question, bytes_max, mesh if captured else self._names.platform)
+        made = self._make(question, bytes_max, mesh if captured else self._names.platform, proxy=proxy)
         if isinstance(made, bytes):
             if len(self._cache) >= CACHE_MAX:
                 self._cache.clear()
             self._cache[key] = made[2:]
         return made
 
-    def _make(self, wire: bytes, bytes_max: int, lookup: Lookup) -> bytes | Pending | None:
+    def _make(self, wire: bytes, bytes_max: int, lookup: Lookup, *, proxy: bool) -> bytes | Pending | None:
         try:
             query = dns.message.from_wire(wire)
         except dns.exception.DNSException:
@@ -116,37 +123,39 @@ class DNSServer:
             return encoded(query, response, bytes_max)
         found = lookup(query.question[0].name.to_text())
         servers = self._names.servers_for(found.elsewhere) if found.elsewhere else ()
-        _fill(response, found)
+        # A failure ends a search through the platform's domains, so in those a name does not exist for anybody.
+        missing = dns.rcode.SERVFAIL if proxy and found.elsewhere else dns.rcode.NXDOMAIN
+        _fill(response, found, missing)
         if servers:
-            return Pending(query, response, found.elsewhere, servers, bytes_max)
+            return Pending(query, response, found.elsewhere, servers, bytes_max, missing)
         return encoded(query, response, bytes_max)
 
-    async def serve(self, address: str, port: int = 53, *, captured: bool = True) -> RunningServer:
+    async def serve(self, address: str, port: int = 53, *, proxies: bool = False) -> RunningServer:
         """Listen on UDP and TCP; port 0 picks one and uses it for both.
 
-        `captured` False: everybody who asks here gets the platform's names only.
+        `proxies`: Envoys ask here, which get the platform's names only.
         """
 
         async def serve_tcp(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._serve_tcp(reader, writer, captured=captured)
+            await self._serve_tcp(reader, writer, proxies=proxies)
 
         tcp = await asyncio.start_server(serve_tcp, address, port)
         port = tcp.sockets[0].getsockname()[1]
         udp, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: _UDPProtocol(self, captured=captured), local_addr=(address, port)
+            lambda: _UDPProtocol(self, proxies=proxies), local_addr=(address, port)
         )
         return RunningServer(udp, tcp, port)
 
-    async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, captured: bool) -> None:
+    async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, proxies: bool) -> None:
         try:
-            client = writer.get_extra_info("peername")[0] if captured else ""
+            client = writer.get_extra_info("peername")[0]
             while True:
                 async with asyncio.timeout(TCP_IDLE_S):
                     size = int.from_bytes(await reader.readexactly(2), "big")
                     question = await reader.readexactly(size)
-                answer = self.answer(question, client=client)
+                answer = self.answer(question, client=client, proxy=proxies)
                 if isinstance(answer, Pending):
-                    answer = await complete(answer)
+                    answer = await self.outside.complete(answer)
                 if answer is None:
                     return
                 writer.write(len(answer).to_bytes(2, "big") + answer)
@@ -173,9 +182,9 @@ class RunningServer:
 
 
 class _UDPProtocol(asyncio.DatagramProtocol):
-    def __init__(self, server: DNSServer, *, captured: bool) -> None:
+    def __init__(self, server: DNSServer, *, proxies: bool) -> None:
         self._server = server
-        self._captured = captured
+        self._proxies = proxies
         self._transport: asyncio.DatagramTransport | None = None
         self._waiting: set[asyncio.Task[None]] = set()
 
@@ -184,7 +193,7 @@ class _UDPProtocol(asyncio.DatagramProtocol):
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        answer = self._server.answer(data, bytes_max=UDP_BYTES_MAX, client=addr[0] if self._captured else "")
+        answer = self._server.answer(data, bytes_max=UDP_BYTES_MAX, client=addr[0], proxy=self._proxies)
         if isinstance(answer, bytes):
             self._send(answer, addr)
         elif answer is not None and len(self._waiting) < WAITING_MAX:
@@ -193,7 +202,7 @@ class _UDPProtocol(asyncio.DatagramProtocol):
             task.add_done_callback(self._waiting.discard)
 
     async def _send_later(self, pending: Pending, addr: tuple[str, int]) -> None:
-        self._send(await complete(pending), addr)
+        self._send(await self._server.outside.complete(pending), addr)
 
     def _send(self, answer: bytes, addr: tuple[str, int]) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -208,7 +217,7 @@ class _UDPProtocol(asyncio.DatagramProtocol):
         _log.debug("udp: %s", exc)
 
 
-def _fill(response: dns.message.Message, found: NameAnswer) -> None:
+def _fill(response: dns.message.Message, found: NameAnswer, missing: dns.rcode.Rcode) -> None:
     (question,) = response.question
     owner = question.name
     for alias in found.aliases:
@@ -219,6 +228,6 @@ def _fill(response: dns.message.Message, found: NameAnswer) -> None:
         response.answer.append(dns.rrset.from_text(owner, TTL_S, "IN", "A", *found.addresses))
         return
     if not found.exists:
-        response.set_rcode(dns.rcode.NXDOMAIN)
+        response.set_rcode(missing)
     if not response.answer:
         response.authority.append(dns.rrset.from_text(dns.name.root, TTL_S, "IN", "SOA", _SOA))

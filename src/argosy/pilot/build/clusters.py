@@ -139,6 +139,7 @@ def _discovery(context: ClusterContext) -> dict[str, Any]:
         return {
             "type": "STRICT_DNS" if record.resolution == "DNS" else "LOGICAL_DNS",
             "dns_refresh_rate": v.duration(context.config.dns_refresh_rate_s),
+            "dns_failure_refresh_rate": dynamic_dns.retries(context.config.dns_refresh_rate_s),
             "respect_dns_ttl": True,
             "dns_lookup_family": "V4_PREFERRED",
             "load_assignment": {"cluster_name": context.assignment, "endpoints": places},

@@ -20,11 +20,25 @@ _HTTP = "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig"
 _SNI = "envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig"
 
 
+FIRST_RETRY_S, LAST_RETRY_S = 0.5, 10.0
+"""How long Envoy waits, at least and at most, before it asks again for a name that it could not resolve."""
+
+
+def retries(refresh_s: float) -> dict[str, Any]:
+    """When a name is asked for again that could not be resolved: soon, since meanwhile its requests get 503; by default
+    Envoy waits as long as for one that could. `refresh_s` in seconds."""
+    return {
+        "base_interval": v.duration(min(FIRST_RETRY_S, refresh_s)),
+        "max_interval": v.duration(min(LAST_RETRY_S, refresh_s)),
+    }
+
+
 def _cache(refresh_s: float) -> dict[str, Any]:
     return {
         "name": f"dynamic-dns-{refresh_s:g}s",
         "dns_lookup_family": "V4_PREFERRED",
         "dns_refresh_rate": v.duration(refresh_s),
+        "dns_failure_refresh_rate": retries(refresh_s),
     }
 
 
