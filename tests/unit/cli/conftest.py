@@ -162,7 +162,7 @@ class Mesh:
         ports = ControlPorts(
             galley=lambda: self.galley,
             pilot=lambda: self.pilot if self.has_pilot else None,
-            metrics=lambda: b"istio_requests_total 7\n",
+            metrics=lambda: [b"istio_requests_total 7\n"],
             plaintext=lambda: self.plaintext,
             graph=GraphPorts(
                 lambda query: {**GRAPH, "window_s": query.window_s, "namespaces": sorted(query.namespaces)},
