@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import re2
+
 from argosy.mixer.api_specs import API_KEY
 from argosy.mixer.attribute_generators import left_open
 from argosy.mixer.attributes import Attributes
 from argosy.mixer.expr import Expression, may_match
 from argosy.mixer.report_attributes import is_constant
 from argosy.mixer.report_rules import ReportPolicy
-from argosy.mixer.syntax import Attribute as AttributeNode
 from argosy.mixer.syntax import Call, Constant, Node, attribute_names
 
+_HEADER = re2.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _REQUEST, _RESPONSE = "request.headers", "response.headers"
 
 
@@ -53,6 +55,8 @@ def header_needs(policy: ReportPolicy) -> HeaderNames:
     response: set[str] = set()
     for expression in _expressions(policy):
         for name, key in _map_keys(expression.tree):
+            if not _HEADER.fullmatch(key):
+                continue  # no message has it
             if name == _REQUEST:
                 request.add(key.lower())
             elif name == _RESPONSE:
@@ -79,12 +83,20 @@ def _expressions(policy: ReportPolicy) -> Iterator[Expression]:
         yield from generator.expressions
 
 
+def _texts(tree: Node) -> Iterator[str]:
+    if isinstance(tree, Constant) and isinstance(tree.value, str):
+        yield tree.value
+    elif isinstance(tree, Call):
+        for operand in tree.operands:
+            yield from _texts(operand)
+
+
 def _map_keys(tree: Node) -> Iterable[tuple[str, str]]:
     if not isinstance(tree, Call):
         return
     if tree.function == "[]":
+        # Of a map that is one of several, or a key that is made of texts: each that it may be.
         mapping, key = tree.operands
-        if isinstance(mapping, AttributeNode) and isinstance(key, Constant):
-            yield mapping.name, str(key.value)
+        yield from ((name, text) for name in attribute_names(mapping) for text in _texts(key))
     for operand in tree.operands:
         yield from _map_keys(operand)

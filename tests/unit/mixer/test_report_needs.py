@@ -47,6 +47,19 @@ def test_headers_that_expressions_read_are_known() -> None:
     assert header_needs(policy(metric(match=match))) == HeaderNames(("end-user", "x-mine"), ("server",))
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('(request.headers | emptyStringMap())["x-mine"] == "a"', ("end-user", "x-mine")),
+        ('request.headers[toLower("X-Mine")] == "a"', ("end-user", "x-mine")),
+        ('request.headers[conditional(connection.mtls, "x-a", "x-b")] == "a"', ("end-user", "x-a", "x-b")),
+        ('request.headers[""] == request.headers["no\\nheader"]', ("end-user",)),
+    ],
+)
+def test_headers_are_known_however_they_are_looked_up(text: str, names: tuple[str, ...]) -> None:
+    assert header_needs(policy(metric(match=text))).request == names
+
+
 def test_headers_with_keys_of_an_api_are_needed_where_a_key_is_read() -> None:
     api = """
 apiVersion: config.istio.io/v1alpha2
