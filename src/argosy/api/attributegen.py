@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from argosy.api.extensions import FILE, WasmModule
+from argosy.api.spelling import camel_case
 
 # `oci://host/path/attributegen:tag`, `https://host/path/attributegen-<commit>.wasm`
 _NAME = re.compile(r"(?:^|/)attributegen(?:[-:@.][^/]*)?$")
@@ -74,7 +75,7 @@ def _fields(given: Any, at: str, known: Sequence[str]) -> dict[str, Any]:
     """A message's fields by the names that are listed."""
     if not isinstance(given, Mapping):
         raise GeneratorError(at, f"an object with {' and '.join(known)} is needed")
-    spelled = {_camel(name): name for name in known}
+    spelled = {camel_case(name): name for name in known}
     found: dict[str, Any] = {}
     for name, value in given.items():
         own = spelled.get(str(name), str(name))
@@ -82,11 +83,6 @@ def _fields(given: Any, at: str, known: Sequence[str]) -> dict[str, Any]:
             raise GeneratorError(f"{at}.{name}", f"attributegen has no setting {name!r}: there are {', '.join(known)}")
         found[own] = value
     return found
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.title() for part in rest)
 
 
 def _listed(given: Any, at: str) -> Sequence[Any]:

@@ -47,7 +47,7 @@ def camel_cased(type_: Any, value: Any) -> Any:
         types, later = _types(type_), getattr(type_, "not_yet", NO_NAMES)
         found: dict[str, Any] = {}
         for key, item in value.items():
-            name = _camel(key)
+            name = camel_case(key)
             known = (name in types or name in later) and (name == key or name not in value)
             found[name if known else key] = camel_cased(types[name], item) if known and name in types else item
         return found
@@ -58,7 +58,8 @@ def camel_cased(type_: Any, value: Any) -> Any:
     return value
 
 
-def _camel(key: str) -> str:
+def camel_case(key: str) -> str:
+    """`max_amount` as `maxAmount`."""
     first, *rest = key.split("_")
     return first + "".join(part[:1].upper() + part[1:] for part in rest)
 

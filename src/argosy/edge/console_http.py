@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from argosy.core.errors import ArgosyError, Finding
+from argosy.edge.json_answer import json_answer
 from argosy.edge.metrics_page import metrics_page
 from argosy.edge.span_intake import span_routes
 from argosy.edge.times import BAD_TIME, parse_time
@@ -144,8 +145,8 @@ def _graph(ports: ConsolePorts) -> _Handler:
         try:
             query = parse_graph_query(request.query_params, time.time())
             if query.at is None or ports.past is None:
-                return _json(await _decorated(ports.graph(query), query, ports))
-            return _json(await ports.past(query))
+                return json_answer(await _decorated(ports.graph(query), query, ports))
+            return json_answer(await ports.past(query))
         except (ValueError, ArgosyError) as error:
             return _refused(error)
 
@@ -169,7 +170,7 @@ def _diff(ports: ConsolePorts) -> _Handler:
             query = parse_diff_query(request.query_params, time.time())
             if ports.diff is None:
                 raise ValueError("this console has no history")
-            return _json(await ports.diff(query))
+            return json_answer(await ports.diff(query))
         except (ValueError, ArgosyError) as error:
             return _refused(error)
 
@@ -180,8 +181,8 @@ def _refused(error: ValueError | ArgosyError) -> Response:
     if isinstance(error, ArgosyError):
         first = error.findings[0]
         status = 400 if first.code == BAD_TIME else 404
-        return _json({"error": first.message, "code": first.code, "hint": first.hint}, status)
-    return _json({"error": str(error)}, status=400)
+        return json_answer({"error": first.message, "code": first.code, "hint": first.hint}, status)
+    return json_answer({"error": str(error)}, status=400)
 
 
 def _metrics(ports: ConsolePorts) -> _Handler:
@@ -263,10 +264,6 @@ def _graph_query(params: Mapping[str, str], at: float | None, window_s_max: int)
     except ValueError:
         raise ValueError(f"type must be one of {', '.join(GraphType)}, not {params['type']!r}") from None
     return GraphQuery(int(window), names, params.get("services", "") == "1", type_, at)
-
-
-def _json(data: Mapping[str, Any], status: int = 200) -> Response:
-    return Response(msgspec.json.encode(data), status_code=status, media_type="application/json")
 
 
 class _Guard:

@@ -42,6 +42,7 @@ from argosy.edge.control_status import STATUS_KINDS, object_status
 from argosy.edge.control_tap import Tap, watch_routes
 from argosy.edge.control_traces import trace_routes
 from argosy.edge.galley_port import GalleyPort
+from argosy.edge.json_answer import json_answer
 from argosy.edge.metrics_page import metrics_page
 from argosy.edge.own_faults import own_faults
 from argosy.galley.diff import diff_change
@@ -201,7 +202,7 @@ class _Api:
             read_documents(body), who=body.who, namespace=body.namespace, prune=body.prune, dry_run=True
         )
         changes = [{**_dump_change(change), "diff": diff_change(change)} for change in applied.changes]
-        return _json({"revision": applied.revision, "changes": changes, "findings": _dump(applied.findings)})
+        return json_answer({"revision": applied.revision, "changes": changes, "findings": _dump(applied.findings)})
 
     async def wait(self, body: ChangeRequest) -> Response:
         """Wait until programs have read what is in force, and connected proxies run it, as far as this program knows.
@@ -211,10 +212,10 @@ class _Api:
         """
         unread = await self._ports.readers(body.wait_s) if self._ports.readers is not None else ()
         if self._ports.readers is not None and self._ports.pilot() is None:
-            return _json({"unread": list(unread), "laggards": [], "findings": []})
+            return json_answer({"unread": list(unread), "laggards": [], "findings": []})
         laggards = await self._wait(self._pilot(), body.wait_s)
         findings = _dump(self._placed(self._pilot().findings()))
-        return _json({"unread": list(unread), "laggards": laggards, "findings": findings})
+        return json_answer({"unread": list(unread), "laggards": laggards, "findings": findings})
 
     async def _told(self, applied: Applied, body: ChangeRequest) -> Response:
         """The answer to a change.
@@ -230,7 +231,7 @@ class _Api:
         # What cannot be built reaches no proxy, so that proxies are in step and run something else all the same.
         named = [(one.shown_kind, one.key.namespace, one.key.name) for one in applied.changes]
         faults = own_faults(named, known, pilot.findings()) if waits and pilot is not None else []
-        return _json(
+        return json_answer(
             {
                 "revision": applied.revision,
                 "changes": [_dump_change(change) for change in applied.changes],
@@ -256,7 +257,7 @@ class _Api:
             {"revision": r.number, "when": r.when, "who": r.who, "summary": r.summary}
             for r in galley.history(int(limit))
         ]
-        return _json({"revision": galley.revision, "revisions": rows})
+        return json_answer({"revision": galley.revision, "revisions": rows})
 
     async def revisions(self, request: Request) -> Response:
         """What objects differ between two revisions, as unified diffs; values of Secrets are masked."""
@@ -264,7 +265,7 @@ class _Api:
         changes = self._galley().galley.changes_between(before, after)
         captions = (f"revision {before}", f"revision {after}")
         rows = [{**_dump_change(change), "diff": diff_change(change, *captions)} for change in changes]
-        return _json({"before": before, "after": after, "changes": rows})
+        return json_answer({"before": before, "after": after, "changes": rows})
 
     async def objects(self, request: Request) -> Response:
         """All objects of a kind, of one namespace if the query says so."""
@@ -272,7 +273,9 @@ class _Api:
         namespace = request.query_params.get("namespace", "")
         galley = self._galley().galley
         keys = [o.key for o in galley.objects(kind.name) if namespace in ("", o.namespace) or not kind.namespaced]
-        return _json(_listing(kind, [found for key in keys if (found := galley.document(kind.name, key)) is not None]))
+        return json_answer(
+            _listing(kind, [found for key in keys if (found := galley.document(kind.name, key)) is not None])
+        )
 
     async def one_object(self, request: Request) -> Response:
         """One object; the namespace of cluster-scoped ones is `-`."""
@@ -285,7 +288,7 @@ class _Api:
             raise ArgosyError(
                 [Finding(NO_SUCH_OBJECT, Level.ERROR, "there is no such object", kind.name, *key, hint=hint)]
             )
-        return _json(_listing(kind, [document]))
+        return json_answer(_listing(kind, [document]))
 
     async def analyze(self, request: Request) -> Response:
         """What is wrong now, each once: in configuration (Galley), what was made of it (Pilot), the traffic (Mixer)."""
@@ -295,7 +298,7 @@ class _Api:
         findings += self._ports.seen()
         if galley := self._ports.galley():
             findings = [*galley.galley.analyze(), *findings]
-        return _json({"findings": _dump(dict.fromkeys(self._placed(findings)))})
+        return json_answer({"findings": _dump(dict.fromkeys(self._placed(findings)))})
 
     async def place(self, body: ChangeRequest) -> Response:
         """What another program found, at the lines that Galley knows."""
@@ -304,7 +307,7 @@ class _Api:
             findings = [parse_finding(one) for one in body.findings]
         except (KeyError, ValueError, AttributeError) as error:
             raise ArgosyError.of(BAD_REQUEST, f"a finding cannot be read: {error!r}") from None
-        return _json({"findings": _dump(self._placed(findings))})
+        return json_answer({"findings": _dump(self._placed(findings))})
 
     def _placed(self, findings: Iterable[Finding]) -> list[Finding]:
         """What others found, at the lines of the fields that it is about: Galley knows where objects were read."""
@@ -313,7 +316,7 @@ class _Api:
 
     async def configuration(self, request: Request) -> Response:
         """What the graph's page shows of the configuration, as Galley has it."""
-        return _json(await self._found("Galley", self._ports.configuration)())
+        return json_answer(await self._found("Galley", self._ports.configuration)())
 
     async def analyze_files(self, body: ChangeRequest) -> Response:
         """What would be wrong with the whole configuration if the documents were applied."""
@@ -328,18 +331,18 @@ class _Api:
         kept = [found for one in ids if (found := galley.document(*one)) is not None]
         # A thousand objects take a while to decode again, and proxies must not wait for that.
         findings = await asyncio.to_thread(analyze_documents, [*kept, *incoming], body.namespace)
-        return _json({"findings": _dump(findings)})
+        return json_answer({"findings": _dump(findings)})
 
     # -- proxies ------------------------------------------------------------------------------------------------
 
     async def proxies(self, request: Request) -> Response:
         """Every connected proxy: what it was offered, what it runs, what it refused, what is held back."""
-        return _json({"proxies": dump_proxies(self._pilot())})
+        return json_answer({"proxies": dump_proxies(self._pilot())})
 
     async def proxy_config(self, request: Request) -> Response:
         """The resources that a pod's proxy should have, as Envoy's own JSON."""
         pod = ObjectKey(request.path_params["namespace"], request.path_params["pod"])
-        return _json({"source": "pilot", "resources": dump_proxy_config(self._pilot(), pod)})
+        return json_answer({"source": "pilot", "resources": dump_proxy_config(self._pilot(), pod)})
 
     async def object_status(self, request: Request) -> Response:
         """Who runs objects of a kind (of all kinds), who does not yet, who refused them."""
@@ -349,12 +352,12 @@ class _Api:
         namespace = query.get("namespace", "") if namespaced else ""
         pilot = self._pilot()
         rows = await object_status(pilot, self._ports.streams(), kinds, namespace, query.get("name", ""))
-        return _json({"objects": rows})
+        return json_answer({"objects": rows})
 
     async def explain(self, request: Request) -> Response:
         """The incremental engine: its counts, or why keys of one collection were last computed."""
         collection = request.path_params.get("collection", "")
-        return _json(explain(self._pilot(), collection, request.query_params.get("key", "")))
+        return json_answer(explain(self._pilot(), collection, request.query_params.get("key", "")))
 
     # -- telemetry and health -----------------------------------------------------------------------------------
 
@@ -368,11 +371,11 @@ class _Api:
 
     async def plaintext(self, request: Request) -> Response:
         """Who calls without mutual TLS."""
-        return _json(self._found("Mixer", self._ports.plaintext)())
+        return json_answer(self._found("Mixer", self._ports.plaintext)())
 
     async def mtls(self, request: Request) -> Response:
         """Which mutual TLS the workloads with a connected sidecar take."""
-        return _json({"workloads": self._pilot().mtls_modes()})
+        return json_answer({"workloads": self._pilot().mtls_modes()})
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus text."""
@@ -385,7 +388,7 @@ class _Api:
 
     async def status(self, request: Request) -> Response:
         """What this program says about itself."""
-        return _json(self._ports.status())
+        return json_answer(self._ports.status())
 
     async def alive(self, request: Request) -> Response:
         """It answers."""
@@ -471,17 +474,13 @@ def _dump(findings: Iterable[Finding]) -> list[dict[str, Any]]:
     return [finding.dump() for finding in findings]
 
 
-def _json(data: Mapping[str, Any], status: int = 200) -> Response:
-    return Response(msgspec.json.encode(data), status_code=status, media_type="application/json")
-
-
 async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ArgosyError)
     absent = isinstance(error, _Absent) or error.findings[0].code == NO_SUCH_OBJECT
-    return _json({"findings": _dump(error.findings)}, status=404 if absent else 400)
+    return json_answer({"findings": _dump(error.findings)}, status=404 if absent else 400)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     finding = Finding(BAD_REQUEST, Level.ERROR, f"{request.method} {request.url.path}: {error.detail}")
-    return _json({"findings": _dump([finding])}, status=error.status_code)
+    return json_answer({"findings": _dump([finding])}, status=error.status_code)

@@ -11,8 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from starlette.requests import Request
@@ -23,6 +22,7 @@ from argosy.citadel.errors import BundleError, Code
 from argosy.core.errors import ArgosyError
 from argosy.core.spiffe import SpiffeIDError
 from argosy.edge.ca_keeper import CAKeeper
+from argosy.edge.json_answer import json_answer
 
 BODY_BYTES_MAX = 4 << 20
 BAD_REQUEST = "ARG0703"
@@ -86,7 +86,7 @@ class _Api:
 
     async def show(self, request: Request) -> Response:
         """All that is known of the authority."""
-        return _json(self._keeper().dump())
+        return json_answer(self._keeper().dump())
 
     async def bundle(self, request: Request) -> Response:
         """The roots as a SPIFFE bundle."""
@@ -96,19 +96,19 @@ class _Api:
         """The next step of a rotation; an error that names them while anybody lags behind."""
         keeper = self._keeper()
         await keeper.step(body.files, min(body.wait_s, WAIT_S_MAX))
-        return _json(keeper.dump())
+        return json_answer(keeper.dump())
 
     async def wait(self, body: CARequest) -> Response:
         """Wait until nobody lags behind, or the time is up."""
         keeper = self._keeper()
         await keeper.wait_settled(min(body.wait_s, WAIT_S_MAX))
-        return _json(keeper.dump())
+        return json_answer(keeper.dump())
 
     async def drop(self, body: CARequest) -> Response:
         """Another root at once."""
         keeper = self._keeper()
         keeper.drop_root(body.files)
-        return _json(keeper.dump())
+        return json_answer(keeper.dump())
 
     async def renew(self, body: CARequest) -> Response:
         """A new life for our own root, or the operator's renewed files."""
@@ -117,7 +117,7 @@ class _Api:
             keeper.renew()
         else:
             keeper.replace(body.files)
-        return _json(keeper.dump())
+        return json_answer(keeper.dump())
 
     async def bundles(self, body: CARequest) -> Response:
         """Believe another trust domain, or believe it no longer."""
@@ -131,8 +131,4 @@ class _Api:
         except SpiffeIDError as error:
             message = f"{body.trust_domain!r} is no trust domain: {error}"
             raise BundleError.of(Code.BUNDLE_SOURCE, message) from None
-        return _json(keeper.dump())
-
-
-def _json(data: Mapping[str, Any]) -> Response:
-    return Response(msgspec.json.encode(data), media_type="application/json")
+        return json_answer(keeper.dump())

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from argosy.core.errors import ArgosyError
 from argosy.edge.console_http import DiffQuery, GraphQuery, parse_diff_query, parse_graph_query
+from argosy.edge.json_answer import json_answer
 
 BAD_REQUEST = "ARG0703"
 
@@ -36,7 +36,7 @@ def graph_routes(found: Callable[[], GraphPorts]) -> list[Route]:
             query = parse_graph_query(request.query_params, time.time())
         except ValueError as error:
             raise ArgosyError.of(BAD_REQUEST, str(error)) from None
-        return _json(ports.now(query) if query.at is None else await ports.past(query))
+        return json_answer(ports.now(query) if query.at is None else await ports.past(query))
 
     async def diff(request: Request) -> Response:
         ports = found()
@@ -44,10 +44,6 @@ def graph_routes(found: Callable[[], GraphPorts]) -> list[Route]:
             query = parse_diff_query(request.query_params, time.time())
         except ValueError as error:
             raise ArgosyError.of(BAD_REQUEST, str(error)) from None
-        return _json(await ports.diff(query))
+        return json_answer(await ports.diff(query))
 
     return [Route("/v1/graph", graph), Route("/v1/graph/diff", diff)]
-
-
-def _json(data: Mapping[str, Any]) -> Response:
-    return Response(msgspec.json.encode(data), media_type="application/json")

@@ -9,7 +9,7 @@ Given functions of this process, gives routes. Both end with who asks: the lease
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -18,6 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from argosy.core.errors import ArgosyError
+from argosy.edge.json_answer import json_answer
 from argosy.pilot.reporting import Switches, Watched
 from argosy.pilot.watching import LEASES_MAX
 
@@ -75,7 +76,7 @@ def watch_routes(pilot: Callable[[], WatchPort | None], tap: Tap | None) -> list
             raise ArgosyError.of(TOO_MANY, f"{LEASES_MAX} people are watching already", hint=hint)
         if body.wait_s > 0:
             await found.wait_settled(min(body.wait_s, _WAIT_S_MAX))
-        return _json({"headers": list(found.told_headers())})
+        return json_answer({"headers": list(found.told_headers())})
 
     async def stream(request: Request) -> Response:
         if tap is None:
@@ -87,8 +88,4 @@ def watch_routes(pilot: Callable[[], WatchPort | None], tap: Tap | None) -> list
 
 def _absent(part: str) -> Response:
     found = ArgosyError.of(NO_COMPONENT, f"this program has no {part}", hint="ask the program that has it").findings
-    return _json({"findings": [one.dump() for one in found]}, status=404)
-
-
-def _json(data: Mapping[str, Any], status: int = 200) -> Response:
-    return Response(msgspec.json.encode(data), status_code=status, media_type="application/json")
+    return json_answer({"findings": [one.dump() for one in found]}, status=404)

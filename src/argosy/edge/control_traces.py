@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from argosy.core.errors import ArgosyError
+from argosy.edge.json_answer import json_answer
 from argosy.mixer.traces import TraceQuery, TraceStore
 
 BAD_REQUEST, NO_TRACE = "ARG0703", "ARG0950"
@@ -21,7 +20,7 @@ def trace_routes(found: Callable[[], TraceStore]) -> list[Route]:
     """The routes; `found` gives the traces, or raises `ArgosyError` that says who has them."""
 
     async def traces(request: Request) -> Response:
-        return _json({"traces": found().traces(parse_trace_query(request.query_params)), "kept": found().dump()})
+        return json_answer({"traces": found().traces(parse_trace_query(request.query_params)), "kept": found().dump()})
 
     async def trace(request: Request) -> Response:
         wanted = request.path_params["trace_id"].lower()
@@ -32,7 +31,7 @@ def trace_routes(found: Callable[[], TraceStore]) -> list[Route]:
         if told is None:
             hint = "only sampled requests are traced, and old traces make room for new ones: `argosy trace` lists them"
             raise ArgosyError.of(NO_TRACE, f"no trace has an id that begins with {wanted}", hint=hint)
-        return _json(told)
+        return json_answer(told)
 
     return [Route("/v1/traces", traces), Route("/v1/traces/{trace_id:path}", trace)]
 
@@ -46,7 +45,3 @@ def parse_trace_query(params: Mapping[str, str]) -> TraceQuery:
     if minimum < 0 or not 0 < limit <= LIMIT_MAX:
         raise ArgosyError.of(BAD_REQUEST, f"min_us is not negative, limit is in 1-{LIMIT_MAX}")
     return TraceQuery(service=params.get("service", ""), min_duration_us=minimum, limit=limit)
-
-
-def _json(data: Mapping[str, Any]) -> Response:
-    return Response(msgspec.json.encode(data), media_type="application/json")

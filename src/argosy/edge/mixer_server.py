@@ -17,7 +17,14 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from argosy.core.frozen import EMPTY
-from argosy.core.names import CHECK_NOTE, DENIED_BY_HEADER, SILENT_NOTE
+from argosy.core.names import (
+    ANSWER_KEY,
+    CHECK_NOTE,
+    DENIED_BY_HEADER,
+    OPEN_EXTENSION,
+    SERVICE_EXTENSION,
+    SILENT_NOTE,
+)
 from argosy.core.spiffe import SpiffeID
 from argosy.edge.access_log_server import AccessLogPorts, access_log_handler, notes_of
 from argosy.edge.metrics_server import MetricsPorts, metrics_handler
@@ -30,10 +37,6 @@ from argosy.mixer.request import CheckFacts
 from argosy.mixer.telemetry import Flush, Node, parse_node_id
 from argosy.mixer.token_attributes import claims_of
 
-SERVICE_EXTENSION = "argosy.service"
-OPEN_EXTENSION = "argosy.fail-open"
-ANSWER_KEY = "argosy.answer"
-"""Under which the proxy's filter reads what is done to the headers of the application's answer."""
 _AUTHORIZATION = "envoy.service.auth.v3.Authorization"
 
 

@@ -5,6 +5,9 @@ Only what has a value is put: absence is what `|` falls back on. Source: Istio 1
 
 from __future__ import annotations
 
+import contextlib
+from ipaddress import ip_address
+
 from argosy.flow.workload import PodRef, ServiceRef
 from argosy.mixer.attributes import Value, pod_uid, service_uid, workload_uid
 
@@ -13,6 +16,12 @@ def put(bag: dict[str, Value], name: str, value: str) -> None:
     """An attribute, if it has a value."""
     if value:
         bag[name] = value
+
+
+def put_ip(bag: dict[str, Value], name: str, text: str) -> None:
+    """An address; what is none (a socket of this machine) is not put."""
+    with contextlib.suppress(ValueError):
+        bag[name] = ip_address(text)
 
 
 def put_pod(bag: dict[str, Value], side: str, pod: PodRef, *, port: int = 0) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from argosy.core.names import SILENT_NOTE
+from argosy.core.names import DENIED_BY_HEADER, SILENT_NOTE
 from argosy.mixer.access_record import AccessRecord, HTTPPart
 
 FLAG_WORDS: Mapping[str, str] = {
@@ -42,7 +42,6 @@ FLAG_WORDS: Mapping[str, str] = {
     "URX": "all retries failed",
     "UT": "the upstream took longer than the timeout",
 }
-DENIED_BY_HEADER = "x-argosy-denied-by"
 _RBAC = "rbac_access_denied_matched_policy["
 _JWT = "jwt_authn_access_denied"
 # Beginning of Envoy's details -> words, for what no flag tells.

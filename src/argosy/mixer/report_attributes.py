@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from typing import Any
 
 from argosy.authz.rule_names import BINDING_KIND, parse_rule_name
@@ -24,7 +23,7 @@ from argosy.flow.workload import PodRef
 from argosy.mixer.access_record import AccessRecord, Address, ConnectionEvent, Direction, HTTPPart
 from argosy.mixer.attributes import Attributes, Value
 from argosy.mixer.http_forms import protocol_of, query_params
-from argosy.mixer.pod_attributes import put, put_pod, put_service, put_workload
+from argosy.mixer.pod_attributes import put, put_ip, put_pod, put_service, put_workload
 from argosy.mixer.status import code_of_http, http_status
 from argosy.mixer.token_attributes import claims_of, put_claims
 
@@ -61,7 +60,7 @@ def report_attributes(record: AccessRecord, deltas: ByteDeltas, directory: Direc
     }
     put(bag, "connection.requested_server_name", record.sni)
     put(bag, "connection.id", record.connection_id)
-    _put_ip(bag, "origin.ip", record.downstream_remote.ip)
+    put_ip(bag, "origin.ip", record.downstream_remote.ip)
     if inbound:
         _caller(bag, record, directory)
         _own_side(bag, "destination", record, directory)
@@ -126,7 +125,7 @@ def _own_side(bag: dict[str, Value], side: str, record: AccessRecord, directory:
         put_pod(bag, side, pod)
         principal = principal or pod.principal
         if side == "source":
-            _put_ip(bag, "source.ip", pod.address)
+            put_ip(bag, "source.ip", pod.address)
             put(bag, "source.services", ",".join(directory.services_of(pod)))
     if side == "source" and record.peer_principal:
         # A gateway speaks for whom it was called by, and that one is the principal.
@@ -142,7 +141,7 @@ def _own_side(bag: dict[str, Value], side: str, record: AccessRecord, directory:
 
 def _caller(bag: dict[str, Value], record: AccessRecord, directory: Directory) -> None:
     address = record.downstream_direct.ip or record.downstream_remote.ip
-    _put_ip(bag, "source.ip", address)
+    put_ip(bag, "source.ip", address)
     identity = _identity(record.peer_principal)
     if identity is not None:
         bag["source.principal"] = bag["source.user"] = identity.principal
@@ -279,13 +278,6 @@ def _time(epoch_s: float) -> datetime:
 
 
 def _put_address(bag: dict[str, Value], side: str, address: Address) -> None:
-    _put_ip(bag, f"{side}.ip", address.ip)
+    put_ip(bag, f"{side}.ip", address.ip)
     if address.port:
         bag[f"{side}.port"] = address.port
-
-
-def _put_ip(bag: dict[str, Value], name: str, text: str) -> None:
-    try:
-        bag[name] = ip_address(text)
-    except ValueError:
-        return

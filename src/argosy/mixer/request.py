@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from typing import Any
 
 from argosy.core.frozen import EMPTY
@@ -20,8 +19,9 @@ from argosy.core.names import PROXY_VERSION
 from argosy.core.spiffe import SpiffeID, SpiffeIDError, parse_spiffe_id
 from argosy.flow.directory import Directory, service_ref
 from argosy.flow.workload import PodRef, ServiceRef
-from argosy.mixer.attributes import Attributes, Value, pod_uid, service_uid, workload_uid
+from argosy.mixer.attributes import Attributes, Value, pod_uid
 from argosy.mixer.http_forms import protocol_of, query_params
+from argosy.mixer.pod_attributes import put, put_ip, put_service, put_workload
 from argosy.mixer.telemetry import Node
 from argosy.mixer.token_attributes import put_claims
 
@@ -73,7 +73,7 @@ def request_attributes(facts: CheckFacts, directory: Directory) -> Attributes:
     bag["context.protocol"] = "tcp" if facts.protocol == "tcp" else protocol_of(facts.headers.get("content-type", ""))
     bag["request.time" if facts.protocol != "tcp" else "context.time"] = datetime.fromtimestamp(facts.time, UTC)
     bag["connection.mtls"] = bool(facts.source_principal)
-    _put(bag, "connection.requested_server_name", facts.requested_server_name)
+    put(bag, "connection.requested_server_name", facts.requested_server_name)
     _request(bag, facts)
     _source(bag, facts, directory)
     _destination(bag, facts, directory)
@@ -106,15 +106,15 @@ _REPORTERS: tuple[dict[str, Value], ...] = (
 def gateway_attributes(pod: PodRef) -> Attributes:
     """What is constant about requests that a gateway asks about; see `is_constant`."""
     bag: dict[str, Value] = dict(_REPORTERS[True])
-    _workload(bag, "source", pod)
+    put_workload(bag, "source", pod)
     bag["destination.labels"] = NOBODYS_LABELS
     return bag
 
 
 def destination_attributes(pod: PodRef) -> Attributes:
-    """What is constant about requests to a pod's workload: for `workload_needs_check`."""
+    """What is constant about requests to a pod's workload; see `is_constant`."""
     bag: dict[str, Value] = dict(_REPORTERS[False])
-    _workload(bag, "destination", pod)
+    put_workload(bag, "destination", pod)
     return bag
 
 
@@ -136,7 +136,7 @@ def port_attributes(service: str, number: int) -> PortFacts:
     names: set[str] = set()
     named = service_of_host(service)
     if named is not None:
-        _put_service(bag, ServiceRef(host=service, name=named[1], namespace=named[0]))
+        put_service(bag, ServiceRef(host=service, name=named[1], namespace=named[0]))
     if named is not None or not service:
         names |= _OF_SERVICES
     if number:
@@ -206,7 +206,7 @@ def _request(bag: dict[str, Value], facts: CheckFacts) -> None:
         ("request.useragent", headers.get("user-agent", "")),
         ("request.referer", headers.get("referer", "")),
     ):
-        _put(bag, name, value)
+        put(bag, name, value)
     bag["api.protocol"] = bag["context.protocol"]
     if facts.size >= 0:
         bag["request.size"] = facts.size
@@ -214,8 +214,8 @@ def _request(bag: dict[str, Value], facts: CheckFacts) -> None:
 
 
 def _source(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> None:
-    _put_address(bag, "source.ip", facts.source_address)
-    _put_address(bag, "origin.ip", facts.source_address)
+    put_ip(bag, "source.ip", facts.source_address)
+    put_ip(bag, "origin.ip", facts.source_address)
     bag["source.labels"] = EMPTY
     if facts.source_principal:
         try:
@@ -223,17 +223,17 @@ def _source(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> N
         except SpiffeIDError:
             return
         bag["source.principal"] = bag["source.user"] = identity.principal
-        _put(bag, "source.namespace", identity.namespace)
-        _put(bag, "source.serviceAccount", identity.service_account)
+        put(bag, "source.namespace", identity.namespace)
+        put(bag, "source.serviceAccount", identity.service_account)
     if facts.at_gateway:
         _source_gateway(bag, facts, directory)
         return
     pod = directory.pod_at(facts.source_address)
     if pod is not None and (not facts.source_principal or pod.principal == facts.source_principal):
-        _workload(bag, "source", pod)
+        put_workload(bag, "source", pod)
         bag["source.name"] = pod.name
         bag["source.uid"] = pod_uid(pod.namespace, pod.name)
-        _put(bag, "source.services", ",".join(directory.services_of(pod)))
+        put(bag, "source.services", ",".join(directory.services_of(pod)))
 
 
 def _source_gateway(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> None:
@@ -244,8 +244,8 @@ def _source_gateway(bag: dict[str, Value], facts: CheckFacts, directory: Directo
     bag.pop("source.serviceAccount", None)
     pod = directory.pod(facts.node.namespace, facts.node.pod)
     if pod is not None:
-        _workload(bag, "source", pod)
-        _put(bag, "source.services", ",".join(directory.services_of(pod)))
+        put_workload(bag, "source", pod)
+        put(bag, "source.services", ",".join(directory.services_of(pod)))
 
 
 def _destination(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> None:
@@ -253,53 +253,18 @@ def _destination(bag: dict[str, Value], facts: CheckFacts, directory: Directory)
         bag["destination.labels"] = NOBODYS_LABELS
         _service(bag, facts, directory)
         return
-    _put_address(bag, "destination.ip", facts.destination_address)
+    put_ip(bag, "destination.ip", facts.destination_address)
     if facts.destination_port:
         bag["destination.port"] = facts.destination_port
     bag["destination.labels"] = EMPTY
     bag["destination.namespace"] = facts.node.namespace
     pod = directory.pod(facts.node.namespace, facts.node.pod)
     if pod is not None:
-        _workload(bag, "destination", pod)
+        put_workload(bag, "destination", pod)
         bag["destination.name"] = pod.name
         bag["destination.uid"] = pod_uid(pod.namespace, pod.name)
     _service(bag, facts, directory)
 
 
 def _service(bag: dict[str, Value], facts: CheckFacts, directory: Directory) -> None:
-    _put_service(bag, service_ref(directory, facts.service))
-
-
-def _put_service(bag: dict[str, Value], service: ServiceRef) -> None:
-    _put(bag, "destination.service.host", service.host)
-    _put(bag, "destination.service.name", service.name)
-    _put(bag, "destination.service.namespace", service.namespace)
-    if service.name and service.namespace:
-        bag["destination.service.uid"] = service_uid(service.namespace, service.name)
-
-
-def _workload(bag: dict[str, Value], side: str, pod: PodRef) -> None:
-    workload = pod.workload
-    bag[f"{side}.labels"] = pod.labels
-    bag[f"{side}.namespace"] = pod.namespace
-    _put(bag, f"{side}.serviceAccount", pod.service_account)
-    _put(bag, f"{side}.owner", pod.owner)
-    if side == "destination":
-        _put(bag, "destination.principal", pod.principal.removeprefix("spiffe://"))
-    if workload.known:
-        bag[f"{side}.workload.name"] = workload.name
-        bag[f"{side}.workload.namespace"] = workload.namespace
-        bag[f"{side}.workload.uid"] = workload_uid(workload.namespace, workload.name)
-
-
-def _put(bag: dict[str, Value], name: str, value: str) -> None:
-    """Only what has a value is present: absence is what `|` falls back on."""
-    if value:
-        bag[name] = value
-
-
-def _put_address(bag: dict[str, Value], name: str, text: str) -> None:
-    try:
-        bag[name] = ip_address(text)
-    except ValueError:
-        return
+    put_service(bag, service_ref(directory, facts.service))

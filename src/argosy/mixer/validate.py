@@ -16,6 +16,7 @@ import msgspec
 from argosy.api.meta import Object
 from argosy.api.mixer import Instance, Rule
 from argosy.api.mixer_templates import InstanceParams
+from argosy.api.spelling import camel_case
 from argosy.core.errors import Finding, Level
 from argosy.mixer.adapters.models import build_models
 from argosy.mixer.attribute_generators import ADAPTER_OUTPUTS, TEMPLATE
@@ -103,7 +104,7 @@ def _header_values(rule: Rule) -> Iterator[tuple[str, str]]:
 def _texts(params: msgspec.Struct, path: str, field: str) -> Iterator[tuple[str, str, str]]:
     """Texts with their paths, as Python writes them and as users do."""
     for name in params.__struct_fields__:
-        value, below, at = getattr(params, name), f"{path}{name}", f"{field}{_camel(name)}"
+        value, below, at = getattr(params, name), f"{path}{name}", f"{field}{camel_case(name)}"
         if isinstance(value, msgspec.Struct):
             yield from _texts(value, f"{below}.", f"{at}.")
         elif isinstance(value, str):
@@ -112,8 +113,3 @@ def _texts(params: msgspec.Struct, path: str, field: str) -> Iterator[tuple[str,
         elif value:
             for key, text in value.items():
                 yield f"{below}.{key}", f"{at}[{key}]" if "." in key else f"{at}.{key}", text
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)

@@ -14,6 +14,7 @@ from typing import Any
 from argosy.api.meta import Object
 from argosy.api.mixer import AdapterInfo, Handler, Instance, TemplateInfo
 from argosy.api.mixer_templates import InstanceParams
+from argosy.api.spelling import camel_case
 from argosy.core.errors import Finding, Level
 from argosy.core.frozen import FrozenMap
 from argosy.core.names import ObjectKey
@@ -163,7 +164,7 @@ def _judge(
     vocabulary: Mapping[str, ValueType],
     path: str,
 ) -> Iterator[Finding]:
-    known = {**{_camel(name): kind for name, kind in fields.items()}, **fields}
+    known = {**{camel_case(name): kind for name, kind in fields.items()}, **fields}
     for name, value in params.items():
         at = f"{path}{name}"
         kind = known.get(name)
@@ -194,8 +195,3 @@ def _judge_leaf(
         compile_expression(text, expect=leaf.type, vocabulary=vocabulary)
     except ExpressionError as error:
         yield bad_expression(instance, where, text, error)
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)

@@ -14,7 +14,7 @@ from typing import Any
 
 from argosy.api.extension_provider import ExtAuthzGrpc
 from argosy.api.meta import Seconds
-from argosy.core.names import MIXER_CLUSTER
+from argosy.core.names import ANSWER_KEY, MIXER_CLUSTER, OPEN_EXTENSION, SERVICE_EXTENSION
 from argosy.envoy import values as v
 from argosy.envoy.api import message, pack
 from argosy.pilot.build import claims, ext_authz
@@ -23,15 +23,9 @@ from argosy.pilot.checking import Checking
 
 CLOSED = "envoy.filters.http.ext_authz"
 OPEN = "argosy.check.open"
-SERVICE_EXTENSION = "argosy.service"
-"""Where Mixer reads which service was called: in a request's extensions, or in the metadata of a connection's call."""
-OPEN_EXTENSION = "argosy.fail-open"
-"""Tells Mixer that the request passes if nobody can decide it, so that the rest of what it does is still done."""
 ATTRIBUTES_HEADER = "x-istio-attributes"
 """How proxies of Istio 1.4 told each other attributes: believed by nobody here, and passed on to nobody."""
 ANSWERS = "argosy.check.answers"
-ANSWER_KEY = "argosy.answer"
-"""Where Mixer's answer says what is done to headers of the application's answer: name, whether it goes, new values."""
 TIMEOUT_S = 2.0
 
 _LUA = "envoy.extensions.filters.http.lua.v3.Lua"
