@@ -143,7 +143,7 @@ def tap(
     side = next((text for name, text in query if name == "direction"), "both")
     watch = Watch(control(), places, query, inbound=side != "outbound", outbound=side != "inbound")
     watch.begin()
-    notice = _Notice(watched(places, from_, to), "" if target else namespace, [*from_, *to])
+    notice = _Notice(watched(places, from_, to, target=bool(target)), "" if target else namespace, [*from_, *to])
     try:
         _print(watch, notice, limit=limit or 0, duration_s=duration or 0, output=output)
     except KeyboardInterrupt:

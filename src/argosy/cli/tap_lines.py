@@ -56,13 +56,14 @@ def choose(
     return [(namespace, "")], [*home, ("direction", direction or "both")]
 
 
-def watched(places: Sequence[Place], from_: Sequence[str], to: Sequence[str]) -> str:
-    """Whom a watch is about, in words."""
+def watched(places: Sequence[Place], from_: Sequence[str], to: Sequence[str], *, target: bool = False) -> str:
+    """Whom a watch is about, in words. `target`: the places are one that was named, and not who calls or is called."""
     calls = [f"from {', '.join(from_)}"] if from_ else []
     calls += [f"to {', '.join(to)}"] if to else []
-    if calls:
-        return f"calls {' '.join(calls)}"
-    return ", ".join("/".join(filter(None, place)) or "the whole mesh" for place in places)
+    whom = ", ".join("/".join(filter(None, place)) or "the whole mesh" for place in places)
+    if not calls:
+        return whom
+    return f"calls {' '.join(calls)}" + (f" as {whom} sees them" if target else "")
 
 
 def nobody(rows: Sequence[dict[str, Any]], namespace: str, names: Sequence[str]) -> str:

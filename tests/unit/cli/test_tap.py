@@ -201,6 +201,11 @@ def test_whom_a_watch_is_about(places, from_, to, words):
     assert watched(places, from_, to) == words
 
 
+def test_a_target_and_a_peer_are_both_told():
+    assert watched([("shop", "cart")], [], ["db"], target=True) == "calls to db as shop/cart sees them"
+    assert watched([("shop", "cart")], [], [], target=True) == "shop/cart"
+
+
 @pytest.mark.parametrize(
     ("namespace", "names", "words"),
     [
