@@ -135,7 +135,7 @@ _ALL = (
     ),
     *(
         Kind(name, _CONFIG, _MIXER, _plural(name), type_, means=mixer.as_instance)
-        for name, type_ in mixer_templates.TEMPLATES.items()
+        for name, type_ in mixer_templates.OLDER_TEMPLATES.items()
     ),
     Kind("Namespace", "", ("v1",), "namespaces", kubernetes.Namespace, ("ns",), namespaced=False, whole=True),
     Kind("Service", "", ("v1",), "services", kubernetes.Service, ("svc",)),

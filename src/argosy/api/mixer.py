@@ -14,7 +14,7 @@ import msgspec
 
 from argosy.api.meta import BothSpellings, Seconds, StringMatch
 from argosy.api.mixer_adapters import ADAPTERS
-from argosy.api.mixer_templates import TEMPLATES
+from argosy.api.mixer_templates import TEMPLATES, KubernetesLookup, OlderKubernetesLookup
 from argosy.core.frozen import EMPTY, FrozenMap
 
 NO_PARAMS: FrozenMap[str, Any] = FrozenMap()
@@ -358,7 +358,13 @@ def as_handler(kind: str, params: Any) -> Handler:
 
 def as_instance(kind: str, params: Any) -> Instance:
     """The instance that an object of the older kind `kind` means."""
-    return _INSTANCES[kind](compiled_template=kind, params=params)  # type: ignore[no-any-return]
+    bindings: FrozenMap[str, str] = EMPTY
+    if isinstance(params, OlderKubernetesLookup):
+        bindings = params.attribute_bindings
+        params = KubernetesLookup(**{name: getattr(params, name) for name in KubernetesLookup.__struct_fields__})
+    return _INSTANCES[kind](  # type: ignore[no-any-return]
+        compiled_template=kind, params=params, attribute_bindings=bindings
+    )
 
 
 HANDLER_KINDS: tuple[str, ...] = ("handler", *ADAPTERS)

@@ -91,6 +91,12 @@ class KubernetesLookup(InstanceParams, frozen=True, kw_only=True):
     destination_port: str = ""
 
 
+class OlderKubernetesLookup(KubernetesLookup, frozen=True, kw_only=True):
+    """The same as an object of its own kind, with what `instance` has beside the parameters."""
+
+    attribute_bindings: FrozenMap[str, str] = EMPTY
+
+
 class Subject(BothSpellings, frozen=True, kw_only=True):
     """Who acts."""
 
@@ -160,3 +166,7 @@ TEMPLATES: MappingProxyType[str, type[InstanceParams]] = MappingProxyType(
     }
 )
 """Compiled templates and what their `params` are; also kinds of their own, as before Istio 1.4."""
+OLDER_TEMPLATES: MappingProxyType[str, type[InstanceParams]] = MappingProxyType(
+    {**TEMPLATES, "kubernetes": OlderKubernetesLookup}
+)
+"""What the `spec` of these kinds is."""

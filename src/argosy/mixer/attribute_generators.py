@@ -19,7 +19,7 @@ from argosy.api.mixer import Instance
 from argosy.core.errors import Finding
 from argosy.flow.directory import Directory
 from argosy.flow.workload import PodRef
-from argosy.mixer.attributes import Attributes, Value, ValueType, workload_uid
+from argosy.mixer.attributes import Attributes, Value, ValueType, pod_uid, workload_uid
 from argosy.mixer.bind import BAD_EXPRESSION, BoundInstance, BoundRule, bad_expression, finding, params_field
 from argosy.mixer.expr import EvaluationError, Expression, KnownNames, compile_expression
 from argosy.mixer.field_types import compile_typed, types_of
@@ -40,6 +40,7 @@ ADAPTER_OUTPUTS: Mapping[str, ValueType] = {
         for side in ("source", "destination")
         for name, kind in (
             ("pod_ip", T.IP_ADDRESS),
+            ("pod_uid", T.STRING),
             ("pod_name", T.STRING),
             ("labels", T.STRING_MAP),
             ("namespace", T.STRING),
@@ -239,6 +240,7 @@ def _of_pod(side: str, pod: PodRef | None) -> dict[str, Value]:
     workload = pod.workload
     found: dict[str, Value] = {
         "pod_name": pod.name,
+        "pod_uid": pod_uid(pod.namespace, pod.name),
         "labels": pod.labels,
         "namespace": pod.namespace,
         "service_account_name": pod.service_account,

@@ -52,7 +52,8 @@ def _bad_bindings(obj: Object[Any]) -> Iterator[Finding]:
         return
     for name, text in obj.spec.attribute_bindings.items():
         try:
-            compile_expression(text.replace("$out.", "output."), vocabulary={**VOCABULARY, **ADAPTER_OUTPUTS})
+            known = {**VOCABULARY, **ADAPTER_OUTPUTS}
+            compile_expression(text.replace("$out.", "output."), expect=VOCABULARY.get(name), vocabulary=known)
         except ExpressionError as error:
             if isinstance(error, UnknownAttribute) and "attribute output." not in error.message:
                 continue  # a manifest may add it

@@ -61,6 +61,42 @@ def test_generated_attributes_come_from_the_registry_and_replace_nothing() -> No
     assert one.value.dimensions == {"user": "ratings-v1", "who": "productpage-v1-xproductpage-v1"}
 
 
+OLDER = """
+apiVersion: config.istio.io/v1alpha2
+kind: kubernetesenv
+metadata: {name: handler, namespace: istio-system}
+spec: {kubeconfig_path: ""}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: kubernetes
+metadata: {name: attributes, namespace: istio-system}
+spec:
+  source_uid: source.uid | ""
+  source_ip: source.ip | ip("0.0.0.0")
+  destination_uid: '"kubernetes://ratings-v1-x.default"'
+  destination_port: destination.port | 0
+  attribute_bindings:
+    destination.uid: $out.destination_pod_uid | "unknown"
+    destination.labels: $out.destination_labels | emptyStringMap()
+    source.uid: $out.source_pod_uid | "unknown"
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: generate, namespace: istio-system}
+spec: {actions: [{handler: handler.kubernetesenv, instances: [attributes.kubernetes]}]}
+"""
+
+
+def test_a_lookup_of_its_own_kind_makes_attributes_too() -> None:
+    found = policy(OLDER)
+    assert found.findings == ()
+    (generator,) = found.generators
+    made = generate(generator, {}, DIRECTORY)
+    assert made["destination.uid"] == "kubernetes://ratings-v1-x.default"
+    assert made["source.uid"] == "unknown"
+    assert made["destination.labels"]["app"] == "ratings"  # type: ignore[index, call-overload]  # a map
+
+
 def test_bindings_must_fit_the_vocabulary() -> None:
     text = GENERATOR.replace("origin.uid:", "no.such:").replace(
         "origin.user: $out.source_pod_name", "origin.user: $out.nope"

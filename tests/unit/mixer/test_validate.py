@@ -127,6 +127,23 @@ def test_what_the_registry_does_not_give_is_refused_where_it_stands_though_nobod
     assert "$out.source_pod_name" in one.hint
 
 
+def test_a_standard_attribute_is_made_of_its_own_type_only() -> None:
+    [obj] = objects(BINDING.replace("source.name:", "source.ip:"))
+    [found] = validate_expressions(obj)
+    assert (found.code, found.field) == ("ARG0915", 'spec.attributeBindings["source.ip"]')
+    assert found.message.startswith("must be IP_ADDRESS, is STRING")
+
+
+def test_a_lookup_of_its_own_kind_is_judged_alike() -> None:
+    galley = Galley(MemoryStore(), validators=[validate_expressions])
+    text = BINDING.replace("kind: instance", "kind: kubernetes").replace("  compiledTemplate: kubernetes\n", "")
+    text = text.replace("attributeBindings", "attribute_bindings")
+    assert galley.apply(parse_documents(text, "f.yaml"), now=0.0, who="").findings == ()
+    with pytest.raises(ArgosyError) as refused:
+        galley.apply(parse_documents(text.replace("pod_name", "pod_nam"), "f.yaml"), now=1.0, who="")
+    assert [str(one.origin) for one in refused.value.findings] == ["f.yaml:6"]
+
+
 def test_an_expression_of_a_member_with_dots_is_refused_with_its_line() -> None:
     galley = Galley(MemoryStore(), validators=[validate_expressions])
     with pytest.raises(ArgosyError) as refused:
