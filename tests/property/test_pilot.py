@@ -12,6 +12,7 @@ from argosy.api import Document, Object, decode_object
 from argosy.core.frozen import EMPTY
 from argosy.core.names import ObjectKey, parse_cluster_name
 from argosy.envoy import api
+from argosy.pilot.aspects import Aspect
 from argosy.pilot.build.resource import CLUSTER, ROUTE, VIRTUAL_HOST
 from argosy.pilot.scopes import OwnHost, RuleScope, exported
 from argosy.testing.worlds import MeshWorld
@@ -19,6 +20,7 @@ from argosy.xds.messages import Snapshot
 
 NAMESPACES = ("a", "b")
 NAMES = ("web", "api", "db")
+EXPORTED = ("Service", "VirtualService", "DestinationRule")
 CLIENTS = [ObjectKey(namespace, "client") for namespace in NAMESPACES]
 PROFILE = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -126,12 +128,28 @@ def sidecars(draw: st.DrawFn) -> dict[str, Any]:
     return document("networking.istio.io/v1", "Sidecar", where, draw(st.sampled_from(["one", "two"])), spec)
 
 
+@st.composite
+def settings_of_mesh(draw: st.DrawFn) -> dict[str, Any]:
+    """Who sees what does not say it itself."""
+    shown = {f"default{kind}ExportTo": draw(st.sampled_from([[], ["."], ["b"], ["*"]])) for kind in EXPORTED}
+    made = document("v1", "ConfigMap", "istio-system", "istio", {})
+    del made["spec"]
+    return made | {"data": {"mesh": json.dumps(shown)}}
+
+
 def document(version: str, kind: str, namespace: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
 
 
 documents = st.one_of(
-    services(), pods(), virtual_services(), destination_rules(), entries(), sidecars(), peer_authentications()
+    services(),
+    pods(),
+    virtual_services(),
+    destination_rules(),
+    entries(),
+    sidecars(),
+    peer_authentications(),
+    settings_of_mesh(),
 )
 meshes = st.lists(documents, max_size=12)
 
@@ -198,7 +216,10 @@ def exists(world: MeshWorld, key: ObjectKey, cluster: str) -> bool:
     record = world.world.engine.observe(world.model.host, host)
     if record is None or record.port(parts.port) is None:
         return False
-    if not exported(record.export_to, record.key.namespace, key.namespace):
+    mesh = world.world.engine.observe(world.mesh.aspects, Aspect.EXPORTS)
+    assert mesh is not None
+    exports = record.export_to or mesh.config.default_service_export_to
+    if not exported(exports, record.key.namespace, key.namespace):
         return False
     scope = world.world.engine.observe(world.model.rule_scope, (key.namespace, EMPTY)) or RuleScope()
     found = world.world.engine.observe(world.model.rule, (scope, host))

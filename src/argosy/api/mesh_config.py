@@ -6,6 +6,7 @@ The ConfigMap's entry `mesh` is YAML of this shape. Typed, frozen, strict; no me
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -212,6 +213,19 @@ class OwnConfig(Strict, frozen=True, kw_only=True):
 def mesh_config_of(config_maps: Mapping[ObjectKey, Object[Any]]) -> MeshConfig:
     """The mesh configuration among ConfigMaps; the defaults where there is none that can be read."""
     return _readable(config_maps, ENTRY, MeshConfig)
+
+
+def with_default_exports(one: Object[Any], config: MeshConfig) -> Object[Any]:
+    """An object as the mesh shows it: to whom the configuration says, if it says nothing itself."""
+    defaults = {
+        "ServiceEntry": config.default_service_export_to,
+        "VirtualService": config.default_virtual_service_export_to,
+        "DestinationRule": config.default_destination_rule_export_to,
+    }
+    shown = defaults.get(one.kind, ())
+    if not shown or one.spec.export_to:
+        return one
+    return replace(one, spec=msgspec.structs.replace(one.spec, export_to=shown))
 
 
 def own_config_of(config_maps: Mapping[ObjectKey, Object[Any]]) -> OwnConfig:

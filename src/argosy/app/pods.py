@@ -270,7 +270,8 @@ class Pods:
         self._report_due.set()
 
     def _names(self, services: list[Object[Any]], facts: list[PodFact], declared: Declared) -> Names:
-        mesh = build_names(services, self._objects["ServiceEntry"].values(), facts, declared)
+        config = mesh_config_of(self._objects["ConfigMap"])
+        mesh = build_names(services, self._objects["ServiceEntry"].values(), facts, declared, config=config)
         platform = build_names(services, (), facts, declared)
         sidecars = [r.plan for r in self._runners.values() if r.plan.role is Role.SIDECAR]
         spaces = ((plan.ip, plan.key.namespace) for plan in sidecars)

@@ -15,6 +15,7 @@ from typing import Any
 from argosy.api.destination_rule import DestinationRule
 from argosy.api.gateway import Gateway
 from argosy.api.kubernetes import Deployment, Job, Pod, Secret, Service
+from argosy.api.mesh_config import mesh_config_of, with_default_exports
 from argosy.api.meta import Object, WorkloadSelector
 from argosy.api.ports import PortSelector
 from argosy.api.routing import Destination, VirtualService
@@ -110,7 +111,10 @@ def analyze_objects(
     objects: Iterable[Object[Any]], only: Container[tuple[str, ObjectKey]] | None = None
 ) -> list[Finding]:
     """Findings about the set (about the objects in `only`, if given), in the order of kinds and keys."""
-    everything = sorted(objects, key=lambda o: (o.kind, o.kind == "ServiceEntry" and precedence(o)[0], o.key))
+    given = list(objects)
+    config = mesh_config_of({one.key: one for one in given if one.kind == "ConfigMap"})
+    shown = (with_default_exports(one, config) for one in given)
+    everything = sorted(shown, key=lambda o: (o.kind, o.kind == "ServiceEntry" and precedence(o)[0], o.key))
     world = _index(everything)
     around = surroundings(everything)
     findings: list[Finding] = []

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address
 from itertools import product
 
 from argosy.api.kubernetes import Service
+from argosy.api.mesh_config import MeshConfig, with_default_exports
 from argosy.api.meta import Object
 from argosy.api.service_entry import ServiceEntry, allocated_addresses, precedence, shown_to
 from argosy.core.hosts import CLUSTER_DOMAIN, is_wildcard, service_host
@@ -80,14 +81,19 @@ def build_names(
     pods: Iterable[PodFact],
     declared: Declared = NOTHING_DECLARED,
     domain: str = CLUSTER_DOMAIN,
+    config: MeshConfig | None = None,
 ) -> NamesTable:
-    """The table of everything that has a name. What the mesh knows but has no address for is asked for elsewhere."""
+    """The table of everything that has a name. What the mesh knows but has no address for is asked for elsewhere.
+
+    `config` says who sees entries that do not say it themselves.
+    """
     present = sorted(pods, key=lambda pod: pod.ip)
     hosts: dict[str, tuple[str, ...]] = {}
     wildcards: dict[str, tuple[str, ...]] = {}
     aliases: dict[str, str] = {}
     # Entries first: a Kubernetes Service keeps its own name whatever an entry says.
-    entries = sorted(entries, key=precedence, reverse=True)
+    shown = (with_default_exports(one, config or MeshConfig()) for one in entries)
+    entries = sorted(shown, key=precedence, reverse=True)
     for entry in entries:
         allocated = allocated_addresses(entry)
         for host in entry.spec.names:

@@ -204,6 +204,7 @@ class Mesh:
         self.services_by_namespace = self._index("services_by_namespace", "Service", _namespace_of)
         self.entries_by_host = self._index("entries_by_host", "ServiceEntry", _hosts_of_entry)
         self.private_entries = self._index("private_entries", "ServiceEntry", _seers_of_entry)
+        self.entries_shown_by_default = self._index("entries_shown_by_default", "ServiceEntry", _hosts_by_default)
         self.entries_by_address = self._index("entries_by_address", "ServiceEntry", _addresses_of_entry)
         self.owners_by_address = {
             kind: self._index(f"{kind}_by_address", kind, address_of)
@@ -326,6 +327,11 @@ def _hosts_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:
 def _seers_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[tuple[str, str]]:
     """(namespace, host) for each namespace that a private entry shows its hosts to."""
     return [(namespace, host) for namespace in sorted(shown_to(entry)) for host in sorted(set(entry.spec.names))]
+
+
+def _hosts_by_default(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:
+    """The hosts of an entry that leaves it to the mesh who may see them."""
+    return () if entry.spec.export_to else sorted(set(entry.spec.names))
 
 
 def _addresses_of_entry(_key: ObjectKey, entry: Object[Any]) -> Iterable[str]:

@@ -133,8 +133,7 @@ class Model:
 
     def key_of(self, read: Reader, client: ClientScope, host: str) -> HostKey:
         """Which declaration of a host clients go by."""
-        # Few namespaces keep hosts to themselves: nobody else needs more than this look.
-        if not client.sees or not read.keys(self.mesh.private_entries, (client.sees, host)):
+        if not client.sees or not registry.may_have_owner(read, self.mesh, client.sees, host):
             return host
         owner = read.get(self.owner, (client.sees, host))
         return OwnHost(host, owner) if owner is not None else host

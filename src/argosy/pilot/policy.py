@@ -13,7 +13,7 @@ import msgspec
 
 from argosy.api.destination_rule import DestinationRule, TrafficPolicy, adds_to
 from argosy.api.locality import LocalityLB
-from argosy.api.mesh_config import MeshConfig
+from argosy.api.mesh_config import MeshConfig, with_default_exports
 from argosy.api.meta import Object
 from argosy.api.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
 from argosy.api.service_entry import precedence
@@ -140,7 +140,8 @@ def _namespace_of_host(read: Reader, mesh: Mesh, host: str) -> str:
     service = service_of_host(host)
     if service is not None:
         return service[0]
-    found = [entry for _key, entry in read.select(mesh.entries_by_host, host)]
+    config = registry.settings(read, mesh, Aspect.EXPORTS).config
+    found = [with_default_exports(entry, config) for _key, entry in read.select(mesh.entries_by_host, host)]
     return min(found, key=precedence).namespace if found else ""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from argosy.api.endpoints import declared_endpoints
 from argosy.api.kubernetes import ServicePort
+from argosy.api.mesh_config import with_default_exports
 from argosy.api.meta import Object
 from argosy.api.service_entry import allocated_addresses, is_private, precedence, says_the_same, shown_to
 from argosy.core.errors import Origin
@@ -114,22 +115,32 @@ def _is_called_so(read: Reader, mesh: Mesh, host: str) -> bool:
 
 
 def _entries_of(read: Reader, mesh: Mesh, host: str) -> list[Object[Any]]:
+    config = settings(read, mesh, Aspect.EXPORTS).config
     return [
-        entry
+        with_default_exports(entry, config)
         for key, entry in read.select(mesh.entries_by_host, host)
         # A name of another namespace's Services is not given away.
         if service_of_host(host) is None or governs(read, mesh, key.namespace, host)
     ]
 
 
+def may_have_owner(read: Reader, mesh: Mesh, namespace: str, host: str) -> bool:
+    """Whether `find_owner` need be asked: few namespaces keep hosts to themselves."""
+    if read.keys(mesh.private_entries, (namespace, host)):
+        return True
+    if not read.keys(mesh.entries_shown_by_default, host):
+        return False
+    exports = settings(read, mesh, Aspect.EXPORTS).config.default_service_export_to
+    return bool(exports) and "*" not in exports
+
+
 def find_owner(read: Reader, mesh: Mesh, namespace: str, host: str) -> str | None:
     """The namespace whose private entries say for clients of `namespace` what a host is: their own, or one that shows
     them its own. None where they go by what counts for all. Source: Istio takes the nearest declaration, too."""
-    keys = set(read.keys(mesh.private_entries, (namespace, host)))
-    if not keys or read.keys(mesh.services_by_host, host) or _is_called_so(read, mesh, host):
+    if read.keys(mesh.services_by_host, host) or _is_called_so(read, mesh, host):
         return None
     entries = _entries_of(read, mesh, host)
-    seen = [one for one in entries if one.key in keys]
+    seen = [one for one in entries if namespace in shown_to(one)]
     if not seen:
         return None
     first = min(entries, key=precedence)
@@ -162,8 +173,9 @@ def _from_routes(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:
     taken = {called[0]} if called is not None and read.keys(mesh.services_by_namespace, called[0]) else set()
     if not found or not may_be_routed_only(host, taken):
         return None
-    exports = [one.spec.export_to for one in found]
-    shown = {owner.namespace if name == "." else name for owner in found for name in owner.spec.export_to}
+    config = settings(read, mesh, Aspect.EXPORTS).config
+    exports = [(one, with_default_exports(one, config).spec.export_to or ("*",)) for one in found]
+    shown = {owner.namespace if name == "." else name for owner, names in exports for name in names}
     return HostRecord(
         host=host,
         key=found[0].key,
@@ -171,7 +183,7 @@ def _from_routes(read: Reader, mesh: Mesh, host: str) -> HostRecord | None:
         ports=(HostPort(_HTTP_PORT, "http", Protocol.HTTP, reason=str(Reason.DECLARED)),),
         resolution="NONE",
         external=True,
-        export_to=tuple(sorted(shown)) if all(exports) else (),
+        export_to=("*",) if "*" in shown else tuple(sorted(shown)),
         routed_only=True,
     )
 

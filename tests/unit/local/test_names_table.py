@@ -1,6 +1,7 @@
 import pytest
 from tests.unit.local.objects import objects
 
+from argosy.api.mesh_config import MeshConfig
 from argosy.local.names_table import Answer, NamesTable, build_names
 from argosy.local.service_endpoints import Declared, PodFact
 
@@ -137,6 +138,15 @@ def test_whoever_is_shown_a_host_by_a_private_entry_has_its_addresses() -> None:
     assert table.apart["d"].lookup("bank.example.com") == Answer(False, elsewhere="bank.example.com")
     assert table.apart["c"].lookup("x.bank.example.com").addresses == ("192.0.2.3",)
     assert table.apart["c"].lookup("cart.shop.svc.cluster.local").addresses == ("10.96.0.9",)
+
+
+def test_an_entry_is_as_private_as_the_mesh_has_it_if_it_says_nothing() -> None:
+    entries = list(
+        objects("---".join(DECLARED.format(*one) for one in (("a", "", "192.0.2.1"), ("b", "", "192.0.2.2"))))
+    )
+    assert build_names((), entries, ()).apart == {}
+    table = build_names((), entries, (), config=MeshConfig(default_service_export_to=(".",)))
+    assert table.apart["b"].lookup("bank.example.com").addresses == ("192.0.2.2",)
 
 
 def test_a_private_entry_takes_no_services_name() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from argosy.api import decode_object, parse_documents
@@ -274,6 +276,38 @@ def test_a_private_entry_is_for_those_that_it_names_and_the_own_one_comes_first(
         "a": [],
         **{one: ["192.0.2.2"] for one in ("bb", "ccc", "dddd")},
     }
+
+
+def shown_by_default(**exports: str) -> str:
+    """The mesh's word for objects that do not say who may see them."""
+    said = ", ".join(f"default{kind}ExportTo: [{names}]" for kind, names in exports.items())
+    metadata = "{name: istio, namespace: istio-system}"
+    return f"{{apiVersion: v1, kind: ConfigMap, metadata: {metadata}, data: {{mesh: {json.dumps(said)}}}}}"
+
+
+def test_an_entry_that_does_not_say_who_may_see_it_is_as_private_as_the_mesh_has_it() -> None:
+    """The first one was taken for one that all may see: it took the host from the second namespace."""
+    world = MeshWorld(*(CLIENT.format(one) for one in ("a", "bb", "ccc")), shown_by_default(Service="."))
+    world.apply(declared("a", ""), declared("bb", "", "192.0.2.2"))
+    called = ("a", "bb", "ccc")
+    assert [seen_by(world, one) for one in called] == [["192.0.2.1"], ["192.0.2.2"], []]
+    world.apply(shown_by_default(Service="ccc"))
+    assert [seen_by(world, one) for one in called] == [[], [], ["192.0.2.1"]]
+    world.apply(shown_by_default(Service="'*'"))
+    assert [seen_by(world, one) for one in called] == [["192.0.2.1"]] * 3
+
+
+def test_a_host_of_routes_alone_is_seen_by_those_who_see_the_routes() -> None:
+    """Not by those who see Services by default."""
+    routes = elsewhere("a.example.com", "")
+
+    def seen(*objects: str) -> list[list[str]]:
+        world = MeshWorld(CLIENTS, routes, *objects)
+        return [list(hosts_on_80(world)), list(hosts_on_80(world, "other"))]
+
+    assert seen() == [["a.example.com"], ["a.example.com"]]
+    assert seen(shown_by_default(VirtualService=".")) == [["a.example.com"], []]
+    assert seen(shown_by_default(Service="'~'"))[1] == ["a.example.com"]
 
 
 def test_rules_of_a_host_are_those_of_the_namespace_that_declares_it() -> None:
