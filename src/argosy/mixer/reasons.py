@@ -109,8 +109,10 @@ def sentences(record: AccessRecord) -> list[str]:
 
 
 def _flag(flag: str) -> str:
-    # Who was asked is told already, and better.
-    return f"{flag}: {FLAG_WORDS[flag]}" if flag in FLAG_WORDS and flag != "UAEX" else flag if flag != "UAEX" else ""
+    if flag == "UAEX":
+        return ""  # who was asked is told already, and better
+    words = FLAG_WORDS.get(flag)
+    return f"{flag}: {words}" if words else flag
 
 
 def _refused(record: AccessRecord) -> str:
