@@ -37,7 +37,7 @@ def span_routes(on_spans: Callable[[Iterable[Span]], None]) -> list[Route]:
 
     async def otlp(request: Request) -> Response:
         kind = request.headers.get("content-type", "")
-        answer = Response(b"" if kind.startswith(_PROTOBUF) else b"{}", media_type=kind or _PROTOBUF)
+        answer = Response(b"" if kind.startswith(_PROTOBUF) else b"{}", media_type=kind)
         return await _take(request, parse_otlp, on_spans, answer)
 
     return [Route("/api/v2/spans", zipkin, methods=["POST"]), Route("/v1/traces", otlp, methods=["POST"])]
@@ -58,6 +58,8 @@ async def _take(
         on_spans(parse(body, kind))
     except ValueError as error:
         return Response(f"{error}\n", status_code=400)
+    except RecursionError:
+        return Response("nested too deeply\n", status_code=400)
     return answer
 
 

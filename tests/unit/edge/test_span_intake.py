@@ -38,7 +38,8 @@ def client(store: TraceStore) -> httpx.AsyncClient:
 
 async def test_zipkin_and_opentelemetry_in_json_and_packed(client: httpx.AsyncClient, store: TraceStore) -> None:
     assert (await client.post("/api/v2/spans", json=ZIPKIN)).status_code == 202
-    assert (await client.post("/v1/traces", json=OTLP)).status_code == 200
+    answer = await client.post("/v1/traces", json=OTLP)
+    assert (answer.status_code, answer.headers["content-type"], answer.json()) == (200, "application/json", {})
     packed = gzip.compress(json.dumps(ZIPKIN).encode())
     headers = {"content-type": "application/json", "content-encoding": "gzip"}
     assert (await client.post("/api/v2/spans", content=packed, headers=headers)).status_code == 202
@@ -52,6 +53,7 @@ async def test_opentelemetry_in_protobuf(client: httpx.AsyncClient, store: Trace
     body = message(TRACE_REQUEST)(resource_spans=[{"scope_spans": [{"spans": [one]}]}]).SerializeToString()
     answer = await client.post("/v1/traces", content=body, headers={"content-type": "application/x-protobuf"})
     assert (answer.status_code, answer.content, store.received) == (200, b"", 1)
+    assert answer.headers["content-type"] == "application/x-protobuf"
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,21 @@ async def test_what_is_no_span_is_refused(
 ) -> None:
     assert (await client.post(path, content=content, headers=headers)).status_code == status
     assert store.received == 0
+
+
+@pytest.mark.parametrize(
+    "path, body",
+    [
+        ("/api/v2/spans", b"[" * 100_000),
+        ("/v1/traces", b"[" * 100_000),
+        ("/v1/traces", b'{"a":' * 900 + b"1" + b"}" * 900),
+    ],
+    ids=["zipkin", "otlp", "otlp-closed"],
+)
+async def test_what_is_nested_without_end_is_refused(client: httpx.AsyncClient, path: str, body: bytes) -> None:
+    """It ended in an internal error."""
+    answer = await client.post(path, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
 
 
 async def test_a_body_without_end_is_not_read_to_its_end(client: httpx.AsyncClient) -> None:

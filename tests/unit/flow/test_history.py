@@ -38,5 +38,11 @@ def test_old_traffic_leaves_the_window_and_then_the_memory() -> None:
     assert history.dump()["buckets"] == 2
 
 
+def test_a_window_beyond_what_is_kept_is_what_is_kept() -> None:
+    history = FlowHistory()
+    feed(history, 0, 700)
+    assert history.window(3600, 700.0) == history.window(600, 700.0)
+
+
 def test_an_empty_history_has_no_flows() -> None:
     assert FlowHistory().window(60, 5.0).flows == ()

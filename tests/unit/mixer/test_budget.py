@@ -82,3 +82,11 @@ def test_collapsed_label_sets_in_use_are_not_given_back() -> None:
     collapsed = budget.admit(OWNER, labels("b"), 0)
     assert budget.admit(OWNER, labels("c"), 3500) == collapsed
     assert budget.sweep(3700, gone=lambda found: False) == [labels("a")]
+
+
+def test_what_is_given_back_is_room_for_others_of_the_workload() -> None:
+    budget = LabelBudget(workload_sets_max=1)
+    assert budget.admit(OWNER, labels("reviews-v2"), 0) == labels("reviews-v2")
+    assert budget.admit(OWNER, labels("reviews-v3"), 0) != labels("reviews-v3")
+    budget.sweep(4000, gone=lambda found: False)
+    assert budget.admit(OWNER, labels("reviews-v3"), 4000) == labels("reviews-v3")

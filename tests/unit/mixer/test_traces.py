@@ -54,6 +54,14 @@ def test_the_oldest_make_room() -> None:
     assert 0 < small.dump()["bytes"] <= 1_000
 
 
+def test_a_span_that_is_told_again_takes_no_more_room() -> None:
+    store = TraceStore()
+    store.add([span("t", 1)])
+    once = store.dump()["bytes"]
+    store.add([span("t", 1), span("t", 1)])
+    assert store.dump()["bytes"] == once == span("t", 1).size_bytes
+
+
 def test_the_same_span_told_twice_counts_once() -> None:
     store = TraceStore()
     store.add([span("t", 1), span("t", 1), span("t", 1, kind="SERVER")])
