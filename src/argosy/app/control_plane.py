@@ -433,7 +433,10 @@ class ControlPlane:
 
     def _control_ports(self) -> ControlPorts:
         graph = GraphPorts(
-            self._graph, lambda query: self._mixer().past(query), lambda query: self._mixer().diff(query)
+            self._graph,
+            lambda query: self._mixer().past(query),
+            lambda query: self._mixer().diff(query),
+            lambda window_s: self._mixer().served(window_s),
         )
         return ControlPorts(
             galley=lambda: self.parts.galley,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -36,6 +37,7 @@ from argosy.flow.workload import ContainerRef, PodRef, ServiceRef, workload_ref
 from argosy.graph.build import GraphOptions, build_graph
 from argosy.graph.diff import diff_graphs
 from argosy.graph.mtls import dump_caller
+from argosy.graph.served import served_by_workloads
 from argosy.graph.view import build_view
 from argosy.mixer.access_record import AccessRecord
 from argosy.mixer.adapters.models import Models, build_models
@@ -210,6 +212,11 @@ class Mixer:
         """The finished view of the traffic graph."""
         window = self.aggregator.window(query.window_s, self._clock.now())
         return build_view(build_graph(window, _options(query)))
+
+    def served(self, window_s: int) -> list[dict[str, Any]]:
+        """What each workload served in the last so many seconds, as plain data."""
+        window = self.aggregator.window(window_s, self._clock.now())
+        return [asdict(one) for one in served_by_workloads(window)]
 
     def record(self, path: Path, bounds: Bounds, revision: Revision) -> FlowRecorder:
         """Keep flows in that file; run what is given back. `revision` tells that of the configuration in force."""

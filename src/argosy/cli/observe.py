@@ -20,7 +20,15 @@ def register(app: typer.Typer) -> None:
     add = app.command
     graph.register(app)
     trace.register(app)
-    add("metrics", rich_help_panel=PANEL, epilog=examples("argosy metrics | grep istio_requests_total"))(metrics)
+    add(
+        "metrics",
+        rich_help_panel=PANEL,
+        epilog=examples(
+            "argosy metrics | grep istio_requests_total",
+            "argosy metrics productpage-v1 reviews-v1",
+            "argosy metrics deploy/cart -n shop --window 300",
+        ),
+    )(metrics)
     add("dashboard", rich_help_panel=PANEL, epilog=examples("argosy dashboard", "argosy dashboard --open"))(dashboard)
     add(
         "status",
@@ -35,11 +43,29 @@ def register(app: typer.Typer) -> None:
     add("check", rich_help_panel=PANEL, epilog=examples("argosy check", "argosy check --rootless"))(check)
 
 
-def metrics(output: OutputOption = Output.TABLE) -> None:
-    """Print the mesh's metrics as Prometheus text.
+def metrics(
+    workload: Annotated[
+        list[str],
+        typer.Argument(metavar="WORKLOAD", help="Only what these serve, as a table: NAME or deploy/NAME."),
+    ] = [],  # noqa: B006 - typer reads the default, nobody changes it
+    namespace: Annotated[
+        str, typer.Option("-n", "--namespace", metavar="NS", help="The workloads' namespace.")
+    ] = DEFAULT_NAMESPACE,
+    window: Annotated[
+        int, typer.Option("--window", min=1, max=600, metavar="SECONDS", help="How far to look back for workloads.")
+    ] = 60,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Print the mesh's metrics as Prometheus text, or what workloads serve.
 
-    As JSON: each value with its labels.
+    All metrics as JSON: each value with its labels. Of workloads: requests a second, those with errors (4xx, 5xx, no
+    answer), and latency, as their own proxies count them.
     """
+    if workload:
+        from argosy.cli.served import show_served
+
+        show_served(workload, namespace, window_s=window, output=output)
+        return
     text = control().get_text("metrics")
     if output is not Output.JSON:
         typer.echo(text, nl=False)

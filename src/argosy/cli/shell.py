@@ -60,6 +60,18 @@ WaitOption = Annotated[
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")]
 
 
+# docs/reference/istioctl.md has all of them.
+OF_ISTIOCTL = {
+    "describe": "effective",
+    "install": "up",
+    "uninstall": "down",
+    "pc": "proxy-config",
+    "precheck": "check",
+    "verify-install": "check",
+    "version": "--version",
+    "convert": "authz convert",
+    "wait": "status",
+}
 _RANGES = {"greater than or equal to": "at least", "less than or equal to": "at most"}
 
 
@@ -123,6 +135,13 @@ class Group(TyperGroup):
         except typer.BadParameter as error:
             reword_usage(error, args)
             raise
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Words of istioctl are told what they are here."""
+        meant = OF_ISTIOCTL.get(args[0])
+        if meant and ctx.parent is None and args[0] not in self.commands and not ctx.resilient_parsing:
+            ctx.fail(f"No such command '{args[0]}'. Here it is `argosy {meant}`.")
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """In the order of their declaration, groups after single commands, and what people do not call last."""

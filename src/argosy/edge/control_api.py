@@ -5,7 +5,7 @@ program of the control plane serves the same one; what a program lacks is a 404 
 their findings. Secrets' values never leave: they are masked here. Access is decided by the socket's mode, not here.
 
     POST /v1/apply  /v1/delete  /v1/rollback  /v1/diff  /v1/analyze  /v1/wait
-    GET  /v1/history  /v1/revisions/{before}/{after}  /v1/graph/diff
+    GET  /v1/history  /v1/revisions/{before}/{after}  /v1/graph/diff  /v1/graph/served
     GET  /v1/objects/{kind}[/{namespace}/{name}]  /v1/analyze  /v1/graph  /v1/traces[/{id}]  /v1/metrics  /v1/status
          /v1/mtls  /v1/plaintext
     GET  /v1/proxies  /v1/proxy-config/{namespace}/{pod}  /v1/explain[/{collection}]  /v1/object-status[/{kind}]

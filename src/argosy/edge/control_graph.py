@@ -1,4 +1,4 @@
-"""The graph's part of the control API: now, at a time of the past, and two times compared."""
+"""The graph's part of the control API: now, at a time of the past, two times compared, and what workloads serve."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ class GraphPorts:
     now: Callable[[GraphQuery], Mapping[str, Any]]
     past: Callable[[GraphQuery], Awaitable[Mapping[str, Any]]]
     diff: Callable[[DiffQuery], Awaitable[Mapping[str, Any]]]
+    served: Callable[[int], list[dict[str, Any]]]
+    """What each workload served in the last so many seconds."""
 
 
 def graph_routes(found: Callable[[], GraphPorts]) -> list[Route]:
@@ -46,4 +48,12 @@ def graph_routes(found: Callable[[], GraphPorts]) -> list[Route]:
             raise ArgosyError.of(BAD_REQUEST, str(error)) from None
         return json_answer(await ports.diff(query))
 
-    return [Route("/v1/graph", graph), Route("/v1/graph/diff", diff)]
+    async def served(request: Request) -> Response:
+        ports = found()
+        try:
+            query = parse_graph_query({"window": request.query_params.get("window", "60")}, time.time())
+        except ValueError as error:
+            raise ArgosyError.of(BAD_REQUEST, str(error)) from None
+        return json_answer({"window_s": query.window_s, "workloads": ports.served(query.window_s)})
+
+    return [Route("/v1/graph", graph), Route("/v1/graph/diff", diff), Route("/v1/graph/served", served)]

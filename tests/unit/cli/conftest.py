@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from argosy.galley.memory import MemoryStore
 from argosy.galley.state import Galley
 from argosy.graph.diff import diff_graphs
 from argosy.graph.model import Edge, Graph, Node, NodeKind
+from argosy.graph.served import Served
 from argosy.mixer.access_record import AccessRecord
 from argosy.pilot.mesh import MeshSettings, Unconcerned
 from argosy.xds.messages import Changes, ErrorDetail, Snapshot
@@ -93,6 +94,9 @@ DIFFERENT = (
     ),
 )
 """Two graphs: one edge appeared, one is gone, one changed in everything, one stayed."""
+
+SERVED = (Served("default", "web-v1", 4.5, 0.5, 3.2, 12.0, None), Served("shop", "web-v1", 1.0, 0.0, 1.0, 2.0, 3.0))
+"""What two workloads served."""
 
 
 class Proxy:
@@ -168,6 +172,7 @@ class Mesh:
                 lambda query: {**GRAPH, "window_s": query.window_s, "namespaces": sorted(query.namespaces)},
                 self._past,
                 self._diff,
+                lambda window_s: [{**asdict(one), "rps": one.rps * window_s / 60} for one in SERVED],
             ),
             ready=lambda: self.unready,
             streams=lambda: [

@@ -7,6 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from argosy.cli.main import build_app
+from argosy.cli.shell import OF_ISTIOCTL
 
 # The command-line contract: what must be there, whatever else there is.
 CONTRACT = """
@@ -77,6 +78,9 @@ def test_unknown_commands_and_options_are_usage_errors():
         ("apply routes.yaml", "Missing option '-f' / '--file'. Write `-f routes.yaml`"),
         ("diff manifests/", "Write `-f manifests/`"),
         ("apply", "Missing option '-f' / '--file'."),
+        ("version", "No such command 'version'. Here it is `argosy --version`."),
+        ("describe pod x", "Here it is `argosy effective`."),
+        ("graph describe", "No such command 'describe'."),
     ],
 )
 def test_usage_errors_are_in_words_of_people(arguments: str, words: str):
@@ -94,3 +98,9 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_what_words_of_istioctl_are_here_is_there():
+    commands = typer.main.get_command(build_app()).commands
+    assert all(meant.split()[0] in {*commands, "--version"} for meant in OF_ISTIOCTL.values())
+    assert not OF_ISTIOCTL.keys() & commands.keys()
