@@ -230,6 +230,9 @@ def test_each_unknown_is_what_it_is_with_reason_and_fix(mesh: Mesh, sent: Sent) 
     lines = mesh.cli("graph", "--window", "300").stdout.splitlines()
     assert any(line.startswith("BlackHoleCluster: Refused: outboundTrafficPolicy is REGISTRY_ONLY") for line in lines)
     assert any(line.startswith("unknown 10.88.0.1: Something at this address calls in plaintext") for line in lines)
+    (served,) = json.loads(mesh.cli("metrics", "details-v1", "--window", "600", "-o", "json").stdout)
+    assert served["rps"] > 0
+    assert served["p99_ms"] >= served["p50_ms"] > 0
 
 
 # -- Mixer dead, slow, garbage (F48) ----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -252,6 +253,15 @@ class Restarting:
             raise ArgosyError.of("ARG0705", "no answer")
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """Time that passes only while the command waits."""
+    now = [0.0]
+    passing = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.append(now.pop() + seconds))
+    monkeypatch.setattr("argosy.cli.tap_lines.time", passing)
+
+
+@pytest.mark.usefixtures("clock")
 def test_a_watch_outlives_a_restart_and_says_so():
     told: list[str] = []
     watch = Watch(Restarting([b'{"code": 1}'], [], [], [b"", b'{"code": 2}']), [], [], inbound=True, outbound=True)
@@ -260,6 +270,7 @@ def test_a_watch_outlives_a_restart_and_says_so():
     assert told == ["watching", "away", "watching"]
 
 
+@pytest.mark.usefixtures("clock")
 def test_its_duration_ends_a_watch_while_the_mesh_is_away():
     told: list[str] = []
     watch = Watch(Restarting([b""]), [], [], inbound=True, outbound=True)
