@@ -16,6 +16,7 @@ from argosy.api.diagnose import Problem, null_problems, problems_of
 from argosy.api.document import Document
 from argosy.api.kinds import KINDS, NOT_YET_KINDS, PLATFORM_KINDS, Kind, nearest_kind
 from argosy.api.meta import BothSpellings, Object
+from argosy.api.mixer_adapters import REFUSED_ADAPTERS
 from argosy.api.paths import FieldPath, format_path
 from argosy.api.scalars import decode_custom, freeze
 from argosy.api.spelling import unspelled
@@ -139,6 +140,8 @@ def _unknown_kind(document: Document, name: str, api_version: str) -> Finding:
         if name in ("Policy", "MeshPolicy"):
             hint = "write its peers as a PeerAuthentication, its origins as a RequestAuthentication"
         return document.finding("ARG0008", message, field="kind", hint=hint)
+    if name in REFUSED_ADAPTERS and api_version.startswith("config.istio.io/"):
+        return document.finding("ARG0015", f"adapter {name!r} is refused: {REFUSED_ADAPTERS[name]}", field="kind")
     if name in PLATFORM_KINDS or name in KINDS:
         message = f"kind {name} of {api_version} is not supported by this platform"
         hint = "workloads are Deployments, reached through Services; routes are VirtualServices and Gateways of Istio"

@@ -99,6 +99,8 @@ def test_fields_are_read_in_both_spellings_at_every_depth() -> None:
             [("ARG0014", "spec.requestHeaderOperations[0].operation")],
         ),
         ("attributemanifest", "{attributes: {a: {valueType: TEXT}}}", [("ARG0014", "spec.attributes.a.valueType")]),
+        ("stackdriver", "{}", [("ARG0015", "kind")]),
+        ("rbac", "{}", [("ARG0015", "kind")]),
         ("QuotaSpec", "{rules: [{quotas: [{charge: 1}]}]}", [("ARG0013", "spec.rules[0].quotas[0].quota")]),
     ],
 )  # fmt: skip
