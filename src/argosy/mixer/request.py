@@ -21,7 +21,7 @@ from argosy.flow.directory import Directory, service_ref
 from argosy.flow.workload import PodRef, ServiceRef
 from argosy.mixer.attributes import Attributes, Value, pod_uid
 from argosy.mixer.http_forms import protocol_of, query_params
-from argosy.mixer.pod_attributes import put, put_ip, put_service, put_workload
+from argosy.mixer.pod_attributes import put, put_ip, put_pod, put_service, put_workload
 from argosy.mixer.telemetry import Node
 from argosy.mixer.token_attributes import put_claims
 
@@ -163,7 +163,7 @@ def is_constant(name: str, *, gateway: bool) -> bool:
 _VARYING = (
     *("destination.service.", "destination.ip", "destination.port", "destination.name", "destination.uid"),
     # Who owns a pod, and with which identity it runs, is known of the pod only.
-    *("destination.owner", "destination.principal"),
+    *("destination.owner", "destination.principal", "destination.container."),
 )
 _OF_GATEWAYS = frozenset(
     {"source.labels", "source.namespace", "source.owner", "source.serviceAccount"}
@@ -260,9 +260,7 @@ def _destination(bag: dict[str, Value], facts: CheckFacts, directory: Directory)
     bag["destination.namespace"] = facts.node.namespace
     pod = directory.pod(facts.node.namespace, facts.node.pod)
     if pod is not None:
-        put_workload(bag, "destination", pod)
-        bag["destination.name"] = pod.name
-        bag["destination.uid"] = pod_uid(pod.namespace, pod.name)
+        put_pod(bag, "destination", pod, port=facts.destination_port)
     _service(bag, facts, directory)
 
 

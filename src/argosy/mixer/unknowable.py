@@ -33,7 +33,7 @@ _AFTERWARDS = """
     check.cache_hit check.error_code check.error_message quota.cache_hit
     connection.duration connection.event connection.id connection.received.bytes connection.received.bytes_total
     connection.sent.bytes connection.sent.bytes_total
-    context.proxy_error_code context.timestamp destination.container.image destination.container.name
+    context.proxy_error_code context.timestamp
     rbac.permissive.effective_policy_id rbac.permissive.response_code
     request.total_size
     response.code response.duration response.grpc_message response.grpc_status response.headers response.size

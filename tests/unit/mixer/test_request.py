@@ -6,8 +6,9 @@ from ipaddress import ip_address
 
 from argosy.core.spiffe import parse_spiffe_id
 from argosy.flow.directory import MeshDirectory
+from argosy.flow.workload import ContainerRef
 from argosy.mixer.attributes import VOCABULARY
-from argosy.mixer.request import destination_attributes, find_asker, node_belongs, request_attributes
+from argosy.mixer.request import destination_attributes, find_asker, is_constant, node_belongs, request_attributes
 
 from .mesh import DIRECTORY, PODS, TRUST, node
 from .test_check import FACTS
@@ -137,3 +138,12 @@ def test_a_pod_is_a_gateway_by_what_it_runs_and_not_by_its_labels() -> None:
     asker = find_asker(MeshDirectory([pod]), parse_spiffe_id(pod.principal), pod.address)
     assert asker is not None
     assert asker.id.startswith("router~")
+
+
+def test_the_container_is_the_one_that_listens_where_the_request_went() -> None:
+    two = (ContainerRef("page", "shop/page", (8080,)), ContainerRef("admin", "shop/admin", (9090,)))
+    directory = MeshDirectory([replace(one, containers=two) for one in PODS])
+    for port, name in ((8080, "page"), (9090, "admin"), (1, None)):
+        bag = request_attributes(replace(FACTS, destination_port=port), directory)
+        assert bag.get("destination.container.name") == name
+    assert not is_constant("destination.container.name", gateway=False)
