@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from argosy.cli.completion import complete_kind
 from argosy.cli.shell import (
     DEFAULT_NAMESPACE,
     Command,
@@ -99,7 +100,12 @@ def apply(
 
 
 def delete(
-    kind: Annotated[str, typer.Argument(help="A kind, plural or short name, or KIND/NAME.", metavar="KIND")] = "",
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="A kind, plural or short name, or KIND/NAME.", metavar="KIND", autocompletion=complete_kind
+        ),
+    ] = "",
     names: Annotated[
         list[str] | None,
         typer.Argument(help="Names of objects of that kind, or more of KIND/NAME.", metavar="NAME"),

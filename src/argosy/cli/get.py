@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from argosy.cli.completion import complete_kind
 from argosy.cli.shell import DEFAULT_NAMESPACE, NamespaceOption, ObjectOutput, control, examples
 
 
@@ -28,6 +29,7 @@ def get(
         str,
         typer.Argument(
             metavar="KIND",
+            autocompletion=complete_kind,
             help="A kind, plural or short name (vs, dr, gw, se, pa, ap, svc, po, deploy, ns, sa), or KIND/NAME.",
         ),
     ],

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from argosy.cli import graph, trace
+from argosy.cli.completion import complete_kind, complete_workload
 from argosy.cli.shell import DEFAULT_NAMESPACE, NamespaceOption, Output, OutputOption, control, examples, home, say
 
 PANEL = "Observation"
@@ -46,7 +47,11 @@ def register(app: typer.Typer) -> None:
 def metrics(
     workload: Annotated[
         list[str],
-        typer.Argument(metavar="WORKLOAD", help="Only what these serve, as a table: NAME or deploy/NAME."),
+        typer.Argument(
+            metavar="WORKLOAD",
+            help="Only what these serve, as a table: NAME or deploy/NAME.",
+            autocompletion=complete_workload,
+        ),
     ] = [],  # noqa: B006 - typer reads the default, nobody changes it
     namespace: Annotated[
         str, typer.Option("-n", "--namespace", metavar="NS", help="The workloads' namespace.")
@@ -102,7 +107,10 @@ def dashboard(
 
 def status(
     kind: Annotated[
-        str, typer.Argument(help="Objects of this kind, of `all` kinds, or KIND/NAME.", metavar="KIND")
+        str,
+        typer.Argument(
+            help="Objects of this kind, of `all` kinds, or KIND/NAME.", metavar="KIND", autocompletion=complete_kind
+        ),
     ] = "",
     name: Annotated[str, typer.Argument(help="The object's name; all objects without it.", metavar="NAME")] = "",
     namespace: NamespaceOption = DEFAULT_NAMESPACE,

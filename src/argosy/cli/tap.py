@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from argosy.cli.completion import complete_target, complete_workload
 from argosy.cli.shell import control, examples, say, use_colour
 
 if TYPE_CHECKING:
@@ -35,22 +36,6 @@ class Side(StrEnum):
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
 
 
-def _complete_target(incomplete: str) -> list[str]:
-    """Deployments of the running mesh; nothing while it does not answer."""
-    from argosy.core.errors import ArgosyError
-
-    try:
-        found = control().glance("objects/Deployment")["objects"]
-    except ArgosyError:
-        return []
-    names = sorted({f"deploy/{one['metadata']['name']}" for one in found})
-    return [name for name in names if name.startswith(incomplete)]
-
-
-def _complete_workload(incomplete: str) -> list[str]:
-    return [name.removeprefix("deploy/") for name in _complete_target(f"deploy/{incomplete}")]
-
-
 def _complete_method(incomplete: str) -> list[str]:
     return [name for name in _METHODS if name.startswith(incomplete.upper())]
 
@@ -76,7 +61,7 @@ def tap(
         typer.Argument(
             help="deploy/NAME or a pod; without it the namespace, or the whole mesh.",
             metavar="deploy/NAME|POD",
-            autocompletion=_complete_target,
+            autocompletion=complete_target,
         ),
     ] = "",
     namespace: Annotated[
@@ -104,13 +89,13 @@ def tap(
     from_: Annotated[
         list[str],
         typer.Option(
-            "--from", metavar="WORKLOAD", help="Who calls: NAME or NS/NAME.", autocompletion=_complete_workload
+            "--from", metavar="WORKLOAD", help="Who calls: NAME or NS/NAME.", autocompletion=complete_workload
         ),
     ] = [],  # noqa: B006
     to: Annotated[
         list[str],
         typer.Option(
-            "--to", metavar="WORKLOAD", help="Who is called: NAME or NS/NAME.", autocompletion=_complete_workload
+            "--to", metavar="WORKLOAD", help="Who is called: NAME or NS/NAME.", autocompletion=complete_workload
         ),
     ] = [],  # noqa: B006
     direction: Annotated[

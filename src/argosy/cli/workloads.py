@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from argosy.cli.completion import complete_target
 from argosy.cli.shell import (
     DEFAULT_NAMESPACE,
     NamespaceOption,
@@ -22,9 +23,16 @@ PANEL = "Workloads"
 PROXY_CONTAINER = "istio-proxy"
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 PodArgument = Annotated[
-    str, typer.Argument(help="A pod's name, or deploy/NAME for its newest ready pod.", metavar="POD")
+    str,
+    typer.Argument(
+        help="A pod's name, or deploy/NAME for its newest ready pod.",
+        metavar="POD",
+        autocompletion=complete_target,
+    ),
 ]
-DeploymentArgument = Annotated[str, typer.Argument(help="The Deployment: deploy/NAME.", metavar="deploy/NAME")]
+DeploymentArgument = Annotated[
+    str, typer.Argument(help="The Deployment: deploy/NAME.", metavar="deploy/NAME", autocompletion=complete_target)
+]
 ContainerOption = Annotated[
     str,
     typer.Option(
