@@ -54,7 +54,10 @@ def parse_timestamp(text: str) -> datetime:
     fraction = found["fraction"] or ""
     # Python knows microseconds at most; what is finer is cut off.
     exact = text if len(fraction) <= 7 else text.replace(fraction, fraction[:7], 1)
-    return datetime.fromisoformat(exact).astimezone(UTC)
+    try:
+        return datetime.fromisoformat(exact).astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r} is before the year 1 or after the year 9999") from None
 
 
 def parse_duration(text: str) -> timedelta:
