@@ -123,6 +123,9 @@ def sidecars(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.booleans()):
         spec["egress"][0]["bind"] = "127.0.0.9"
     if draw(st.booleans()):
+        port = {"number": draw(st.sampled_from([80, 8080])), "protocol": "HTTP", "name": "p"}
+        spec["egress"].insert(0, {"port": port, "hosts": [draw(seen)]})
+    if draw(st.booleans()):
         spec["workloadSelector"] = {"labels": {"app": "client"}}
     where = draw(st.sampled_from([*NAMESPACES, "istio-system"]))
     return document("networking.istio.io/v1", "Sidecar", where, draw(st.sampled_from(["one", "two"])), spec)

@@ -7,7 +7,7 @@ Nothing is emptied or left out here: whether a proxy gets it is a matter of grou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from argosy.api.meta import Object
@@ -22,13 +22,13 @@ from argosy.pilot import policy, registry
 from argosy.pilot.aspects import Aspect
 from argosy.pilot.build import dynamic_dns, routes
 from argosy.pilot.build.listeners import ALLOW_ANY, REGISTRY_ONLY, UnknownTraffic
-from argosy.pilot.build.route_rules import FindDelegate, in_order, owned_rules
+from argosy.pilot.build.route_rules import FindDelegate, OwnedRule, in_order, owned_rules
 from argosy.pilot.listener_model import ListenerModel
 from argosy.pilot.mesh import FOREIGN, PER_CLIENT, VISIBLE_BY_DEFAULT
 from argosy.pilot.registry import HostRecord
 from argosy.pilot.scopes import EVERYBODY, ClientScope, RouteScope, ScopedHost, exported
 from argosy.pilot.tenancy import governs
-from argosy.pilot.visibility import View, allowed_ports, imports, is_exported, sidecar_key
+from argosy.pilot.visibility import View, allowed_ports, imports, is_exported, names_ports, sidecar_key
 from argosy.xds.messages import Resource
 
 if TYPE_CHECKING:
@@ -39,11 +39,15 @@ _IN_MESH = frozenset({MESH_GATEWAY})
 
 
 class Called(NamedTuple):
-    """A host that clients of a namespace call; `sidecar`: the Sidecar (`namespace/name`) that limits them, if any."""
+    """A host that clients of a namespace call; `sidecar`: the Sidecar (`namespace/name`) that limits them, if any.
+
+    `number`: the port, if requests on it may have VirtualServices of their own.
+    """
 
     namespace: str
     host: str
     sidecar: str = ""
+    number: int = 0
 
 
 class OutboundModel:
@@ -55,6 +59,7 @@ class OutboundModel:
         derive = model.mesh.engine.derived
         self.governing: Derived[Called, tuple[ObjectKey, ...]] = derive("virtual_services", self._governing)
         self.views: Derived[ClientScope, View] = derive("view", self._view)
+        self.by_port: Derived[str, bool] = derive("sidecar_names_ports", self._by_port)
         self.seen: Derived[tuple[ClientScope, str], tuple[int, ...]] = derive("seen_ports", self._seen)
         self.partial_hosts: Derived[str, tuple[str, ...]] = derive("partial_hosts", self._partial_hosts)
         self.own_hosts: Derived[RouteScope, tuple[str, ...]] = derive("own_hosts", self._own_hosts)
@@ -74,7 +79,7 @@ class OutboundModel:
                 for _key, one in read.select(self.mesh.virtual_services_by_host, pattern)
                 if self.is_visible(read, one, namespace)
                 and self._may_govern(read, one, namespace, host)
-                and (limits is None or imports(limits, namespace, one))
+                and (limits is None or imports(limits, namespace, one, key.number))
             ]
             if found:
                 return tuple(one.key for one in in_order(found))
@@ -92,9 +97,13 @@ class OutboundModel:
     def _default_export(self, read: Reader) -> tuple[str, ...]:
         return registry.settings(read, self.mesh, Aspect.EXPORTS).config.default_virtual_service_export_to
 
-    def services_for(self, read: Reader, namespace: str, host: str, sidecar: str = "") -> list[Object[VirtualService]]:
-        """The objects that `governing` names."""
-        keys = read.get(self.governing, Called(namespace, host, sidecar)) or ()
+    def services_for(
+        self, read: Reader, namespace: str, host: str, sidecar: str = "", number: int = 0
+    ) -> list[Object[VirtualService]]:
+        """The objects that `governing` names; of HTTP on port `number`, if it is given."""
+        by_port = read.get(self.by_port, sidecar) if sidecar else False
+        number = number if by_port else 0
+        keys = read.get(self.governing, Called(namespace, host, sidecar, number)) or ()
         return [one for key in keys if (one := read.get(self.mesh.virtual_services, key)) is not None]
 
     def delegates(self, read: Reader) -> FindDelegate:
@@ -177,6 +186,11 @@ class OutboundModel:
                 ports[host] = allowed
         return View(tuple(seen), FrozenMap(ports))
 
+    def _by_port(self, read: Reader, sidecar: str) -> bool:
+        """Whether VirtualServices may hold on single ports, for clients that a Sidecar limits."""
+        limits = self._limits(read, sidecar)
+        return limits is not None and names_ports(limits)
+
     def _limits(self, read: Reader, name: str) -> Sidecar | None:
         found = read.get(self.mesh.kinds["Sidecar"], sidecar_key(name)) if name else None
         return found.spec if found is not None else None
@@ -188,7 +202,7 @@ class OutboundModel:
             return seen
         found = set(seen)
         for host in seen:
-            for service in self.services_for(read, scope.sees, host, scope.sidecar):
+            for service in self._services_of_ports(read, scope, host):
                 found.update(destination_hosts(service))
                 for rule in owned_rules([service], self.delegates(read)):
                     found.update(resolve_host(host, rule.owner.namespace) for host in _named_by(rule.rule))
@@ -197,6 +211,12 @@ class OutboundModel:
         if traffic is not None and traffic.egress_proxy is not None:
             found.add(resolve_host(traffic.egress_proxy.host, scope.sees))
         return tuple(sorted(found))
+
+    def _services_of_ports(self, read: Reader, scope: ClientScope, host: str) -> Iterable[Object[VirtualService]]:
+        """What governs calls to a host on any of its ports."""
+        numbers = (0, *(read.get(self.seen, (scope, host)) or ()))
+        found = (self.services_for(read, scope.sees, host, scope.sidecar, number) for number in numbers)
+        return {one.key: one for services in found for one in services}.values()
 
     def unknown(self, read: Reader, scope: ClientScope) -> UnknownTraffic:
         """What happens to clients' traffic to hosts that they do not see."""
@@ -252,13 +272,10 @@ class OutboundModel:
         ports = [one.number for one in record.ports if one.protocol.may_be_http and one.number in seen]
         if not ports:
             return ()
-        services = self.services_for(read, scope.namespace, key.host, scope.client.sidecar)
-        if not services and record.alias:
-            services = self.services_for(read, scope.namespace, record.alias, scope.client.sidecar)
-        rules = owned_rules(services, self.delegates(read))
         default_retries = registry.settings(read, self.mesh, Aspect.ROUTES).config.default_http_retry_policy
         made = []
         for port in ports:
+            rules = self._rules(read, scope, record, port)
             part = routes.build_virtual_host(
                 name=routes.virtual_host_name(str(port), key.host),
                 domains=[
@@ -275,6 +292,13 @@ class OutboundModel:
                 continue
             made.append(routes.virtual_host_resource(part))
         return tuple(made)
+
+    def _rules(self, read: Reader, scope: RouteScope, record: HostRecord, port: int) -> Sequence[OwnedRule]:
+        """The rules for requests to a host on a port: its own, or those of the host that it is another name of."""
+        services = self.services_for(read, scope.namespace, record.host, scope.client.sidecar, port)
+        if not services and record.alias:
+            services = self.services_for(read, scope.namespace, record.alias, scope.client.sidecar, port)
+        return owned_rules(services, self.delegates(read))
 
     def _headless(self, read: Reader, port: int) -> FrozenMap[str, str]:
         """Which host the pods of headless Services are called as on an HTTP port, by their addresses. A pod of

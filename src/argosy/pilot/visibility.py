@@ -64,13 +64,24 @@ def admits(listener: EgressListener, own: str, owner: str, host: str) -> bool:
     return any(host_matches(pattern, host) for pattern in _patterns(listener, own, owner))
 
 
-def imports(sidecar: Sidecar, own: str, service: Object[VirtualService]) -> bool:
+def names_ports(sidecar: Sidecar) -> bool:
+    """Whether entries of a Sidecar are about single ports, which then may have VirtualServices of their own."""
+    return any(_number(one) for one in sidecar.egress)
+
+
+def imports(sidecar: Sidecar, own: str, service: Object[VirtualService], number: int = 0) -> bool:
     """Whether VirtualServices like this one hold for workloads of namespace `own`: an entry names its namespace and
-    some host of it, wherever that host is declared. Source: istio.io Sidecar, IstioEgressListener.hosts."""
+    some host of it, wherever that host is declared. `number`: of a port with HTTP, for which the entries that name it
+    speak, or else those without a port; 0: of no port in particular, for which all do.
+
+    Source: istio.io Sidecar, IstioEgressListener.hosts.
+    """
     hosts = [resolve_host(host, service.namespace) for host in service.spec.hosts]
+    named = [one for one in sidecar.egress if _number(one) == number]
+    speaking = sidecar.egress if not number else named or [one for one in sidecar.egress if not _number(one)]
     return not sidecar.egress or any(
         hosts_overlap(pattern, host)
-        for one in sidecar.egress
+        for one in speaking
         for pattern in _patterns(one, own, service.namespace)
         for host in hosts
     )

@@ -221,6 +221,7 @@ def test_a_service_entry(members: str, codes: list[str]) -> None:
         ("egress: [{port: {number: 80, name: a_b}, hosts: ['*/*']}]", ["ARG0101"]),
         ("egress: [{port: {protocol: HTTP}, hosts: ['*/*']}]", ["ARG0105"]),
         ("egress: [{bind: 127.0.0.9, hosts: ['*/*']}]", []),
+        ("egress: [{bind: 'unix:///tmp/s', port: {number: 0, protocol: HTTP, name: a}, hosts: ['*/*']}]", ["ARG0115"]),
         ("egress: [{captureMode: NONE, hosts: ['*/*']}]", []),
         ("egress: [{port: {number: 8123, protocol: http_proxy, name: p}, hosts: ['*/*']}]", ["ARG0124"]),
         ("ingress: [{port: {number: 80}, defaultEndpoint: '::1:80'}]", ["ARG0166"]),

@@ -231,3 +231,30 @@ def test_a_virtual_service_that_a_sidecar_does_not_name_hides_no_other() -> None
     assert route_to_c(world) == "c.two"
     world.apply(sidecar("one", "{hosts: [two/*, ./*]}"))
     assert route_to_c(world) == "a.one"
+
+
+def test_an_entry_with_a_port_says_alone_which_virtual_services_hold_for_http_on_it() -> None:
+    """Those of all entries held on every port."""
+    on_80 = "{port: {number: 80, protocol: HTTP, name: http}, hosts: [%s]}"
+    world = MeshWorld(
+        *MESH,
+        leads_to_a("one", C, "mine"),
+        sidecar("one", f"{on_80 % 'two/*'}, {{hosts: ['./*']}}"),
+    )
+    assert route_to_c(world) == "c.two"
+    world.apply(sidecar("one", f"{on_80 % 'two/*, ./*'}, {{hosts: ['./b.one.svc.cluster.local']}}"))
+    assert route_to_c(world) == "a.one"
+    assert "a.one" in hosts(world, "a-0", "one")
+
+
+def test_where_a_ports_own_virtual_services_lead_is_called_though_others_name_the_host_more_exactly() -> None:
+    """The cluster of a route that holds on one port only must be there."""
+    exact = leads_to_a("one", C, "exact").replace("a.one.svc", "b.one.svc")
+    world = MeshWorld(
+        *MESH,
+        exact,
+        leads_to_a("two", "*.two.svc.cluster.local", "wide"),
+        sidecar("one", f"{{port: {{number: 80, protocol: HTTP, name: http}}, hosts: [two/*]}}, {{hosts: ['./{C}']}}"),
+    )
+    assert route_to_c(world) == "a.one"
+    assert "a.one" in hosts(world, "a-0", "one")

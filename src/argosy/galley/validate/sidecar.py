@@ -120,6 +120,10 @@ def _validate_egress_ports(check: Check, egress: tuple[EgressListener, ...]) -> 
 
 
 def _validate_egress(check: Check, at: str, egress: EgressListener) -> None:
+    if egress.bind.startswith("unix://"):
+        message = "a listener on a Unix socket is not supported"
+        check.error("ARG0115", f"{at}.bind", message, "bind 127.0.0.1, and give port.number")
+        return
     if egress.port is not None and egress.port.number:
         _validate_port(check, f"{at}.port", egress.port)
         if egress.port.protocol.upper() == "HTTP_PROXY":
