@@ -55,6 +55,21 @@ apiVersion: security.istio.io/v1
 kind: PeerAuthentication
 metadata: {name: default, namespace: istio-system}
 spec: {mtls: {mode: STRICT}}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: whole-mesh, namespace: istio-system}
+spec: {selector: {matchLabels: {app: details}}, action: DENY, rules: [{to: [{operation: {methods: [PUT]}}]}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: elsewhere, namespace: shop}
+spec: {action: DENY, rules: [{to: [{operation: {methods: [PUT]}}]}]}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: of-gateways, namespace: istio-system}
+spec: {selector: {matchLabels: {app: details}}, mtls: {mode: STRICT}}
 """
 
 

@@ -88,6 +88,11 @@ def test_a_policy_is_about_those_that_it_selects() -> None:
     about = {node["test"]: [one["object"] for one in node["settings"]] for node in decorated()["nodes"]}
     deny = "AuthorizationPolicy default/ratings-only"
     assert [name for name, found in about.items() if deny in found] == ["node:ratings:v1"]
+    # One in the root namespace selects in the whole mesh, but for a PeerAuthentication; any other in its own only.
+    everywhere = "AuthorizationPolicy istio-system/whole-mesh"
+    assert [name for name, found in about.items() if everywhere in found] == ["node:details:v1"]
+    strangers = {"AuthorizationPolicy shop/elsewhere", "PeerAuthentication istio-system/of-gateways"}
+    assert not strangers & {one for found in about.values() for one in found}
 
 
 def test_nothing_in_force_decorates_with_nothing() -> None:

@@ -46,6 +46,17 @@ def test_all_services_may_be_meant_and_a_charge_that_is_left_out_is_one() -> Non
     assert [(one.quota, one.amount) for one in bound[0].charges({})] == [("a", 2), ("b", 1)]
 
 
+def test_a_clause_about_a_whole_map_holds_for_no_request() -> None:
+    """As one about an attribute that a request does not have."""
+    rules = [{"match": [{"clause": {"source.labels": {"prefix": ""}}}], "quotas": [{"quota": "a"}]}]
+    named = {"quotaSpecs": [{"name": "s"}], "services": [{"service": "*"}]}
+    bound, _findings = bind_quotas(
+        [made_from("QuotaSpec", "default", "s", {"rules": rules}), made_from("QuotaSpecBinding", "default", "b", named)]
+    )
+    for attributes in ({"source.labels": {"app": "a"}}, {}):
+        assert list(bound[0].charges(attributes)) == []
+
+
 @pytest.mark.parametrize(
     "quota, rules, told",
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from argosy.envoy.api import message
 from argosy.mixer.spans import TAG_CHARS_MAX, TAGS_MAX, Span, spans_of_otlp, spans_of_zipkin
 from argosy.mixer.zipkin_proto import parse_zipkin_proto
@@ -42,6 +44,17 @@ def test_opentelemetry() -> None:
         resource_spans=[{"resource": resource, "scope_spans": [{"spans": [one, {"name": "no id"}]}]}]
     )
     assert list(spans_of_otlp(request)) == [WANTED]
+
+
+@pytest.mark.parametrize(
+    "tags, code, error",
+    [({}, 2, True), ({"error": "true"}, 0, True), ({"error": "false"}, 1, False), ({}, 0, False)],
+)
+def test_a_span_of_opentelemetry_failed_by_its_status_or_its_tag(tags: dict[str, str], code: int, error: bool) -> None:
+    attributes = [{"key": name, "value": {"string_value": text}} for name, text in tags.items()]
+    one = {"trace_id": b"t" * 16, "span_id": b"s" * 8, "attributes": attributes, "status": {"code": code}}
+    (found,) = spans_of_otlp(message(REQUEST)(resource_spans=[{"scope_spans": [{"spans": [one]}]}]))
+    assert found.error is error
 
 
 def test_zipkin_in_json_and_what_is_no_span() -> None:

@@ -19,6 +19,7 @@ extensionProviders:
 - {name: gone, envoyOtelAls: {service: gone.a.svc, port: 9}}
 - {name: spans, opentelemetry: {service: a/otel.a.svc, port: 9, maxTagLength: 30}}
 - {name: zipkin, zipkin: {service: zipkin.a.svc, port: 9}}
+- {name: away, zipkin: {service: gone.a.svc, port: 9}}
 - {name: dog, datadog: {service: dog.a.svc, port: 9, maxTagLength: 20}}
 - {name: asking, opentelemetry: {service: otel.a.svc, port: 9, http: {path: /}, dynatraceSampler: {tenant: t}}}
 - name: asking-another
@@ -185,7 +186,7 @@ def test_a_providers_limit_of_paths_goes_before_the_meshs() -> None:
     assert limits == {"dog": 20, "spans": 30, "asking": 70}
 
 
-@pytest.mark.parametrize("name", ["nobody", "file", "als", "asking-nobody"])
+@pytest.mark.parametrize("name", ["nobody", "file", "als", "away", "asking-nobody"])
 def test_a_provider_that_takes_no_spans_gets_none(name: str) -> None:
     assert traced(f"tracing: [{{providers: [{{name: {name}}}]}}]") is None
 
@@ -234,6 +235,12 @@ def test_reporting_can_be_disabled_and_enabled_again() -> None:
     off, on = (f"tracing: [{{disableSpanReporting: {word}}}]" for word in ("true", "false"))
     assert traced(off, mesh=MESH) is None
     assert traced(off, on, mesh=MESH) is not None
+
+
+def test_a_context_is_handed_on_unless_the_narrowest_word_forbids_it() -> None:
+    off, on = (f"tracing: [{{disableContextPropagation: {word}}}]" for word in ("true", "false"))
+    found = [traced(*parts, mesh=MESH) for parts in ((), (off,), (off, on), (on, off), (off, "tracing: [{}]"))]
+    assert [one is not None and one.propagate for one in found] == [True, False, True, False, False]
 
 
 def test_the_hosts_that_are_sent_to_are_known_beforehand() -> None:
