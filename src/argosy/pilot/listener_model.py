@@ -23,6 +23,7 @@ from argosy.pilot.build import dynamic_dns, listeners, routes
 from argosy.pilot.build.direct import Direct
 from argosy.pilot.build.listeners import TcpTarget, UnknownTraffic
 from argosy.pilot.build.resource import origin_fields
+from argosy.pilot.build.route_rules import receiving
 from argosy.pilot.direct import build_direct
 from argosy.pilot.endpoint import HostPort
 from argosy.pilot.observed import Observation
@@ -321,8 +322,9 @@ def tcp_target(
     rule: TLSRoute | TCPRoute, namespace: str, resolve: routes.Resolve, origin: Mapping[str, str] = EMPTY
 ) -> TcpTarget:
     """Where an L4 rule of an object in `namespace` sends connections."""
-    found = [resolve(one.destination, namespace) for one in rule.route]
-    return _to(routes.weights(rule.route, namespace, resolve), origin, found)
+    route = receiving(rule.route)
+    found = [resolve(one.destination, namespace) for one in route]
+    return _to(routes.weights(route, namespace, resolve), origin, found)
 
 
 def _to(clusters: dict[str, int], origin: Mapping[str, str], targets: Sequence[routes.Target]) -> TcpTarget:

@@ -390,3 +390,30 @@ spec: {host: "*-far.example", trafficPolicy: {connectionPool: {tcp: {connectTime
     clusters = world.resources(CLUSTER, "client-0", "shop")
     assert {clusters[FAR(host)]["connect_timeout"] for host in ("*-far.example", "a-far.example")} == {"3s"}
     assert clusters[WEB]["connect_timeout"] != "3s"
+
+
+@pytest.mark.parametrize("port", [80, 9])
+def test_a_destination_without_weight_beside_others_need_not_be_there(port: int) -> None:
+    """Routes waited for the cluster of a subset that nobody had defined yet, to send nothing there."""
+    route = "route: [{destination: {host: web, subset: later}, weight: 0}, {destination: {host: web}, weight: 5}]"
+    spec = f"{{hosts: [web], http: [{{{route}}}], tcp: [{{{route}}}]}}"
+    service = WEIGHED.replace("NUMBER", str(port)).replace("PROTOCOL", "http" if port == 80 else "tcp")
+    metadata = "{name: web, namespace: shop}"
+    world = MeshWorld(
+        CLIENTS,
+        service,
+        f"{{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {metadata}, spec: {spec}}}",
+    )
+    snapshot = world.snapshot("client-0", "shop")
+    made = [one for kind in (VIRTUAL_HOST, LISTENER) for one in snapshot.of(kind).values()]
+    required = {ref.name for one in made for ref in one.requires if ref.name.startswith("outbound|")}
+    assert f"outbound|{port}||web.shop.svc.cluster.local" in required
+    assert not [name for name in required if "later" in name]
+
+
+WEIGHED = """
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {clusterIP: 10.96.0.77, selector: {app: web}, ports: [{name: PROTOCOL, port: NUMBER}]}
+"""

@@ -25,7 +25,7 @@ from argosy.envoy import values as v
 from argosy.pilot.build.resource import origin_fields
 from argosy.pilot.build.route_filters import filter_settings
 from argosy.pilot.build.route_headers import header_operations, host_to_set
-from argosy.pilot.build.route_rules import OwnedRule
+from argosy.pilot.build.route_rules import OwnedRule, receiving
 
 if TYPE_CHECKING:
     from argosy.pilot.build.routes import Resolve, RouteClient, Target
@@ -58,7 +58,7 @@ def build_route(
     elif rule.direct_response is not None:
         route["direct_response"] = _direct_response(rule.direct_response)
     else:
-        first = resolve(rule.route[0].destination, owner.namespace)
+        first = resolve(receiving(rule.route)[0].destination, owner.namespace)
         route["route"] = _action(rule, match, retry_policy, lambda destination: resolve(destination, owner.namespace))
         route.update(_operation(first))
     route.update(header_operations(rule.headers, _headers_of_the_only(rule)))
@@ -89,9 +89,9 @@ def _action(
     rule: HTTPRoute, match: HTTPMatch, retry_policy: dict[str, Any] | None, resolve: Callable[[Destination], Target]
 ) -> dict[str, Any]:
     action = _action_defaults(retry_policy)
-    targets = [(one, resolve(one.destination)) for one in rule.route]
-    if len(targets) > 1:
-        action["weighted_clusters"] = {"clusters": [_weighted(one, target) for one, target in targets if one.weight]}
+    targets = [(one, resolve(one.destination)) for one in receiving(rule.route)]
+    if len(rule.route) > 1:
+        action["weighted_clusters"] = {"clusters": [_weighted(one, target) for one, target in targets]}
     else:
         action["cluster"] = targets[0][1].cluster
     action.update(next((policy for _one, target in targets if (policy := _hash_policy(target.balancer))), {}))

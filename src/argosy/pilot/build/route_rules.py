@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 
 from argosy.api.meta import Object, StringMatch
-from argosy.api.routing import HTTPMatch, HTTPRoute, VirtualService
+from argosy.api.routing import HTTPMatch, HTTPRoute, HTTPRouteDestination, RouteDestination, VirtualService
 from argosy.core.frozen import FrozenMap
 from argosy.core.names import ObjectKey, gateway_name
 
+Destined = TypeVar("Destined", HTTPRouteDestination, RouteDestination)
 PRIORITY = "argosy.io/priority"
 
 # (the delegate's key, the namespace of the object that names it) -> the delegate, if it may be seen from there.
@@ -54,6 +56,11 @@ def priority_of(service: Object[VirtualService]) -> int:
     """What the annotation says; galley has refused what is not a number."""
     text = service.annotations.get(PRIORITY, "0")
     return int(text) if text.lstrip("-").isdecimal() else 0
+
+
+def receiving(route: Sequence[Destined]) -> list[Destined]:
+    """The destinations of a rule that get any of its traffic: one without weight beside others need not be there."""
+    return [one for one in route if one.weight or len(route) == 1]
 
 
 def owned_rules(services: Sequence[Object[VirtualService]], find: FindDelegate) -> tuple[OwnedRule, ...]:
