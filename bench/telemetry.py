@@ -97,9 +97,9 @@ class Costs:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.telemetry")
-    parser.add_argument("--meshes", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--meshes", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=2)
     given = parser.parse_args()
     missing = [name for name in ("wrk", "h2load") if not shutil.which(name)]
     if missing or os.geteuid():
